@@ -1,0 +1,16 @@
+"""Settings every test shares. They must stand before torch or mujoco is imported."""
+
+import os
+
+# Two worker processes with two threads each would fight for two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# Without a display mujoco would pick GLFW and fail.
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+from hypothesis import settings  # noqa: E402
+
+# No deadline: the machines that run these tests are shared, and a slow example is not a failure.
+# Derandomized: the same commit gives the same verdict. Search further with --hypothesis-profile=thorough.
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile("quick")
