@@ -1,8 +1,8 @@
 """Exit 0 when this machine can render without a display, 1 when libraries for it are missing.
 
-Asks the library itself instead of the package manager: drivers come from many packages, and libEGL alone, without a
-driver below it, opens no display. On Linux mujoco renders through EGL (`MUJOCO_GL=egl`) or OSMesa; elsewhere it brings
-its own way and nothing has to be checked.
+Asks the library itself instead of the package manager: drivers come from many packages, and libEGL alone,
+without a driver below it, opens no display. On Linux mujoco renders through EGL (`MUJOCO_GL=egl`) or OSMesa;
+elsewhere it brings its own way and nothing has to be checked.
 """
 
 import ctypes
@@ -25,7 +25,8 @@ def egl_works() -> bool:
     if not query_address or not display_address:
         return False
     pointer, integer = ctypes.c_void_p, ctypes.c_int
-    query = ctypes.CFUNCTYPE(ctypes.c_uint, integer, ctypes.POINTER(pointer), ctypes.POINTER(integer))(query_address)
+    query_type = ctypes.CFUNCTYPE(ctypes.c_uint, integer, ctypes.POINTER(pointer), ctypes.POINTER(integer))
+    query = query_type(query_address)
     platform_display = ctypes.CFUNCTYPE(pointer, ctypes.c_uint, pointer, pointer)(display_address)
     egl.eglInitialize.argtypes = [pointer, pointer, pointer]
     egl.eglTerminate.argtypes = [pointer]

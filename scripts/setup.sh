@@ -64,9 +64,9 @@ install_packages() {
     if [ -e $stamp ] && [ ! $wanted -nt $stamp ] && [ ! constraints.txt -nt $stamp ]; then
         return
     fi
-    say "installing presage and what it needs (torch is the large one)"
+    say "installing presage and what it needs (some minutes; torch is the large one)"
     # pip, not another installer: the user's pip configuration decides between the CPU and the CUDA build of torch.
-    $venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[metaworld,dev]'
+    $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[metaworld,dev]'
     touch $stamp
 }
 

@@ -1,0 +1,1 @@
+"""What a result is worth: intervals, rank agreement, video metrics, calibration."""
