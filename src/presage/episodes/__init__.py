@@ -1,0 +1,9 @@
+"""What a robot recorded: LeRobot datasets in and out.
+
+- ``episode``     one episode in memory
+- ``spool``       finished episodes on their way to a dataset, safe against a kill
+- ``writer``      a spool becomes a LeRobotDataset v3.0
+- ``video``       encode, join and decode clips
+- ``statistics``  exact mean, std, min, max and quantiles
+- ``layout``      names, limits and parquet types of the format
+"""

@@ -1,0 +1,52 @@
+"""Exact statistics of features: mean, std, min, max, count and the quantiles q01, q10, q50, q90, q99.
+
+Layout as in LeRobot's stats.json: vectors give one number per component, images (C, 1, 1) in 0..1, count is (1,).
+Rows where a feature was not recorded, or where its companion ``<feature>.valid`` is False, are not counted.
+"""
+
+import numpy as np
+
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+Statistics = dict[str, np.ndarray]
+
+
+def column_statistics(values: np.ndarray) -> Statistics:
+    """Statistics over the rows of values (N, ...), N >= 1; scalars (N,) give arrays of shape (1,)."""
+    rows = values.reshape(len(values), 1) if values.ndim == 1 else values
+    rows = rows.astype(np.float64)
+    quantiles = np.quantile(rows, list(QUANTILES.values()), axis=0)
+    return {
+        "min": rows.min(axis=0),
+        "max": rows.max(axis=0),
+        "mean": rows.mean(axis=0),
+        "std": rows.std(axis=0),
+        "count": np.array([len(rows)]),
+        **dict(zip(QUANTILES, quantiles, strict=True)),
+    }
+
+
+def image_histogram(frames: np.ndarray) -> np.ndarray:
+    """Count every second pixel of each side: frames (T, H, W, 3) uint8 -> (3, 256) int64.
+
+    Histograms of episodes add up to the one of the dataset, from which all its statistics follow exactly.
+    """
+    pixels = frames[:, ::2, ::2].reshape(-1, 3)
+    return np.stack([np.bincount(pixels[:, channel], minlength=256) for channel in range(3)])
+
+
+def image_statistics(histogram: np.ndarray, frames: int) -> Statistics:
+    """Statistics in 0..1 with shape (3, 1, 1) from a histogram (3, 256); ``frames`` is the count to report."""
+    levels = np.arange(256) / 255.0
+    total = histogram.sum(axis=1, keepdims=True)
+    mean = (histogram * levels).sum(axis=1, keepdims=True) / total
+    variance = (histogram * (levels - mean) ** 2).sum(axis=1, keepdims=True) / total
+    reached = np.cumsum(histogram, axis=1)
+
+    def level_at(share: float) -> np.ndarray:
+        """The value whose rank is share * (pixels - 1), as in numpy's "lower" quantile."""
+        rank = np.floor(share * (total - 1))
+        return levels[(reached <= rank).sum(axis=1)][:, None]
+
+    figures = {"min": level_at(0.0), "max": level_at(1.0), "mean": mean, "std": np.sqrt(variance)}
+    figures |= {name: level_at(share) for name, share in QUANTILES.items()}
+    return {name: value.reshape(3, 1, 1) for name, value in figures.items()} | {"count": np.array([frames])}
