@@ -1,0 +1,296 @@
+"""Record episodes of Meta-World's scripted experts, good and disturbed ones, as a LeRobot dataset.
+
+One row is one model step: what the cameras and the hand show, and the chunk of four environment steps executed after
+it. Every episode depends on its (task, seed) alone, is recorded by one worker process and spooled as soon as it is
+whole, so a killed collection continues where it was when the same call is repeated.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from presage.episodes.episode import Episode
+from presage.episodes.spool import spool_episode, spooled_keys
+from presage.episodes.writer import write_dataset
+from presage.errors import UserError
+from presage.worlds.instructions import check_task, draw_instruction
+
+CHUNK = 4
+FPS = 5.0
+"""Rows per second: Meta-World is controlled at 20 Hz."""
+TRAIN_SEEDS = 600_000
+"""First seed of recorded episodes. Seeds below are for evaluation and never recorded."""
+SEEDS_PER_COLLECTION = 1_000_000
+MAX_ROWS = 60
+ROWS_AFTER_SUCCESS = 4
+
+
+@dataclass(frozen=True)
+class Behaviours:
+    """How the recorded episodes are driven: the share of each behaviour and how strong its disturbances are.
+
+    expert: the scripted expert throughout; every chunk has quality 1.
+    perturbed: now and then a burst of 1 to 3 chunks is disturbed (a constant random offset and white noise on the
+    expert's actions, the gripper sometimes inverted; quality 0); in between the expert recovers (quality 1).
+    random: smooth random motion (quality 0) for 30 rows, half of the time after some chunks of the expert (quality 1).
+    """
+
+    expert: float = 0.35
+    perturbed: float = 0.5
+    random: float = 0.15
+    burst_probability: tuple[float, float] = (
+        0.12,
+        0.25,
+    )  # drawn per episode: that a clean chunk is followed by a burst
+    noise: float = 0.3  # standard deviation of the white noise
+    gripper_flip: float = 0.25  # probability per burst
+    random_rows: int = 30
+
+    def share(self) -> dict[str, float]:
+        return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random}
+
+
+class _Driver:
+    """Decides, chunk by chunk, what is added to the expert. All randomness comes from the episode's seed."""
+
+    def __init__(self, behaviour: str, seed: int, settings: Behaviours) -> None:
+        self.behaviour, self.settings = behaviour, settings
+        self.rng = np.random.default_rng((seed, 1))
+        self.probability = self.rng.uniform(*settings.burst_probability)
+        self.expert_chunks = int(self.rng.integers(1, 13)) * int(self.rng.random() < 0.5)
+        self.remaining = 0  # chunks left of the present burst or direction
+        self.offset, self.flip = np.zeros(4), False
+
+    def next_chunk(self, row: int) -> float:
+        """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
+        if self.behaviour == "expert" or (self.behaviour == "random" and row < self.expert_chunks):
+            return 1.0
+        if self.behaviour == "perturbed" and self.remaining == 0 and self.rng.random() >= self.probability:
+            return 1.0
+        if self.remaining == 0:
+            self.remaining = int(self.rng.integers(1, 4 if self.behaviour == "perturbed" else 5))
+            self.offset = self.rng.uniform(-1.0, 1.0, 4)
+            if self.behaviour == "perturbed":
+                self.offset *= self.rng.uniform(0.3, 1.0) * np.array([1.0, 1.0, 1.0, 0.0])
+            else:
+                self.offset[3] = self.rng.choice([-1.0, 1.0])
+            self.flip = bool(self.rng.random() < self.settings.gripper_flip)
+        self.remaining -= 1
+        return 0.0
+
+    def disturb(self, expert: np.ndarray) -> np.ndarray:
+        """One action (4,) of a disturbed chunk, in [-1, 1]."""
+        action = self.offset + self.rng.normal(0.0, self.settings.noise, 4)
+        if self.behaviour == "perturbed":
+            action[:3] += expert[:3]
+            action[3] += -expert[3] if self.flip else expert[3]
+        return np.clip(action, -1.0, 1.0).astype(np.float32)
+
+
+def record_episode(simulation, renderer, seed: int, behaviour: str, settings: Behaviours) -> Episode:
+    """Run and record one episode of `simulation` (a `metaworld.Simulation`) with `renderer`."""
+    simulation.reset(seed)
+    driver = _Driver(behaviour, seed, settings)
+    limit = MAX_ROWS
+    if behaviour == "random":
+        limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
+    frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
+    states, actions, quality, success = [], [], [], []
+    success_row: int | None = None  # first row that shows the success
+    for row in range(limit):
+        for name, image in renderer.frames(
+            simulation.xml_path, simulation.model, simulation.data, simulation.goal
+        ).items():
+            frames[name].append(image)
+        states.append(simulation.state)
+        if simulation.success and success_row is None:
+            success_row = row
+        done = behaviour != "random" and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
+        chunk = np.zeros((CHUNK, 4), np.float32)
+        if done or row == limit - 1:  # nothing is executed after the last frame
+            actions.append(chunk.ravel())
+            quality.append(0.0)
+            success.append(simulation.success)
+            break
+        quality.append(driver.next_chunk(row))
+        for step in range(CHUNK):
+            expert = simulation.expert_action()
+            chunk[step] = expert if quality[-1] == 1.0 else driver.disturb(expert)
+            simulation.step(chunk[step])
+        actions.append(chunk.ravel())
+        success.append(simulation.success)
+    columns = {
+        "observation.state": np.stack(states),
+        "action": np.stack(actions),
+        "action.valid": np.arange(len(actions)) < len(actions) - 1,
+        "quality": np.array(quality, np.float32),
+        "next.success": np.array(success, bool),
+    }
+    return Episode(
+        frames={name: np.stack(images) for name, images in frames.items()},
+        columns=columns,
+        instruction=draw_instruction(simulation.task, seed),
+        info={
+            "task": simulation.task,
+            "seed": seed,
+            "behaviour": behaviour,
+            "success": bool(simulation.success),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    task: str
+    seed: int
+    behaviour: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.seed:010d}-{self.task}-{self.behaviour}"
+
+
+def plan_episodes(
+    tasks: Sequence[str], episodes_per_task: int, seed: int, behaviours: Behaviours
+) -> list[_Job]:
+    """The episodes of a collection: tasks take turns, and any few consecutive ones have the wished mix of behaviours."""
+    share = behaviours.share()
+    total = sum(share.values())
+    if min(share.values()) < 0 or total <= 0:
+        raise UserError(f"behaviours {share}: shares must not be negative and not all zero")
+    bounds = np.cumsum(list(share.values())) / total
+    jobs = []
+    for episode in range(episodes_per_task):
+        u = (
+            (episode + 0.5) * 0.6180339887498949 % 1.0
+        )  # golden ratio: evenly spread for every number of episodes
+        behaviour = list(share)[int(np.searchsorted(bounds, u, side="right"))]
+        for task in tasks:
+            jobs.append(_Job(task, TRAIN_SEEDS + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour))
+    return jobs
+
+
+_simulations: dict = {}  # of this worker process, by task: building one takes half a second
+_renderers: dict = {}
+
+
+def _start_worker() -> None:
+    """End with the parent, even when it is killed: a worker would wait for its next episode for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_job(
+    job: _Job, spool: str, cameras: tuple[str, ...], size: int, supersample: int, settings: Behaviours
+) -> tuple[int, bool]:
+    """Record and spool one episode in a worker; returns its rows and whether it succeeded."""
+    from presage.worlds.metaworld import Simulation
+    from presage.worlds.rendering import Renderer
+
+    view = (cameras, size, supersample)
+    if view not in _renderers:
+        _renderers[view] = Renderer(cameras, size, supersample)
+    if job.task not in _simulations:
+        _simulations[job.task] = Simulation(job.task)
+    episode = record_episode(_simulations[job.task], _renderers[view], job.seed, job.behaviour, settings)
+    spool_episode(Path(spool), job.key, episode, FPS)
+    return episode.length, bool(episode.info["success"])
+
+
+def collect(
+    root: str | Path,
+    tasks: Sequence[str],
+    episodes_per_task: int,
+    seed: int = 0,
+    cameras: tuple[str, ...] = ("front", "top"),
+    size: int = 64,
+    workers: int = 2,
+    behaviours: Behaviours | None = None,
+    supersample: int = 2,
+) -> dict[str, float]:
+    """Record `episodes_per_task` episodes of every task into the dataset `root`; continues a killed call.
+
+    Returns figures of this call: episodes, rows, frames (rows x cameras), seconds, rows_per_s, frames_per_s and the
+    success rate. Raises `UserError` for unknown tasks and cameras, an existing `root` and an unwritable folder.
+    """
+    from tqdm import tqdm
+
+    from presage.worlds.rendering import CAMERAS
+
+    root, settings = Path(root), behaviours or Behaviours()
+    spool = root.with_name(root.name + ".partial")
+    for task in tasks:
+        check_task(task)
+    for camera in cameras:
+        if camera not in CAMERAS:
+            raise UserError(f"unknown camera {camera!r}; choose from {', '.join(CAMERAS)}")
+    for name, value in (
+        ("tasks", len(tasks)),
+        ("episodes", episodes_per_task),
+        ("size", size),
+        ("workers", workers),
+    ):
+        if value < 1:
+            raise UserError(f"{name}: {value} is not enough; give at least 1")
+    if root.exists():
+        raise UserError(f"{root}: exists already; choose another folder or remove it")
+    jobs = plan_episodes(tasks, episodes_per_task, seed, settings)
+    done = spooled_keys(spool)
+    foreign = done - {job.key for job in jobs}
+    if foreign:
+        raise UserError(
+            f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call"
+        )
+    todo = [job for job in jobs if job.key not in done]
+
+    start, rows, successes = monotonic(), 0, 0
+    context = multiprocessing.get_context("spawn")
+    view = (str(spool), tuple(cameras), size, supersample, settings)
+    with (
+        tqdm(
+            total=len(jobs), initial=len(done), unit="episode", desc=f"collect {root.name}", smoothing=0.05
+        ) as bar,
+        ProcessPoolExecutor(min(workers, max(1, len(todo))), context, initializer=_start_worker) as pool,
+    ):
+        futures = [pool.submit(_run_job, job, *view) for job in todo]
+        try:
+            for future in as_completed(futures):
+                length, success = future.result()
+                rows, successes = rows + length, successes + success
+                rate = rows * len(cameras) / (monotonic() - start)
+                bar.set_postfix_str(
+                    f"{rate:.0f} frames/s, success {successes / (bar.n - len(done) + 1):.0%}", refresh=False
+                )
+                bar.update()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{spool}: a worker process died; repeat the call to continue, with fewer workers"
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    write_dataset(spool, root, fps=FPS, robot_type="sawyer")
+    seconds = monotonic() - start
+    return {
+        "episodes": len(todo),
+        "rows": rows,
+        "frames": rows * len(cameras),
+        "seconds": seconds,
+        "rows_per_s": rows / seconds,
+        "frames_per_s": rows * len(cameras) / seconds,
+        "success": successes / max(1, len(todo)),
+    }
