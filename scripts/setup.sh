@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv=.venv
 stamp=$venv/.ready
-gl_packages="libegl1 libgl1-mesa-dri libosmesa6"
+gl_packages="libegl1 libgl1-mesa-dri libopengl0"
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -70,7 +70,7 @@ install_packages() {
     touch $stamp
 }
 
-gl_works() { $venv/bin/python scripts/check_gl.py; }
+gl_works() { EGL_LOG_LEVEL=fatal $venv/bin/python scripts/check_gl.py; }
 
 install_gl() {
     if gl_works; then
@@ -78,7 +78,7 @@ install_gl() {
     fi
     # shellcheck disable=SC2086  # a list of packages
     apt_install "no library to render without a display" $gl_packages
-    gl_works || fail "EGL is installed but gives no display; try: MUJOCO_GL=osmesa make demo"
+    gl_works || fail "EGL opens no display with $gl_packages; type: apt-get install libosmesa6, and then MUJOCO_GL=osmesa make demo"
 }
 
 make_venv
