@@ -49,33 +49,23 @@ def check_episode(episode: Episode, where: str) -> None:
     for kind, names in (("camera", episode.frames), ("column", episode.columns), ("info", episode.info)):
         for name in names:
             if not _NAME.fullmatch(name):
-                raise UserError(
-                    f"{where}: {kind} name {name!r} is not allowed; use letters, digits, '_', '-' and '.'"
-                )
+                raise UserError(f"{where}: {kind} name {name!r} is not allowed; use letters, digits, '_', '-' and '.'")
     for name, frames in episode.frames.items():
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
             raise UserError(
                 f"{where}: camera {name!r} is {frames.dtype} {frames.shape}; give uint8 frames of shape (T, H, W, 3)"
             )
         if len(frames) != length:
-            raise UserError(
-                f"{where}: camera {name!r} has {len(frames)} frames for {length} rows; give one per row"
-            )
+            raise UserError(f"{where}: camera {name!r} has {len(frames)} frames for {length} rows; give one per row")
     for name, column in episode.columns.items():
         if name in DEFAULT_COLUMNS:
             raise UserError(f"{where}: column {name!r} is reserved by the format; rename it")
         if column.dtype.kind not in "biufU" or column.dtype == np.float16:
-            raise UserError(
-                f"{where}: column {name!r} has type {column.dtype}; use float32, int64, bool or text"
-            )
+            raise UserError(f"{where}: column {name!r} has type {column.dtype}; use float32, int64, bool or text")
         if len(column) != length:
-            raise UserError(
-                f"{where}: column {name!r} has {len(column)} rows, expected {length}; give one per frame"
-            )
+            raise UserError(f"{where}: column {name!r} has {len(column)} rows, expected {length}; give one per frame")
         if column.ndim > 6 or 0 in column.shape:
-            raise UserError(
-                f"{where}: column {name!r} has shape {column.shape}; use 0 to 5 non-empty axes per row"
-            )
+            raise UserError(f"{where}: column {name!r} has shape {column.shape}; use 0 to 5 non-empty axes per row")
         if column.dtype.kind == "U" and column.ndim != 1:
             raise UserError(f"{where}: text column {name!r} has shape {column.shape}; give one text per row")
         if column.dtype.kind == "f" and not np.isfinite(column).all():

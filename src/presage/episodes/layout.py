@@ -80,9 +80,7 @@ def tasks_table(instructions: list[str]) -> pa.Table:
     LeRobot looks a task up with ``tasks.iloc[i].name``. A plain text column loads without an error there and gives the
     wrong task, so the schema carries the metadata by which pandas restores the index.
     """
-    table = pa.table(
-        {"task_index": pa.array(range(len(instructions)), pa.int64()), "task": pa.array(instructions)}
-    )
+    table = pa.table({"task_index": pa.array(range(len(instructions)), pa.int64()), "task": pa.array(instructions)})
     numpy_types = {"task_index": ("int64", "int64"), "task": ("unicode", "object")}
     pandas = {
         "index_columns": ["task"],

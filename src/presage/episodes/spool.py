@@ -75,9 +75,7 @@ def read_facts(spool: Path, key: str) -> dict[str, Any]:
     try:
         return json.loads((spool / key / "episode.json").read_text())
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{spool / key / 'episode.json'}: cannot be read ({error}); delete this folder"
-        ) from error
+        raise UserError(f"{spool / key / 'episode.json'}: cannot be read ({error}); delete this folder") from error
 
 
 def read_rows(spool: Path, key: str) -> dict[str, np.ndarray]:

@@ -4,6 +4,8 @@ Layout as in LeRobot's stats.json: vectors give one number per component, images
 Rows where a feature was not recorded, or where its companion ``<feature>.valid`` is False, are not counted.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
@@ -50,3 +52,18 @@ def image_statistics(histogram: np.ndarray, frames: int) -> Statistics:
     figures = {"min": level_at(0.0), "max": level_at(1.0), "mean": mean, "std": np.sqrt(variance)}
     figures |= {name: level_at(share) for name, share in QUANTILES.items()}
     return {name: value.reshape(3, 1, 1) for name, value in figures.items()} | {"count": np.array([frames])}
+
+
+def combine_statistics(parts: Sequence[Statistics]) -> Statistics:
+    """Exact mean, std, min, max and count of the union of disjoint parts; quantiles cannot be combined and are left out."""
+    counts = [float(part["count"].reshape(-1)[0]) for part in parts]
+    total = sum(counts)
+    mean = sum(part["mean"] * count for part, count in zip(parts, counts)) / total
+    variance = sum((part["std"] ** 2 + (part["mean"] - mean) ** 2) * n for part, n in zip(parts, counts)) / total
+    return {
+        "min": np.min([part["min"] for part in parts], axis=0),
+        "max": np.max([part["max"] for part in parts], axis=0),
+        "mean": np.asarray(mean),
+        "std": np.sqrt(variance),
+        "count": np.array([int(total)]),
+    }

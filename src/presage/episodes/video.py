@@ -105,18 +105,14 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            stream.thread_type = (
-                "NONE"  # callers decode several files side by side; threads per file only cost
-            )
+            stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
             stream.codec_context.options = {"err_detect": "explode"}
             reformatter = VideoReformatter()
             for start, length in spans:
                 container.seek(int(max(start - 0.5 / fps, 0) / stream.time_base), stream=stream)
                 yield _decode_span(container, stream, reformatter, path, start, length, fps)
     except (av.FFmpegError, IndexError) as error:
-        raise UserError(
-            f"{path}: the video is damaged ({error}); restore the file or record it again"
-        ) from error
+        raise UserError(f"{path}: the video is damaged ({error}); restore the file or record it again") from error
 
 
 def _decode_span(

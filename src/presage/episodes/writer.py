@@ -84,9 +84,7 @@ def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None
 class _Writer:
     """State of one write: the tables that grow episode by episode."""
 
-    def __init__(
-        self, spool: Path, root: Path, facts: dict[str, dict[str, Any]], fps: float, robot_type: str | None
-    ):
+    def __init__(self, spool: Path, root: Path, facts: dict[str, dict[str, Any]], fps: float, robot_type: str | None):
         self.spool, self.root, self.facts, self.fps, self.robot_type = spool, root, facts, fps, robot_type
         self.rows = {key: spooled.read_rows(spool, key) for key in facts}
         self.tasks = list(dict.fromkeys(fact["instruction"] for fact in facts.values()))
@@ -155,8 +153,7 @@ class _Writer:
         for number, (key, fact) in enumerate(self.facts.items()):
             columns, length = self.rows[key], fact["length"]
             arrays = [
-                layout.arrow_column(columns.get(name), feature, length)
-                for name, feature in self.features.items()
+                layout.arrow_column(columns.get(name), feature, length) for name, feature in self.features.items()
             ]
             chunk, file = files.append(pa.Table.from_arrays(arrays, schema=schema))
             self.records[number] |= {
@@ -178,18 +175,13 @@ class _Writer:
         chunk, file = 0, 0
         for number, key in enumerate(self.facts):
             clip = self.spool / key / f"{camera}.mp4"
-            full = (
-                joiner is not None
-                and joiner.bytes + clip.stat().st_size > layout.VIDEO_FILE_MB * layout.MEGABYTE
-            )
+            full = joiner is not None and joiner.bytes + clip.stat().st_size > layout.VIDEO_FILE_MB * layout.MEGABYTE
             if joiner is not None and (full or not joiner.fits(clip)):
                 joiner.close()
                 joiner = None
                 chunk, file = layout.next_file(chunk, file)
             if joiner is None:
-                path = self.root / layout.VIDEO_PATH.format(
-                    video_key=video_key, chunk_index=chunk, file_index=file
-                )
+                path = self.root / layout.VIDEO_PATH.format(video_key=video_key, chunk_index=chunk, file_index=file)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 joiner = ClipJoiner(path, self.fps)
             start, end = joiner.append(clip)
@@ -206,9 +198,7 @@ class _Writer:
         """meta/episodes/: where each episode lies, its facts (``info/<name>``) and its statistics."""
         for record, (key, fact) in zip(self.records, self.facts.items(), strict=True):
             figures = self._statistics([key])
-            record |= {
-                f"stats/{name}/{figure}": v for name, stats in figures.items() for figure, v in stats.items()
-            }
+            record |= {f"stats/{name}/{figure}": v for name, stats in figures.items() for figure, v in stats.items()}
             record |= {layout.INFO_PREFIX + name: value for name, value in fact["info"].items()}
         names = list(dict.fromkeys(name for record in self.records for name in record))
         table = pa.table({name: self._meta_column(name) for name in names})
@@ -219,9 +209,7 @@ class _Writer:
             part = table.slice(start, EPISODES_PER_GROUP)
             for field, value in zip(("chunk_index", "file_index"), files.place(part), strict=True):
                 column = part.schema.get_field_index(f"meta/episodes/{field}")
-                part = part.set_column(
-                    column, part.schema.field(column), pa.array([value] * len(part), pa.int64())
-                )
+                part = part.set_column(column, part.schema.field(column), pa.array([value] * len(part), pa.int64()))
             files.append(part)
         files.close()
 
@@ -233,9 +221,7 @@ class _Writer:
             return pa.array([None if value is None else float(value) for value in values])
         if len(kinds) > 1:
             kind_names = " and ".join(sorted(kind.__name__ for kind in kinds))
-            raise UserError(
-                f"{self.spool}: {name!r} is {kind_names} in different episodes; record it with one type"
-            )
+            raise UserError(f"{self.spool}: {name!r} is {kind_names} in different episodes; record it with one type")
         return pa.array(values)
 
     def _statistics(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -245,9 +231,7 @@ class _Writer:
             if feature["dtype"] == "string":
                 continue
             counted = [
-                column[columns[name + VALID_SUFFIX].astype(bool)]
-                if name + VALID_SUFFIX in columns
-                else column
+                column[columns[name + VALID_SUFFIX].astype(bool)] if name + VALID_SUFFIX in columns else column
                 for columns in (self.rows[key] for key in keys)
                 if (column := columns.get(name)) is not None
             ]
