@@ -1,0 +1,1 @@
+"""A raw stream <-> its latent: images (`image.py`, `pixels.py`), actions and states (`scalars.py`), text (`text.py`)."""

@@ -1,0 +1,43 @@
+"""The pixel codec: patches as tokens, nothing learned. The ceiling of fidelity and the baseline for every other codec."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class PixelCodecConfig:
+    size: int = 64
+    patch: int = 16
+
+    @property
+    def tokens(self) -> int:
+        return (self.size // self.patch) ** 2
+
+    @property
+    def token_dim(self) -> int:
+        return 3 * self.patch**2
+
+
+class PixelCodec(nn.Module):
+    """Images (B, S, S, 3) uint8 <-> tokens (B, (S/patch)^2, 3*patch^2) in [-1, 1]; lossless up to rounding."""
+
+    def __init__(self, config: PixelCodecConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def encode(self, images_BHWC: Tensor) -> Tensor:
+        g, p = self.config.size // self.config.patch, self.config.patch
+        x = images_BHWC.float() / 127.5 - 1.0
+        return x.unflatten(1, (g, p)).unflatten(3, (g, p)).transpose(2, 3).flatten(3).flatten(1, 2)
+
+    def decode(self, tokens_BNC: Tensor) -> Tensor:
+        g, p = self.config.size // self.config.patch, self.config.patch
+        x = tokens_BNC.float().unflatten(1, (g, g)).unflatten(3, (p, p, 3)).transpose(2, 3)
+        x = x.flatten(3, 4).flatten(1, 2)
+        return ((x + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "pixels", **asdict(self.config)}

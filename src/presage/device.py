@@ -1,0 +1,30 @@
+"""Which device and which arithmetic: one place, so that the CPU and GPU paths stay one code."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the hardware multiplies it faster than fp32, else fp32.
+
+    A CPU with AMX runs bf16 linear layers about nine times faster than fp32; one without runs them at half the speed of
+    fp32, so asking for bf16 everywhere would halve the speed of most laptops.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16
+    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16", False) else torch.float32
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device) -> Iterator[None]:
+    """Autocast to `compute_dtype(device)`; nothing at all when that is fp32."""
+    dtype = compute_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+        yield

@@ -1,0 +1,1 @@
+"""What predicts: `transformer.py`, the video-action transformer behind every use."""

@@ -1,0 +1,126 @@
+"""The world model: one transformer and the codecs around it, from raw robot data to tokens and back.
+
+Everything a checkpoint holds is here; `timeline/session.py` imagines with it and `training/` fits it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from presage.codecs.image import ImageCodec, ImageCodecConfig
+from presage.codecs.pixels import PixelCodec, PixelCodecConfig
+from presage.codecs.scalars import ScalarCodec
+from presage.codecs.text import TEXT_DIM, embed_text
+from presage.errors import UserError
+from presage.networks.transformer import Transformer, TransformerConfig
+from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """What the model knows of the robot, and the network's size."""
+
+    cameras: list[str] = field(default_factory=lambda: ["front", "top"])
+    chunk: int = 4
+    """Environment steps per model step: the action chunk executed between two frames."""
+    action_dim: int = 4
+    """Numbers per environment step."""
+    state_dim: int = 4
+    """Numbers of proprioception; 0: the robot has none."""
+    fps: float = 5.0
+    """Model steps per second."""
+    progress_discount: float = 0.95
+    """Progress of a frame is discount ** (model steps until success); 0 when success never comes."""
+    codec: ImageCodecConfig | PixelCodecConfig = field(default_factory=ImageCodecConfig)
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    window: int = 3
+
+    def streams(self) -> list[Stream]:
+        """The streams of one block, in token order."""
+        out = [Stream(ACTION, 1, self.chunk * self.action_dim)]
+        out += [Stream(f"{VIDEO}.{c}", self.codec.tokens, self.codec.token_dim) for c in self.cameras]
+        if self.state_dim:
+            out.append(Stream(STATE, 1, self.state_dim))
+        return [*out, Stream(PROGRESS, 1, 1)]
+
+
+class WorldModel(nn.Module):
+    """Codecs and transformer. `action_codec` and `state_codec` are fitted on the training data."""
+
+    def __init__(self, config: WorldModelConfig, action_codec: ScalarCodec, state_codec: ScalarCodec) -> None:
+        super().__init__()
+        self.config = config
+        self.action_codec, self.state_codec = action_codec, state_codec
+        self.streams = config.streams()
+        self.codec: ImageCodec | PixelCodec = (
+            ImageCodec(config.codec) if isinstance(config.codec, ImageCodecConfig) else PixelCodec(config.codec)
+        )
+        self.network = Transformer(
+            TransformerConfig(
+                width=config.width,
+                layers=config.layers,
+                heads=config.heads,
+                window=config.window,
+                text_dim=TEXT_DIM,
+                streams=self.streams,
+            )
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def embed_text(self, instructions: list[str]) -> Tensor:
+        return torch.from_numpy(embed_text(instructions)).to(self.device)
+
+    def encode_images(self, observation: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        """`image.<camera>` (B, S, S, 3) uint8 -> `video.<camera>` tokens (B, T, C).
+
+        Raises:
+            UserError: a camera is missing or its size is not the model's.
+        """
+        size = self.config.codec.size
+        images = []
+        for camera in self.config.cameras:
+            image = observation.get(f"image.{camera}")
+            if image is None:
+                raise UserError(f"observation has no 'image.{camera}': the model looks through {self.config.cameras}")
+            if image.shape[1:] != (size, size, 3):
+                raise UserError(f"'image.{camera}' has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
+            images.append(torch.from_numpy(np.ascontiguousarray(image)))
+        tokens = self.codec.encode(torch.cat(images).to(self.device))  # one batch for all cameras
+        return {f"{VIDEO}.{c}": t for c, t in zip(self.config.cameras, tokens.chunk(len(images)), strict=True)}
+
+    def decode_images(self, values: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """`video.<camera>` tokens (B, T, C) -> `image.<camera>` (B, S, S, 3) uint8."""
+        names = [f"{VIDEO}.{c}" for c in self.config.cameras]
+        images = self.codec.decode(torch.cat([values[n] for n in names])).cpu().numpy()
+        parts = np.split(images, len(names))
+        return {f"image.{c}": x for c, x in zip(self.config.cameras, parts, strict=True)}
+
+    def encode_state(self, state: np.ndarray) -> Tensor:
+        """(B, S) raw -> (B, 1, S) tokens."""
+        if state.shape[-1] != self.config.state_dim:
+            raise UserError(f"state has {state.shape[-1]} numbers: the model was trained with {self.config.state_dim}")
+        return torch.from_numpy(self.state_codec.encode(state)).to(self.device)[:, None]
+
+    def encode_action(self, chunk: np.ndarray) -> Tensor:
+        """(B, chunk, A) raw -> (B, 1, chunk * A) tokens."""
+        expected = (self.config.chunk, self.config.action_dim)
+        if chunk.shape[1:] != expected:
+            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {expected}")
+        flat = chunk.reshape(len(chunk), -1)
+        return torch.from_numpy(self.action_codec.encode(flat)).to(self.device)[:, None]
+
+    def decode_action(self, token: Tensor) -> np.ndarray:
+        """(B, 1, chunk * A) tokens -> (B, chunk, A) raw."""
+        flat = self.action_codec.decode(token[:, 0].float().cpu().numpy())
+        return flat.reshape(len(flat), self.config.chunk, self.config.action_dim)
+
+    def decode_state(self, token: Tensor) -> np.ndarray:
+        """(B, 1, S) tokens -> (B, S) raw."""
+        return self.state_codec.decode(token[:, 0].float().cpu().numpy())

@@ -1,0 +1,240 @@
+"""A session: one batched imagination that can be grounded.
+
+    s = Session(model, instructions)
+    s.observe(observation)                     # append truth
+    dream = s.imagine(Plan.joint(4))           # one block of future: video, action, state, progress
+    s.observe(next_observation, executed)      # truth again: whatever was imagined is dropped
+
+The past is a list of blocks, each with its keys and values. So eviction pops the head, `rewind` cuts the tail, `fork`
+shares the list, and re-grounding is appending: nothing is ever re-indexed, because time enters by absolute block index.
+
+Shapes: B batch, T tokens of a stream, C numbers per token.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.device import autocast
+from presage.networks.transformer import KV
+from presage.networks.world_model import WorldModel
+from presage.timeline.attention import timeline_rule
+from presage.timeline.levels import Plan
+from presage.timeline.sampler import corrupt, euler_step
+from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
+
+Values = dict[str, Tensor]
+"""Stream name -> normalised tokens (B, T, C)."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One clean block of the past: `(action that led here, what was seen)`."""
+
+    index: int
+    values: Values
+    kv: KV
+    tokens: Tokens
+    progress: Tensor
+    """(B,) predicted progress at this frame, in [0, 1]."""
+    imagined: bool
+
+
+@dataclass(frozen=True)
+class Imagination:
+    """One imagined block. `values` are tokens; the model's decode_* turn them into images, actions and states."""
+
+    values: Values
+    plan: Plan = field(repr=False)
+
+
+class Session:
+    """B imaginations in lock step over one model.
+
+    Args:
+        model: in eval mode.
+        instructions: one per batch row.
+        quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
+        seed: of the sampler's noise.
+    """
+
+    def __init__(self, model: WorldModel, instructions: list[str], quality: float = 1.0, seed: int = 0) -> None:
+        self.model = model
+        self.text = model.embed_text(instructions)
+        self.quality = quality
+        self.generator = torch.Generator(model.device).manual_seed(seed)
+        self.blocks: list[Block] = []
+        self._rule = timeline_rule(model.config.window)
+
+    @property
+    def batch(self) -> int:
+        return len(self.text)
+
+    @property
+    def step(self) -> int:
+        """Index of the newest block; -1 before the first observation."""
+        return self.blocks[-1].index if self.blocks else -1
+
+    @property
+    def last(self) -> Block:
+        return self.blocks[-1]
+
+    # -- the past -----------------------------------------------------------------------------------------------------
+
+    def observe(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> Block:
+        """Append a real frame and the chunk (B, chunk, A) that led to it; imagined blocks at the tail are dropped first.
+
+        Returns the block, whose `progress` is the predicted value of what is seen.
+
+        Raises:
+            UserError: a camera, the state's or the action's size does not fit the model.
+        """
+        while self.blocks and self.blocks[-1].imagined:
+            self.blocks.pop()
+        values = self.model.encode_images(observation)
+        if self.model.config.state_dim:
+            values[STATE] = self.model.encode_state(observation["state"])
+        if executed is not None:
+            values[ACTION] = self.model.encode_action(executed)
+        return self.append(values)
+
+    @torch.inference_mode()
+    def append(self, values: Values, imagined: bool = False, level: float = 0.0) -> Block:
+        """Append tokens as clean past. `level` > 0 tells the network to trust them less, and adds that much noise."""
+        index = self.step + 1
+        streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
+        shown = values
+        if level > 0:
+            shown = {
+                n: corrupt(v, self._noise(v.shape), torch.full((), level)) if n != ACTION else v
+                for n, v in values.items()
+            }
+        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=level, action=0.0)
+        progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
+        keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
+        kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
+        tokens = Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep])
+        block = Block(index, values, kv, tokens, progress, imagined)
+        self.blocks.append(block)
+        # A block further back than the window is seen by no future token: eviction.
+        while self.blocks and self.blocks[0].index < index + 1 - self.model.config.window:
+            self.blocks.pop(0)
+        return block
+
+    def rewind(self, step: int) -> None:
+        """Forget every block after `step`.
+
+        Raises:
+            ValueError: the block was evicted: only the attention window is kept.
+        """
+        if not self.blocks or step < self.blocks[0].index:
+            raise ValueError(f"step {step} has left the window of {self.model.config.window} blocks")
+        self.blocks = [b for b in self.blocks if b.index <= step]
+
+    def fork(self, n: int, seed: int | None = None) -> "Session":
+        """n futures of every batch row, as a session of batch B * n (row b's futures are b*n ... b*n + n - 1).
+
+        The past is shared where it can be: a batch of one is expanded without a copy.
+        """
+        other = object.__new__(Session)
+        other.__dict__.update(self.__dict__)
+        other.text = _repeat(self.text, 0, n)
+        other.generator = torch.Generator(self.model.device)
+        other.generator.manual_seed(self.generator.initial_seed() + 1 if seed is None else seed)
+        other.blocks = [
+            Block(
+                b.index,
+                {name: _repeat(v, 0, n) for name, v in b.values.items()},
+                KV(_repeat(b.kv.keys, 1, n), _repeat(b.kv.values, 1, n)),
+                b.tokens,
+                _repeat(b.progress, 0, n),
+                b.imagined,
+            )
+            for b in self.blocks
+        ]
+        return other
+
+    # -- the future ---------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def imagine(self, plan: Plan, given: Values | None = None) -> Imagination:
+        """Denoise the next block by `plan`. `given` are tokens of the streams that the plan holds at level 0.
+
+        The session itself does not change: `append(imagination.values, imagined=True)` takes the step.
+        """
+        given = given or {}
+        streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
+        x: Values = {}
+        for s in streams:
+            x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
+        for i in range(plan.steps):
+            video = plan.video or plan.action
+            hidden, _, _ = self._run(streams, x, self.step + 1, 1, video[i], plan.action[i])
+            for s in streams:
+                levels = plan.action if s.kind == ACTION else video
+                if levels[i] != levels[i + 1]:
+                    clean = self.model.network.read(s.name, hidden[s.name]).float()
+                    x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
+        return Imagination(x, plan)
+
+    def roll(self, chunk: np.ndarray, steps: int = 1, level: float = 0.0) -> Block:
+        """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""
+        action = self.model.encode_action(chunk)
+        dream = self.imagine(Plan.forward(steps), {ACTION: action})
+        return self.append(dream.values, imagined=True, level=level)
+
+    @torch.inference_mode()
+    def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
+        """Hidden states of the next block's video tokens after `tap` layers, video at `plan_level` (pure noise at 1) and
+        the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
+        streams = [s for s in self.model.streams if not s.is_query]
+        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams}
+        hidden, _, _ = self._run(streams, x, self.step + 1, 1, plan_level, 1.0, tap=tap)
+        return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        streams: list[Stream],
+        x: Values,
+        index: int,
+        copy: int,
+        video: float,
+        action: float,
+        tap: int | None = None,
+    ) -> tuple[Values, KV, Tokens]:
+        """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens."""
+        model, network = self.model, self.model.network
+        context = [b for b in self.blocks if index - b.index <= model.config.window]
+        tokens = block_tokens(streams, index, copy, model.device)
+        mask = self._rule(tokens, Tokens.cat([b.tokens for b in context] + [tokens]))
+        past = None
+        if context:
+            past = KV(torch.cat([b.kv.keys for b in context], -2), torch.cat([b.kv.values for b in context], -2))
+        quality = torch.full((self.batch, 1), self.quality, device=model.device) if copy else None
+        parts = []
+        with autocast(model.device):
+            for s in streams:
+                value = x.get(s.name)
+                level = 1.0 if s.is_query else action if s.kind == ACTION else video
+                if value is None and not s.is_query:
+                    level = 1.0  # not recorded: unknown, and marked as missing
+                levels = torch.full((self.batch, 1), level, device=model.device)
+                value_BNTC = None if value is None else value[:, None]
+                parts.append(network.embed(s.name, value_BNTC, levels, self.text, quality)[:, 0])
+            hidden, kv = network(torch.cat(parts, 1), tokens.block, mask, past, tap)
+        sizes = [s.tokens for s in streams]
+        return dict(zip([s.name for s in streams], hidden.split(sizes, 1), strict=True)), kv, tokens
+
+    def _noise(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.model.device)
+
+
+def _repeat(x: Tensor, dim: int, n: int) -> Tensor:
+    """Each row of `dim` n times; a single row is expanded, which shares its memory."""
+    if x.shape[dim] == 1:
+        return x.expand(*x.shape[:dim], n, *x.shape[dim + 1 :])
+    return x.repeat_interleave(n, dim)

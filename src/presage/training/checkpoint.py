@@ -1,0 +1,111 @@
+"""Checkpoints: a folder with `config.json`, `model.safetensors` and `card.md`. No pickle, anywhere.
+
+Weights are stored in bf16 and loaded as fp32: the rounding is far below what training resolves, and halves the file.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from presage.codecs.image import ImageCodecConfig
+from presage.codecs.pixels import PixelCodecConfig
+from presage.codecs.scalars import ScalarCodec
+from presage.device import default_device
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel, WorldModelConfig
+
+FORMAT = 1
+
+
+def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any] | None = None) -> Path:
+    """Write a checkpoint folder; an existing one is replaced only once the new one is whole."""
+    codec = model.config.codec
+    config = {
+        "format": FORMAT,
+        "model": dataclasses.asdict(model.config),
+        "codec_kind": "image" if isinstance(codec, ImageCodecConfig) else "pixels",
+        "action_codec": dataclasses.asdict(model.action_codec),
+        "state_codec": dataclasses.asdict(model.state_codec),
+        **(extra or {}),
+    }
+    weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    temporary = Path(f"{folder}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / "config.json").write_text(json.dumps(config, indent=1))
+        save_file(weights, temporary / "model.safetensors")
+        (temporary / "card.md").write_text(card)
+    except OSError as error:
+        raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
+    replace_folder(temporary, folder)
+    return folder
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Put `new` in the place of `old`."""
+    if old.exists():
+        retired = Path(f"{old}.old")
+        shutil.rmtree(retired, ignore_errors=True)
+        os.rename(old, retired)
+        os.rename(new, old)
+        shutil.rmtree(retired)
+    else:
+        os.rename(new, old)
+
+
+def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
+    """Load a checkpoint folder, in eval mode.
+
+    Raises:
+        UserError: a file is missing, truncated, or of another format.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        fields = dict(config["model"])
+        kind = {"image": ImageCodecConfig, "pixels": PixelCodecConfig}[config["codec_kind"]]
+        fields["codec"] = kind(**fields["codec"])
+        model = WorldModel(
+            WorldModelConfig(**fields),
+            ScalarCodec(**config["action_codec"]),
+            ScalarCodec(**config["state_codec"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'}: field {error} does not fit; retrain or fetch it again") from None
+    weights = read_weights(folder / "model.safetensors")
+    try:
+        model.load_state_dict({k: v.float() for k, v in weights.items()})
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise UserError(f"{folder / 'model.safetensors'} does not fit its config.json: {first}") from None
+    return model.to(device or default_device()).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a checkpoint: it has no config.json; train one or name another") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}): the checkpoint is damaged, fetch or train it again") from None
+    if config.get("format") != FORMAT:
+        raise UserError(f"{path}: format is {config.get('format')}, this presage reads {FORMAT}; retrain or upgrade")
+    return config
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: the checkpoint is not whole, fetch or train it again") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is truncated or damaged ({error}); fetch or train it again") from None

@@ -1,0 +1,116 @@
+"""Fit the image codec: squared error, weighted where a frame differs from the mean picture of its task.
+
+The background is most of every frame and learned in minutes; gripper, object and goal are a few dozen pixels that decide
+everything. They are where a frame deviates from the mean over its instruction, which every dataset knows.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from presage.codecs.image import ImageCodec, ImageCodecConfig
+from presage.device import autocast, default_device
+from presage.episodes.cache import frame_cache
+from presage.episodes.dataset import Dataset
+from presage.training.resume import load_state, save_state, step_generators
+
+
+@dataclass(frozen=True)
+class CodecTraining:
+    steps: int = 3000
+    batch: int = 48
+    lr: float = 1e-3
+    attention: float = 6.0
+    """Weight of a fully deviating pixel, on top of 1."""
+    seed: int = 0
+    save_every: int = 200
+
+
+def mean_pictures(frames: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Mean frame (groups, cameras, S, S, 3) float32 of each group of rows; at most 300 rows a group are read."""
+    out = np.zeros((group.max() + 1, *frames.shape[1:]), np.float32)
+    for g in range(len(out)):
+        rows = np.flatnonzero(group == g)
+        out[g] = np.mean(frames[rows[:: max(1, len(rows) // 300)]], axis=0, dtype=np.float32)
+    return out
+
+
+def deviation_weight(image: Tensor, mean: Tensor, attention: float) -> Tensor:
+    """Weight (B, 1, S, S) of images and mean pictures (B, 3, S, S), both in [-1, 1]."""
+    deviation = (image - mean).abs().amax(1, keepdim=True)
+    return 1 + attention * (3 * F.avg_pool2d(deviation, 3, 1, 1)).clamp(max=1)
+
+
+def train_codec(
+    dataset: Dataset, cameras: list[str], config: ImageCodecConfig, training: CodecTraining, out: Path
+) -> ImageCodec:
+    """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state."""
+    device = default_device()
+    frames = frame_cache(dataset, cameras, config.size)
+    names = sorted({str(e.info.get("task", e.instruction)) for e in dataset.episodes})
+    of_episode = [names.index(str(e.info.get("task", e.instruction))) for e in dataset.episodes]
+    group = np.repeat(of_episode, [e.length for e in dataset.episodes])
+    means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
+
+    torch.manual_seed(training.seed)
+    codec = ImageCodec(config).to(device)
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
+    ema = {k: v.detach().clone() for k, v in codec.named_parameters()}
+    step, seconds = load_state(out, codec, ema, optimizer)
+    began = time.monotonic() - seconds
+    bar = tqdm(total=training.steps, initial=step, desc="train codec", unit="step")
+    while step < training.steps:
+        rng, generator = step_generators(training.seed, step)
+        row = rng.integers(0, len(frames), training.batch)
+        camera = rng.integers(0, len(cameras), training.batch)
+        image_u8 = torch.from_numpy(np.stack([frames[r, c] for r, c in zip(row, camera, strict=True)])).to(device)
+        rate = training.lr * min(1.0, (step + 1) / 50, (training.steps - step) / (0.4 * training.steps))
+        for g in optimizer.param_groups:
+            g["lr"] = rate
+        with autocast(device):
+            grid = codec.grid_from_images(image_u8)
+            spread = grid.detach().float().std()
+            noise = torch.randn(grid.shape, generator=generator).to(device) * spread * config.latent_noise
+            output = codec.images_from_grid(grid + noise).float()
+        image = image_u8.permute(0, 3, 1, 2).float() / 127.5 - 1
+        weight = deviation_weight(image, means[group[row], camera], training.attention)
+        loss = ((output - image).square() * weight).sum() / weight.sum() / 3
+        loss = loss + 1e-5 * grid.float().square().mean()  # keeps the scale of the latents from wandering
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        with torch.no_grad():
+            for k, v in codec.named_parameters():
+                ema[k].lerp_(v, 0.01 if step > 100 else 1.0)
+        if step % 20 == 0:
+            bar.set_postfix_str(f"weighted psnr {10 * np.log10(4 / loss.item()):.1f} dB", refresh=False)
+        bar.update()
+        if step % training.save_every == 0 or step == training.steps:
+            save_state(out, step, codec, ema, optimizer, time.monotonic() - began)
+    bar.close()
+    codec.load_state_dict(ema, strict=False)
+    fit_statistics(codec, frames)
+    return codec.eval()
+
+
+@torch.no_grad()
+def fit_statistics(codec: ImageCodec, frames: np.ndarray) -> None:
+    """Fill the latents' mean and standard deviation per channel from up to 2,000 rows."""
+    rows = np.linspace(0, len(frames) - 1, min(2000, len(frames))).astype(int)
+    device = codec.mean.device
+    grids = []
+    for i in range(0, len(rows), 64):
+        part = torch.from_numpy(np.ascontiguousarray(frames[rows[i : i + 64]])).flatten(0, 1).to(device)
+        with autocast(device):
+            grids.append(codec.grid_from_images(part).float())
+    grid = torch.cat(grids)
+    codec.mean.copy_(grid.mean((0, 2, 3)))
+    codec.std.copy_(grid.std((0, 2, 3)).clamp(min=1e-4))

@@ -1,0 +1,166 @@
+"""Training data as arrays: every row of one or several datasets, encoded once, sampled in windows.
+
+The image codec is frozen while the world model trains, so frames are encoded once and kept as float16 latents beside the
+dataset: training never waits for video decoding.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from presage.codecs.text import embed_text
+from presage.episodes.cache import array_cache, frame_cache
+from presage.episodes.dataset import Dataset
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel
+from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
+from presage.training.losses import Batch
+
+
+@dataclass
+class Rows:
+    """All R rows of a dataset, normalised by the model's codecs. Missing columns are masks, never zeros that count."""
+
+    latents: np.ndarray
+    """(R, cameras, T, C) float16, may be a memory map"""
+    state: np.ndarray
+    action: np.ndarray
+    action_valid: np.ndarray
+    quality: np.ndarray
+    progress: np.ndarray
+    progress_valid: bool
+    episode: np.ndarray
+    """(R,) episode of each row"""
+    start: np.ndarray
+    """(E,) first row of each episode"""
+    length: np.ndarray
+    """(E,)"""
+    text: np.ndarray
+    """(E, 256)"""
+
+
+def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
+    """Progress (R,) of every frame from `next.success` (R,): discount ** (model steps until the first success), 1 from
+    then on, 0 when it never comes."""
+    out = np.zeros(len(success), np.float32)
+    for s, n in zip(start, length, strict=True):
+        hits = np.flatnonzero(success[s : s + n])
+        if len(hits):
+            steps = hits[0] + 1 - np.arange(n)  # success *after* the chunk of row t belongs to frame t + 1
+            out[s : s + n] = discount ** np.maximum(steps, 0)
+    return out
+
+
+def has(dataset: Dataset, column: str) -> bool:
+    return column in dataset.features
+
+
+def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
+    """Encode a dataset with the model's codecs (cached beside the dataset)."""
+    config = model.config
+    missing = [c for c in config.cameras if c not in dataset.cameras]
+    if missing:
+        raise UserError(f"{dataset.root}: no camera {missing[0]!r}; it has {dataset.cameras}, choose with --cameras")
+    frames = frame_cache(dataset, config.cameras, config.codec.size)
+    rows = len(frames)
+    fingerprint = codec_fingerprint(model)
+
+    def encode(out: np.ndarray) -> None:
+        for i in tqdm(range(0, rows, 128), desc="encode frames", unit="batch"):
+            part = torch.from_numpy(np.ascontiguousarray(frames[i : i + 128]))
+            tokens = model.codec.encode(part.flatten(0, 1).to(model.device))
+            out[i : i + 128] = tokens.unflatten(0, part.shape[:2]).half().cpu().numpy()
+
+    shape = (rows, len(config.cameras), config.codec.tokens, config.codec.token_dim)
+    latents = array_cache(dataset, f"latents-{fingerprint}", shape, np.float16, encode)
+    start = np.array([e.start for e in dataset.episodes])
+    length = np.array([e.length for e in dataset.episodes])
+    flat_action = config.chunk * config.action_dim
+    if has(dataset, "action"):
+        action = dataset.column("action").reshape(rows, -1)
+        if action.shape[1] != flat_action:
+            raise UserError(
+                f"{dataset.root}: 'action' has {action.shape[1]} numbers, the model takes chunks of {flat_action}"
+            )
+        valid = dataset.column("action.valid").reshape(rows) if has(dataset, "action.valid") else np.ones(rows, bool)
+    else:
+        action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
+    quality = dataset.column("quality").reshape(rows) if has(dataset, "quality") else np.full(rows, np.nan)
+    success = has(dataset, "next.success")
+    progress = (
+        progress_of(dataset.column("next.success").reshape(rows), start, length, config.progress_discount)
+        if success
+        else np.zeros(rows, np.float32)
+    )
+    state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
+    return Rows(
+        latents,
+        model.state_codec.encode(state) if config.state_dim else state.astype(np.float32),
+        model.action_codec.encode(action),
+        valid.astype(bool),
+        quality.astype(np.float32),
+        progress,
+        success,
+        np.repeat(np.arange(len(start)), length),
+        start,
+        length,
+        embed_text([e.instruction for e in dataset.episodes]),
+    )
+
+
+def codec_fingerprint(model: WorldModel) -> str:
+    """Short hash of the codec's weights: latents of another codec must never be reused."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, value in sorted(model.codec.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def sample_batch(rows: Rows, model: WorldModel, batch: int, window: int, rng: np.random.Generator) -> Batch:
+    """Windows that start at a uniformly drawn row; past an episode's end the last row is repeated and masked."""
+    first = rng.integers(0, len(rows.episode), batch)
+    # Windows that would run over the end start earlier, so that padding is met only in episodes shorter than a window.
+    episode = rows.episode[first]
+    end = rows.start[episode] + rows.length[episode]
+    first = np.maximum(np.minimum(first, end - window), rows.start[episode])
+    index = first[:, None] + np.arange(window)
+    frame_valid = index < end[:, None]
+    index = np.minimum(index, end[:, None] - 1)
+    return make_batch(rows, model, index, frame_valid)
+
+
+def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np.ndarray) -> Batch:
+    """The batch of the rows `index` (B, N)."""
+    values = {}
+    latents = np.asarray(rows.latents[index.reshape(-1)], np.float32).reshape(*index.shape, *rows.latents.shape[1:])
+    for i, camera in enumerate(model.config.cameras):
+        values[f"{VIDEO}.{camera}"] = torch.from_numpy(np.ascontiguousarray(latents[:, :, i]))
+    if model.config.state_dim:
+        values[STATE] = torch.from_numpy(rows.state[index])[:, :, None]
+    values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
+    values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
+    return Batch(
+        values,
+        torch.from_numpy(rows.text[rows.episode[index[:, 0]]]),
+        torch.from_numpy(frame_valid),
+        torch.from_numpy(rows.action_valid[index] & frame_valid),
+        torch.from_numpy(rows.quality[index]),
+        torch.from_numpy(frame_valid & rows.progress_valid),
+    )
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Open a dataset folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not Path(path).exists():
+        raise UserError(f"dataset {path} does not exist: collect one with `presage collect --out {path}`")
+    return Dataset(Path(path))

@@ -1,0 +1,91 @@
+"""The state of a run on disk, so that a training killed at any moment goes on to the same numbers.
+
+Every random draw of step n comes from generators seeded by (seed, n): there is no generator state to save, only the
+weights, their moving average and the optimizer's moments.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from presage.errors import UserError
+from presage.training.checkpoint import read_weights
+
+
+def step_generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+    """The random numbers of one step: of the data (numpy) and of the loss (torch)."""
+    a, b = np.random.SeedSequence([seed, step]).generate_state(2)
+    return np.random.default_rng(a), torch.Generator().manual_seed(int(b))
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    ema: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    seconds: float,
+) -> None:
+    """Write `state.safetensors` (which carries the step) under a temporary name, then rename it into place."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in ema.items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "state.safetensors.partial"
+    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    save_file(tensors, temporary, metadata={"run": json.dumps({"step": step, "seconds": seconds})})
+    os.replace(temporary, folder / "state.safetensors")
+
+
+def load_state(
+    folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Restore a run in place; returns its step and the seconds it has trained, (0, 0.0) when there is none."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0, 0.0
+    tensors = read_weights(path)
+    run = _read_metadata(path)
+    try:
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise UserError(f"{path} is of another model ({first}): give the run another --out") from None
+    for k in ema:
+        ema[k].copy_(tensors[f"ema.{k}"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return int(run["step"]), float(run["seconds"])
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as f:
+        return json.loads(f.metadata()["run"])
+
+
+def truncate_log(path: Path, step: int) -> None:
+    """Drop lines of a JSONL log at or past `step`: a resumed run will write them again."""
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+        path.write_text("".join(line + "\n" for line in kept))
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError):  # the last line of a killed run may be half written
+        return float("inf")
