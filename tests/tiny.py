@@ -1,0 +1,36 @@
+"""A tiny random model of the real classes, for tests that need the machinery and not the skill."""
+
+import numpy as np
+import torch
+
+from presage.codecs.image import ImageCodecConfig
+from presage.codecs.scalars import ScalarCodec
+from presage.networks.world_model import WorldModel, WorldModelConfig
+
+
+def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) -> WorldModel:
+    """Two cameras, chunks of 4 x 4, state of 4; outputs are made non-zero so that everything depends on everything."""
+    torch.manual_seed(seed)
+    config = WorldModelConfig(
+        codec=ImageCodecConfig(size=size, width=8, blocks=1, latent_channels=4),
+        width=32,
+        layers=layers,
+        heads=2,
+        window=window,
+    )
+    model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4))
+    for output in model.network.outputs.values():
+        torch.nn.init.normal_(output.weight, std=0.2)
+    return model.eval()
+
+
+def tiny_observation(batch: int, size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random frames of both cameras and a random state."""
+    rng = np.random.default_rng(seed)
+    images = {f"image.{c}": rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8) for c in ("front", "top")}
+    return {**images, "state": rng.normal(size=(batch, 4)).astype(np.float32)}
+
+
+def tiny_chunk(batch: int, seed: int = 0) -> np.ndarray:
+    """A random action chunk (B, 4, 4) in [-1, 1]."""
+    return np.random.default_rng(seed).uniform(-1, 1, (batch, 4, 4)).astype(np.float32)
