@@ -149,7 +149,6 @@ class Renderer:
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 scene.flags[flag] = 0
             context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
-            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
             self._tasks[xml_path] = _RenderTask(
                 model, mujoco.MjData(model), scene, context, _foreground(model)
             )
@@ -160,6 +159,8 @@ class Renderer:
     ) -> _RenderTask:
         """Bring the render model of `xml_path` to the state of the simulation and fill its scene."""
         task = self._task(xml_path)
+        # Binds this task's framebuffer: without it the first image would be drawn into that of the task drawn before.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, task.context)
         task.model.body_pos[:] = model.body_pos
         task.model.body_quat[:] = model.body_quat
         task.data.qpos[:] = data.qpos
@@ -206,6 +207,30 @@ class Renderer:
         task = self._update(xml_path, model, data, goal)
         return {name: self._average(self._draw(task, name)) for name in self.cameras}
 
+    def masks(
+        self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Camera name -> (S, S) bool: pixels that show, at least in part, the gripper, the object or the goal marker."""
+        task = self._update(xml_path, model, data, goal)
+        foreground = np.zeros(task.scene.ngeom + 1, bool)  # entry 0 is the background
+        for index in range(task.scene.ngeom):
+            geom = task.scene.geoms[index]
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                foreground[geom.segid + 1] = task.foreground[geom.objid]
+            elif index == task.scene.ngeom - 1 and goal is not None:
+                geom.segid = index
+                foreground[index + 1] = True
+        flags = task.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
+        masks = {}
+        for name in self.cameras:
+            colour = self._draw(task, name).astype(np.int64)
+            ids = np.minimum(colour @ (1, 256, 65536), task.scene.ngeom)
+            k = self.supersample
+            masks[name] = foreground[ids].reshape(self.size, k, self.size, k).any(axis=(1, 3))
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
+        return masks
+
     def _average(self, image: np.ndarray) -> np.ndarray:
         k = self.supersample
         if k == 1:
@@ -215,6 +240,22 @@ class Renderer:
             for column in range(k):
                 total += image[row::k, column::k]
         return (total // (k * k)).astype(np.uint8)
+
+
+def project(camera: str, points: np.ndarray, size: int) -> np.ndarray:
+    """World points (..., 3) in metres to pixels (..., 2) of a `size` x `size` image: column, row; (0, 0) is a corner.
+
+    Only for cameras that stand still; points outside the image get coordinates outside it.
+    """
+    fixed = CAMERAS.get(camera)
+    if fixed is None:
+        still = [name for name, each in CAMERAS.items() if each is not None]
+        raise UserError(f"camera {camera!r} does not stand still; project into {' or '.join(still)}")
+    x_axis, y_axis = np.reshape(_camera_frame(fixed), (2, 3))
+    relative = np.asarray(points, np.float64) - fixed.position
+    depth = relative @ np.cross(y_axis, x_axis)
+    focal = size / 2 / np.tan(np.radians(fixed.fovy) / 2)
+    return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
 
 
 _MODEL_CAMERA = {"gripper": "gripperPOV"}

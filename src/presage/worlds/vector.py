@@ -1,0 +1,367 @@
+"""Meta-World as a gymnasium vector environment of action chunks, in this process or spread over worker processes.
+
+Environments of one task share one simulation: whoever is stepped loads its snapshot first (bitwise exact, 35
+microseconds). So fifty environments of fifty tasks need fifty models, not 2,500, and an environment can change its task
+at every reset.
+"""
+
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from presage.errors import UserError
+from presage.worlds.instructions import check_task, instructions
+
+Observation = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is observed: camera names, image size in pixels, supersampling and whether the goal is marked."""
+
+    cameras: tuple[str, ...]
+    size: int
+    supersample: int
+    show_goal: bool
+
+
+class Slots:
+    """The environments of one process. Methods take slot numbers and answer with one row per slot."""
+
+    def __init__(self, count: int, view: View) -> None:
+        from presage.worlds.rendering import Renderer
+
+        self.view = view
+        self.renderer = Renderer(view.cameras, view.size, view.supersample)
+        self.simulations: dict[str, Any] = {}  # by task
+        self.owner: dict[str, int] = {}  # task -> the slot whose state its simulation is in
+        self.tasks: list[str | None] = [None] * count
+        self.snapshots: list[Any] = [None] * count  # current for every slot that does not own its simulation
+
+    def _simulation(self, slot: int) -> Any:
+        """The simulation of the slot's task, in the slot's state."""
+        task = self.tasks[slot]
+        if task is None:
+            raise UserError(f"environment {slot} was never reset; call reset first")
+        self._take(slot, task)
+        return self.simulations[task]
+
+    def _take(self, slot: int, task: str, load: bool = True) -> None:
+        from presage.worlds.metaworld import Simulation
+
+        if task not in self.simulations:
+            self.simulations[task] = Simulation(task)
+        owner = self.owner.get(task)
+        if owner == slot:
+            return
+        if owner is not None:
+            self.snapshots[owner] = self.simulations[task].save()
+        if load:
+            self.simulations[task].load(self.snapshots[slot])
+        self.owner[task] = slot
+
+    def _release(self, slot: int) -> None:
+        task = self.tasks[slot]
+        if task is not None and self.owner.get(task) == slot:
+            del self.owner[task]
+
+    def _goal(self, simulation: Any) -> np.ndarray | None:
+        return simulation.goal if self.view.show_goal else None
+
+    def observe(self, slots: Sequence[int]) -> tuple[Observation, np.ndarray]:
+        """Images and state of the slots, and their success so far (n,)."""
+        images: dict[str, list[np.ndarray]] = {name: [] for name in self.view.cameras}
+        states, success = [], []
+        for slot in slots:
+            simulation = self._simulation(slot)
+            frames = self.renderer.frames(
+                simulation.xml_path, simulation.model, simulation.data, self._goal(simulation)
+            )
+            for name in self.view.cameras:
+                images[name].append(frames[name])
+            states.append(simulation.state)
+            success.append(simulation.success)
+        observation = {f"image.{name}": np.stack(images[name]) for name in self.view.cameras}
+        return observation | {"state": np.stack(states)}, np.array(success, bool)
+
+    def reset(self, slots: Sequence[int], tasks: Sequence[str], seeds: Sequence[int]) -> Any:
+        for slot, task, seed in zip(slots, tasks, seeds, strict=True):
+            self._release(slot)
+            self._take(slot, task, load=False)
+            self.tasks[slot] = task
+            self.simulations[task].reset(seed)
+        return self.observe(slots)
+
+    def step(self, slots: Sequence[int], chunks: np.ndarray) -> Any:
+        """Execute a chunk (n, chunk, 4) per slot; also returns the summed reward and the steps since reset."""
+        rewards, steps, results = np.zeros(len(slots)), np.zeros(len(slots), np.int64), []
+        for row, slot in enumerate(slots):
+            simulation = self._simulation(slot)
+            rewards[row] = sum(simulation.step(action) for action in chunks[row])
+            steps[row] = simulation.steps
+            results.append(self.observe([slot]))  # now, while this slot owns the simulation
+        observation = {key: np.concatenate([each[0][key] for each in results]) for key in results[0][0]}
+        return observation, np.concatenate([each[1] for each in results]), rewards, steps
+
+    def snapshot(self, slots: Sequence[int]) -> list[bytes]:
+        return [self._simulation(slot).save().to_bytes() for slot in slots]
+
+    def restore(self, slots: Sequence[int], snapshots: Sequence[bytes]) -> Any:
+        from presage.worlds.metaworld import Snapshot
+
+        for slot, data in zip(slots, snapshots, strict=True):
+            snapshot = Snapshot.from_bytes(data)
+            self._release(slot)
+            self.tasks[slot], self.snapshots[slot] = snapshot.task, snapshot
+        observation, success = self.observe(slots)
+        steps = np.array([self._simulation(slot).steps for slot in slots], np.int64)
+        return observation, success, steps, [self.tasks[slot] for slot in slots]
+
+    def expert_chunk(self, slots: Sequence[int], chunk: int) -> np.ndarray:
+        """The expert's next actions (n, chunk, 4): it is run ahead, then everything is put back."""
+        chunks = np.zeros((len(slots), chunk, 4), np.float32)
+        for row, slot in enumerate(slots):
+            simulation = self._simulation(slot)
+            before = simulation.save()
+            for step in range(chunk):
+                chunks[row, step] = simulation.expert_action()
+                simulation.step(chunks[row, step])
+            simulation.load(before)
+        return chunks
+
+    def disturb(self, slots: Sequence[int], kind: str, seed: int) -> Any:
+        for slot in slots:
+            self._simulation(slot).disturb(kind, seed)
+        return self.observe(slots)
+
+    def masks(self, slots: Sequence[int]) -> dict[str, np.ndarray]:
+        masks = []
+        for slot in slots:
+            simulation = self._simulation(slot)
+            masks.append(
+                self.renderer.masks(simulation.xml_path, simulation.model, simulation.data, self._goal(simulation))
+            )
+        return {name: np.stack([each[name] for each in masks]) for name in self.view.cameras}
+
+
+def _serve(connection: Connection, count: int, view: View) -> None:
+    """A worker process: answer method calls until the other side is gone."""
+    slots: Slots | None = None
+    while True:
+        try:
+            method, arguments = connection.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            slots = slots or Slots(count, view)
+            connection.send((True, getattr(slots, method)(*arguments)))
+        except Exception as error:
+            connection.send((False, error))
+
+
+class MetaWorld(gymnasium.vector.VectorEnv):
+    """N Meta-World environments stepped by action chunks. Autoreset is disabled: nothing restarts by itself.
+
+    Observations: `image.<camera>` (N, S, S, 3) uint8 and `state` (N, 4) float32 (hand x, y, z in metres, gripper
+    opening in [0, 1]). Actions: (N, chunk, 4), clipped to [-1, 1]. `info` has `success` (N,) bool (reached at any
+    environment step since the reset), `steps` (N,) environment steps, and the lists `task` and `instruction`.
+    `terminated` is success, `truncated` is Meta-World's limit of 500 environment steps; stepping on is allowed.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        num_envs: int = 1,
+        cameras: Sequence[str] = ("front", "top"),
+        size: int = 64,
+        supersample: int = 2,
+        chunk: int = 4,
+        show_goal: bool = True,
+        workers: int = 0,
+    ) -> None:
+        for name, value in (("num_envs", num_envs), ("tasks", len(tasks)), ("size", size), ("chunk", chunk)):
+            if value < 1:
+                raise UserError(f"{name}: {value} is not enough; give at least 1")
+        from presage.worlds.rendering import CAMERAS
+
+        for camera in cameras:
+            if camera not in CAMERAS:
+                raise UserError(f"unknown camera {camera!r}; choose from {', '.join(CAMERAS)}")
+        self.tasks = [check_task(task) for task in tasks]
+        self.num_envs, self.cameras, self.size, self.chunk = num_envs, tuple(cameras), size, chunk
+        box = gymnasium.spaces.Box
+        images = {f"image.{name}": box(0, 255, (size, size, 3), np.uint8) for name in cameras}
+        self.single_observation_space = gymnasium.spaces.Dict(
+            images | {"state": box(-np.inf, np.inf, (4,), np.float32)}
+        )
+        self.single_action_space = box(-1.0, 1.0, (chunk, 4), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
+        self._observation = {
+            key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.spaces.items()
+        }
+        self._success = np.zeros(num_envs, bool)
+        self._steps = np.zeros(num_envs, np.int64)
+        self._task = [self.tasks[index % len(tasks)] for index in range(num_envs)]
+        view = View(self.cameras, size, supersample, show_goal)
+        self._local = Slots(num_envs, view) if workers == 0 else None
+        self._connections: list[Connection] = []
+        self._processes: list[Any] = []
+        workers = min(workers, num_envs)
+        context = multiprocessing.get_context("spawn")  # a forked process cannot use its parent's OpenGL context
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, num_envs, view), daemon=True)
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
+
+    def _call(self, method: str, indices: np.ndarray, *arguments: Any, split: tuple = ()) -> list[tuple]:
+        """Call a method of `Slots` where the environments live; `split` arguments have one entry per index.
+
+        Returns [(rows of `indices`, result)], one per process. Environment i lives in worker i modulo workers.
+        """
+        if self._local is not None:
+            rows = np.arange(len(indices))
+            return [(rows, getattr(self._local, method)([int(i) for i in indices], *split, *arguments))]
+        pending = []
+        for worker, connection in enumerate(self._connections):
+            rows = np.flatnonzero(indices % len(self._connections) == worker)
+            if len(rows):
+                mine = [each[rows] if isinstance(each, np.ndarray) else [each[r] for r in rows] for each in split]
+                connection.send((method, ([int(i) for i in indices[rows]], *mine, *arguments)))
+                pending.append((rows, connection))
+        results, errors = [], []
+        for rows, connection in pending:
+            try:
+                fine, result = connection.recv()
+            except EOFError:
+                raise RuntimeError("a Meta-World worker process died; see its output above") from None
+            if fine:
+                results.append((rows, result))
+            else:
+                errors.append(result)
+        if errors:
+            raise errors[0]
+        return results
+
+    def _keep(self, indices: np.ndarray, observation: Observation, success: np.ndarray) -> None:
+        for key, value in observation.items():
+            self._observation[key][indices] = value
+        self._success[indices] = success
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "success": self._success.copy(),
+            "steps": self._steps.copy(),
+            "task": list(self._task),
+            "instruction": [instructions(task)[0] for task in self._task],
+        }
+
+    def _observed(self) -> Observation:
+        return {key: value.copy() for key, value in self._observation.items()}
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start episodes. `seed`: one per environment (an int counts up from there; None draws them).
+
+        options: `task`, one task name per environment (default: the tasks of the constructor in turn), and `mask`
+        (N,) bool, the environments to reset (default: all).
+        """
+        options = options or {}
+        if seed is None:
+            seed = [int(each) for each in self.np_random.integers(0, 2**31, self.num_envs)]
+        elif isinstance(seed, (int, np.integer)):
+            seed = [int(seed) + index for index in range(self.num_envs)]
+        tasks = list(options.get("task", [self.tasks[index % len(self.tasks)] for index in range(self.num_envs)]))
+        mask = np.asarray(options.get("mask", np.ones(self.num_envs, bool)), bool)
+        for name, value in (("seed", seed), ("task", tasks), ("mask", mask)):
+            if len(value) != self.num_envs:
+                raise UserError(f"{name}: {len(value)} entries for {self.num_envs} environments; give one for each")
+        indices = np.flatnonzero(mask)
+        for index in indices:
+            self._task[index] = check_task(tasks[index])
+        split = ([tasks[i] for i in indices], [int(seed[i]) for i in indices])
+        for rows, result in self._call("reset", indices, split=split):
+            self._keep(indices[rows], *result)
+        self._steps[indices] = 0
+        return self._observed(), self._info()
+
+    def step(  # type: ignore[override]
+        self, actions: np.ndarray, active: np.ndarray | None = None
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Execute one chunk (N, chunk, 4) per environment; those not `active` (N,) stand still and cost nothing."""
+        actions = np.asarray(actions, np.float32)
+        if actions.ndim != 3 or actions.shape[0] != self.num_envs or actions.shape[2] != 4:
+            raise UserError(f"actions: shape {actions.shape}, expected ({self.num_envs}, {self.chunk}, 4)")
+        rewards = np.zeros(self.num_envs)
+        indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
+        for rows, (observation, success, reward, steps) in self._call("step", indices, split=(actions[indices],)):
+            self._keep(indices[rows], observation, success)
+            rewards[indices[rows]] = reward
+            self._steps[indices[rows]] = steps
+        return self._observed(), rewards, self._success.copy(), self._steps >= 500, self._info()
+
+    def snapshot(self, indices: Sequence[int]) -> list[bytes]:
+        """Everything the future of these environments depends on; also good in another process. Trusted input only."""
+        indices = np.asarray(indices)
+        snapshots: list[bytes] = [b""] * len(indices)
+        for rows, result in self._call("snapshot", indices):
+            for row, data in zip(rows, result, strict=True):
+                snapshots[row] = data
+        return snapshots
+
+    def restore(self, indices: Sequence[int], snapshots: Sequence[bytes]) -> Observation:
+        """Put environments into the states of `snapshots`, bitwise; returns the observation of all N."""
+        indices = np.asarray(indices)
+        for rows, (observation, success, steps, tasks) in self._call("restore", indices, split=(list(snapshots),)):
+            self._keep(indices[rows], observation, success)
+            self._steps[indices[rows]] = steps
+            for row, task in zip(rows, tasks, strict=True):
+                self._task[indices[row]] = task
+        return self._observed()
+
+    def expert_chunk(self, active: np.ndarray | None = None) -> np.ndarray:
+        """What the scripted experts would do now, (N, chunk, 4) float32; leaves no trace. Zeros where not `active`."""
+        indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
+        chunks = np.zeros((self.num_envs, self.chunk, 4), np.float32)
+        for rows, result in self._call("expert_chunk", indices, self.chunk):
+            chunks[indices[rows]] = result
+        return chunks
+
+    def disturb(self, index: int, kind: str, seed: int = 0) -> Observation:
+        """Interfere with the object of one environment ("knock", "move" or "remove"); returns the new observation."""
+        for _, result in self._call("disturb", np.array([index]), kind, seed):
+            self._keep(np.array([index]), *result)
+        return self._observed()
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Camera -> (N, S, S) bool: pixels of the gripper, the object (whatever the task moves) and the goal marker."""
+        masks = {name: np.zeros((self.num_envs, self.size, self.size), bool) for name in self.cameras}
+        for rows, result in self._call("masks", np.arange(self.num_envs)):
+            for name in self.cameras:
+                masks[name][rows] = result[name]
+        return masks
+
+    def hand_pixels(self, camera: str) -> np.ndarray:
+        """Where the hand (`state[:, :3]`) is in the image: (N, 2) float, column and row in pixels."""
+        from presage.worlds.rendering import project
+
+        return project(camera, self._observation["state"][:, :3], self.size)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join(timeout=10)
+        self._connections, self._processes = [], []
