@@ -1,0 +1,20 @@
+"""Every published figure and the controls that could refute it: one module per bench, each with `run(args) -> figures`.
+
+`presage bench NAME` runs one and adds command, seed, checkpoint, commit, versions and machine. Modules are imported when
+they run: a listing of benches costs nothing.
+"""
+
+BENCHES: dict[str, tuple[str, str]] = {
+    "collect": ("presage.benchmarks.collect", "recording rate: simulate, render, encode, write, on two workers"),
+    "codec": ("presage.benchmarks.codec", "fidelity of the image codec, over all pixels and over gripper, object, goal"),
+    "control": ("presage.benchmarks.control", "success of every way to act, beside behaviour cloning and the expert"),
+    "realtime": ("presage.benchmarks.realtime", "replanning rate and deadlines against a wall clock"),
+    "dream": ("presage.benchmarks.dream", "fidelity of long dreams and whether they follow the actions"),
+    "cache": ("presage.benchmarks.cache", "cached against recomputed sessions: same numbers, how much faster"),
+    "evaluation": ("presage.benchmarks.evaluation", "does imagination rank policies as the simulator does"),
+    "planning": ("presage.benchmarks.planning", "best of N imagined futures, beside random choice and an oracle"),
+    "synthesis": ("presage.benchmarks.synthesis", "are the labels of real and dreamed videos executable"),
+    "representation": ("presage.benchmarks.representation", "features of the video model, beside random weights"),
+    "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
+}
+"""name -> (module with `run(args: BenchArgs) -> dict`, what it measures)"""
