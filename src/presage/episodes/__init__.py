@@ -6,6 +6,7 @@
 - ``dataset``     a LeRobotDataset (v3.0, v2.x) read: columns, frames, statistics
 - ``metadata``    its meta folder, whatever the version
 - ``windows``     windows of rows for training, clamped to their episode
+- ``mixture``     several datasets by weight, and their common statistics
 - ``cache``       decoded frames and latents kept beside a dataset
 - ``video``       encode, join and decode clips
 - ``statistics``  exact mean, std, min, max and quantiles

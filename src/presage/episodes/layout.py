@@ -42,7 +42,7 @@ def column_feature(column: np.ndarray) -> dict[str, Any]:
 
 
 def arrow_type(feature: dict[str, Any]) -> pa.DataType:
-    """Parquet type of one row of a feature: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists."""
+    """Parquet type of one row: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists."""
     if feature["dtype"] == "string":
         return pa.string()
     kind = pa.from_numpy_dtype(np.dtype(feature["dtype"]))

@@ -41,7 +41,7 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             encode_clip(hidden / f"{name}.mp4", frames, fps)
             height, width = frames.shape[1:3]
             cameras[name] = {"height": height, "width": width, "histogram": image_histogram(frames).tolist()}
-        np.savez(hidden / "rows.npz", **episode.columns)
+        np.savez(hidden / "rows.npz", allow_pickle=False, **episode.columns)
         facts = {
             "length": episode.length,
             "fps": fps,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+VALID_SUFFIX = ".valid"  # rows where <feature>.valid is False do not count in the statistics of <feature>
 Statistics = dict[str, np.ndarray]
 
 
@@ -28,7 +29,7 @@ def column_statistics(values: np.ndarray) -> Statistics:
 
 
 def image_histogram(frames: np.ndarray) -> np.ndarray:
-    """Count every second pixel of each side: frames (T, H, W, 3) uint8 -> (3, 256) int64.
+    """Counts of each level: frames (T, H, W, 3) uint8 -> (3, 256) int64, from every second pixel of each side.
 
     Histograms of episodes add up to the one of the dataset, from which all its statistics follow exactly.
     """
@@ -55,7 +56,7 @@ def image_statistics(histogram: np.ndarray, frames: int) -> Statistics:
 
 
 def combine_statistics(parts: Sequence[Statistics]) -> Statistics:
-    """Exact mean, std, min, max and count of the union of disjoint parts; quantiles cannot be combined and are left out."""
+    """Exact mean, std, min, max and count of the union of disjoint parts (quantiles cannot be combined)."""
     counts = [float(part["count"].reshape(-1)[0]) for part in parts]
     total = sum(counts)
     mean = sum(part["mean"] * count for part, count in zip(parts, counts)) / total

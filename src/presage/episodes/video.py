@@ -7,14 +7,14 @@ or veryfast, 10 ms with medium, all within 47-51 dB. Everything runs on one thre
 conversion too, cost more than such small frames take.
 """
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from presage.errors import UserError
 
@@ -37,10 +37,12 @@ def encode_clip(path: Path, frames: np.ndarray, fps: float) -> None:
     rate = frame_rate(fps)
     reformatter = VideoReformatter()
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(CODEC, rate=rate, options=_OPTIONS)
+        stream = cast(av.VideoStream, container.add_stream(CODEC, rate=rate, options=_OPTIONS))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = PIX_FMT
         stream.codec_context.thread_count = 1
+        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.color_range = ColorRange.MPEG
         for t, image in enumerate(frames):
             rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame = reformatter.reformat(rgb, format=PIX_FMT, dst_colorspace=Colorspace.ITU601, threads=1)
@@ -75,7 +77,7 @@ class ClipJoiner:
             if self._stream is None:
                 self._stream = self._container.add_stream_from_template(template)
                 self._header = template.codec_context.extradata
-            tick = template.time_base
+            tick = cast(Fraction, template.time_base)
             start = self.frames
             for packet in source.demux(template):
                 if packet.dts is None:  # the flush packet behind the last one
@@ -107,49 +109,45 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
             stream = container.streams.video[0]
             stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
             stream.codec_context.options = {"err_detect": "explode"}
-            reformatter = VideoReformatter()
             for start, length in spans:
-                container.seek(int(max(start - 0.5 / fps, 0) / stream.time_base), stream=stream)
-                yield _decode_span(container, stream, reformatter, path, start, length, fps)
-    except (av.FFmpegError, IndexError) as error:
-        raise UserError(f"{path}: the video is damaged ({error}); restore the file or record it again") from error
+                # Where frames are reordered, a key frame may be stored before but shown after the time sought; then
+                # the file is decoded from its beginning.
+                for position in (start + 0.25 / fps, 0.0):
+                    container.seek(int(position / cast(Fraction, stream.time_base)), stream=stream)
+                    images, seen = _decode_span(container.decode(stream), start, length, fps)
+                    if seen == length:
+                        break
+                else:
+                    raise UserError(
+                        f"{path}: only {seen} of {length} frames behind {start:.3f} s can be read; "
+                        "restore the file or record it again"
+                    )
+                yield images
+    except av.FFmpegError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise UserError(f"{path}: the video is damaged ({reason}); restore the file or record it again") from error
+    except IndexError as error:
+        raise UserError(f"{path}: no video stream inside; restore the file or record it again") from error
 
 
-def _decode_span(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    reformatter: VideoReformatter,
-    path: Path,
-    start: float,
-    length: int,
-    fps: float,
-) -> np.ndarray:
-    images: np.ndarray | None = None
+def _decode_span(decoded: Iterator[av.VideoFrame], start: float, length: int, fps: float) -> tuple[np.ndarray, int]:
+    """The frames shown from ``start`` seconds on as (length, H, W, 3), and how many of them were there."""
+    reformatter = VideoReformatter()
+    images = np.empty((length, 0, 0, 3), dtype=np.uint8)
     seen = np.zeros(length, dtype=bool)
-    with contextlib.closing(container.decode(stream)) as decoded:
-        for frame in decoded:
-            t = round((frame.time - start) * fps)
-            if t < 0:
-                continue
-            if t >= length:
-                break
-            if frame.is_corrupt:
-                raise UserError(
-                    f"{path}: frame {t} behind {start:.3f} s is damaged; restore the file or record it again"
-                )
-            image = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            if images is None:
-                images = np.empty((length, *image.shape), dtype=np.uint8)
-            images[t] = image
-            seen[t] = True
-            if t == length - 1:
-                break
-    if images is None or not seen.all():
-        raise UserError(
-            f"{path}: only {int(seen.sum())} of {length} frames behind {start:.3f} s can be read; "
-            "restore the file or record it again"
-        )
-    return images
+    for frame in decoded:
+        t = round(((frame.time or 0.0) - start) * fps)
+        if t >= length:
+            break
+        if t < 0 or frame.is_corrupt:
+            continue
+        if not seen.any():
+            images = np.empty((length, frame.height, frame.width, 3), dtype=np.uint8)
+        images[t] = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        seen[t] = True
+        if t == length - 1:
+            break
+    return images, int(seen.sum())
 
 
 def describe_video(height: int, width: int, fps: float) -> dict[str, object]:
@@ -159,7 +157,7 @@ def describe_video(height: int, width: int, fps: float) -> dict[str, object]:
         "video.width": width,
         "video.codec": "h264",
         "video.pix_fmt": PIX_FMT,
-        "video.fps": fps,
+        "video.fps": int(fps) if float(fps).is_integer() else fps,
         "video.channels": 3,
         "video.g": GOP,
         "video.crf": CRF,

@@ -23,6 +23,7 @@ class Windows:
         lengths = np.asarray(lengths, dtype=np.int64)
         if len(lengths) == 0 or lengths.min() < 1:
             raise UserError("windows need at least one episode, and no episode may be empty; check the dataset")
+        self.window = window
         self._steps = np.arange(window, dtype=np.int64) * stride
         self._seed = seed
         first = np.cumsum(lengths) - lengths

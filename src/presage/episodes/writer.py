@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from presage.episodes import layout
 from presage.episodes import spool as spooled
-from presage.episodes.statistics import Statistics, column_statistics, image_statistics
+from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statistics, image_statistics
 from presage.episodes.video import ClipJoiner, describe_video
 from presage.errors import UserError
 
-VALID_SUFFIX = ".valid"  # rows where <feature>.valid is False do not count in the statistics of <feature>
 EPISODES_PER_GROUP = 1000
 
 
@@ -127,8 +126,8 @@ class _Writer:
                 feature = layout.column_feature(column)
                 if features.setdefault(name, feature) != feature:
                     raise UserError(
-                        f"{self.spool / key}: column {name!r} is {feature['dtype']} {feature['shape']}, in other episodes "
-                        f"{features[name]['dtype']} {features[name]['shape']}; write them apart"
+                        f"{self.spool / key}: column {name!r} is {feature['dtype']} {feature['shape']}, "
+                        f"in other episodes {features[name]['dtype']} {features[name]['shape']}; write them apart"
                     )
         return features | layout.DEFAULT_FEATURES
 
