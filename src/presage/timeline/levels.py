@@ -36,7 +36,7 @@ _ROLES = ("joint", "independent", "forward", "inverse", "video")
 
 def draw(law: Law, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw (video, action) levels for n blocks: two (n,) float tensors in [0, 1]."""
-    weights = torch.tensor([getattr(law, r) for r in _ROLES])
+    weights = torch.tensor([float(getattr(law, r)) for r in _ROLES])
     role = torch.multinomial(weights, n, replacement=True, generator=generator)
     k = draw_levels(n, law.full_noise, generator)
     other = draw_levels(n, law.full_noise, generator)

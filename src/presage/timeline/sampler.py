@@ -10,7 +10,7 @@ def corrupt(x: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return (1 - k) * x + k * noise
 
 
-def flow_weight(level: Tensor, floor: float = 0.3) -> Tensor:
+def flow_weight(level: Tensor, floor: float = 0.5) -> Tensor:
     """Weight that turns the squared error of the clean prediction into that of the velocity `noise - x`, bounded.
 
     `v = (x_k - x) / k`, so the errors differ by 1/k^2 (Li & He 2025, "Back to basics", section 3); below `floor` the

@@ -118,19 +118,30 @@ class Session:
         tokens = Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep])
         block = Block(index, values, kv, tokens, progress, imagined)
         self.blocks.append(block)
-        # A block further back than the window is seen by no future token: eviction.
-        while self.blocks and self.blocks[0].index < index + 1 - self.model.config.window:
-            self.blocks.pop(0)
+        self._evict()
         return block
+
+    def _evict(self) -> None:
+        """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
+        dropped, and a session rewound by up to a window, without losing context."""
+        window = self.model.config.window
+        grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
+        self.blocks = [
+            b
+            for b in self.blocks
+            if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
+        ]
 
     def rewind(self, step: int) -> None:
         """Forget every block after `step`.
 
         Raises:
-            ValueError: the block was evicted: only the attention window is kept.
+            ValueError: the step's own context was evicted.
         """
-        if not self.blocks or step < self.blocks[0].index:
-            raise ValueError(f"step {step} has left the window of {self.model.config.window} blocks")
+        indices = [b.index for b in self.blocks]
+        first = max(0, step + 1 - self.model.config.window)
+        if step < 0 or any(i not in indices for i in range(first, step + 1)):
+            raise ValueError(f"cannot rewind to step {step}: its context has been evicted, only {indices} are kept")
         self.blocks = [b for b in self.blocks if b.index <= step]
 
     def fork(self, n: int, seed: int | None = None) -> "Session":

@@ -4,6 +4,8 @@ The image codec is frozen while the world model trains, so frames are encoded on
 dataset: training never waits for video decoding.
 """
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,16 +68,14 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         raise UserError(f"{dataset.root}: no camera {missing[0]!r}; it has {dataset.cameras}, choose with --cameras")
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     rows = len(frames)
-    fingerprint = codec_fingerprint(model)
 
-    def encode(out: np.ndarray) -> None:
+    def encode() -> Iterator[np.ndarray]:
         for i in tqdm(range(0, rows, 128), desc="encode frames", unit="batch"):
             part = torch.from_numpy(np.ascontiguousarray(frames[i : i + 128]))
             tokens = model.codec.encode(part.flatten(0, 1).to(model.device))
-            out[i : i + 128] = tokens.unflatten(0, part.shape[:2]).half().cpu().numpy()
+            yield tokens.unflatten(0, part.shape[:2]).half().cpu().numpy()
 
-    shape = (rows, len(config.cameras), config.codec.tokens, config.codec.token_dim)
-    latents = array_cache(dataset, f"latents-{fingerprint}", shape, np.float16, encode)
+    latents = array_cache(dataset, f"latents-{'-'.join(config.cameras)}", encode, key=codec_fingerprint(model))
     start = np.array([e.start for e in dataset.episodes])
     length = np.array([e.length for e in dataset.episodes])
     flat_action = config.chunk * config.action_dim
@@ -112,14 +112,12 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
 
 
 def codec_fingerprint(model: WorldModel) -> str:
-    """Short hash of the codec's weights: latents of another codec must never be reused."""
-    import hashlib
-
+    """Hash of the codec's weights: latents of another codec must never be reused."""
     digest = hashlib.sha256()
     for name, value in sorted(model.codec.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
 
 
 def sample_batch(rows: Rows, model: WorldModel, batch: int, window: int, rng: np.random.Generator) -> Batch:

@@ -57,104 +57,142 @@ class LossConfig:
     """Fully noised blocks per window; each costs as many tokens as a clean one."""
     context_noise: float = 0.2
     """Half of the clean frames are noised up to this level, so that a dream survives its own small errors."""
-    drop_actions: float = 0.15
+    drop_actions: float = 0.4
     """Share of windows whose past actions are hidden: video without actions is data too."""
     poor_policy_weight: float = 0.2
     """Weight of the policy loss on chunks that are not the expert's."""
+
+
+@dataclass(frozen=True)
+class _Noisy:
+    """The noisy blocks of a batch: which, at which levels, embedded."""
+
+    chosen: Tensor
+    """(M,) block indices, the same for the whole batch so that one mask serves it"""
+    video_level: Tensor
+    action_level: Tensor
+    """(B, M)"""
+    embedded: Tensor
+    """(B, M * tokens, D)"""
 
 
 def timeline_loss(
     model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and its parts (detached scalars)."""
-    network, values = model.network, batch.values
+    network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
-    device = batch.text.device
     streams = model.streams
     recorded = [s for s in streams if not s.is_query]
 
-    def noise_like(x: Tensor) -> Tensor:
-        return torch.randn(x.shape, generator=generator).to(device)
-
-    # Clean blocks. Block i holds the action of row i - 1; block 0 has none.
-    drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
-    past_action = torch.roll(values[ACTION], 1, 1)
-    past_missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None]
-    past_missing[:, 0] = True
-    context = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
-    context = (context * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
-    clean = []
-    for s in streams:
-        if s.kind == ACTION:
-            level = past_missing.float()
-            clean.append(network.embed(s.name, past_action, level, batch.text, missing_BN=past_missing))
-        elif s.is_query:
-            clean.append(network.embed(s.name, None, torch.ones(b, n, device=device), batch.text))
-        else:
-            x = values[s.name]
-            clean.append(network.embed(s.name, corrupt(x, noise_like(x), context), context, batch.text))
-
-    # Action blocks: the policy, imagination skipped.
+    clean = _embed_clean(model, batch, config, generator)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)
-    noisy_action = corrupt(values[ACTION], noise_like(values[ACTION]), policy_level)
+    noisy_action = corrupt(values[ACTION], _noise_like(values[ACTION], generator), policy_level)
     policy = network.embed(ACTION, noisy_action, policy_level, batch.text, batch.quality, ~batch.action_valid)
+    parts = [clean, policy.flatten(1, 2)]
+    noisy = _embed_noisy(model, batch, config, generator) if config.noisy_blocks else None
+    if noisy is not None:
+        parts.append(noisy.embedded)
 
-    # Noisy blocks: the same block indices for the whole batch, so that one mask serves it.
-    chosen = (torch.randperm(n - 1, generator=generator)[: config.noisy_blocks].sort().values + 1).to(device)
-    m = len(chosen)
-    row_quality = batch.quality[:, chosen - 1]
-    row_missing = ~batch.action_valid[:, chosen - 1]
-    kv, ka = draw(config.law, b * m, generator)
-    kv_poor, ka_poor = draw(DYNAMICS_ONLY, b * m, generator)
-    poor = (row_quality < 0.5).cpu().view(-1)
-    video_level = torch.where(poor, kv_poor, kv).view(b, m).to(device)
-    action_level = torch.where(poor, ka_poor, ka).view(b, m).to(device)
-    action_level = torch.where(row_missing, 1.0, action_level)
-    noisy = []
-    for s in recorded:
-        if s.kind == ACTION:
-            x = corrupt(values[ACTION][:, chosen - 1], noise_like(values[ACTION][:, chosen - 1]), action_level)
-            noisy.append(network.embed(s.name, x, action_level, batch.text, row_quality, row_missing))
-        else:
-            x = values[s.name][:, chosen]
-            noisy.append(network.embed(s.name, corrupt(x, noise_like(x), video_level), video_level, batch.text))
-
-    tokens = _sequence(streams, recorded, n, chosen.tolist(), device)
+    tokens = _sequence(streams, n, [] if noisy is None else noisy.chosen.tolist(), device)
     mask = timeline_rule(model.config.window)(tokens, tokens)
-    parts = [torch.cat(clean, 2).flatten(1, 2), policy.flatten(1, 2), torch.cat(noisy, 2).flatten(1, 2)]
     hidden, _ = network(torch.cat(parts, 1), tokens.block, mask)
-    h_clean, h_policy, h_noisy = hidden.split([p.shape[1] for p in parts], 1)
+    pieces = hidden.split([p.shape[1] for p in parts], 1)
 
     losses: dict[str, Tensor] = {}
     sizes = [s.tokens for s in streams]
-    progress = h_clean.unflatten(1, (n, sum(sizes))).split(sizes, 2)[[s.kind for s in streams].index(PROGRESS)]
+    progress = pieces[0].unflatten(1, (n, sum(sizes))).split(sizes, 2)[[s.kind for s in streams].index(PROGRESS)]
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    error = (network.read(ACTION, h_policy).float()[:, :, None] - values[ACTION]).square().mean((2, 3))
+    error = (network.read(ACTION, pieces[1]).float()[:, :, None] - values[ACTION]).square().mean((2, 3))
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0) * flow_weight(policy_level)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
-    pieces = h_noisy.unflatten(1, (m, sum(s.tokens for s in recorded))).split([s.tokens for s in recorded], 2)
-    for s, h in zip(recorded, pieces, strict=True):
-        if s.kind == ACTION:
-            target, level, valid = values[ACTION][:, chosen - 1], action_level, ~row_missing
-            valid = valid & (action_level > 0) & ~((video_level == 1) & (row_quality < 0.5))
-        else:
-            target, level = values[s.name][:, chosen], video_level
-            valid = batch.frame_valid[:, chosen] & (video_level > 0)
-        error = (network.read(s.name, h).float() - target).square().mean((2, 3)) * flow_weight(level)
-        losses[s.kind if s.kind != VIDEO else s.name] = _mean(error, valid.float())
-
-    video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
-    total = video + losses["policy"] + losses[ACTION] + 0.5 * losses["progress"]
-    if STATE in losses:
-        total = total + 0.25 * losses[STATE]
+    total = losses["policy"] + 0.5 * losses["progress"]
+    if noisy is not None:
+        losses |= _noisy_losses(model, batch, noisy, pieces[2])
+        video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
+        total = total + video + losses[ACTION]
+        if STATE in losses:
+            total = total + 0.25 * losses[STATE]
     return total, {"loss": total.detach(), **{k: v.detach() for k, v in losses.items()}}
 
 
-def _sequence(streams: list[Stream], recorded: list[Stream], n: int, chosen: list[int], device: torch.device) -> Tokens:
+def _embed_clean(model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator) -> Tensor:
+    """Clean blocks (B, N * tokens, D). Block i holds the action of row i - 1; block 0 has none."""
+    network, values, device = model.network, batch.values, batch.text.device
+    b, n = batch.frame_valid.shape
+    drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
+    action = torch.roll(values[ACTION], 1, 1)
+    missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None]
+    missing[:, 0] = True
+    level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
+    level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
+    out = []
+    for s in model.streams:
+        if s.kind == ACTION:
+            out.append(network.embed(s.name, action, missing.float(), batch.text, missing_BN=missing))
+        elif s.is_query:
+            out.append(network.embed(s.name, None, torch.ones(b, n, device=device), batch.text))
+        else:
+            x = corrupt(values[s.name], _noise_like(values[s.name], generator), level)
+            out.append(network.embed(s.name, x, level, batch.text))
+    return torch.cat(out, 2).flatten(1, 2)
+
+
+def _embed_noisy(model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator) -> _Noisy:
+    network, values, device = model.network, batch.values, batch.text.device
+    b, n = batch.frame_valid.shape
+    chosen = (torch.randperm(n - 1, generator=generator)[: config.noisy_blocks].sort().values + 1).to(device)
+    m = len(chosen)
+    quality, missing = batch.quality[:, chosen - 1], ~batch.action_valid[:, chosen - 1]
+    video, action = draw(config.law, b * m, generator)
+    video_poor, action_poor = draw(DYNAMICS_ONLY, b * m, generator)
+    poor = (quality < 0.5).cpu().view(-1)
+    video_level = torch.where(poor, video_poor, video).view(b, m).to(device)
+    action_level = torch.where(poor, action_poor, action).view(b, m).to(device)
+    action_level = torch.where(missing, 1.0, action_level)
+    out = []
+    for s in model.streams:
+        if s.is_query:
+            continue
+        if s.kind == ACTION:
+            x = values[ACTION][:, chosen - 1]
+            x = corrupt(x, _noise_like(x, generator), action_level)
+            out.append(network.embed(s.name, x, action_level, batch.text, quality, missing))
+        else:
+            x = values[s.name][:, chosen]
+            x = corrupt(x, _noise_like(x, generator), video_level)
+            out.append(network.embed(s.name, x, video_level, batch.text))
+    return _Noisy(chosen, video_level, action_level, torch.cat(out, 2).flatten(1, 2))
+
+
+def _noisy_losses(model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor) -> dict[str, Tensor]:
+    """Errors of what was asked for: streams at level 0 were given and cost nothing."""
+    recorded = [s for s in model.streams if not s.is_query]
+    sizes = [s.tokens for s in recorded]
+    pieces = hidden.unflatten(1, (len(noisy.chosen), sum(sizes))).split(sizes, 2)
+    losses = {}
+    for s, h in zip(recorded, pieces, strict=True):
+        if s.kind == ACTION:
+            target, level = batch.values[ACTION][:, noisy.chosen - 1], noisy.action_level
+            valid = batch.action_valid[:, noisy.chosen - 1]
+        else:
+            target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
+            valid = batch.frame_valid[:, noisy.chosen]
+        error = (model.network.read(s.name, h).float() - target).square().mean((2, 3)) * flow_weight(level)
+        losses[s.name] = _mean(error, (valid & (level > 0)).float())
+    return losses
+
+
+def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator).to(x.device)
+
+
+def _sequence(streams: list[Stream], n: int, chosen: list[int], device: torch.device) -> Tokens:
     action = [s for s in streams if s.kind == ACTION]
+    recorded = [s for s in streams if not s.is_query]
     parts = [block_tokens(streams, i, 0, device) for i in range(n)]
     parts += [block_tokens(action, i + 1, 2, device) for i in range(n)]
     parts += [block_tokens(recorded, i, 1, device) for i in chosen]

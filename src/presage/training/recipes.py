@@ -1,0 +1,128 @@
+"""Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
+
+    codec  ->  world model  ->  (behaviour cloning, the baseline on the same codec, data and steps)
+
+Every stage resumes where it was killed; a stage whose result exists is loaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from presage.codecs.image import ImageCodec, ImageCodecConfig
+from presage.codecs.scalars import ScalarCodec
+from presage.device import default_device
+from presage.episodes.dataset import Dataset
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.timeline.levels import Law
+from presage.training.checkpoint import load_model, save_model
+from presage.training.codec import CodecTraining, train_codec
+from presage.training.data import Rows, has, load_rows, open_dataset
+from presage.training.loop import TrainConfig, train
+from presage.training.losses import LossConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a checkpoint."""
+
+    model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    codec: CodecTraining = field(default_factory=CodecTraining)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    quality: str = "all"
+    """`all` rows, or `expert`: only chunks of quality 1 teach the policy (behaviour cloning)."""
+
+
+def metaworld() -> Recipe:
+    """The shipped model: ten tasks, two cameras of 64 pixels, chunks of four actions."""
+    return Recipe()
+
+
+def behaviour_cloning() -> Recipe:
+    """The baseline: the same network, codec, data and steps, taught the expert's chunks and nothing else."""
+    loss = LossConfig(
+        law=Law(0, 0, 0, 0, 0), noisy_blocks=0, poor_policy_weight=0.0, drop_actions=0.0, context_noise=0.0
+    )
+    recipe = metaworld()
+    return replace(recipe, training=replace(recipe.training, loss=loss))
+
+
+def debug() -> Recipe:
+    """The whole pipeline in seconds; the result is good for nothing else."""
+    model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
+    return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
+
+
+RECIPES = {"metaworld": metaworld, "behaviour_cloning": behaviour_cloning, "debug": debug}
+
+
+def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
+    """Stage one: the image codec, in `out/codec`."""
+    if not isinstance(recipe.model.codec, ImageCodecConfig):
+        raise UserError("only the image codec is trained; the pixel codec needs no stage of its own")
+    return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec")
+
+
+def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -> WorldModel:
+    """A fresh world model whose scalar codecs are fitted on `dataset`, with `codec`'s weights."""
+    config = recipe.model
+    flat = config.chunk * config.action_dim
+    if has(dataset, "action"):
+        action = dataset.column("action").reshape(dataset.num_rows, -1)
+        valid = dataset.column("action.valid").reshape(-1) if has(dataset, "action.valid") else slice(None)
+        action_codec = ScalarCodec.fit(action[valid])
+        if len(action_codec.center) != flat:
+            raise UserError(
+                f"{dataset.root}: 'action' has {len(action_codec.center)} numbers a row, the recipe wants {flat}"
+            )
+    else:
+        action_codec = ScalarCodec([0.0] * flat, [1.0] * flat)
+    state_codec = ScalarCodec([], [])
+    if config.state_dim:
+        state_codec = ScalarCodec.fit(dataset.column("observation.state").reshape(dataset.num_rows, -1))
+    torch.manual_seed(recipe.training.seed)
+    model = WorldModel(config, action_codec, state_codec).to(default_device())
+    if codec is not None:
+        model.codec.load_state_dict(codec.state_dict())
+    return model
+
+
+def fit(recipe: Recipe, datasets: Sequence[tuple[Path, float]], out: Path, codec_from: Path | None, card: str) -> Path:
+    """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
+
+    Args:
+        datasets: folders and weights; the first fits the codecs.
+        codec_from: a checkpoint whose codec is kept instead of training one.
+        card: text of `card.md`.
+    """
+    opened = [(open_dataset(path), weight) for path, weight in datasets]
+    first = opened[0][0]
+    if codec_from is None:
+        codec: torch.nn.Module = fit_codec(recipe, first, out)
+    else:
+        source = load_model(codec_from)
+        codec, recipe = source.codec, replace(recipe, model=replace(recipe.model, codec=source.config.codec))
+    model = new_model(recipe, first, codec)
+    parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
+    train(model, parts, recipe.training, out / "state")
+    return save_model(model, out / "model", card)
+
+
+def held_out_loss(model: WorldModel, rows: Rows, batches: int, seed: int) -> dict[str, float]:
+    """Mean loss terms on windows of `rows`, with fixed random numbers: comparable between checkpoints."""
+    from presage.training.data import sample_batch
+    from presage.training.losses import timeline_loss
+    from presage.training.resume import step_generators
+
+    terms: list[dict[str, float]] = []
+    with torch.no_grad():
+        for i in range(batches):
+            rng, generator = step_generators(seed, i)
+            batch = sample_batch(rows, model, 32, 4, rng).to(model.device)
+            _, part = timeline_loss(model, batch, LossConfig(), generator)
+            terms.append({k: v.item() for k, v in part.items()})
+    return {k: float(np.mean([t[k] for t in terms])) for k in terms[0]}

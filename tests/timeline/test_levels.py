@@ -1,0 +1,51 @@
+"""Laws draw noise levels, plans walk them down, and the sampler undoes the corruption."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presage.timeline.levels import Law, Plan, draw
+from presage.timeline.sampler import corrupt, euler_step
+
+
+@given(seed=st.integers(0, 1000))
+def test_levels_lie_in_the_unit_interval(seed: int) -> None:
+    video, action = draw(Law(), 64, torch.Generator().manual_seed(seed))
+    assert ((video >= 0) & (video <= 1) & (action >= 0) & (action <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("law", "given_stream"),
+    [(Law(joint=0, independent=0, forward=1, inverse=0, video=0), 1), (Law(0, 0, 0, 1, 0), 0)],
+    ids=["forward dynamics: the action is given", "inverse dynamics: the video is given"],
+)
+def test_a_pure_law_gives_its_stream(law: Law, given_stream: int) -> None:
+    levels = draw(law, 256, torch.Generator().manual_seed(0))
+    assert (levels[given_stream] == 0).all()
+    assert (levels[1 - given_stream] > 0).float().mean() > 0.9
+
+
+def test_joint_shares_one_level() -> None:
+    video, action = draw(Law(1, 0, 0, 0, 0), 64, torch.Generator().manual_seed(0))
+    assert torch.equal(video, action)
+
+
+@given(steps=st.integers(1, 10))
+def test_plans_end_where_the_use_needs(steps: int) -> None:
+    assert Plan.joint(steps).video[-1] == Plan.joint(steps).action[-1] == 0
+    assert Plan.policy(steps).video is None
+    assert set(Plan.forward(steps).action) == {0.0} and Plan.forward(steps).video[-1] == 0
+    assert set(Plan.inverse(steps).video) == {0.0} and Plan.inverse(steps).action[-1] == 0
+    assert set(Plan.video_only(steps).action) == {1.0}
+    assert all(p.steps == steps for p in (Plan.joint(steps), Plan.policy(steps), Plan.forward(steps)))
+
+
+@given(level=st.floats(0.1, 1.0), share=st.floats(0.0, 1.0))
+def test_an_exact_prediction_walks_down_exactly(level: float, share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = torch.randn(2, 5, generator=generator), torch.randn(2, 5, generator=generator)
+    to = level * share
+    x = corrupt(clean, noise, torch.tensor(level))
+    expected = corrupt(clean, noise, torch.tensor(to))
+    torch.testing.assert_close(euler_step(x, clean, level, to), expected, atol=1e-5, rtol=1e-4)

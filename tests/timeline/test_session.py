@@ -1,0 +1,144 @@
+"""A session is one imagination that can be grounded: cached equals uncached, truth overwrites, forks share, rewinds cut."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from presage.networks.world_model import WorldModel
+from presage.timeline.attention import timeline_rule
+from presage.timeline.levels import Plan
+from presage.timeline.session import Block, Session
+from presage.timeline.streams import PROGRESS, Tokens, block_tokens
+from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    return tiny_model()
+
+
+def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
+    session = Session(model, ["open the drawer"] * batch)
+    for t in range(steps):
+        session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
+    return session
+
+
+@torch.inference_mode()
+def uncached_progress(model: WorldModel, history: list[Block], text: torch.Tensor) -> torch.Tensor:
+    """Progress of the newest block from one pass over the whole history, with no cache at all."""
+    parts, tokens = [], []
+    for block in history:
+        tokens.append(block_tokens(model.streams, block.index, 0))
+        for s in model.streams:
+            x = block.values.get(s.name)
+            level = torch.full((len(text), 1), 1.0 if x is None else 0.0)
+            parts.append(model.network.embed(s.name, None if x is None else x[:, None], level, text)[:, 0])
+    all_tokens = Tokens.cat(tokens)
+    mask = timeline_rule(model.config.window)(all_tokens, all_tokens)
+    hidden, _ = model.network(torch.cat(parts, 1), all_tokens.block, mask)
+    return model.network.read(PROGRESS, hidden[:, -1])[:, 0].clamp(0, 1)
+
+
+@settings(max_examples=8)
+@given(window=st.integers(1, 4), steps=st.integers(1, 8))
+def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
+    model = tiny_model(window=window)
+    session, history = Session(model, ["a", "b"]), []
+    for t in range(steps):
+        history.append(session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None))
+    expected = uncached_progress(model, history, session.text)
+    torch.testing.assert_close(session.last.progress, expected, atol=1e-4, rtol=0)
+
+
+def test_the_cache_is_bounded(model: WorldModel) -> None:
+    session = grounded(model, 20)
+    assert [b.index for b in session.blocks] == [14, 15, 16, 17, 18, 19]  # twice the window of 3
+    for _ in range(9):
+        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+    assert [b.index for b in session.blocks if b.imagined] == [26, 27, 28]
+
+
+def test_a_long_dream_loses_no_truth(model: WorldModel) -> None:
+    dreaming, sober = grounded(model, 6), grounded(model, 6)
+    for _ in range(9):
+        dreaming.append(dreaming.imagine(Plan.joint(1)).values, imagined=True)
+    for session in (dreaming, sober):
+        session.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
+    torch.testing.assert_close(dreaming.last.progress, sober.last.progress)
+
+
+def test_the_future_changes_no_past_output(model: WorldModel) -> None:
+    short, long = grounded(model, 3), grounded(model, 4)
+    for a, b in zip(short.blocks[-2:], [b for b in long.blocks if b.index in (1, 2)], strict=True):
+        torch.testing.assert_close(a.kv.keys, b.kv.keys)
+
+
+def test_imagining_leaves_the_session_as_it_was(model: WorldModel) -> None:
+    session = grounded(model, 3)
+    before = [b.kv.keys.clone() for b in session.blocks]
+    session.imagine(Plan.joint(2))
+    assert all(torch.equal(a, b.kv.keys) for a, b in zip(before, session.blocks, strict=True))
+
+
+def test_truth_drops_what_was_imagined_past_it(model: WorldModel) -> None:
+    dreaming, sober = grounded(model, 2), grounded(model, 2)
+    for _ in range(2):
+        dreaming.append(dreaming.imagine(Plan.joint(1)).values, imagined=True)
+    assert dreaming.step == 3
+    dreaming.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
+    sober.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
+    assert dreaming.step == sober.step == 2
+    torch.testing.assert_close(dreaming.last.progress, sober.last.progress)
+
+
+def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
+    session = grounded(model, 2, batch=1)
+    fork = session.fork(3)
+    assert fork.blocks[0].kv.keys.data_ptr() == session.blocks[0].kv.keys.data_ptr()
+    chunk = tiny_chunk(3)
+    fork.roll(chunk)
+    assert fork.step == session.step + 1 == 2
+    alone = grounded(model, 2, batch=1).fork(3, seed=fork.generator.initial_seed())
+    torch.testing.assert_close(alone.roll(chunk).progress, fork.last.progress)
+
+
+def test_fork_rows_follow_their_parent(model: WorldModel) -> None:
+    session = grounded(model, 2, batch=2)
+    fork = session.fork(2)
+    assert torch.equal(fork.last.progress, session.last.progress.repeat_interleave(2))
+
+
+def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> None:
+    session = grounded(model, 8)
+    session.rewind(5)
+    for t in (6, 7):
+        again = session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t))
+    torch.testing.assert_close(again.progress, grounded(model, 8).last.progress)
+    with pytest.raises(ValueError, match="evicted"):
+        session.rewind(1)
+
+
+def test_given_streams_stay_as_they_were_given(model: WorldModel) -> None:
+    session = grounded(model, 2)
+    action = model.encode_action(tiny_chunk(2))
+    dream = session.imagine(Plan.forward(2), {"action": action})
+    assert torch.equal(dream.values["action"], action)
+
+
+def test_the_dream_follows_the_action(model: WorldModel) -> None:
+    session = grounded(model, 2)
+    a = session.fork(1, seed=1).roll(tiny_chunk(2, seed=1)).values["video.front"]
+    same = session.fork(1, seed=1).roll(tiny_chunk(2, seed=1)).values["video.front"]
+    other = session.fork(1, seed=1).roll(tiny_chunk(2, seed=2)).values["video.front"]
+    assert torch.equal(a, same) and not torch.allclose(a, other)
+
+
+def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
+    assert set(grounded(model, 2).imagine(Plan.policy(2)).values) == {"action"}
+
+
+def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
+    tokens = 2 * model.config.codec.tokens
+    assert grounded(model, 2).features(tap=1).shape == (2, tokens, model.config.width)
