@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 
 Observation = dict[str, np.ndarray]
-"""`image.<camera>` (N, H, W, 3) uint8 and `state` (N, S) float32, one row per environment."""
+"""`image.<camera>` (N, H, W, 3) uint8 and `state` (N, S) float32, one row per environment.
+Optionally `active` (N,) bool: rows that are False have finished and are never executed again, so a policy may skip
+them."""
 
 
 class Policy(Protocol):

@@ -1,0 +1,85 @@
+"""Observe, decide, execute: a policy is whatever is decided over a session that has just been grounded.
+
+    policy = GroundedPolicy(model, joint)
+    policy.reset(["open the drawer"])
+    chunk = policy.act(observation)
+
+A decision is a function from a session to an action chunk; `joint.py`, `closed_loop.py`, `representation.py` and
+`simulator/planning.py` are such functions.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.networks.transformer import KV
+from presage.networks.world_model import WorldModel
+from presage.policy.protocol import Observation
+from presage.timeline.session import Session
+
+Decision = Callable[[Session], np.ndarray]
+"""Session, its newest block real -> action chunk (B, chunk, A) to execute now."""
+
+
+class GroundedPolicy:
+    """A `Policy` that sees every real frame.
+
+    Args:
+        decide: what to do, given the session.
+        quality: how well to behave: 1 like the expert.
+        seed: of the sampler's noise; the same after every reset.
+    """
+
+    def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:
+        self.model, self.decide, self.quality, self.seed = model, decide, quality, seed
+        self.session: Session
+        self.rows: np.ndarray
+        self.executed: np.ndarray | None
+
+    def reset(self, instructions: list[str]) -> None:
+        self.session = Session(self.model, instructions, self.quality, self.seed)
+        self.rows = np.arange(len(instructions))
+        self.executed = None
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """Observe and decide. Rows that `observation["active"]` (N,) says are finished are dropped for good."""
+        observation = dict(observation)
+        active = observation.pop("active", None)
+        count = len(next(iter(observation.values())))
+        if active is not None and not active[self.rows].all():
+            kept = np.flatnonzero(active[self.rows])
+            keep_rows(self.session, kept)
+            self.rows = self.rows[kept]
+            self.executed = None if self.executed is None else self.executed[kept]
+        chunks = np.zeros((count, self.model.config.chunk, self.model.config.action_dim), np.float32)
+        if len(self.rows):
+            self.session.observe({name: x[self.rows] for name, x in observation.items()}, self.executed)
+            self.executed = chunks[self.rows] = self.decide(self.session)
+        return chunks
+
+
+def executable(model: WorldModel, token: Tensor) -> np.ndarray:
+    """Action tokens (B, 1, C) -> chunk (B, chunk, A), kept inside the range of the training actions.
+
+    The codec maps their 1 % and 99 % quantiles to -1 and 1; a sample beyond is noise that a robot should not execute
+    (Chi et al. 2023, Diffusion Policy, clip their samples alike).
+    """
+    return model.decode_action(token.clamp(-1, 1))
+
+
+def keep_rows(session: Session, rows: np.ndarray) -> None:
+    """Drop all but `rows` of a session's batch, so that finished episodes cost nothing."""
+    index = torch.from_numpy(rows).to(session.model.device)
+    session.text = session.text[index]
+    session.blocks = [
+        replace(
+            block,
+            values={name: x[index] for name, x in block.values.items()},
+            kv=KV(block.kv.keys[:, index], block.kv.values[:, index]),
+            progress=block.progress[index],
+        )
+        for block in session.blocks
+    ]
