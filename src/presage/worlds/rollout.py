@@ -39,7 +39,7 @@ class ExpertPolicy:
         """The expert reads the state of the simulator, not the instruction."""
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        chunks = self.world.expert_chunk()
+        chunks = self.world.expert_chunk(observation.get("active"))
         return np.clip(chunks + self.noise * self.rng.standard_normal(chunks.shape), -1.0, 1.0).astype(np.float32)
 
 
@@ -95,7 +95,8 @@ def _batch(
     for _ in range(max_steps):
         if not active.any():
             break
-        chunks = np.clip(np.asarray(policy.act(observation), np.float32), -1.0, 1.0)
+        chunks = policy.act({**observation, "active": active})  # a policy may skip what has finished
+        chunks = np.clip(np.asarray(chunks, np.float32), -1.0, 1.0)
         observation, _, _, _, info = world.step(chunks, active=active)
         steps += active
         success |= active & np.asarray(info["success"], bool)
