@@ -1,0 +1,100 @@
+"""Collecting episodes: the recorded rows, and that a killed collection loses nothing and continues."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.spool import spooled_keys
+from presage.errors import UserError
+from presage.worlds.collect import Behaviours, collect, plan_episodes, record_episode
+from presage.worlds.metaworld import Simulation
+from presage.worlds.rendering import Renderer
+
+TASKS = ["reach-v3", "drawer-close-v3"]
+
+
+@pytest.mark.parametrize("behaviour", ["expert", "perturbed", "random"])
+def test_rows_follow_the_time_rule(behaviour):
+    simulation, renderer = Simulation("reach-v3"), Renderer(("front",), 32, 1)
+    episode = record_episode(simulation, renderer, 600_004, behaviour, Behaviours())
+    again = record_episode(simulation, renderer, 600_004, behaviour, Behaviours())
+    columns = episode.columns
+    assert all(np.array_equal(columns[name], again.columns[name]) for name in columns)
+    assert np.array_equal(episode.frames["front"], again.frames["front"])
+    assert not columns["action.valid"][-1] and columns["action.valid"][:-1].all()
+    assert not columns["action"][-1].any() and np.abs(columns["action"]).max() <= 1
+    if behaviour == "expert":
+        assert columns["quality"][:-1].all() and episode.info["success"]
+        assert columns["next.success"].sum() == 6  # the chunk that reached it, four more, the last row
+    else:
+        assert 0 in columns["quality"][:-1]
+    # Replaying the recorded chunks gives the recorded states: row t holds what is seen before chunk t.
+    simulation.reset(600_004)
+    for row in range(episode.length - 1):
+        assert np.array_equal(simulation.state, columns["observation.state"][row])
+        for action in columns["action"][row].reshape(4, 4):
+            simulation.step(action)
+        assert simulation.success == columns["next.success"][row]
+    assert np.array_equal(simulation.state, columns["observation.state"][-1])
+
+
+def test_first_frames_are_of_their_own_task():
+    """Tasks share one OpenGL context: the first image after a change of task must not go to the other's framebuffer."""
+    renderer = Renderer(("front", "top"), 32, 1)
+    simulations = [Simulation(task) for task in TASKS]
+
+    def frames(simulation: Simulation) -> dict[str, np.ndarray]:
+        return renderer.frames(simulation.xml_path, simulation.model, simulation.data, simulation.goal)
+
+    first = [frames(simulation) for simulation in simulations]
+    for _ in range(2):
+        for simulation, expected in zip(simulations, first, strict=True):
+            assert all(np.array_equal(image, expected[name]) for name, image in frames(simulation).items())
+
+
+def test_plan_mixes_behaviours_with_training_seeds():
+    jobs = plan_episodes(TASKS, 40, 1, Behaviours())
+    assert len({job.seed for job in jobs}) == 80 and min(job.seed for job in jobs) == 1_600_000
+    for task in TASKS:
+        share = [sum(job.behaviour == name for job in jobs if job.task == task) for name in Behaviours().share()]
+        assert np.abs(np.array(share) - (14, 20, 6)).max() <= 1
+    with pytest.raises(UserError, match="not all zero"):
+        plan_episodes(TASKS, 1, 0, Behaviours(0, 0, 0))
+
+
+def collect_small(root: Path) -> None:
+    collect(root, TASKS, 8, size=32, workers=1, supersample=1)
+
+
+def test_killed_collection_continues(tmp_path):
+    root, spool = tmp_path / "data", tmp_path / "data.partial"
+    process = multiprocessing.get_context("spawn").Process(target=collect_small, args=(root,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while len(spooled_keys(spool)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    time.sleep(1.0)  # the worker ends with its parent
+    kept = {key: (spool / key / "front.mp4").stat().st_mtime_ns for key in spooled_keys(spool)}
+    assert 3 <= len(kept) < 16 and not root.exists()
+    time.sleep(0.5)
+    assert spooled_keys(spool) == kept.keys()
+    with pytest.raises(UserError, match="another collection"):
+        collect(root, TASKS, 1, seed=3, size=32)
+
+    figures = collect(root, TASKS, 8, size=32, workers=1, supersample=1)
+    assert figures["episodes"] == 16 - len(kept) and not spool.exists()
+    dataset = Dataset(root)
+    assert len(dataset.episodes) == 16 and sorted(dataset.cameras) == ["front", "top"]
+    assert {episode.info["task"] for episode in dataset.episodes} == set(TASKS)
+    assert dataset.column("action").shape == (dataset.num_rows, 16)
+    with pytest.raises(UserError, match="exists already"):
+        collect(root, TASKS, 8, size=32)
