@@ -80,7 +80,7 @@ def _cache_path(dataset: Dataset, name: str, key: str) -> Path:
 
 
 class _Building:
-    """``with _Building(path) as hidden``: write ``hidden``, renamed to ``path`` when the block ends without an error."""
+    """``with _Building(path) as hidden``: write ``hidden``, renamed ``path`` when the block ends without an error."""
 
     def __init__(self, path: Path):
         self._path = path

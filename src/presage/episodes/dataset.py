@@ -95,7 +95,7 @@ class Dataset:
 
     def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
         path = self.root / file
-        array = self._table(path, name)
+        array = read_table(path, [name])[name].combine_chunks()
         rows = sum(record.length for record in records)
         if len(array) != rows:
             raise UserError(
@@ -113,16 +113,10 @@ class Dataset:
                 )
         return values, recorded
 
-    def _table(self, path: Path, name: str) -> pa.Array:
-        table = read_table(path, [name])
-        if name not in table.column_names:
-            raise UserError(f"{path}: column {name!r} is missing; restore the file or remove it from meta/info.json")
-        return table[name].combine_chunks()
-
     def _embedded_images(self, record: EpisodeRecord, name: str) -> np.ndarray:
         """Frames stored as compressed images inside the data parquet (features of dtype "image")."""
         path = self.root / record.data_file
-        cells = self._table(path, name).slice(record.data_row, record.length).to_pylist()
+        cells = read_table(path, [name])[name].slice(record.data_row, record.length).to_pylist()
         try:
             return np.stack([_decode_image(cell["bytes"]) for cell in cells])
         except (av.FFmpegError, TypeError, KeyError, IndexError, ValueError) as error:
@@ -146,10 +140,9 @@ def _to_numpy(array: pa.Array, feature: dict[str, Any], path: Path, name: str) -
     """A parquet column as (values (rows, ...), recorded (rows,)), whatever kind of lists it is stored in."""
     recorded = np.asarray(array.is_valid())
     flat = array.drop_null()
-    while pa.types.is_nested(flat.type):
-        if isinstance(flat, pa.ExtensionArray):
-            flat = flat.storage
-        flat = flat.flatten()
+    # "datasets", once imported, turns nested lists into an extension type of its own.
+    while isinstance(flat, pa.ExtensionArray) or pa.types.is_nested(flat.type):
+        flat = flat.storage if isinstance(flat, pa.ExtensionArray) else flat.flatten()
     text = feature["dtype"] == "string"
     shape = () if text or tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
     expected = int(recorded.sum()) * int(np.prod(shape))

@@ -1,6 +1,8 @@
 """Read the meta folder of a LeRobotDataset, v3.0 or v2.x, into one description that no longer knows the version."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,20 +83,30 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or download the dataset again") from error
 
 
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a parquet file."""
+    with _reading(path):
+        return pq.read_schema(path).names
+
+
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    try:
+    """The columns of a parquet file (all of them by default)."""
+    missing = set(columns or []) - set(column_names(path))
+    if missing:
+        raise UserError(f"{path}: column {min(missing)!r} is missing; restore the file or download the dataset again")
+    with _reading(path):
         return pq.read_table(path, columns=columns, partitioning=None)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: the file is missing; restore it or download the dataset again") from error
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot be read ({reason}); restore the file or download the dataset again") from error
-
-
-def _require(table: pa.Table, names: list[str], path: Path) -> None:
-    for name in names:
-        if name not in table.column_names:
-            raise UserError(f"{path}: column {name!r} is missing; restore the file or download the dataset again")
 
 
 def _read_v3(root: Path, info: dict[str, Any]) -> Metadata:
@@ -145,21 +157,16 @@ def _read_episode_rows_v3(path: Path, info: dict[str, Any]) -> list[dict[str, An
         f"videos/{key}/{name}" for key in _video_keys(info) for name in ("chunk_index", "file_index", "from_timestamp")
     ]
     wanted = ["episode_index", "tasks", "length", "data/chunk_index", "data/file_index", *places]
-    try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({reason}); restore the file or download the dataset again") from error
+    facts = [name for name in column_names(path) if name.startswith(INFO_PREFIX)]
     # The statistics columns, by far the largest part, are left on disk.
-    table = read_table(path, [name for name in names if name in wanted or name.startswith(INFO_PREFIX)])
-    _require(table, wanted, path)
-    return table.to_pylist()
+    return read_table(path, wanted + facts).to_pylist()
 
 
 def _read_tasks_v3(path: Path) -> list[str]:
     """Task texts in order of task_index. The text must be the pandas index, or LeRobot reads numbers for texts."""
     table = read_table(path)
-    _require(table, ["task_index"], path)
+    if "task_index" not in table.column_names:
+        raise UserError(f"{path}: column 'task_index' is missing; restore the file or download the dataset again")
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [name for name in pandas.get("index_columns", []) if isinstance(name, str)]
     if len(index) != 1 or index[0] not in table.column_names:

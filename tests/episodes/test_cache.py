@@ -1,0 +1,118 @@
+"""Caches hold what decoding gives, are built once, follow the dataset and appear whole."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tests.episodes.samples import make_episode
+
+from presage.episodes import cache
+from presage.episodes.cache import array_cache, frame_cache
+from presage.episodes.dataset import Dataset
+from presage.errors import UserError
+
+
+def cached_files(root):
+    return sorted(path.name for path in (root / ".cache").iterdir())
+
+
+def test_frame_cache_holds_the_decoded_frames(root):
+    dataset = Dataset(root)
+    frames = frame_cache(dataset, ["top", "front"], 16)
+    assert isinstance(frames, np.memmap) and frames.shape == (22, 2, 16, 16, 3)
+    for record in dataset.episodes:
+        for slot, camera in enumerate(["top", "front"]):
+            np.testing.assert_array_equal(frames[record.rows, slot], dataset.frames(record.index, camera))
+
+
+def test_frame_cache_is_built_once_and_again_when_the_dataset_changes(root, monkeypatch):
+    frame_cache(Dataset(root), ["front"], 16)
+    (before,) = cached_files(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "iterate_frames", None)
+        frame_cache(Dataset(root), ["front"], 16)
+    os.utime(root / "meta/info.json")
+    frame_cache(Dataset(root), ["front"], 16)
+    (after,) = cached_files(root)
+    assert before != after
+
+
+def test_frame_cache_averages_to_the_size(build):
+    dataset = Dataset(build([make_episode(0, size=32)]))
+    frames = frame_cache(dataset, ["front"], 16)
+    expected = dataset.frames(0, "front").reshape(6, 16, 2, 16, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(frames[:, 0], expected, atol=3)
+
+
+def test_wide_frames_are_cropped_to_their_centre(build):
+    episode = make_episode(0, size=32)
+    episode.frames["front"] = episode.frames["front"][:, 8:24]
+    dataset = Dataset(build([episode]))
+    np.testing.assert_array_equal(frame_cache(dataset, ["front"], 16)[:, 0], dataset.frames(0, "front")[:, :, 8:24])
+
+
+def test_array_cache_follows_dataset_and_key(root):
+    dataset = Dataset(root)
+    built = []
+
+    def build_rows() -> np.ndarray:
+        built.append(1)
+        return np.arange(22 * 3, dtype=np.float16).reshape(22, 3)
+
+    for _ in range(2):
+        latents = array_cache(dataset, "latents", build_rows, key="weights 1")
+    np.testing.assert_array_equal(latents, build_rows())
+    assert len(built) == 2
+    blocks = array_cache(dataset, "latents", lambda: (np.full((11, 2), i) for i in range(2)), key="weights 2")
+    assert blocks[:, 0].tolist() == [0] * 11 + [1] * 11
+    assert len(cached_files(root)) == 1
+
+
+def test_failed_build_leaves_nothing(root):
+    dataset = Dataset(root)
+    with pytest.raises(ValueError, match="built 3 rows for a dataset of 22"):
+        array_cache(dataset, "latents", lambda: np.zeros((3, 2)))
+    with pytest.raises(ZeroDivisionError):
+        array_cache(dataset, "latents", lambda: np.zeros(1 // 0))
+    assert cached_files(root) == []
+
+
+def test_leftovers_of_a_killed_build_are_removed(root):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    (root / ".cache").mkdir()
+    dead = root / ".cache" / f".latents.0123456789abcdef.npy.{process.pid}"
+    alive = root / ".cache" / f".latents.0123456789abcdef.npy.{os.getppid()}"
+    dead.touch()
+    alive.touch()
+    array_cache(Dataset(root), "latents", lambda: np.zeros((22, 1)))
+    assert alive.exists() and not dead.exists()
+
+
+def test_damaged_video_stops_the_build(root):
+    dataset = Dataset(root)
+    (root / dataset.episodes[0].videos["observation.images.top"][0]).write_bytes(b"not a video")
+    with pytest.raises(UserError, match="file-000.mp4: the video is damaged"):
+        frame_cache(dataset, ["front", "top"], 16)
+    assert cached_files(root) == []
+
+
+def test_unwritable_folder_is_one_line(root):
+    (root / ".cache").write_text("in the way")
+    with pytest.raises(UserError, match=r"\.cache: cannot be written .*make the dataset folder writable"):
+        frame_cache(Dataset(root), ["front"], 16)
+
+
+def test_unknown_camera_and_bad_name(root):
+    with pytest.raises(UserError, match="no camera 'wrist'; it has front, top"):
+        frame_cache(Dataset(root), ["wrist"], 16)
+    with pytest.raises(UserError, match="cache name 'a/b'"):
+        array_cache(Dataset(root), "a/b", lambda: np.zeros(22))
+
+
+def test_decoding_uses_every_job(root, monkeypatch):
+    monkeypatch.setattr(cache, "_EPISODES_PER_JOB", 1)
+    frames = frame_cache(Dataset(root), ["front"], 16)
+    np.testing.assert_array_equal(frames[4:9, 0], Dataset(root).frames(1, "front"))
