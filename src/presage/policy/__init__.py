@@ -1,4 +1,34 @@
 """Paradigm 2, the model as the policy: `joint.py`, `closed_loop.py`, `open_loop.py`, `representation.py`.
 
-`grounded.py` is what they share: observe the truth, decide, execute.
+`grounded.py` is what they share: observe the truth, decide, execute. `protocol.py` is what every policy speaks.
 """
+
+from typing import TYPE_CHECKING
+
+from presage.errors import UserError
+
+if TYPE_CHECKING:
+    from presage.networks.world_model import WorldModel
+    from presage.policy.protocol import Policy
+
+USES = ("joint", "closed_loop", "open_loop", "no_imagination")
+"""Ways to act with a world model alone; `representation` and `planning` need more than the model."""
+
+
+def make_policy(use: str, model: "WorldModel", seed: int = 0) -> "Policy":
+    """A world model as a policy, used in one of the ways `USES`.
+
+    Raises:
+        UserError: there is no such use.
+    """
+    from presage.policy.closed_loop import closed_loop
+    from presage.policy.grounded import GroundedPolicy
+    from presage.policy.joint import joint, no_imagination
+    from presage.policy.open_loop import OpenLoopPolicy
+
+    if use == "open_loop":
+        return OpenLoopPolicy(model, seed=seed)
+    decisions = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}
+    if use not in decisions:
+        raise UserError(f"unknown use {use!r}; choose from {', '.join(USES)}")
+    return GroundedPolicy(model, decisions[use], seed=seed)

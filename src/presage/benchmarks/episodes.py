@@ -1,0 +1,46 @@
+"""The fixed set of evaluation episodes that every success rate is measured on: ten tasks, seeds below 600000."""
+
+from typing import Any
+
+from presage.benchmarks.common import BenchArgs, evaluation_seeds, success_figures
+from presage.networks.world_model import WorldModel
+from presage.worlds import MT10, RolloutResult, make_world
+
+MAX_STEPS = 60
+"""Model steps (of 4 environment steps) after which an episode has failed; an expert needs 10 to 30."""
+BATCH = 50
+"""Episodes in lock step: finished ones cost nothing, so a large batch only saves overhead."""
+
+
+def task_list(args: BenchArgs, episodes: int) -> tuple[list[str], list[int]]:
+    """(tasks, seeds) of the episodes, `args.episodes` or `episodes` a task; the tasks take turns."""
+    names = MT10[:2] if args.quick else MT10
+    seeds = evaluation_seeds(args.seed, 1 if args.quick else args.episodes or episodes)
+    return names * len(seeds), [seed for seed in seeds for _ in names]
+
+
+def max_steps(args: BenchArgs) -> int:
+    return 12 if args.quick else MAX_STEPS
+
+
+def world_for(model: WorldModel, episodes: int, workers: int = 2) -> Any:
+    """Meta-World as `model` sees it, for up to `BATCH` of `episodes` at once."""
+    config = model.config
+    return make_world(
+        "metaworld",
+        tasks=MT10,
+        num_envs=min(BATCH, episodes),
+        cameras=config.cameras,
+        size=config.codec.size,
+        chunk=config.chunk,
+        workers=workers,
+    )
+
+
+def per_task(name: str, results: list[RolloutResult]) -> dict[str, float]:
+    """`name` with its bounds over all episodes, and `name/<task>`."""
+    figures = success_figures(name, [r.success for r in results])
+    for task in dict.fromkeys(r.task for r in results):
+        successes = [r.success for r in results if r.task == task]
+        figures[f"{name}/{task}"] = sum(successes) / len(successes)
+    return figures
