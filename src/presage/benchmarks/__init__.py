@@ -1,12 +1,12 @@
-"""Every published figure and the controls that could refute it: one module per bench, each with `run(args) -> figures`.
+"""Every published figure and the controls that could refute it: one module a bench, each with `run(args) -> figures`.
 
-`presage bench NAME` runs one and adds command, seed, checkpoint, commit, versions and machine. Modules are imported when
-they run: a listing of benches costs nothing.
+`presage bench NAME` runs one and adds command, seed, checkpoint, commit, versions and machine. Modules are imported
+when they run: a listing of benches costs nothing.
 """
 
 BENCHES: dict[str, tuple[str, str]] = {
     "collect": ("presage.benchmarks.collect", "recording rate: simulate, render, encode, write, on two workers"),
-    "codec": ("presage.benchmarks.codec", "fidelity of the image codec, over all pixels and over gripper, object, goal"),
+    "codec": ("presage.benchmarks.codec", "fidelity of the image codec: all pixels; gripper, object and goal"),
     "control": ("presage.benchmarks.control", "success of every way to act, beside behaviour cloning and the expert"),
     "realtime": ("presage.benchmarks.realtime", "replanning rate and deadlines against a wall clock"),
     "dream": ("presage.benchmarks.dream", "fidelity of long dreams and whether they follow the actions"),

@@ -89,7 +89,7 @@ def describe_checkpoint(folder: Path) -> dict[str, str]:
 
 
 def describe_commit() -> str:
-    """Short hash of the commit this source belongs to, with `+changes` when src/ differs from it; `unknown` outside git."""
+    """Short hash of this source's commit, with `+changes` when the source differs from it; `unknown` outside git."""
     source = Path(__file__).parent.parent
 
     def git(*arguments: str) -> str:

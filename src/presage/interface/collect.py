@@ -1,0 +1,54 @@
+"""`presage collect`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from presage.interface.output import Command, check_new_folder, command_line, summary, write_json
+from presage.worlds.instructions import MT10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect(Command):
+    """Record scripted experts in Meta-World as a LeRobot dataset.
+
+    Part of the episodes are the expert's own, part are disturbed (bursts of noise from which it recovers), part are
+    random motion; every row says in its column `quality` which it is, so that one model learns dynamics from all of it
+    and behaviour from the good. A killed collection goes on where it was when the same command is repeated.
+
+        presage collect --out data/mt10 --episodes 260
+        presage collect --out data/push --tasks push-v3 --episodes 10
+
+    The dataset appears at --out when it is whole; until then finished episodes lie in OUT.partial.
+    """
+
+    out: Path
+    """Folder of the new dataset."""
+    tasks: tuple[str, ...] = tuple(MT10)
+    """Meta-World tasks."""
+    episodes: int = 20
+    """Episodes per task."""
+    cameras: tuple[str, ...] = ("front", "top")
+    """Cameras: front, top, gripper."""
+    size: int = 64
+    """Pixels a side."""
+    workers: int = 2
+    """Processes that simulate, render and encode."""
+
+    def run(self) -> None:
+        self.check_output()
+        check_new_folder(self.out)
+        from presage.worlds.collect import collect
+
+        figures = collect(
+            self.out,
+            list(self.tasks),
+            self.episodes,
+            seed=self.seed,
+            cameras=self.cameras,
+            size=self.size,
+            workers=self.workers,
+        )
+        summary(f"dataset {self.out}", figures)
+        print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
+        if self.json is not None:
+            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
