@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -95,8 +96,8 @@ class _Driver:
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def record_episode(simulation, renderer, seed: int, behaviour: str, settings: Behaviours) -> Episode:
-    """Run and record one episode of `simulation` (a `metaworld.Simulation`) with `renderer`."""
+def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours) -> Episode:
+    """Run and record one episode of `simulation` (a `metaworld.Simulation`) with a `rendering.Renderer`."""
     simulation.reset(seed)
     driver = _Driver(behaviour, seed, settings)
     limit = MAX_ROWS
@@ -158,20 +159,16 @@ class _Job:
         return f"{self.seed:010d}-{self.task}-{self.behaviour}"
 
 
-def plan_episodes(
-    tasks: Sequence[str], episodes_per_task: int, seed: int, behaviours: Behaviours
-) -> list[_Job]:
-    """The episodes of a collection: tasks take turns, and any few consecutive ones have the wished mix of behaviours."""
+def plan_episodes(tasks: Sequence[str], episodes_per_task: int, seed: int, behaviours: Behaviours) -> list[_Job]:
+    """The episodes of a collection: tasks take turns, and any few in a row have the wished mix of behaviours."""
     share = behaviours.share()
     total = sum(share.values())
     if min(share.values()) < 0 or total <= 0:
         raise UserError(f"behaviours {share}: shares must not be negative and not all zero")
     bounds = np.cumsum(list(share.values())) / total
-    jobs = []
+    jobs: list[_Job] = []
     for episode in range(episodes_per_task):
-        u = (
-            (episode + 0.5) * 0.6180339887498949 % 1.0
-        )  # golden ratio: evenly spread for every number of episodes
+        u = (episode + 0.5) * 0.6180339887498949 % 1.0  # golden ratio: evenly spread for every number of episodes
         behaviour = list(share)[int(np.searchsorted(bounds, u, side="right"))]
         for task in tasks:
             jobs.append(_Job(task, TRAIN_SEEDS + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour))
@@ -261,9 +258,7 @@ def collect(
     context = multiprocessing.get_context("spawn")
     view = (str(spool), tuple(cameras), size, supersample, settings)
     with (
-        tqdm(
-            total=len(jobs), initial=len(done), unit="episode", desc=f"collect {root.name}", smoothing=0.05
-        ) as bar,
+        tqdm(total=len(jobs), initial=len(done), unit="episode", desc=f"collect {root.name}", smoothing=0.05) as bar,
         ProcessPoolExecutor(min(workers, max(1, len(todo))), context, initializer=_start_worker) as pool,
     ):
         futures = [pool.submit(_run_job, job, *view) for job in todo]

@@ -29,8 +29,6 @@ GOAL_MARKER_TASKS = frozenset(
 DISTURBANCES = ("knock", "remove", "move")
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
-# The experts answer with unclipped actions and say so at every step; we clip.
-warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,14 @@ class Simulation:
         from metaworld.policies import ENV_POLICY_MAP
 
         self.task = check_task(task)
-        self.env = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"](seed=0)
+        make: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
+        self.env = make(seed=0)
         self.env._freeze_rand_vec = False
         self.env.seeded_rand_vec = True
-        self.env.max_path_length = (
-            10**9
-        )  # the step limit is ours to apply: Meta-World raises an error past its own
+        self.env.max_path_length = 10**9  # the step limit is ours to apply: Meta-World raises an error past its own
         self.model, self.data = self.env.model, self.env.data
         self.xml_path: str = self.env.model_name
-        self._policy = ENV_POLICY_MAP[task]()
+        self._policy = ENV_POLICY_MAP[task]()  # type: ignore[abstract]
         self._physics = np.zeros(mujoco.mj_stateSize(self.model, _STATE))
         self.observation, self.success, self.steps = np.zeros(39), False, 0
         # After one reset every variable exists; each later reset starts from here, so that history leaves no trace.
@@ -120,7 +117,9 @@ class Simulation:
 
     def expert_action(self) -> np.ndarray:
         """What Meta-World's scripted expert does now, (4,) float32 clipped to [-1, 1]. It has no memory."""
-        return np.clip(self._policy.get_action(self.observation), -1.0, 1.0).astype(np.float32)
+        with warnings.catch_warnings():  # it says at every step that its action is beyond [-1, 1]; we clip
+            warnings.simplefilter("ignore")
+            return np.clip(self._policy.get_action(self.observation), -1.0, 1.0).astype(np.float32)
 
     def save(self) -> Snapshot:
         """A snapshot; running on from it is bitwise what running on from here is."""
@@ -154,9 +153,7 @@ class Simulation:
             setattr(self.env, name, value.copy() if isinstance(value, (np.ndarray, list)) else value)
         mujoco.mj_setState(self.model, self.data, snapshot.physics, _STATE)
         mujoco.mj_forward(self.model, self.data)
-        mujoco.mj_setState(
-            self.model, self.data, snapshot.physics, _STATE
-        )  # forward has warmed the solver up: undo
+        mujoco.mj_setState(self.model, self.data, snapshot.physics, _STATE)  # forward has warmed the solver up: undo
         self.observation, self.success, self.steps = (
             snapshot.observation.copy(),
             snapshot.success,
@@ -208,9 +205,7 @@ class Simulation:
     def _object_joint(self) -> int:
         """The joint of the thing to manipulate: the first free one, else the first outside the robot."""
         robot = self.model.body("base").id
-        joints = [
-            j for j in range(self.model.njnt) if self.model.body_rootid[self.model.jnt_bodyid[j]] != robot
-        ]
+        joints = [j for j in range(self.model.njnt) if self.model.body_rootid[self.model.jnt_bodyid[j]] != robot]
         free = [j for j in joints if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE]
         if self.task == "coffee-button-v3":  # the mug is loose, but the task is about the button
             return next(j for j in joints if j not in free)

@@ -1,4 +1,4 @@
-"""Fast off-screen rendering of Meta-World at small sizes: upright, tight cameras and a goal marker that survives a codec.
+"""Fast off-screen rendering of Meta-World at small sizes: upright, tight cameras, a goal marker a codec can keep.
 
 Meta-World's own images cost 100 ms each on a CPU (4096-pixel shadow maps, multisampling, 67,000 triangles) and show the
 workspace upside down in a corner of the picture. Here a second, render-only MuJoCo model per task has decimated meshes,
@@ -10,7 +10,8 @@ import ctypes.util
 import os
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def _camera_frame(camera: Camera) -> list[float]:
     return [*right, *np.cross(right, forward)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _decimated_mesh(path: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Vertices (V, 3) and faces (F, 3) of a binary STL with at most `MAX_FACES` faces; None if it is small already."""
     import fast_simplification
@@ -96,18 +97,19 @@ def build_render_model(xml_path: str) -> mujoco.MjModel:
     return spec.compile()
 
 
-@lru_cache(maxsize=1)
-def _gl_context():  # noqa: ANN202 - the class depends on the backend
-    """The one OpenGL context of this process. Every task draws into its own framebuffer, so its size does not matter."""
+@cache
+def _gl_context() -> Any:
+    """The one OpenGL context of this process, bound to the thread that draws first.
+
+    Every task draws into a framebuffer of its own, so the size given here does not matter.
+    """
     try:
         from mujoco.gl_context import GLContext
 
         context = GLContext(64, 64)
         context.make_current()
     except Exception as error:  # each backend raises its own kind
-        raise UserError(
-            f"cannot open an off-screen OpenGL context ({error}); install one with: {APT_LINE}"
-        ) from error
+        raise UserError(f"cannot open an off-screen OpenGL context ({error}); install one with: {APT_LINE}") from error
     return context
 
 
@@ -149,9 +151,7 @@ class Renderer:
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 scene.flags[flag] = 0
             context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
-            self._tasks[xml_path] = _RenderTask(
-                model, mujoco.MjData(model), scene, context, _foreground(model)
-            )
+            self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, _foreground(model))
         return self._tasks[xml_path]
 
     def _update(
@@ -210,7 +210,7 @@ class Renderer:
     def masks(
         self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
     ) -> dict[str, np.ndarray]:
-        """Camera name -> (S, S) bool: pixels that show, at least in part, the gripper, the object or the goal marker."""
+        """Camera name -> (S, S) bool: pixels that show, if only in part, the gripper, the object or the goal marker."""
         task = self._update(xml_path, model, data, goal)
         foreground = np.zeros(task.scene.ngeom + 1, bool)  # entry 0 is the background
         for index in range(task.scene.ngeom):
@@ -262,7 +262,7 @@ _MODEL_CAMERA = {"gripper": "gripperPOV"}
 
 
 def _foreground(model: mujoco.MjModel) -> np.ndarray:
-    """(ngeom,) bool: geoms of the hand, and of every body outside the robot that a joint moves (or that hangs on one)."""
+    """(ngeom,) bool: geoms of the hand, and of every body outside the robot that a joint moves."""
     moving = np.zeros(model.nbody, bool)
     robot = np.zeros(model.nbody, bool)
     for body in range(1, model.nbody):

@@ -18,6 +18,8 @@ from gymnasium.vector.utils import batch_space
 
 from presage.errors import UserError
 from presage.worlds.instructions import check_task, instructions
+from presage.worlds.metaworld import MAX_STEPS, Simulation, Snapshot
+from presage.worlds.rendering import CAMERAS, Renderer, project
 
 Observation = dict[str, np.ndarray]
 
@@ -36,16 +38,16 @@ class Slots:
     """The environments of one process. Methods take slot numbers and answer with one row per slot."""
 
     def __init__(self, count: int, view: View) -> None:
-        from presage.worlds.rendering import Renderer
-
         self.view = view
         self.renderer = Renderer(view.cameras, view.size, view.supersample)
-        self.simulations: dict[str, Any] = {}  # by task
+        self.simulations: dict[str, Simulation] = {}  # by task
         self.owner: dict[str, int] = {}  # task -> the slot whose state its simulation is in
         self.tasks: list[str | None] = [None] * count
-        self.snapshots: list[Any] = [None] * count  # current for every slot that does not own its simulation
+        self.snapshots: list[Snapshot | None] = [
+            None
+        ] * count  # current for every slot that does not own its simulation
 
-    def _simulation(self, slot: int) -> Any:
+    def _simulation(self, slot: int) -> Simulation:
         """The simulation of the slot's task, in the slot's state."""
         task = self.tasks[slot]
         if task is None:
@@ -54,8 +56,6 @@ class Slots:
         return self.simulations[task]
 
     def _take(self, slot: int, task: str, load: bool = True) -> None:
-        from presage.worlds.metaworld import Simulation
-
         if task not in self.simulations:
             self.simulations[task] = Simulation(task)
         owner = self.owner.get(task)
@@ -63,8 +63,9 @@ class Slots:
             return
         if owner is not None:
             self.snapshots[owner] = self.simulations[task].save()
-        if load:
-            self.simulations[task].load(self.snapshots[slot])
+        snapshot = self.snapshots[slot]
+        if load and snapshot is not None:
+            self.simulations[task].load(snapshot)
         self.owner[task] = slot
 
     def _release(self, slot: int) -> None:
@@ -72,7 +73,7 @@ class Slots:
         if task is not None and self.owner.get(task) == slot:
             del self.owner[task]
 
-    def _goal(self, simulation: Any) -> np.ndarray | None:
+    def _goal(self, simulation: Simulation) -> np.ndarray | None:
         return simulation.goal if self.view.show_goal else None
 
     def observe(self, slots: Sequence[int]) -> tuple[Observation, np.ndarray]:
@@ -114,8 +115,6 @@ class Slots:
         return [self._simulation(slot).save().to_bytes() for slot in slots]
 
     def restore(self, slots: Sequence[int], snapshots: Sequence[bytes]) -> Any:
-        from presage.worlds.metaworld import Snapshot
-
         for slot, data in zip(slots, snapshots, strict=True):
             snapshot = Snapshot.from_bytes(data)
             self._release(slot)
@@ -189,8 +188,6 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         for name, value in (("num_envs", num_envs), ("tasks", len(tasks)), ("size", size), ("chunk", chunk)):
             if value < 1:
                 raise UserError(f"{name}: {value} is not enough; give at least 1")
-        from presage.worlds.rendering import CAMERAS
-
         for camera in cameras:
             if camera not in CAMERAS:
                 raise UserError(f"unknown camera {camera!r}; choose from {', '.join(CAMERAS)}")
@@ -205,8 +202,8 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
-        self._observation = {
-            key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.spaces.items()
+        self._observation: Observation = {key: np.zeros((num_envs, size, size, 3), np.uint8) for key in images} | {
+            "state": np.zeros((num_envs, 4), np.float32)
         }
         self._success = np.zeros(num_envs, bool)
         self._steps = np.zeros(num_envs, np.int64)
@@ -291,7 +288,7 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         indices = np.flatnonzero(mask)
         for index in indices:
             self._task[index] = check_task(tasks[index])
-        split = ([tasks[i] for i in indices], [int(seed[i]) for i in indices])
+        split = ([tasks[i] for i in indices], [int(each) for each, chosen in zip(seed, mask) if chosen])
         for rows, result in self._call("reset", indices, split=split):
             self._keep(indices[rows], *result)
         self._steps[indices] = 0
@@ -310,25 +307,24 @@ class MetaWorld(gymnasium.vector.VectorEnv):
             self._keep(indices[rows], observation, success)
             rewards[indices[rows]] = reward
             self._steps[indices[rows]] = steps
-        return self._observed(), rewards, self._success.copy(), self._steps >= 500, self._info()
+        return self._observed(), rewards, self._success.copy(), self._steps >= MAX_STEPS, self._info()
 
     def snapshot(self, indices: Sequence[int]) -> list[bytes]:
         """Everything the future of these environments depends on; also good in another process. Trusted input only."""
-        indices = np.asarray(indices)
         snapshots: list[bytes] = [b""] * len(indices)
-        for rows, result in self._call("snapshot", indices):
+        for rows, result in self._call("snapshot", np.asarray(indices)):
             for row, data in zip(rows, result, strict=True):
                 snapshots[row] = data
         return snapshots
 
     def restore(self, indices: Sequence[int], snapshots: Sequence[bytes]) -> Observation:
         """Put environments into the states of `snapshots`, bitwise; returns the observation of all N."""
-        indices = np.asarray(indices)
-        for rows, (observation, success, steps, tasks) in self._call("restore", indices, split=(list(snapshots),)):
-            self._keep(indices[rows], observation, success)
-            self._steps[indices[rows]] = steps
+        where = np.asarray(indices)
+        for rows, (observation, success, steps, tasks) in self._call("restore", where, split=(list(snapshots),)):
+            self._keep(where[rows], observation, success)
+            self._steps[where[rows]] = steps
             for row, task in zip(rows, tasks, strict=True):
-                self._task[indices[row]] = task
+                self._task[where[row]] = task
         return self._observed()
 
     def expert_chunk(self, active: np.ndarray | None = None) -> np.ndarray:
@@ -355,8 +351,6 @@ class MetaWorld(gymnasium.vector.VectorEnv):
 
     def hand_pixels(self, camera: str) -> np.ndarray:
         """Where the hand (`state[:, :3]`) is in the image: (N, 2) float, column and row in pixels."""
-        from presage.worlds.rendering import project
-
         return project(camera, self._observation["state"][:, :3], self.size)
 
     def close_extras(self, **kwargs: Any) -> None:
