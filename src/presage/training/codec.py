@@ -18,7 +18,7 @@ from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.device import autocast, default_device
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
-from presage.training.resume import load_state, save_state, step_generators
+from presage.training.resume import load_state, save_state, step_generator
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def train_codec(
     codec = ImageCodec(config).to(device)
     optimizer = torch.optim.AdamW(codec.parameters(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
     ema = {k: v.detach().clone() for k, v in codec.named_parameters()}
-    step, seconds = load_state(out, codec, ema, optimizer)
-    began = time.monotonic() - seconds
+    run = load_state(out, codec, ema, optimizer)
+    step, began = run["step"], time.monotonic() - run["seconds"]
     bar = tqdm(total=training.steps, initial=step, desc="train codec", unit="step")
     while step < training.steps:
-        rng, generator = step_generators(training.seed, step)
-        row = rng.integers(0, len(frames), training.batch)
-        camera = rng.integers(0, len(cameras), training.batch)
+        generator = step_generator(training.seed, step)
+        row = torch.randint(len(frames), (training.batch,), generator=generator).numpy()
+        camera = torch.randint(len(cameras), (training.batch,), generator=generator).numpy()
         image_u8 = torch.from_numpy(np.stack([frames[r, c] for r, c in zip(row, camera, strict=True)])).to(device)
         rate = training.lr * min(1.0, (step + 1) / 50, (training.steps - step) / (0.4 * training.steps))
         for g in optimizer.param_groups:
@@ -94,7 +94,7 @@ def train_codec(
             bar.set_postfix_str(f"weighted psnr {10 * np.log10(4 / loss.item()):.1f} dB", refresh=False)
         bar.update()
         if step % training.save_every == 0 or step == training.steps:
-            save_state(out, step, codec, ema, optimizer, time.monotonic() - began)
+            save_state(out, codec, ema, optimizer, {"step": step, "seconds": time.monotonic() - began})
     bar.close()
     codec.load_state_dict(ema, strict=False)
     fit_statistics(codec, frames)

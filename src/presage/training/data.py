@@ -19,7 +19,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
-from presage.training.losses import Batch
+from presage.training.losses import Batch, cat_batches
 
 
 @dataclass
@@ -89,6 +89,8 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
     quality = dataset.column("quality").reshape(rows) if has(dataset, "quality") else np.full(rows, np.nan)
+    failed = np.array([e.info.get("success") is False for e in dataset.episodes])
+    quality = np.where(np.repeat(failed, length), 0.0, quality)  # an expert that fails is not one to copy
     success = has(dataset, "next.success")
     progress = (
         progress_of(dataset.column("next.success").reshape(rows), start, length, config.progress_discount)
@@ -120,17 +122,16 @@ def codec_fingerprint(model: WorldModel) -> str:
     return digest.hexdigest()
 
 
-def sample_batch(rows: Rows, model: WorldModel, batch: int, window: int, rng: np.random.Generator) -> Batch:
-    """Windows that start at a uniformly drawn row; past an episode's end the last row is repeated and masked."""
-    first = rng.integers(0, len(rows.episode), batch)
-    # Windows that would run over the end start earlier, so that padding is met only in episodes shorter than a window.
-    episode = rows.episode[first]
-    end = rows.start[episode] + rows.length[episode]
-    first = np.maximum(np.minimum(first, end - window), rows.start[episode])
-    index = first[:, None] + np.arange(window)
-    frame_valid = index < end[:, None]
-    index = np.minimum(index, end[:, None] - 1)
-    return make_batch(rows, model, index, frame_valid)
+def mixed_batch(
+    parts: list[Rows], model: WorldModel, source: np.ndarray, index: np.ndarray, is_pad: np.ndarray
+) -> Batch:
+    """The batch of windows drawn by a `Mixture`: dataset (B,), rows of it (B, N), padding (B, N)."""
+    batches = [
+        make_batch(rows, model, index[source == i], ~is_pad[source == i])
+        for i, rows in enumerate(parts)
+        if (source == i).any()
+    ]
+    return batches[0] if len(batches) == 1 else cat_batches(batches)
 
 
 def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np.ndarray) -> Batch:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +11,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from presage.device import autocast
+from presage.episodes.mixture import Mixture
+from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.training.data import Rows, sample_batch
-from presage.training.losses import Batch, LossConfig, timeline_loss
-from presage.training.resume import load_state, save_state, step_generators, truncate_log
+from presage.training.data import Rows, mixed_batch
+from presage.training.losses import LossConfig, timeline_loss
+from presage.training.resume import load_state, save_state, step_generator, truncate_log
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,16 @@ def train(
     network, device = model.network, model.device
     optimizer = make_optimizer(network, config)
     ema = {k: v.detach().clone() for k, v in network.named_parameters()}
-    step, seconds = load_state(out, network, ema, optimizer)
+    run = load_state(out, network, ema, optimizer)
+    step, began = run["step"], time.monotonic() - run["seconds"]
     truncate_log(out / "log.jsonl", step)
-    began = time.monotonic() - seconds
-    draw = batch_source(parts, model, config)
+    mixture = Mixture(
+        [Windows(rows.length, config.window, seed=config.seed) for rows, _ in parts],
+        [weight for _, weight in parts],
+        config.seed,
+    )
+    if step:
+        mixture.load_state(run["data"])
     network.train()
     from torch.utils.tensorboard import SummaryWriter
 
@@ -86,11 +93,16 @@ def train(
     recent: list[dict[str, Tensor]] = []
     with open(out / "log.jsonl", "a") as log:
         while step < config.steps:
-            rng, generator = step_generators(config.seed, step)
+            generator = step_generator(config.seed, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
             with autocast(device):
-                loss, terms = timeline_loss(model, draw(rng).to(device), config.loss, generator)
+                loss, terms = timeline_loss(
+                    model,
+                    mixed_batch([r for r, _ in parts], model, *mixture.sample(config.batch)).to(device),
+                    config.loss,
+                    generator,
+                )
             loss.backward()
             norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             if not torch.isfinite(norm):
@@ -112,27 +124,13 @@ def train(
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
             if step % config.save_every == 0 or step == config.steps:
-                save_state(out, step, network, ema, optimizer, time.monotonic() - began)
+                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state()}
+                save_state(out, network, ema, optimizer, run)
     bar.close()
     board.close()
     network.load_state_dict(ema)
     model.eval()
     return model
-
-
-def batch_source(
-    parts: list[tuple[Rows, float]], model: WorldModel, config: TrainConfig
-) -> Callable[[np.random.Generator], Batch]:
-    """Draws a batch from one of the datasets, in proportion to the weights."""
-    weights = np.array([w for _, w in parts], float)
-    if (weights <= 0).any():
-        raise UserError(f"dataset weights must be positive, got {weights.tolist()}: change --weights")
-
-    def draw(rng: np.random.Generator) -> Batch:
-        rows = parts[rng.choice(len(parts), p=weights / weights.sum())][0]
-        return sample_batch(rows, model, config.batch, config.window, rng)
-
-    return draw
 
 
 @torch.no_grad()

@@ -50,6 +50,17 @@ class Batch:
         )
 
 
+def cat_batches(parts: list[Batch]) -> Batch:
+    """One batch of the windows of several."""
+    return Batch(
+        {k: torch.cat([p.values[k] for p in parts]) for k in parts[0].values},
+        *(
+            torch.cat([getattr(p, f) for p in parts])
+            for f in ("text", "frame_valid", "action_valid", "quality", "progress_valid")
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class LossConfig:
     law: Law = Law()

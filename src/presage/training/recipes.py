@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
@@ -110,19 +109,3 @@ def fit(recipe: Recipe, datasets: Sequence[tuple[Path, float]], out: Path, codec
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     train(model, parts, recipe.training, out / "state")
     return save_model(model, out / "model", card)
-
-
-def held_out_loss(model: WorldModel, rows: Rows, batches: int, seed: int) -> dict[str, float]:
-    """Mean loss terms on windows of `rows`, with fixed random numbers: comparable between checkpoints."""
-    from presage.training.data import sample_batch
-    from presage.training.losses import timeline_loss
-    from presage.training.resume import step_generators
-
-    terms: list[dict[str, float]] = []
-    with torch.no_grad():
-        for i in range(batches):
-            rng, generator = step_generators(seed, i)
-            batch = sample_batch(rows, model, 32, 4, rng).to(model.device)
-            _, part = timeline_loss(model, batch, LossConfig(), generator)
-            terms.append({k: v.item() for k, v in part.items()})
-    return {k: float(np.mean([t[k] for t in terms])) for k in terms[0]}

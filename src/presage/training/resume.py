@@ -1,7 +1,7 @@
 """The state of a run on disk, so that a training killed at any moment goes on to the same numbers.
 
-Every random draw of step n comes from generators seeded by (seed, n): there is no generator state to save, only the
-weights, their moving average and the optimizer's moments.
+Every random draw of step n comes from a generator seeded by (seed, n): there is no generator state to save, only the
+weights, their moving average, the optimizer's moments and the position in the data.
 """
 
 import json
@@ -18,21 +18,16 @@ from presage.errors import UserError
 from presage.training.checkpoint import read_weights
 
 
-def step_generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
-    """The random numbers of one step: of the data (numpy) and of the loss (torch)."""
-    a, b = np.random.SeedSequence([seed, step]).generate_state(2)
-    return np.random.default_rng(a), torch.Generator().manual_seed(int(b))
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The random numbers of one step."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
 
 
 def save_state(
-    folder: Path,
-    step: int,
-    model: nn.Module,
-    ema: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    seconds: float,
+    folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, run: dict[str, Any]
 ) -> None:
-    """Write `state.safetensors` (which carries the step) under a temporary name, then rename it into place."""
+    """Write `state.safetensors` under a temporary name, then rename it into place. `run` is what else a run must
+    remember, as JSON: its `step`, the `seconds` trained, where the draw of the data stands."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in ema.items()}
     for i, moments in optimizer.state_dict()["state"].items():
@@ -40,19 +35,18 @@ def save_state(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "state.safetensors.partial"
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    save_file(tensors, temporary, metadata={"run": json.dumps({"step": step, "seconds": seconds})})
+    save_file(tensors, temporary, metadata={"run": json.dumps(run)})
     os.replace(temporary, folder / "state.safetensors")
 
 
 def load_state(
     folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Restore a run in place; returns its step and the seconds it has trained, (0, 0.0) when there is none."""
+) -> dict[str, Any]:
+    """Restore a run in place; returns its `run`, which is `{"step": 0, "seconds": 0.0}` when there is none."""
     path = folder / "state.safetensors"
     if not path.exists():
-        return 0, 0.0
+        return {"step": 0, "seconds": 0.0}
     tensors = read_weights(path)
-    run = _read_metadata(path)
     try:
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
@@ -67,7 +61,7 @@ def load_state(
             state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return int(run["step"]), float(run["seconds"])
+    return _read_metadata(path)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""Checkpoints load to the same predictions, and damaged ones say what is wrong in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from presage.errors import UserError
+from presage.timeline.session import Session
+from presage.training.checkpoint import load_model, save_model
+from tests.tiny import tiny_model, tiny_observation
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_model(tiny_model(), tmp_path / "model", "# card")
+
+
+def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
+    def progress(model: torch.nn.Module) -> torch.Tensor:
+        return Session(model, ["open the drawer"]).observe(tiny_observation(1)).progress
+
+    torch.testing.assert_close(progress(load_model(folder)), progress(tiny_model()), atol=0.02, rtol=0)
+    again = save_model(load_model(folder), folder.parent / "again", "# card")
+    torch.testing.assert_close(progress(load_model(again)), progress(load_model(folder)), atol=0, rtol=0)
+
+
+def test_a_checkpoint_is_three_files_and_replaced_whole(folder: Path) -> None:
+    save_model(tiny_model(seed=1), folder, "# new card")
+    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", "model.safetensors"]
+    assert [p.name for p in folder.parent.iterdir()] == ["model"]
+
+
+def test_truncated_weights(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match="model.safetensors is truncated or damaged"):
+        load_model(folder)
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no config.json"):
+        load_model(tmp_path)
+
+
+def test_another_format(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(UserError, match="format is 99"):
+        load_model(folder)
+
+
+def test_weights_of_another_architecture(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["layers"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="does not fit its config.json"):
+        load_model(folder)

@@ -1,0 +1,56 @@
+"""The training data's time offsets: the bug class that costs most is off by one."""
+
+import numpy as np
+import torch
+
+from presage.episodes.mixture import Mixture
+from presage.episodes.windows import Windows
+from presage.training.data import Rows, make_batch, mixed_batch, progress_of
+from tests.tiny import tiny_model
+
+
+def numbered_rows(lengths: list[int]) -> Rows:
+    """Rows whose state is their global index, and whose last row of each episode executed nothing."""
+    n, lengths_ = sum(lengths), np.array(lengths)
+    start = np.concatenate([[0], np.cumsum(lengths_)[:-1]])
+    valid = np.ones(n, bool)
+    valid[start + lengths_ - 1] = False
+    index = np.arange(n, dtype=np.float32)
+    return Rows(
+        latents=np.zeros((n, 2, 4, 16), np.float16) + index[:, None, None, None].astype(np.float16),
+        state=np.repeat(index[:, None], 4, 1),
+        action=np.repeat(index[:, None], 16, 1) + 0.5,
+        action_valid=valid,
+        quality=np.ones(n, np.float32),
+        progress=index,
+        progress_valid=True,
+        episode=np.repeat(np.arange(len(lengths)), lengths),
+        start=start,
+        length=lengths_,
+        text=np.zeros((len(lengths), 256), np.float32),
+    )
+
+
+def test_progress_counts_model_steps_until_the_frame_that_shows_success() -> None:
+    # next.success is True at row 2: the chunk after frame 2 succeeded, so frame 3 is the first that shows it.
+    success = np.array([False, False, True, True, False, False])
+    progress = progress_of(success, np.array([0, 4]), np.array([4, 2]), discount=0.5)
+    np.testing.assert_allclose(progress, [0.125, 0.25, 0.5, 1.0, 0.0, 0.0])
+
+
+def test_windows_of_several_datasets_become_one_batch_with_padding_masked() -> None:
+    parts = [numbered_rows([2, 9]), numbered_rows([7])]
+    mixture = Mixture([Windows(p.length, 4) for p in parts], [1.0, 1.0])
+    batch = mixed_batch(parts, tiny_model(), *mixture.sample(64))
+    state = batch.values["state"][:, :, 0, 0]
+    steps = state[:, 1:] - state[:, :-1]
+    assert len(state) == 64 and (steps[batch.frame_valid[:, 1:]] == 1).all()
+    assert (steps[~batch.frame_valid[:, 1:]] == 0).all() and not batch.frame_valid.all()
+    assert not (batch.action_valid & ~batch.frame_valid).any()
+
+
+def test_the_action_of_a_row_is_the_chunk_after_its_frame_and_the_last_row_has_none() -> None:
+    rows = numbered_rows([5])
+    batch = make_batch(rows, tiny_model(), np.array([[1, 2, 3, 4]]), np.ones((1, 4), bool))
+    torch.testing.assert_close(batch.values["action"][0, :, 0, 0], batch.values["state"][0, :, 0, 0] + 0.5)
+    assert batch.action_valid.tolist() == [[True, True, True, False]]
