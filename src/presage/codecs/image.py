@@ -20,7 +20,7 @@ from presage.device import autocast
 class ImageCodecConfig:
     size: int = 64
     """Pixels a side; a multiple of 16."""
-    width: int = 96
+    width: int = 64
     """Channels at a quarter of the resolution; twice that at an eighth."""
     blocks: int = 2
     """Residual blocks per resolution, encoder and decoder alike (the decoder has one more at the quarter)."""
@@ -57,6 +57,9 @@ class _Residual(nn.Module):
 class ImageCodec(nn.Module):
     """Images (B, S, S, 3) uint8 <-> tokens (B, G*G, C) float of about zero mean and unit variance."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: ImageCodecConfig) -> None:
         super().__init__()
         self.config = config
@@ -85,7 +88,8 @@ class ImageCodec(nn.Module):
         # Filled after training from the whole data set: the world model sees zero mean and unit variance.
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("std", torch.ones(config.latent_channels))
-        self.to(memory_format=torch.channels_last)
+        for p in self.parameters():  # convolutions run faster with the channels innermost
+            p.data = p.data.contiguous(memory_format=torch.channels_last) if p.ndim == 4 else p.data
 
     def grid_from_images(self, images_BHWC: Tensor) -> Tensor:
         """uint8 images -> raw latent grid (B, latent_channels, S/8, S/8)."""

@@ -108,8 +108,7 @@ class Session:
         shown = values
         if level > 0:
             shown = {
-                n: corrupt(v, self._noise(v.shape), torch.full((), level)) if n != ACTION else v
-                for n, v in values.items()
+                n: corrupt(v, self._noise(v.shape), torch.full((), level)) if n != ACTION else v for n, v in values.items()
             }
         hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=level, action=0.0)
         progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
@@ -127,9 +126,7 @@ class Session:
         window = self.model.config.window
         grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
         self.blocks = [
-            b
-            for b in self.blocks
-            if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
+            b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
         ]
 
     def rewind(self, step: int) -> None:

@@ -48,6 +48,4 @@ def block_tokens(streams: list[Stream], block: int, copy: int, device: torch.dev
     """The tokens of one block that holds `streams`, in that order."""
     query = torch.cat([torch.full((s.tokens,), s.is_query) for s in streams])
     n = len(query)
-    return Tokens(
-        torch.full((n,), block, device=device), torch.full((n,), copy, device=device), query.to(device=device)
-    )
+    return Tokens(torch.full((n,), block, device=device), torch.full((n,), copy, device=device), query.to(device=device))

@@ -122,9 +122,7 @@ def codec_fingerprint(model: WorldModel) -> str:
     return digest.hexdigest()
 
 
-def mixed_batch(
-    parts: list[Rows], model: WorldModel, source: np.ndarray, index: np.ndarray, is_pad: np.ndarray
-) -> Batch:
+def mixed_batch(parts: list[Rows], model: WorldModel, source: np.ndarray, index: np.ndarray, is_pad: np.ndarray) -> Batch:
     """The batch of windows drawn by a `Mixture`: dataset (B,), rows of it (B, N), padding (B, N)."""
     batches = [
         make_batch(rows, model, index[source == i], ~is_pad[source == i])

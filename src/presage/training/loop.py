@@ -22,7 +22,7 @@ from presage.training.resume import load_state, save_state, step_generator, trun
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 7000
+    steps: int = 5000
     batch: int = 16
     window: int = 4
     """Rows per training window."""

@@ -43,10 +43,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return Batch(
             {k: v.to(device) for k, v in self.values.items()},
-            *(
-                getattr(self, f).to(device)
-                for f in ("text", "frame_valid", "action_valid", "quality", "progress_valid")
-            ),
+            *(getattr(self, f).to(device) for f in ("text", "frame_valid", "action_valid", "quality", "progress_valid")),
         )
 
 
@@ -94,7 +91,6 @@ def timeline_loss(
     network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
     streams = model.streams
-    recorded = [s for s in streams if not s.is_query]
 
     clean = _embed_clean(model, batch, config, generator)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)

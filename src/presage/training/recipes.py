@@ -17,7 +17,6 @@ from presage.device import default_device
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel, WorldModelConfig
-from presage.timeline.levels import Law
 from presage.training.checkpoint import load_model, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset
@@ -32,8 +31,6 @@ class Recipe:
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     codec: CodecTraining = field(default_factory=CodecTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
-    quality: str = "all"
-    """`all` rows, or `expert`: only chunks of quality 1 teach the policy (behaviour cloning)."""
 
 
 def metaworld() -> Recipe:
@@ -42,12 +39,15 @@ def metaworld() -> Recipe:
 
 
 def behaviour_cloning() -> Recipe:
-    """The baseline: the same network, codec, data and steps, taught the expert's chunks and nothing else."""
-    loss = LossConfig(
-        law=Law(0, 0, 0, 0, 0), noisy_blocks=0, poor_policy_weight=0.0, drop_actions=0.0, context_noise=0.0
-    )
+    """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
+    newest frame and the one before it: without a future to predict, a longer past costs time and brought nothing."""
     recipe = metaworld()
-    return replace(recipe, training=replace(recipe.training, loss=loss))
+    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_actions=0.0, context_noise=0.0)
+    return replace(
+        recipe,
+        model=replace(recipe.model, window=1),
+        training=replace(recipe.training, loss=loss, window=2),
+    )
 
 
 def debug() -> Recipe:

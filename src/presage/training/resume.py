@@ -39,9 +39,7 @@ def save_state(
     os.replace(temporary, folder / "state.safetensors")
 
 
-def load_state(
-    folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
+def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Restore a run in place; returns its `run`, which is `{"step": 0, "seconds": 0.0}` when there is none."""
     path = folder / "state.safetensors"
     if not path.exists():
