@@ -121,3 +121,21 @@ def test_long_groups_of_reordered_frames(tmp_path, codec):
     for start, length in [(0, 30), (7, 5), (11, 3), (12, 1), (23, 7), (29, 1)]:
         found = next(decode_spans(tmp_path / "clip.mp4", [(start / FPS, length)], FPS))
         np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), frames[start : start + length, 0, 0, 0], atol=3)
+
+
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_datasets_written_by_lerobot(kind):
+    dataset = Dataset(Path(__file__).parent / "lerobot_0_4_4" / kind)
+    assert dataset.cameras == ["front"] and dataset.fps == 5
+    assert dataset.lengths.tolist() == [6, 7, 8]
+    assert [episode.instruction for episode in dataset.episodes] == ["task 0", "task 1", "task 0"]
+    assert set(dataset.stats["action"]) == {"min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99"}
+    for record in dataset.episodes:
+        t = np.arange(record.length)
+        grey = dataset.frames(record.index, "front").mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(grey, 20 * t + 40 * record.index, atol=1.5)
+        action = dataset.column("action")[record.rows]
+        np.testing.assert_allclose(action, np.repeat(record.index + t[:, None] / 10, 4, axis=1), rtol=1e-6)
+        state = dataset.column("observation.state")[record.rows]
+        np.testing.assert_array_equal(state, np.broadcast_to(t[:, None, None], (record.length, 2, 3)))
+        np.testing.assert_array_equal(dataset.column("next.success")[record.rows], t > 3)

@@ -110,14 +110,9 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
             stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
             stream.codec_context.options = {"err_detect": "explode"}
             for start, length in spans:
-                # Where frames are reordered, a key frame may be stored before but shown after the time sought; then
-                # the file is decoded from its beginning.
-                for position in (start + 0.25 / fps, 0.0):
-                    container.seek(int(position / cast(Fraction, stream.time_base)), stream=stream)
-                    images, seen = _decode_span(container.decode(stream), start, length, fps)
-                    if seen == length:
-                        break
-                else:
+                container.seek(int((start + 0.25 / fps) / cast(Fraction, stream.time_base)), stream=stream)
+                images, seen = _decode_span(container.decode(stream), start, length, fps)
+                if seen < length:
                     raise UserError(
                         f"{path}: only {seen} of {length} frames behind {start:.3f} s can be read; "
                         "restore the file or record it again"
