@@ -56,6 +56,14 @@ def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, disc
     return out
 
 
+def valid_actions(dataset: Dataset) -> np.ndarray:
+    """(R,) True where a chunk was recorded and executed."""
+    valid = dataset.recorded("action")
+    if has(dataset, "action.valid"):
+        valid = valid & dataset.column("action.valid").reshape(-1).astype(bool)
+    return valid
+
+
 def has(dataset: Dataset, column: str) -> bool:
     return column in dataset.features
 
@@ -85,7 +93,8 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
             raise UserError(
                 f"{dataset.root}: 'action' has {action.shape[1]} numbers, the model takes chunks of {flat_action}"
             )
-        valid = dataset.column("action.valid").reshape(rows) if has(dataset, "action.valid") else np.ones(rows, bool)
+        valid = valid_actions(dataset)
+        action = np.where(valid[:, None], action, 0.0)  # what was not recorded is NaN, and NaN times a mask stays NaN
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
     quality = dataset.column("quality").reshape(rows) if has(dataset, "quality") else np.full(rows, np.nan)

@@ -19,7 +19,7 @@ from presage.errors import UserError
 from presage.networks.world_model import WorldModel, WorldModelConfig
 from presage.training.checkpoint import load_model, save_model
 from presage.training.codec import CodecTraining, train_codec
-from presage.training.data import Rows, has, load_rows, open_dataset
+from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
 
@@ -72,8 +72,7 @@ def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -
     flat = config.chunk * config.action_dim
     if has(dataset, "action"):
         action = dataset.column("action").reshape(dataset.num_rows, -1)
-        valid = dataset.column("action.valid").reshape(-1) if has(dataset, "action.valid") else slice(None)
-        action_codec = ScalarCodec.fit(action[valid])
+        action_codec = ScalarCodec.fit(action[valid_actions(dataset)])
         if len(action_codec.center) != flat:
             raise UserError(
                 f"{dataset.root}: 'action' has {len(action_codec.center)} numbers a row, the recipe wants {flat}"
