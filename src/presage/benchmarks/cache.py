@@ -172,8 +172,9 @@ def cached_latency(model: WorldModel, at: tuple[int, int], repeats: int, seed: i
     seconds: list[list[float]] = [[], []]
     for _ in range(repeats + 2):
         for session, out in zip(sessions, seconds, strict=True):
+            past = list(session.blocks)
             out.append(_time(lambda session=session: (session.append(block), session.imagine(PLAN))))  # type: ignore[misc]
-            session.rewind(session.step - 1)
+            session.blocks = past  # not `rewind`: the block that was evicted comes back too
     return float(np.median(seconds[0][2:])), float(np.median(seconds[1][2:]))
 
 

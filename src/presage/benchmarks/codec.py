@@ -45,8 +45,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
             object_errors = frame_errors(decoded[seen], frames[camera][seen], masks[camera][seen])
             sums += (errors.sum(), len(errors), (object_errors * pixels[seen]).sum(), pixels.sum())
             similarity.append(ssim(decoded, frames[camera]))
-        figures[f"psnr_{task}"] = decibels(sums[0] / sums[1])
-        figures[f"object_psnr_{task}"] = decibels(sums[2] / sums[3])
+        figures[f"psnr/{task}"] = decibels(sums[0] / sums[1])
+        figures[f"object_psnr/{task}"] = decibels(sums[2] / sums[3])
         total += sums
     world.close()
     return {
