@@ -22,13 +22,13 @@ def make_policy(use: str, model: "WorldModel", seed: int = 0) -> "Policy":
         UserError: there is no such use.
     """
     from presage.policy.closed_loop import closed_loop
-    from presage.policy.grounded import GroundedPolicy
+    from presage.policy.grounded import Decision, GroundedPolicy
     from presage.policy.joint import joint, no_imagination
     from presage.policy.open_loop import OpenLoopPolicy
 
     if use == "open_loop":
         return OpenLoopPolicy(model, seed=seed)
-    decisions = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}
+    decisions: dict[str, Decision] = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}
     if use not in decisions:
         raise UserError(f"unknown use {use!r}; choose from {', '.join(USES)}")
     return GroundedPolicy(model, decisions[use], seed=seed)

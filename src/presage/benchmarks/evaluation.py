@@ -1,0 +1,72 @@
+"""Does imagination rank policies as the simulator does? At least eight policies that differ in method, data, noise or
+instruction, each rolled from the same first frames in both."""
+
+from typing import Any
+
+from tqdm import tqdm
+
+from presage.benchmarks.common import BenchArgs
+from presage.benchmarks.control import behaviour_cloning
+from presage.benchmarks.episodes import max_steps, task_list, world_for
+from presage.networks.world_model import WorldModel
+from presage.policy import USES, make_policy
+from presage.policy.grounded import GroundedPolicy
+from presage.policy.joint import joint, no_imagination
+from presage.policy.protocol import Policy
+from presage.policy.representation import load_head, representation
+from presage.simulator.environment import DreamWorld
+from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
+from presage.simulator.success import calibrate, checkpoint_threshold
+from presage.training.checkpoint import load_model
+from presage.worlds import RandomPolicy
+
+
+def policies_to_rank(args: BenchArgs, model: WorldModel, world: Any) -> dict[str, Policy]:
+    """Policies from excellent to useless, so that there is something to rank."""
+    seed = args.seed
+    policies: dict[str, Policy] = {use: make_policy(use, model, seed) for use in USES}
+    cloned = behaviour_cloning(args)
+    if cloned is not None:
+        policies["bc"] = cloned
+    head = load_head(args.checkpoint, model)
+    if head is not None:
+        policies["representation"] = GroundedPolicy(model, representation(head), seed=seed)
+    for sigma in (0.5, 1.0, 2.0):
+        policies[f"joint_noise_{sigma}"] = Disturbed(make_policy("joint", model, seed), action_noise(sigma, seed))
+    policies["joint_other_instruction"] = Disturbed(make_policy("joint", model, seed), instruct=other_instruction)
+    policies["joint_poor"] = GroundedPolicy(model, joint, quality=0.0, seed=seed)
+    policies["no_imagination_poor"] = GroundedPolicy(model, no_imagination, quality=0.0, seed=seed)
+    random = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), seed)
+    policies["random"] = random
+    policies["still"] = Disturbed(random, change=lambda chunks: 0 * chunks)
+    return policies
+
+
+def run(args: BenchArgs) -> dict[str, Any]:
+    """Agreement over policies with bootstrap intervals, and every policy's two success rates."""
+    model = load_model(args.checkpoint, args.device)
+    tasks, seeds = task_list(args, episodes=5)
+    world = world_for(model, len(tasks))
+    names = list(dict.fromkeys(tasks))
+    if args.quick:
+        found = calibrate(model, world, names, episodes=1, max_steps=12)
+    else:
+        found = checkpoint_threshold(args.checkpoint, model, world, names)
+    dream = DreamWorld(model, world, found.threshold, seed=args.seed)
+    judged: dict[str, Judged] = {}
+    bar = tqdm(policies_to_rank(args, model, world).items(), desc="evaluation", unit="policy")
+    for name, policy in bar:
+        bar.set_postfix_str(name)
+        judged[name] = judge(policy, world, dream, tasks, seeds, max_steps(args))
+    world.close()
+
+    agreed = agreement(judged)
+    figures: dict[str, Any] = {"policies": len(judged), "episodes_per_policy": len(tasks)}
+    for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
+        figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    figures["mmrv"] = agreed.mmrv
+    figures["success_threshold"] = found.threshold
+    figures["success_threshold_balanced_accuracy"] = found.balanced_accuracy
+    for name, j in judged.items():
+        figures |= {f"real/{name}": j.real_success, f"imagined/{name}": j.imagined_success}
+    return figures

@@ -1,0 +1,87 @@
+"""Does searching in imagination help? Best of N by predicted progress against the same model without search, random choice
+among the same candidates, and an oracle that ranks them in the simulator."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from presage.benchmarks.common import BenchArgs
+from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
+from presage.networks.world_model import WorldModel
+from presage.policy.grounded import Decision, GroundedPolicy
+from presage.policy.joint import joint
+from presage.simulator.planning import Candidates, Ranking, at_random, best_of, by_progress
+from presage.timeline.session import Session
+from presage.training.checkpoint import load_model
+from presage.worlds import MT10, instructions, make_world, rollout
+
+N, HORIZON, SPREAD = 8, 2, 0.3
+
+
+def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
+    """The oracle: run every candidate in `scratch` from the state of `world`; the score is the simulator's own reward.
+
+    `rows()` says which environments the candidates belong to.
+    """
+
+    def rank(candidates: Candidates) -> np.ndarray:
+        batch, n, horizon = candidates.chunks.shape[:3]
+        snapshots = world.snapshot(rows())
+        scores = np.zeros((batch, n))
+        chunks = np.zeros((scratch.num_envs, *candidates.chunks.shape[3:]), np.float32)
+        active = np.arange(scratch.num_envs) < batch
+        for i in range(n):
+            scratch.restore(np.arange(batch), snapshots)
+            for t in range(horizon):
+                chunks[:batch] = candidates.chunks[:, i, t]
+                _, reward, _, _, _ = scratch.step(chunks, active=active)
+            scores[:, i] = reward[:batch]
+        return scores
+
+    return rank
+
+
+def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
+    """Median wall time of one decision for one robot, its past full."""
+    observation, _ = world.reset(seed=0)
+    session = Session(model, [instructions(MT10[0])[0]])
+    for _ in range(model.config.window):
+        session.observe({name: x[:1] for name, x in observation.items()})
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        decide(session)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def run(args: BenchArgs) -> dict[str, Any]:
+    """Success of base, planned, random choice and oracle on the same episodes, and what a decision costs."""
+    model = load_model(args.checkpoint, args.device)
+    tasks, seeds = task_list(args, episodes=4)
+    world = world_for(model, len(tasks))
+    scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
+    oracle = GroundedPolicy(model, joint, seed=args.seed)
+    oracle.decide = best_of(N, HORIZON, SPREAD, in_simulator(world, scratch, lambda: oracle.rows))
+    planned = best_of(N, HORIZON, SPREAD, by_progress)
+    policies = {
+        "base": GroundedPolicy(model, joint, seed=args.seed),
+        "planned": GroundedPolicy(model, planned, seed=args.seed),
+        "random_choice": GroundedPolicy(model, best_of(N, HORIZON, SPREAD, at_random(args.seed)), seed=args.seed),
+        "oracle": oracle,
+    }
+    figures: dict[str, Any] = {
+        "episodes_per_task": tasks.count(tasks[0]),
+        "candidates": N,
+        "horizon": HORIZON,
+        "spread": SPREAD,
+    }
+    for name, policy in policies.items():
+        figures |= per_task(f"success_{name}", rollout(policy, world, tasks, seeds, max_steps(args)))
+    repeats = 3 if args.quick else 20
+    figures["seconds_per_decision"] = seconds_per_decision(model, planned, world, repeats)
+    figures["seconds_per_decision_base"] = seconds_per_decision(model, joint, world, repeats)
+    scratch.close()
+    world.close()
+    return figures

@@ -1,0 +1,212 @@
+"""Representation: read the video model's hidden states and decode the action from them.
+
+The model is shown the real past and asked for the next frame from pure noise; after one pass through its first layers
+the hidden states of that frame say what is about to happen, and a small head reads the action from them (Hu et al.
+2024, VPP, section 4.1). The model stays frozen. The control is the same head, trained alike, on a network of random
+weights.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel
+from presage.policy.grounded import Decision, executable
+from presage.timeline.session import Session, Values
+from presage.timeline.streams import ACTION, STATE, VIDEO
+from presage.training.checkpoint import load_model, read_weights
+from presage.training.data import Rows, load_rows, open_dataset
+
+HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    width: int
+    """Width of the features."""
+    outputs: int
+    """Numbers of an action token."""
+    tap: int
+    """Layers of the world model that are run."""
+    heads: int = 4
+    queries: int = 4
+    random_seed: int | None = None
+    """None: features of the trained model. A number: of a network initialised from this seed."""
+
+
+class Head(nn.Module):
+    """Attention pooling by learned queries, then an MLP: features (B, T, width) -> action tokens (B, 1, outputs)."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        w = config.width
+        self.norm = nn.LayerNorm(w)
+        self.queries = nn.Parameter(torch.randn(config.queries, w) * 0.02)
+        self.attention = nn.MultiheadAttention(w, config.heads, batch_first=True)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(config.queries * w),
+            nn.Linear(config.queries * w, 2 * w),
+            nn.GELU(),
+            nn.Linear(2 * w, config.outputs),
+        )
+
+    def forward(self, features_BTW: Tensor) -> Tensor:
+        x = self.norm(features_BTW)
+        pooled, _ = self.attention(self.queries.expand(len(x), -1, -1), x, x, need_weights=False)
+        return self.mlp(pooled.flatten(1))[:, None]
+
+
+def representation(head: Head) -> Decision:
+    """The decision of a head over the features of the session's model."""
+
+    @torch.inference_mode()
+    def decide(session: Session) -> np.ndarray:
+        return executable(session.model, head(session.features(tap=head.config.tap)))
+
+    return decide
+
+
+def default_tap(model: WorldModel) -> int:
+    """Two thirds of the layers: late ones turn back to pixels (Hu et al. 2024 tap half-way up, too)."""
+    return max(1, round(model.config.layers * 2 / 3))
+
+
+def random_twin(model: WorldModel, seed: int) -> WorldModel:
+    """The control: the same codecs, a network of random weights."""
+    torch.manual_seed(seed)
+    twin = WorldModel(model.config, model.action_codec, model.state_codec).to(model.device)
+    twin.codec.load_state_dict(model.codec.state_dict())
+    return twin.eval()
+
+
+def dataset_features(
+    model: WorldModel, rows: Rows, episodes: Sequence[int], tap: int, batch: int = 32
+) -> tuple[Tensor, Tensor]:
+    """Features (R, T, width) float16 and action tokens (R, C) of every expert chunk of `episodes`.
+
+    The session sees each episode as it would live: the past of a row is real, the next frame is noise.
+    """
+    features, actions = [], []
+    order = sorted(episodes, key=lambda e: int(rows.length[e]))  # equal lengths side by side: little padding
+    for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
+        part = np.array(order[i : i + batch])
+        session = Session(model, [""] * 0, seed=i)
+        session.text = torch.from_numpy(rows.text[part]).to(model.device)
+        for t in range(int(rows.length[part].max())):
+            index = rows.start[part] + np.minimum(t, rows.length[part] - 1)
+            values = row_values(model, rows, index)
+            if t:
+                before = rows.start[part] + np.minimum(t - 1, rows.length[part] - 1)
+                values[ACTION] = torch.from_numpy(rows.action[before]).to(model.device)[:, None]
+            session.append(values)
+            useful = (t < rows.length[part]) & rows.action_valid[index] & ~(rows.quality[index] < 1)
+            if useful.any():
+                keep = torch.from_numpy(np.flatnonzero(useful))
+                features.append(session.features(tap=tap).cpu()[keep].half())
+                actions.append(torch.from_numpy(rows.action[index[useful]]))
+    if not features:
+        raise UserError("the dataset holds no chunk of quality 1: a head learns from the expert's")
+    return torch.cat(features), torch.cat(actions)
+
+
+def row_values(model: WorldModel, rows: Rows, index: np.ndarray) -> Values:
+    """Frame and state tokens of the rows `index` (B,)."""
+    latents = torch.from_numpy(np.asarray(rows.latents[index], np.float32)).to(model.device)
+    values: Values = {f"{VIDEO}.{c}": latents[:, i] for i, c in enumerate(model.config.cameras)}
+    if model.config.state_dim:
+        values[STATE] = torch.from_numpy(rows.state[index]).to(model.device)[:, None]
+    return values
+
+
+def train_head(
+    config: HeadConfig, features: Tensor, actions: Tensor, steps: int = 2000, batch: int = 128, seed: int = 0
+) -> Head:
+    """Fit a head to features (R, T, width) and action tokens (R, C) by squared error."""
+    torch.manual_seed(seed)
+    head = Head(config)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
+    generator = torch.Generator().manual_seed(seed)
+    bar = tqdm(range(steps), desc="train head", unit="step")
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1.0, (step + 1) / 50, 2 * (1 - step / steps))
+        rows = torch.randint(0, len(features), (batch,), generator=generator)
+        loss = (head(features[rows].float())[:, 0] - actions[rows]).square().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step % 50 == 0:
+            bar.set_postfix_str(f"error {loss.item():.3f}", refresh=False)
+    return head.eval()
+
+
+def fit_head(
+    model: WorldModel, rows: Rows, episodes: Sequence[int], steps: int = 2000, random_seed: int | None = None
+) -> Head:
+    """Features of `episodes`, once, then the head. With `random_seed` on a network of random weights."""
+    tap = default_tap(model)
+    source = model if random_seed is None else random_twin(model, random_seed)
+    features, actions = dataset_features(source, rows, episodes, tap)
+    config = HeadConfig(model.config.width, actions.shape[1], tap, model.config.heads, random_seed=random_seed)
+    return train_head(config, features, actions, steps).to(model.device)
+
+
+def fit_heads(folder: Path, dataset: Path, episodes: int = 240, steps: int = 2000) -> None:
+    """Fit the head of a checkpoint and its control on `episodes` of the dataset it was trained on; keep both in it."""
+    model = load_model(folder)
+    opened = open_dataset(dataset)
+    rows = load_rows(opened, model)
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(opened.episodes))[:episodes].tolist()
+    for random_seed in (None, 0):
+        save_head(folder, fit_head(model, rows, chosen, steps, random_seed))
+
+
+def save_head(folder: Path, head: Head) -> Path:
+    """Write a head into a checkpoint folder.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    path = folder / (HEAD if head.config.random_seed is None else RANDOM_HEAD)
+    temporary = path.with_suffix(".partial")
+    weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in head.state_dict().items()}
+    try:
+        save_file(weights, temporary, metadata={"config": json.dumps(asdict(head.config))})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {path} ({error}): make the checkpoint folder writable") from None
+    return path
+
+
+def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | None:
+    """A head of a checkpoint, None if it has none.
+
+    Raises:
+        UserError: the file is damaged, or of another model.
+    """
+    from safetensors import safe_open
+
+    path = folder / (RANDOM_HEAD if random else HEAD)
+    if not path.exists():
+        return None
+    weights = read_weights(path)
+    with safe_open(path, "pt") as f:
+        config = HeadConfig(**json.loads(f.metadata()["config"]))
+    if config.width != model.config.width:
+        raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
+    head = Head(config)
+    head.load_state_dict({k: v.float() for k, v in weights.items()})
+    return head.to(model.device).eval()

@@ -1,0 +1,85 @@
+"""Planning: imagine several futures, act on the one that ends best.
+
+Each decision forks the session into N futures. They start with N different chunks, go on as the model itself would, and
+are ranked by the progress predicted for their last frame (best of N, the first
+iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM).
+The ranking is an argument, so the controls are the same planner with another one: random choice, or a simulator.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.policy.grounded import Decision, executable
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session
+from presage.timeline.streams import ACTION
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """N imagined futures of each of B rows. Candidate 0 is what the model would do without planning."""
+
+    chunks: np.ndarray
+    """(B, N, horizon, chunk, A)"""
+    progress: np.ndarray
+    """(B, N) predicted at the end"""
+
+
+Ranking = Callable[[Candidates], np.ndarray]
+"""Candidates -> scores (B, N); the highest is executed."""
+
+
+def by_progress(candidates: Candidates) -> np.ndarray:
+    """Planning proper."""
+    return candidates.progress
+
+
+def at_random(seed: int) -> Ranking:
+    """The control: one of the same candidates, drawn blindly."""
+    rng = np.random.default_rng(seed)
+    return lambda candidates: rng.random(candidates.progress.shape)
+
+
+def imagine_candidates(session: Session, n: int, horizon: int, spread: float, steps: int = 2) -> Candidates:
+    """Fork into `n` futures of `horizon` chunks.
+
+    Args:
+        spread: standard deviation of what is added to the first chunk of candidates 1 ... n - 1, one offset for the
+            whole chunk, in units of the action range (1 is from the middle to the end).
+        steps: denoising steps of everything imagined.
+    """
+    batch = session.batch
+    fork = session.fork(n, seed=session.generator.initial_seed() + 1 + session.step)
+    first = fork.imagine(Plan.joint(steps)).values[ACTION]
+    first = first + _offsets(session, n, spread, fork.generator)
+    chunks = [executable(session.model, first)]
+    progress = fork.roll(chunks[0], steps).progress
+    for _ in range(horizon - 1):
+        dream = fork.imagine(Plan.joint(steps))
+        chunks.append(executable(session.model, dream.values[ACTION]))
+        progress = fork.append(dream.values, imagined=True).progress
+    stacked = np.stack(chunks, 1)
+    return Candidates(stacked.reshape(batch, n, *stacked.shape[1:]), progress.view(batch, n).cpu().numpy())
+
+
+def _offsets(session: Session, n: int, spread: float, generator: torch.Generator) -> Tensor:
+    """(B * n, 1, chunk * A); zero for the first of each n."""
+    config = session.model.config
+    offset = torch.randn(session.batch, n, 1, config.action_dim, generator=generator, device=session.model.device)
+    offset[:, 0] = 0
+    return spread * offset.repeat(1, 1, 1, config.chunk).flatten(0, 1)
+
+
+def best_of(n: int = 8, horizon: int = 2, spread: float = 0.3, rank: Ranking = by_progress) -> Decision:
+    """The decision that executes the first chunk of the highest ranked of `n` futures."""
+
+    def decide(session: Session) -> np.ndarray:
+        candidates = imagine_candidates(session, n, horizon, spread)
+        best = rank(candidates).argmax(1)
+        return candidates.chunks[np.arange(len(best)), best, 0]
+
+    return decide
