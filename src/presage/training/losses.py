@@ -67,6 +67,8 @@ class LossConfig:
     """Half of the clean frames are noised up to this level, so that a dream survives its own small errors."""
     drop_actions: float = 0.4
     """Share of windows whose past actions are hidden: video without actions is data too."""
+    drop_quality: float = 0.15
+    """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
     poor_policy_weight: float = 0.2
     """Weight of the policy loss on chunks that are not the expert's."""
 
@@ -92,12 +94,14 @@ def timeline_loss(
     b, n = batch.frame_valid.shape
     streams = model.streams
 
+    untold = (torch.rand(b, 1, generator=generator) < config.drop_quality).to(device)
+    told_quality = torch.where(untold, float("nan"), batch.quality)
     clean = _embed_clean(model, batch, config, generator)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)
     noisy_action = corrupt(values[ACTION], _noise_like(values[ACTION], generator), policy_level)
-    policy = network.embed(ACTION, noisy_action, policy_level, batch.text, batch.quality, ~batch.action_valid)
+    policy = network.embed(ACTION, noisy_action, policy_level, batch.text, told_quality, ~batch.action_valid)
     parts = [clean, policy.flatten(1, 2)]
-    noisy = _embed_noisy(model, batch, config, generator) if config.noisy_blocks else None
+    noisy = _embed_noisy(model, batch, told_quality, config, generator) if config.noisy_blocks else None
     if noisy is not None:
         parts.append(noisy.embedded)
 
@@ -148,7 +152,9 @@ def _embed_clean(model: WorldModel, batch: Batch, config: LossConfig, generator:
     return torch.cat(out, 2).flatten(1, 2)
 
 
-def _embed_noisy(model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator) -> _Noisy:
+def _embed_noisy(
+    model: WorldModel, batch: Batch, told_quality: Tensor, config: LossConfig, generator: torch.Generator
+) -> _Noisy:
     network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
     chosen = (torch.randperm(n - 1, generator=generator)[: config.noisy_blocks].sort().values + 1).to(device)
@@ -167,7 +173,7 @@ def _embed_noisy(model: WorldModel, batch: Batch, config: LossConfig, generator:
         if s.kind == ACTION:
             x = values[ACTION][:, chosen - 1]
             x = corrupt(x, _noise_like(x, generator), action_level)
-            out.append(network.embed(s.name, x, action_level, batch.text, quality, missing))
+            out.append(network.embed(s.name, x, action_level, batch.text, told_quality[:, chosen - 1], missing))
         else:
             x = values[s.name][:, chosen]
             x = corrupt(x, _noise_like(x, generator), video_level)

@@ -42,7 +42,7 @@ def behaviour_cloning() -> Recipe:
     """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
     newest frame and the one before it: without a future to predict, a longer past costs time and brought nothing."""
     recipe = metaworld()
-    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_actions=0.0, context_noise=0.0)
+    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, drop_actions=0.0, context_noise=0.0)
     return replace(
         recipe,
         model=replace(recipe.model, window=1),
