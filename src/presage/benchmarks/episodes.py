@@ -15,7 +15,7 @@ BATCH = 50
 def task_list(args: BenchArgs, episodes: int) -> tuple[list[str], list[int]]:
     """(tasks, seeds) of the episodes, `args.episodes` or `episodes` a task; the tasks take turns."""
     names = MT10[:2] if args.quick else MT10
-    seeds = evaluation_seeds(args.seed, 1 if args.quick else args.episodes or episodes)
+    seeds = evaluation_seeds(args.seed, 2 if args.quick else args.episodes or episodes)
     return names * len(seeds), [seed for seed in seeds for _ in names]
 
 

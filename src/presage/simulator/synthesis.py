@@ -1,0 +1,182 @@
+"""Synthesis: dream episodes, label their video with actions, keep them as a dataset.
+
+From a real first frame and an instruction the model dreams video and progress; inverse dynamics then reads the actions from
+the finished video alone, as it would from a person's (Jang et al. 2025, DreamGen, sections 2.2 and 2.3). What the dream
+thought it was doing is not used: a label has to explain what is seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from presage.episodes.episode import Episode
+from presage.episodes.spool import spool_episode, spooled_keys
+from presage.episodes.writer import write_dataset
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel
+from presage.policy.closed_loop import translate
+from presage.policy.grounded import executable
+from presage.policy.protocol import Observation
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session, Values
+from presage.timeline.streams import ACTION, STATE
+
+ROWS_AFTER_SUCCESS = 2
+
+
+@dataclass(frozen=True)
+class Video:
+    """What was seen in one episode of T + 1 frames; actions unknown."""
+
+    frames: dict[str, np.ndarray]
+    """camera -> (T + 1, S, S, 3) uint8"""
+    states: np.ndarray
+    """(T + 1, S) float32, no columns where the robot has no proprioception"""
+    progress: np.ndarray
+    """(T + 1,) predicted"""
+    instruction: str
+
+    @property
+    def steps(self) -> int:
+        return len(self.progress) - 1
+
+    def observation(self, t: int) -> Observation:
+        """Frame and state at `t`; the last ones from the end on."""
+        t = min(t, self.steps)
+        return {**{f"image.{c}": x[t] for c, x in self.frames.items()}, "state": self.states[t]}
+
+
+def stack(videos: Sequence[Video], t: int) -> Observation:
+    """The observations of all videos at `t`, as one batch."""
+    rows = [video.observation(t) for video in videos]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def dream(
+    model: WorldModel,
+    first: Observation,
+    instructions: list[str],
+    threshold: float,
+    max_steps: int = 40,
+    steps: int = 2,
+    seed: int = 0,
+) -> list[Video]:
+    """Dream one episode per row of `first`, by joint generation, until shortly after predicted success or `max_steps`."""
+    session = Session(model, instructions, seed=seed)
+    block = session.observe(first)
+    seen: list[Observation] = [first]
+    progress = [block.progress.cpu().numpy()]
+    end = np.full(len(instructions), max_steps)
+    while len(seen) <= end.max():
+        imagined = session.imagine(Plan.joint(steps)).values
+        block = session.append(imagined, imagined=True)
+        frame = model.decode_images(imagined)
+        if model.config.state_dim:
+            frame["state"] = model.decode_state(imagined[STATE])
+        seen.append(frame)
+        progress.append(block.progress.cpu().numpy())
+        done = (progress[-1] > threshold) & (end == max_steps)
+        end[done] = np.minimum(max_steps, len(seen) - 1 + ROWS_AFTER_SUCCESS)
+    videos = []
+    for row, last in enumerate(end):
+        rows = seen[: last + 1]
+        frames = {c: np.stack([f[f"image.{c}"][row] for f in rows]) for c in model.config.cameras}
+        states = np.stack([f["state"][row] for f in rows]) if model.config.state_dim else np.zeros((len(rows), 0))
+        done_so_far = np.array([p[row] for p in progress[: last + 1]])
+        videos.append(Video(frames, states.astype(np.float32), done_so_far, instructions[row]))
+    return videos
+
+
+def label(model: WorldModel, videos: Sequence[Video], steps: int = 1) -> list[np.ndarray]:
+    """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
+
+    Past labels are the past actions of the next one: nothing but the video is given.
+    """
+    session = Session(model, [v.instruction for v in videos], float("nan"))
+    session.observe(stack(videos, 0))
+    chunks = []
+    for t in range(max(v.steps for v in videos)):
+        future = tokens(model, stack(videos, t + 1))
+        chunk = executable(model, translate(session, future, steps))
+        session.append({**future, ACTION: model.encode_action(chunk)})
+        chunks.append(chunk)
+    return [np.stack([c[row] for c in chunks[: v.steps]]) for row, v in enumerate(videos)]
+
+
+def tokens(model: WorldModel, observation: Observation) -> Values:
+    """Frames and states as tokens of one block."""
+    values = model.encode_images(observation)
+    if model.config.state_dim:
+        values[STATE] = model.encode_state(observation["state"])
+    return values
+
+
+def as_episode(video: Video, chunks: np.ndarray, threshold: float, info: dict[str, Any]) -> Episode:
+    """A labelled video as an episode to store. Quality says whether the dream got there: 1, else 0."""
+    reached = video.progress > threshold
+    success = np.maximum.accumulate(reached)
+    action = np.zeros((video.steps + 1, chunks[0].size), np.float32)  # nothing is executed after the last frame
+    action[:-1] = chunks.reshape(video.steps, -1)
+    columns = {
+        "action": action,
+        "action.valid": np.arange(video.steps + 1) < video.steps,
+        "quality": np.full(video.steps + 1, float(reached.any()), np.float32),
+        "next.success": np.append(success[1:], success[-1]),
+        "progress": video.progress.astype(np.float32),
+    }
+    if video.states.shape[1]:
+        columns["observation.state"] = video.states
+    return Episode(video.frames, columns, video.instruction, {**info, "success": bool(reached.any())})
+
+
+def synthesize(
+    model: WorldModel,
+    world: Any,
+    starts: Sequence[tuple[str, int, str]],
+    root: Path,
+    threshold: float,
+    max_steps: int = 40,
+    steps: int = 2,
+    seed: int = 0,
+    robot_type: str = "sawyer",
+) -> dict[str, float]:
+    """Dream one episode per (task, world seed, instruction) and write them as the dataset `root`.
+
+    The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call continues
+    where it was when it is repeated: every batch depends on its starts and `seed` alone.
+
+    Returns episodes, rows and the share of dreams that reached predicted success.
+
+    Raises:
+        UserError: `root` exists, or its spool holds other episodes.
+    """
+    if root.exists():
+        raise UserError(f"{root}: exists already; choose another folder or remove it")
+    spool = root.with_name(root.name + ".partial")
+    keys = [f"{i:06d}-{task}-{world_seed}" for i, (task, world_seed, _) in enumerate(starts)]
+    done = spooled_keys(spool)
+    if done - set(keys):
+        raise UserError(f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call")
+    n = world.num_envs
+    for i in tqdm(range(0, len(starts), n), desc=f"dream {root.name}", unit="batch"):
+        part = list(range(i, min(i + n, len(starts))))
+        if all(keys[j] in done for j in part):
+            continue
+        padded = part + part[-1:] * (n - len(part))
+        options = {"task": [starts[j][0] for j in padded]}
+        first, _ = world.reset(seed=[starts[j][1] for j in padded], options=options)
+        first = {name: x[: len(part)] for name, x in first.items()}
+        videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seed + i)
+        for j, video, chunks in zip(part, videos, label(model, videos), strict=True):
+            info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream"}
+            spool_episode(spool, keys[j], as_episode(video, chunks, threshold, info), model.config.fps)
+    write_dataset(spool, root, fps=model.config.fps, robot_type=robot_type)
+    from presage.episodes.dataset import Dataset
+
+    written = Dataset(root)
+    reached = np.mean([bool(e.info["success"]) for e in written.episodes])
+    return {"episodes": len(written.episodes), "rows": written.num_rows, "predicted_success": float(reached)}
