@@ -1,0 +1,232 @@
+"""The page of a demo: one HTML file with everything inside, readable on a phone and in the dark.
+
+No script, no font, no picture is fetched from anywhere: videos are data, drawings are SVG.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from presage.interface.clips import Clip, encode_mp4, side_by_side
+
+PALETTE_LIGHT = "--paper:#fff;--ink:#15181c;--soft:#5a6370;--line:#dde2e7;--real:#38424d;--dream:#1659c7;--fill:#f3f5f8"
+PALETTE_DARK = "--paper:#14171a;--ink:#e6e9ec;--soft:#98a2ad;--line:#2e353c;--real:#ccd4db;--dream:#7fb2ff;--fill:#1d2126"
+
+STYLE = f"""
+:root{{color-scheme:light dark;{PALETTE_LIGHT}}}
+@media (prefers-color-scheme:dark){{:root{{{PALETTE_DARK}}}}}
+*{{box-sizing:border-box}}
+body{{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}}
+main{{max-width:66rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}}
+h1{{font-size:2.4rem;line-height:1.1;margin:0 0 .4rem;letter-spacing:-.02em}}
+h2{{font-size:1.35rem;margin:3rem 0 .5rem}}
+p{{max-width:42rem;margin:.5rem 0}}
+.lead{{font-size:1.12rem}}
+.soft,figcaption,td small{{color:var(--soft)}}
+.clips{{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:1.5rem 1.25rem}}
+.clips{{margin:1.25rem 0}}
+figure{{margin:0}}
+figcaption{{font-size:.9rem;line-height:1.4;margin-top:.4rem}}
+figcaption b{{color:var(--ink);font-weight:600}}
+.sides{{display:flex;font-weight:600;font-size:.8rem;line-height:1.7}}
+.sides span{{flex:1}}
+.sides .r{{color:var(--real)}}
+.sides .d{{color:var(--dream)}}
+video{{width:100%;display:block;background:#808080;border-radius:3px}}
+.scroll{{overflow-x:auto}}
+table{{border-collapse:collapse;width:100%;font-size:.92rem;line-height:1.4;margin:1rem 0}}
+th{{text-align:left;font-weight:600;color:var(--soft);font-size:.8rem}}
+th,td{{padding:.55rem .8rem .55rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
+td:first-child{{min-width:9.5rem}}
+td small{{display:block;line-height:1.35;font-size:.82rem}}
+td.n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
+svg{{display:block;max-width:100%}}
+svg text{{font-size:12px;fill:var(--soft)}}
+.bar{{margin-top:.3rem}}
+.rates{{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:1rem 0}}
+.rates div{{font-size:.85rem;line-height:1.3;color:var(--soft)}}
+.rates b{{display:block;font-size:1.7rem;font-weight:600;line-height:1.2;color:var(--ink)}}
+.plot{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem 2.5rem;align-items:start}}
+pre{{background:var(--fill);padding:.8rem 1rem;overflow-x:auto;font-size:.85rem;border-radius:3px}}
+dl{{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.2rem;font-size:.88rem;line-height:1.45}}
+dt{{color:var(--soft)}}
+dd{{margin:0;overflow-wrap:anywhere}}
+@media (max-width:40rem){{
+main{{padding:1.5rem 1rem 3rem}}
+h1{{font-size:1.9rem}}
+.uses thead{{display:none}}
+.uses tr{{display:grid;grid-template-columns:1fr 1fr;border-bottom:1px solid var(--line);padding:.7rem 0}}
+.uses td{{border:0;padding:.15rem .6rem .15rem 0}}
+.uses td:first-child{{grid-column:1/-1}}
+.uses td.t{{display:none}}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure with its interval: `text` is how it is printed; bounds in [0, 1] (a rate) are drawn as a bar."""
+
+    label: str
+    text: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """One row of the table."""
+
+    number: str
+    name: str
+    what: str
+    figure: Measured
+    control: Measured
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One policy: success in the dream and in the simulator."""
+
+    name: str
+    imagined: float
+    real: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a page shows."""
+
+    title: str
+    lead: str
+    uses: Sequence[Use]
+    clips: Sequence[Clip]
+    points: Sequence[Point]
+    agreement: str
+    rates: Sequence[tuple[str, str]]
+    """(number, what it is)"""
+    command: str
+    facts: Sequence[tuple[str, str]] = field(default_factory=list)
+    notes: Sequence[str] = field(default_factory=list)
+
+
+def render(report: Report) -> str:
+    """The page as text."""
+    clips = "".join(_clip(clip) for clip in report.clips)
+    rates = "".join(f"<div><b>{_(number)}</b>{_(what)}</div>" for number, what in report.rates)
+    facts = "".join(f"<dt>{_(name)}</dt><dd>{_(value)}</dd>" for name, value in report.facts)
+    notes = "".join(f"<p>{_(note)}</p>" for note in report.notes)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{_(report.title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{_(report.title)}</h1>
+<p class="lead">{_(report.lead)}</p>
+<h2>What happened, and what the model saw coming</h2>
+<p>Left, the simulator. Right, the model's imagination: it is shown the first frame and the actions the robot then
+took, nothing else.</p>
+<div class="clips">{clips}</div>
+<h2>Seven uses of one model</h2>
+<p>Each beside the control that could refute it. Bars span the 95 % interval; the tick is the figure.</p>
+{_table(report.uses)}
+{notes}
+<h2>Does imagination know which policy is better?</h2>
+<div class="plot">{_scatter(report.points)}<div><p>{_(report.agreement)}</p>{_points_table(report.points)}</div></div>
+<h2>Speed on this machine</h2>
+<div class="rates">{rates}</div>
+<h2>Repeat it</h2>
+<pre>{_(report.command)}</pre>
+<dl>{facts}</dl>
+</main>
+</body>
+</html>
+"""
+
+
+def _(text: str) -> str:
+    return html.escape(text)
+
+
+def _clip(clip: Clip) -> str:
+    data = base64.b64encode(encode_mp4(side_by_side(clip), clip.fps)).decode()
+    label = f"Two videos side by side, real and imagined: {clip.title}. {clip.caption}"
+    return (
+        '<figure><div class="sides"><span class="r">real</span><span class="d">imagined</span></div>'
+        f'<video controls loop muted autoplay playsinline aria-label="{_(label)}" src="data:video/mp4;base64,{data}">'
+        f"</video><figcaption><b>{_(clip.title)}</b> {_(clip.caption)}</figcaption></figure>\n"
+    )
+
+
+def _table(uses: Sequence[Use]) -> str:
+    rows = "".join(
+        f"<tr><td>{_(use.number)} <b>{_(use.name)}</b><small>{_(use.what)}</small></td>"
+        f"<td>{_measured(use.figure, 'var(--dream)')}</td><td>{_measured(use.control, 'var(--soft)')}</td>"
+        f'<td class="n t">{use.seconds:.0f} s</td></tr>'
+        for use in uses
+    )
+    head = "<tr><th>use</th><th>figure</th><th>control</th><th>took</th></tr>"
+    return f'<div class="scroll"><table class="uses"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _measured(figure: Measured, colour: str) -> str:
+    text = f"{_(figure.text)}<small>{_(figure.label)}</small>"
+    if figure.value is None or figure.low is None or figure.high is None:
+        return text
+    width = 140
+    left, right, tick = (width * min(max(x, 0.0), 1.0) for x in (figure.low, figure.high, figure.value))
+    alt = f"{figure.label}: {figure.text}"
+    return (
+        f'{text}<svg class="bar" width="{width}" height="10" viewBox="0 0 {width} 10" role="img" aria-label="{_(alt)}">'
+        f'<rect x="0" y="4" width="{width}" height="2" fill="var(--line)"/>'
+        f'<rect x="{left:.1f}" y="2" width="{max(right - left, 1):.1f}" height="6" fill="{colour}" opacity=".35"/>'
+        f'<rect x="{min(max(tick - 1.5, 0), width - 3):.1f}" y="0" width="3" height="10" fill="{colour}"/></svg>'
+    )
+
+
+def _scatter(points: Sequence[Point]) -> str:
+    side, margin = 300, 38
+    span = side - margin - 10
+
+    def at(imagined: float, real: float) -> tuple[float, float]:
+        return margin + span * imagined, 10 + span * (1 - real)
+
+    x0, y0 = at(0, 0)
+    x1, y1 = at(1, 1)
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="var(--dream)" fill-opacity=".75">'
+        f"<title>{_(p.name)}</title></circle>"
+        for p in points
+        for x, y in [at(p.imagined, p.real)]
+    )
+    listed = "; ".join(f"{p.name} {100 * p.imagined:.0f} % imagined, {100 * p.real:.0f} % real" for p in points)
+    ticks = "".join(
+        f'<text x="{at(v, 0)[0]:.0f}" y="{y0 + 15:.0f}" text-anchor="middle">{100 * v:.0f}</text>'
+        f'<text x="{x0 - 6:.0f}" y="{at(0, v)[1] + 4:.0f}" text-anchor="end">{100 * v:.0f}</text>'
+        for v in (0, 0.5, 1)
+    )
+    return (
+        f'<svg width="{side}" height="{side + 24}" viewBox="0 0 {side} {side + 24}" role="img" '
+        f'aria-label="Scatter of policies, success in imagination against success in the simulator. {_(listed)}">'
+        f'<rect x="{x0}" y="{y1}" width="{span}" height="{span}" fill="none" stroke="var(--line)"/>'
+        f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="var(--line)" stroke-dasharray="4 4"/>{marks}{ticks}'
+        f'<text x="{(x0 + x1) / 2}" y="{y0 + 34}" text-anchor="middle">success in imagination, %</text>'
+        f'<text x="12" y="{(y0 + y1) / 2}" text-anchor="middle" transform="rotate(-90 12 {(y0 + y1) / 2})">'
+        "success in the simulator, %</text></svg>"
+    )
+
+
+def _points_table(points: Sequence[Point]) -> str:
+    rows = "".join(
+        f'<tr><td>{_(p.name)}</td><td class="n">{100 * p.imagined:.0f} %</td><td class="n">{100 * p.real:.0f} %</td></tr>'
+        for p in sorted(points, key=lambda p: -p.real)
+    )
+    return f"<table><thead><tr><th>policy</th><th>imagined</th><th>real</th></tr></thead><tbody>{rows}</tbody></table>"

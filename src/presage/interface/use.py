@@ -1,0 +1,277 @@
+"""`presage act`, `evaluate`, `synthesize`, `plan`: one trained model, used in four ways by hand."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from presage.errors import UserError
+from presage.interface.output import Command, check_new_folder, command_line, show_rate, summary, write_json
+from presage.worlds.instructions import MT10, check_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCommand(Command):
+    """Options of every command that uses a checkpoint in the simulator."""
+
+    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Checkpoint folder; the one that comes with presage by default."""
+    tasks: Annotated[tuple[str, ...], arg(metavar="[TASK ...]")] = field(default_factory=lambda: tuple(MT10))
+    """Meta-World tasks."""
+    episodes: int = 2
+    """Episodes per task."""
+    max_steps: int = 60
+    """Chunks after which an episode has failed."""
+
+    def folder(self) -> Path:
+        """The checkpoint in use."""
+        from presage.benchmarks.common import default_checkpoint
+
+        return self.checkpoint or default_checkpoint()
+
+    def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
+        """(model, world, task of each episode, seed of each episode).
+
+        Raises:
+            UserError: an option is wrong, or the checkpoint is missing or damaged.
+        """
+        from presage.benchmarks.common import evaluation_seeds
+
+        self.check_output()
+        if not self.tasks:
+            raise UserError("--tasks names no task: give at least one")
+        for task in self.tasks:
+            check_task(task)
+        for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps)):
+            if value < 1:
+                raise UserError(f"{name} {value}: give at least 1")
+        seeds = evaluation_seeds(self.seed, self.episodes)
+        from presage.benchmarks.episodes import world_for
+        from presage.training.checkpoint import load_model
+
+        model = load_model(self.folder())
+        tasks = list(self.tasks) * self.episodes
+        return model, world_for(model, len(tasks)), tasks, [seed for seed in seeds for _ in self.tasks]
+
+    def finish(self, title: str, figures: dict[str, Any], shown: dict[str, Any]) -> None:
+        """Print the summary and write `--json`."""
+        summary(title, shown)
+        if self.json is not None:
+            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act(ModelCommand):
+    """Let the model control the robot in the simulator, from pixels.
+
+    Uses: joint (video and action imagined together), closed_loop (video first, then the action that leads to it, looking
+    after every chunk), open_loop (the same for 16 chunks without looking), no_imagination (the action alone).
+
+        presage act --tasks drawer-open-v3 --episodes 5
+        presage act --tasks drawer-open-v3 --instruction "pull the drawer open" --video runs/drawer
+
+    Prints success with its 95 % interval; --video gets one mp4 per episode.
+    """
+
+    use: str = "joint"
+    """joint, closed_loop, open_loop or no_imagination."""
+    instruction: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What to tell the model, in your own words; the task's instruction by default."""
+    video: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for videos."""
+
+    def run(self) -> None:
+        from presage.benchmarks.common import success_figures
+        from presage.interface.clips import cameras_side_by_side, save_videos
+        from presage.policy import USES, make_policy
+        from presage.simulator.evaluation import Disturbed
+        from presage.worlds import rollout
+
+        if self.use not in USES:
+            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
+        if self.instruction is not None and not self.instruction.strip():
+            raise UserError("--instruction is empty: say in a sentence what the robot should do")
+        model, world, tasks, seeds = self.prepare()
+        policy = make_policy(self.use, model, self.seed)
+        if self.instruction is not None:
+            text = self.instruction
+            policy = Disturbed(policy, instruct=lambda instructions: [text] * len(instructions))
+        results = rollout(policy, world, tasks, seeds, self.max_steps, record=self.video is not None)
+        world.close()
+        figures = success_figures("success", [r.success for r in results])
+        shown: dict[str, Any] = {"all episodes": f"{show_rate(figures, 'success')} of {len(results)}"}
+        for task in self.tasks:
+            mine = [r for r in results if r.task == task]
+            figures[f"success/{task}"] = sum(r.success for r in mine) / len(mine)
+            steps = ", ".join(str(r.steps) if r.success else "failed" for r in mine)
+            shown[task] = f"{sum(r.success for r in mine)} of {len(mine)}   chunks until success: {steps}"
+        if self.video is not None:
+            videos = {f"{r.task}-{r.seed}": cameras_side_by_side(r.frames) for r in results}
+            save_videos(self.video, videos, model.config.fps)
+            shown["videos"] = self.video
+        self.finish(f"{self.use}, {len(results)} episodes", figures, shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(ModelCommand):
+    """Judge policies in imagination, and in the simulator from the same first frames: does the dream rank them alike?
+
+    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, or the folder of another
+    checkpoint (which acts with imagination skipped); `joint+1.0` is joint with noise of that size on its actions.
+
+        presage evaluate --policies joint no_imagination joint+1.0 random --episodes 2
+        presage evaluate --policies joint runs/bc/model --tasks push-v3 --episodes 10
+
+    The summary has both success rates of every policy and, for three or more, how well they agree.
+    """
+
+    policies: Annotated[tuple[str, ...], arg(metavar="[POLICY ...]")] = ("joint", "no_imagination", "joint+1.0", "random")
+    """Policies to judge."""
+
+    def run(self) -> None:
+        from presage.benchmarks.common import success_figures
+        from presage.simulator.environment import DreamWorld
+        from presage.simulator.evaluation import agreement, judge
+        from presage.simulator.success import checkpoint_threshold
+
+        model, world, tasks, seeds = self.prepare()
+        policies = {name: self._policy(name, model, world) for name in self.policies}
+        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+        dream = DreamWorld(model, world, threshold, seed=self.seed)
+        judged = {}
+        figures: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
+        for name, policy in policies.items():
+            print(f"{name} ...", flush=True)
+            judged[name] = judge(policy, world, dream, tasks, seeds, self.max_steps)
+            figures |= success_figures(f"real/{name}", [r.success for r in judged[name].real])
+            figures |= success_figures(f"imagined/{name}", [r.success for r in judged[name].imagined])
+            real, imagined = show_rate(figures, f"real/{name}"), show_rate(figures, f"imagined/{name}")
+            shown[name] = f"imagined {imagined:<18} real {real}"
+        world.close()
+        if len(judged) >= 3:
+            agreed = agreement(judged)
+            for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
+                figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+                shown[name] = f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+            figures["mmrv"] = shown["mmrv"] = agreed.mmrv
+        self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown)
+
+    def _policy(self, name: str, model: Any, world: Any) -> Any:
+        from presage.policy import USES, make_policy
+        from presage.simulator.evaluation import Disturbed, action_noise
+        from presage.training.checkpoint import load_model
+        from presage.worlds import RandomPolicy
+
+        base, _, noise = name.partition("+")
+        if Path(base).is_dir():
+            policy: Any = make_policy("no_imagination", load_model(Path(base)), self.seed)
+        elif base == "random":
+            policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
+        elif base in USES:
+            policy = make_policy(base, model, self.seed)
+        else:
+            raise UserError(f"unknown policy {name!r}; choose from {', '.join((*USES, 'random'))} or name a checkpoint")
+        if not noise:
+            return policy
+        try:
+            return Disturbed(policy, action_noise(float(noise), self.seed))
+        except ValueError:
+            raise UserError(f"policy {name!r}: {noise!r} is not a number; write for example {base}+0.5") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesize(ModelCommand):
+    """Dream episodes, read the actions from the dreamed video by inverse dynamics, and write them as a LeRobot dataset.
+
+    Every dream starts from a first frame of the simulator; --instruction asks for something else than the task's own
+    wording. Rows have `quality` 1 where the dream reached predicted success, else 0. A killed call goes on where it was
+    when it is repeated. The dataset serves `presage train` like any other.
+
+        presage synthesize --out data/dreams --episodes 20
+        presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
+
+    The dataset appears at --out when it is whole; until then finished dreams lie in OUT.partial.
+    """
+
+    out: Path
+    """Folder of the new dataset."""
+    instruction: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What the robot is to do in every dream; the task's instruction by default."""
+
+    def run(self) -> None:
+        from presage.simulator.success import checkpoint_threshold
+        from presage.simulator.synthesis import synthesize
+        from presage.worlds import instructions
+
+        check_new_folder(self.out)
+        if self.instruction is not None and not self.instruction.strip():
+            raise UserError("--instruction is empty: say in a sentence what the robot should do")
+        model, world, tasks, seeds = self.prepare()
+        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+        starts = [(t, s, self.instruction or instructions(t)[0]) for t, s in zip(tasks, seeds, strict=True)]
+        figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed)
+        world.close()
+        self.finish(f"dataset {self.out}", figures, figures)
+        print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanCommand(ModelCommand):
+    """Imagine several futures at every decision and act on the one that ends best.
+
+    Beside it the same model without search, and a random choice among the same candidates: planning has to beat both.
+
+        presage plan --tasks push-v3 --episodes 5
+        presage plan --candidates 16 --horizon 3
+
+    Prints success with its 95 % interval, and the seconds a decision took.
+    """
+
+    candidates: int = 8
+    """Futures per decision."""
+    horizon: int = 2
+    """Chunks each future is imagined ahead."""
+    spread: float = 0.3
+    """How far candidates differ in their first chunk, in units of the action range."""
+
+    def run(self) -> None:
+        from presage.benchmarks.common import success_figures
+        from presage.policy.grounded import GroundedPolicy
+        from presage.policy.joint import joint
+        from presage.simulator.planning import at_random, best_of
+        from presage.worlds import rollout
+
+        for name, value in (("--candidates", self.candidates), ("--horizon", self.horizon)):
+            if value < 1:
+                raise UserError(f"{name} {value}: give at least 1")
+        model, world, tasks, seeds = self.prepare()
+        blind = best_of(self.candidates, self.horizon, self.spread, at_random(self.seed))
+        decisions = {
+            "planned": best_of(self.candidates, self.horizon, self.spread),
+            "base": joint,
+            "random_choice": blind,
+        }
+        figures: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
+        for name, decide in decisions.items():
+            print(f"{name} ...", flush=True)
+            spent: Counter[str] = Counter()
+
+            def timed(session: Any, decide: Any = decide, spent: Counter[str] = spent) -> Any:
+                start = time.perf_counter()
+                chunk = decide(session)
+                spent["seconds"] += time.perf_counter() - start  # type: ignore[assignment]
+                spent["decisions"] += session.batch
+                return chunk
+
+            results = rollout(GroundedPolicy(model, timed, seed=self.seed), world, tasks, seeds, self.max_steps)
+            figures |= success_figures(f"success_{name}", [r.success for r in results])
+            figures[f"seconds_per_decision_{name}"] = spent["seconds"] / max(1, spent["decisions"])
+            cost = f"{1000 * figures[f'seconds_per_decision_{name}']:.0f} ms a decision"
+            shown[name] = f"{show_rate(figures, f'success_{name}'):<18} {cost}"
+        world.close()
+        self.finish(f"best of {self.candidates} futures, {len(tasks)} episodes", figures, shown)
