@@ -101,7 +101,7 @@ def dataset_features(
     order = sorted(episodes, key=lambda e: int(rows.length[e]))  # equal lengths side by side: little padding
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = np.array(order[i : i + batch])
-        session = Session(model, [""] * 0, seed=i)
+        session = Session(model, ["-"] * len(part), seed=i)
         session.text = torch.from_numpy(rows.text[part]).to(model.device)
         for t in range(int(rows.length[part].max())):
             index = rows.start[part] + np.minimum(t, rows.length[part] - 1)

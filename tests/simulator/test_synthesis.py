@@ -1,0 +1,88 @@
+"""Dreamed episodes as a dataset."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tests.simulator.fake_world import FakeWorld
+from tests.tiny import tiny_model, tiny_observation
+
+from presage.episodes.dataset import Dataset
+from presage.errors import UserError
+from presage.simulator.synthesis import as_episode, dream, label, synthesize
+
+STARTS = [("a", 1, "open the drawer"), ("b", 2, "reach the goal"), ("a", 3, "close the window")]
+
+
+def test_a_dream_starts_with_the_real_frame_and_ends_after_success():
+    first = tiny_observation(2)
+    videos = dream(tiny_model(), first, ["a", "b"], threshold=2.0, max_steps=5)
+    assert [v.steps for v in videos] == [5, 5]
+    assert np.array_equal(videos[1].frames["top"][0], first["image.top"][1])
+    short = dream(tiny_model(), first, ["a", "b"], threshold=-1.0, max_steps=9)
+    assert [v.steps for v in short] == [3, 3]  # success at once, and two rows more
+
+
+def test_labels_depend_on_the_video_alone():
+    model = tiny_model()
+    videos = dream(model, tiny_observation(2), ["a", "b"], threshold=2.0, max_steps=4)
+    chunks = label(model, videos)
+    assert [c.shape for c in chunks] == [(4, 4, 4)] * 2
+    np.testing.assert_allclose(label(model, videos[:1])[0][0].shape, chunks[0][0].shape)
+
+
+def test_an_episode_follows_the_time_rule():
+    model = tiny_model()
+    video = dream(model, tiny_observation(1), ["a"], threshold=2.0, max_steps=4)[0]
+    chunks = label(model, [video])[0]
+    threshold = float(np.sort(video.progress)[-1]) - 1e-6
+    episode = as_episode(video, chunks, threshold, {"task": "a"})
+    reached = int(np.flatnonzero(video.progress > threshold)[0])
+    assert episode.length == 5 and not episode.columns["action"][-1].any()
+    assert episode.columns["action.valid"].tolist() == [True] * 4 + [False]
+    assert episode.columns["next.success"][max(reached - 1, 0)] and episode.info["success"]
+
+
+def test_a_synthesis_is_a_dataset_and_is_repeatable(tmp_path):
+    model = tiny_model()
+    figures = synthesize(model, FakeWorld(2), STARTS, tmp_path / "one", threshold=2.0, max_steps=3)
+    assert figures["episodes"] == 3 and figures["rows"] == 12 and figures["predicted_success"] == 0
+    written = Dataset(tmp_path / "one")
+    assert sorted(e.instruction for e in written.episodes) == sorted(s[2] for s in STARTS)
+    assert written.episodes[0].info["behaviour"] == "dream"
+    synthesize(model, FakeWorld(2), STARTS, tmp_path / "two", threshold=2.0, max_steps=3)
+    assert np.array_equal(written.column("action"), Dataset(tmp_path / "two").column("action"))
+    with pytest.raises(UserError, match="exists already"):
+        synthesize(model, FakeWorld(2), STARTS, tmp_path / "one", threshold=2.0)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from presage.simulator.synthesis import synthesize
+from tests.simulator.fake_world import FakeWorld
+from tests.tiny import tiny_model
+starts = [("a", i, "open the drawer") for i in range(400)]
+synthesize(tiny_model(), FakeWorld(4), starts, Path(sys.argv[1]), threshold=2.0, max_steps=3)
+"""
+
+
+def test_kill_9_loses_no_whole_episode(tmp_path):
+    root, spool = tmp_path / "dreams", tmp_path / "dreams.partial"
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(root)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and len(list(spool.glob("0*"))) < 4:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    whole = {p.name: (p / "rows.npz").read_bytes() for p in spool.glob("0*")}
+    assert whole and not root.exists()
+    starts = [("a", i, "open the drawer") for i in range(400)]
+    n = (max(int(name.split("-")[0]) for name in whole) // 4 + 2) * 4  # finish only a few more than were there
+    del starts[n:]
+    figures = synthesize(tiny_model(), FakeWorld(4), starts, root, threshold=2.0, max_steps=3)
+    assert figures["episodes"] == n and not spool.exists()
