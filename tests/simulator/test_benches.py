@@ -1,0 +1,33 @@
+"""The benches of the uses run to the end in the real simulator; a random model's figures mean nothing."""
+
+import importlib
+import math
+
+import pytest
+import torch
+from tests.tiny import tiny_model
+
+from presage.benchmarks.common import BenchArgs
+from presage.training.checkpoint import save_model
+
+KEYS = {
+    "control": [
+        "success_joint",
+        "success_closed_loop_low",
+        "success_open_loop",
+        "success_no_imagination",
+        "success_expert",
+    ],
+    "dream": ["psnr_1", "copy_psnr_1", "arm_error_px_1", "counterfactual_r"],
+    "synthesis": ["replay_ratio", "shuffled_error_ratio", "dream_success"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_a_bench_has_its_figures(name, tmp_path):
+    folder = save_model(tiny_model(size=64), tmp_path / "model", "a random model")
+    module = importlib.import_module(f"presage.benchmarks.{name}")
+    figures = module.run(BenchArgs(folder, 0, None, torch.device("cpu"), quick=True))
+    for key in KEYS[name]:
+        assert math.isfinite(figures[key]), key
+    assert all(isinstance(x, int | float) for x in figures.values())
