@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,24 +102,26 @@ def contact_sheet(clips: Sequence[Clip], camera: str, file: Path, columns: int =
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
-    figure, axes = plt.subplots(2 * len(clips), columns, figsize=(columns * 1.15, len(clips) * 2.62), squeeze=False)
-    figure.subplots_adjust(left=0.085, right=0.995, top=1 - 0.24 / (2.62 * len(clips)), bottom=0.01, wspace=0.03)
-    for i, clip in enumerate(clips):
-        total = len(clip.real[camera])
-        times = np.linspace(0, total - 1, columns).round().astype(int)
-        for j, (name, frames) in enumerate((("real", clip.real), ("imagined", clip.imagined))):
+    side, gap = 128, 4
+    width, height = columns * (side + gap) - gap, 2 * side + gap
+    figure, axes = plt.subplots(len(clips), 1, figsize=(width / 128 + 0.75, len(clips) * (height / 128 + 0.62)))
+    for clip, axis in zip(clips, np.atleast_1d(axes), strict=True):
+        times = np.linspace(0, len(clip.real[camera]) - 1, columns).round().astype(int)
+        sheet = np.full((height, width, 3), 255, np.uint8)
+        for row, frames in enumerate((clip.real[camera], clip.imagined[camera])):
             for column, t in enumerate(times):
-                axis = axes[2 * i + j, column]
-                axis.imshow(frames[camera][t], interpolation="bicubic")
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.spines[:].set_visible(False)
-                if j == 0:
-                    axis.set_title(f"{t / clip.fps:.1f} s", fontsize=8, color="#555555", pad=2)
-            axes[2 * i + j, 0].set_ylabel(name, fontsize=9, color="#15181c" if j == 0 else "#1659c7")
-        left = axes[2 * i, 0].get_position()
-        figure.text(left.x0, left.y1 + 0.045 / len(clips), f"“{clip.title}”", fontsize=9, weight="bold")
+                image = Image.fromarray(frames[t]).resize((side, side), Image.Resampling.BICUBIC)
+                y, x = row * (side + gap), column * (side + gap)
+                sheet[y : y + side, x : x + side] = np.asarray(image)
+        axis.imshow(sheet)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0, labelsize=8, labelcolor="#5a6370")
+        axis.set_xticks([c * (side + gap) + side / 2 for c in range(columns)], [f"{t / clip.fps:.1f} s" for t in times])
+        axis.set_yticks([side / 2, side + gap + side / 2], ["real", "imagined"], fontsize=9, color="#15181c")
+        axis.set_title(f"“{clip.title}”", loc="left", fontsize=10, weight="bold")
+    figure.tight_layout(pad=0.3, h_pad=0.9)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=140, facecolor="white")
@@ -126,3 +129,28 @@ def contact_sheet(clips: Sequence[Clip], camera: str, file: Path, columns: int =
         raise UserError(f"cannot write the picture {file}: {error.strerror}; choose another place") from None
     finally:
         plt.close(figure)
+
+
+def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, np.ndarray], float, float]]:
+    """For every recorded episode: frames dreamed from its first frame and its actions, camera -> (T, S, S, 3), their PSNR
+    against the real ones, and that of the first frame repeated (both without the first frame itself)."""
+    from presage.measures.video import psnr
+    from presage.timeline.session import Session
+
+    out = []
+    for episode in episodes:
+        session = Session(model, [episode.instruction], float("nan"))
+        first = {f"image.{camera}": frames[:1] for camera, frames in episode.frames.items()}
+        session.observe({**first, "state": episode.states[:1]})
+        frames = {camera: [frames[0]] for camera, frames in episode.frames.items()}
+        for chunk in episode.actions:
+            block = session.roll(chunk[None], steps=2)
+            for camera, image in model.decode_images(block.values).items():
+                frames[camera.removeprefix("image.")].append(image[0])
+        imagined = {camera: np.stack(images) for camera, images in frames.items()}
+        cameras = list(imagined)
+        real = np.concatenate([episode.frames[c][1:] for c in cameras])
+        still = np.concatenate([np.broadcast_to(episode.frames[c][:1], episode.frames[c][1:].shape) for c in cameras])
+        matched = psnr(np.concatenate([imagined[c][1:] for c in cameras]), real)
+        out.append((imagined, matched, psnr(still, real)))
+    return out
