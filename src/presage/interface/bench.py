@@ -66,7 +66,9 @@ class Bench(Command):
             print(f"\nwritten to {self.json}; presage figures makes tables of such files")
 
 
-Bench.__doc__ = f"""Measure one published figure, with the controls that could refute it. NAME is one of
+Bench.__doc__ = f"""Measure one published figure, with the controls that could refute it.
+
+NAME is one of
 
 {_LIST}
 
