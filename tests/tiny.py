@@ -19,6 +19,7 @@ def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) 
         window=window,
     )
     model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4))
+    torch.nn.init.normal_(model.network.quality.weight, std=0.2)
     for output in model.network.outputs.values():
         torch.nn.init.normal_(output.weight, std=0.2)
     return model.eval()

@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
 from presage.timeline.session import Block, Session
 from presage.timeline.streams import PROGRESS, Tokens, block_tokens
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "mt10"
 FIRST_TRAINING_SEED = 600_000
 SEEDS_PER_BENCH_SEED = 1_000
+FIRST_DREAM_SEED = 1_000_000_000
+"""First frames of dreams that are written as training data; recorded episodes stay far below."""
 VERSIONS_OF = ("torch", "numpy", "mujoco", "metaworld", "gymnasium", "av")
 
 

@@ -20,7 +20,7 @@ class Train(Command):
     when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
-        presage train --data data/mt10 --out runs/bc --recipe behaviour_cloning --codec-from runs/mt10/model
+        presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
         presage train --data data/mt10 data/extra --weights 3 1 --out runs/mixed --steps 2000
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and

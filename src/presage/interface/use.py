@@ -32,14 +32,18 @@ class ModelCommand(Command):
 
         return self.checkpoint or default_checkpoint()
 
+    def seeds(self) -> list[int]:
+        """Seed of each of the `episodes` of a task."""
+        from presage.benchmarks.common import evaluation_seeds
+
+        return evaluation_seeds(self.seed, self.episodes)
+
     def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
         """(model, world, task of each episode, seed of each episode).
 
         Raises:
             UserError: an option is wrong, or the checkpoint is missing or damaged.
         """
-        from presage.benchmarks.common import evaluation_seeds
-
         self.check_output()
         if not self.tasks:
             raise UserError("--tasks names no task: give at least one")
@@ -48,7 +52,7 @@ class ModelCommand(Command):
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps)):
             if value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
-        seeds = evaluation_seeds(self.seed, self.episodes)
+        seeds = self.seeds()
         from presage.benchmarks.episodes import world_for
         from presage.training.checkpoint import load_model
 
@@ -201,6 +205,15 @@ class Synthesize(ModelCommand):
     """Folder of the new dataset."""
     instruction: Annotated[str | None, arg(metavar="TEXT")] = None
     """What the robot is to do in every dream; the task's instruction by default."""
+
+    def seeds(self) -> list[int]:
+        """Dreams are data to train on, so they start neither from evaluation episodes nor from recorded ones."""
+        from presage.benchmarks.common import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
+
+        if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED:
+            raise UserError(f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0, at most 1000 episodes")
+        first = FIRST_DREAM_SEED + self.seed * SEEDS_PER_BENCH_SEED
+        return list(range(first, first + self.episodes))
 
     def run(self) -> None:
         from presage.simulator.success import checkpoint_threshold

@@ -90,6 +90,8 @@ class Transformer(nn.Module):
         self.quality = nn.Linear(2, d, bias=False)
         self.layers = nn.ModuleList([_Layer(config) for _ in range(config.layers)])
         self.norm = nn.LayerNorm(d)
+        # Data without quality marks never trains these weights, so they must start without an effect.
+        nn.init.zeros_(self.quality.weight)
         for layer in self.layers:
             assert isinstance(layer, _Layer)
             for linear in (

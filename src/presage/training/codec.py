@@ -108,7 +108,7 @@ def fit_statistics(codec: ImageCodec, frames: np.ndarray) -> None:
     device = codec.mean.device
     grids = []
     for i in range(0, len(rows), 64):
-        part = torch.from_numpy(np.ascontiguousarray(frames[rows[i : i + 64]])).flatten(0, 1).to(device)
+        part = torch.from_numpy(np.array(frames[rows[i : i + 64]])).flatten(0, 1).to(device)
         with autocast(device):
             grids.append(codec.grid_from_images(part).float())
     grid = torch.cat(grids)

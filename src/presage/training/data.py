@@ -73,13 +73,15 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     config = model.config
     missing = [c for c in config.cameras if c not in dataset.cameras]
     if missing:
-        raise UserError(f"{dataset.root}: no camera {missing[0]!r}; it has {dataset.cameras}, choose with --cameras")
+        raise UserError(
+            f"{dataset.root}: no camera {missing[0]!r}; it has {dataset.cameras}; train another recipe or record again"
+        )
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     rows = len(frames)
 
     def encode() -> Iterator[np.ndarray]:
         for i in tqdm(range(0, rows, 128), desc="encode frames", unit="batch"):
-            part = torch.from_numpy(np.ascontiguousarray(frames[i : i + 128]))
+            part = torch.from_numpy(np.array(frames[i : i + 128]))  # a copy: the map is read-only
             tokens = model.codec.encode(part.flatten(0, 1).to(model.device))
             yield tokens.unflatten(0, part.shape[:2]).half().cpu().numpy()
 

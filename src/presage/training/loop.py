@@ -15,7 +15,7 @@ from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.training.data import Rows, mixed_batch
+from presage.training.data import Rows, codec_fingerprint, mixed_batch
 from presage.training.losses import LossConfig, timeline_loss
 from presage.training.resume import load_state, save_state, step_generator, truncate_log
 
@@ -77,6 +77,9 @@ def train(
     ema = {k: v.detach().clone() for k, v in network.named_parameters()}
     run = load_state(out, network, ema, optimizer)
     step, began = run["step"], time.monotonic() - run["seconds"]
+    codec = codec_fingerprint(model)
+    if run.get("codec", codec) != codec:
+        raise UserError(f"{out} was trained on another image codec: give the run another --out")
     truncate_log(out / "log.jsonl", step)
     mixture = Mixture(
         [Windows(rows.length, config.window, seed=config.seed) for rows, _ in parts],
@@ -124,7 +127,7 @@ def train(
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
             if step % config.save_every == 0 or step == config.steps:
-                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state()}
+                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state(), "codec": codec}
                 save_state(out, network, ema, optimizer, run)
     bar.close()
     board.close()
