@@ -43,13 +43,14 @@ def run(args: BenchArgs) -> dict[str, Any]:
         "anticipating": lambda session: anticipate(session, _still(model), STEPS),
     }
     usual = torch.get_num_threads()
-    threads, latencies = _fastest(model, observation, cycles, max(5, repeats // 10), repeats, usual)
+    candidates = [usual] if args.quick else sorted({1, usual})
+    threads, latencies = _fastest(model, observation, cycles, repeats, candidates)
     figures: dict[str, Any] = {"denoising_steps": STEPS, "threads": threads}
     for name, seconds in latencies.items():
         figures[f"replans_per_s_{name}"] = 1 / float(np.median(seconds))
         figures[f"p50_ms_{name}"] = 1000 * float(np.quantile(seconds, 0.5))
         figures[f"p99_ms_{name}"] = 1000 * float(np.quantile(seconds, 0.99))
-    report, computing, live_threads = _live(model, args, usual)
+    report, computing, live_threads = _live(model, args, candidates)
     torch.set_num_threads(usual)
     deadline = TICK * model.config.chunk
     figures |= {
@@ -109,22 +110,21 @@ def _fastest(
     model: WorldModel,
     observation: dict[str, np.ndarray],
     cycles: dict[str, Callable[[Session], object]],
-    trial: int,
     repeats: int,
-    most: int,
+    candidates: list[int],
 ) -> tuple[int, dict[str, list[float]]]:
     """Measure every cycle with the number of threads that makes the full one fastest: small products may not gain."""
     medians = {}
-    for threads in dict.fromkeys((most, 1)):
+    for threads in candidates:
         torch.set_num_threads(threads)
-        medians[threads] = float(np.median(measure(model, observation, cycles["full"], trial)))
+        medians[threads] = float(np.median(measure(model, observation, cycles["full"], max(5, repeats // 10))))
     best = min(medians, key=lambda threads: medians[threads])
     torch.set_num_threads(best)
     bar = tqdm(cycles.items(), desc="realtime: rates", unit="cycle")
     return best, {name: measure(model, observation, decide, repeats) for name, decide in bar}
 
 
-def _live(model: WorldModel, args: BenchArgs, most: int) -> tuple[Report, list[float], int]:
+def _live(model: WorldModel, args: BenchArgs, candidates: list[int]) -> tuple[Report, list[float], int]:
     """A minute in real time, with the threads that did best in a short trial: the simulator needs a core at times."""
     tasks, seeds = task_list(args, episodes=20)
 
@@ -133,10 +133,10 @@ def _live(model: WorldModel, args: BenchArgs, most: int) -> tuple[Report, list[f
         limit = max_steps(args) if args.quick else MAX_STEPS
         return Scene(tasks, seeds, config.cameras, config.codec.size, config.chunk, limit, seconds)
 
-    slowest = {}
-    for threads in dict.fromkeys((most, 1)):
+    slowest = dict.fromkeys(candidates, 0.0)
+    for threads in candidates if len(candidates) > 1 else ():
         torch.set_num_threads(threads)
-        _, computing = run_live(model, scene(2.0 if args.quick else 8.0), STEPS, args.seed)
+        _, computing = run_live(model, scene(8.0), STEPS, args.seed)
         slowest[threads] = float(np.quantile(computing, 0.95))
     best = min(slowest, key=lambda threads: slowest[threads])
     torch.set_num_threads(best)

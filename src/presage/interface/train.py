@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, command_line, summary, write_json, write_text
+from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class Train(Command):
 
     def run(self) -> None:
         self.check_output()
+        from presage.training.data import open_dataset
         from presage.training.recipes import RECIPES, fit
 
         if self.recipe not in RECIPES:
@@ -55,16 +56,19 @@ class Train(Command):
         for name, value in (("--steps", self.steps), ("--codec-steps", self.codec_steps)):
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
+        for folder in self.data:
+            open_dataset(folder)
+        check_writable(self.out / "model.partial")
         recipe = RECIPES[self.recipe]()
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
         recipe = replace(recipe, training=training, codec=codec)
         weights = self.weights or (1.0,) * len(self.data)
-        folder = fit(recipe, list(zip(self.data, weights, strict=True)), self.out, self.codec_from, "")
+        checkpoint = fit(recipe, list(zip(self.data, weights, strict=True)), self.out, self.codec_from, "")
         figures = _last_log(self.out / "state" / "log.jsonl")
-        write_text(folder / "card.md", self._card(recipe, figures))
-        summary(f"checkpoint {folder}", {"recipe": self.recipe, **figures})
-        print(f"\nNext: presage act --checkpoint {folder}   or   presage bench control --checkpoint {folder}")
+        write_text(checkpoint / "card.md", self._card(recipe, figures))
+        summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
+        print(f"\nNext: presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}")
         if self.json is not None:
             write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
 
