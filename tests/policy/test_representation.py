@@ -5,6 +5,10 @@ import pytest
 import torch
 from tests.tiny import tiny_model, tiny_observation
 
+from presage.episodes.dataset import Dataset
+from presage.episodes.episode import Episode
+from presage.episodes.spool import spool_episode
+from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.representation import (
@@ -19,48 +23,34 @@ from presage.policy.representation import (
     train_head,
 )
 from presage.timeline.session import Session
-from presage.training.data import Rows
 
 
-def some_rows(model, lengths=(4, 6)):
-    rng = np.random.default_rng(0)
-    n = sum(lengths)
-    observation = tiny_observation(n)
-    tokens = model.encode_images(observation)
-    latents = torch.stack([tokens["video.front"], tokens["video.top"]], 1).numpy()
-    start = np.cumsum([0, *lengths[:-1]])
-    ends = start + np.array(lengths) - 1
-    valid = np.ones(n, bool)
-    valid[ends] = False
-    return Rows(
-        latents,
-        observation["state"],
-        rng.uniform(-1, 1, (n, 16)).astype(np.float32),
-        valid,
-        np.where(np.arange(n) == 1, 0.0, 1.0).astype(np.float32),
-        np.zeros(n, np.float32),
-        True,
-        np.repeat(np.arange(len(lengths)), lengths),
-        start,
-        np.array(lengths),
-        model.embed_text(["open the drawer"] * len(lengths)).numpy(),
-    ), observation
+def recorded(root, lengths=(3, 2)):
+    """A dataset of random episodes at `root`; the chunk after row 1 is poor."""
+    for episode, length in enumerate(lengths):
+        observation, rng = tiny_observation(length, seed=episode), np.random.default_rng(episode)
+        columns = {
+            "action": rng.uniform(-1, 1, (length, 16)).astype(np.float32),
+            "action.valid": np.arange(length) < length - 1,
+            "quality": np.where(np.arange(length) == 1, 0.0, 1.0).astype(np.float32),
+            "observation.state": observation["state"],
+        }
+        frames = {camera: observation[f"image.{camera}"] for camera in ("front", "top")}
+        spool_episode(root.with_name("spool"), f"{episode}", Episode(frames, columns, "open the drawer"), 5.0)
+    return Dataset(write_dataset(root.with_name("spool"), root, fps=5.0, robot_type="none"))
 
 
-def test_features_are_those_that_a_policy_would_see():
-    model = tiny_model()
-    rows, observation = some_rows(model, (3,))
-    model_session = Session(model, ["open the drawer"], seed=0)
-    expected = []
-    for t in range(2):
-        executed = None if t == 0 else model.action_codec.decode(rows.action[t - 1 : t]).reshape(1, 4, 4)
-        model_session.observe({k: v[t : t + 1] for k, v in observation.items()}, executed)
-        if rows.quality[t] == 1:
-            expected.append(model_session.features(tap=1))
-    features, actions = dataset_features(model, rows, [0], tap=1)
-    assert features.shape == (1, 8, 32) and actions.shape == (1, 16)  # row 1 is poor, row 2 the last
-    np.testing.assert_allclose(features.float(), torch.cat(expected), atol=1e-2)
-    assert np.array_equal(actions[0], rows.action[0])
+def test_features_are_those_that_a_policy_would_see(tmp_path):
+    model, dataset = tiny_model(), recorded(tmp_path / "data")
+    features, actions = dataset_features(model, dataset, [0, 1], tap=1, batch=1)
+    assert features.shape == (2, 8, 32)  # of each episode row 0; row 1 is poor or the last
+    for found, action, episode in zip(features, actions, (1, 0), strict=True):  # the shortest episode comes first
+        session = Session(model, ["open the drawer"], seed=1 - episode)
+        row = dataset.episodes[episode].start
+        frame = {f"image.{c}": dataset.frames(episode, c)[:1] for c in ("front", "top")}
+        session.observe({**frame, "state": dataset.column("observation.state")[row : row + 1]})
+        np.testing.assert_allclose(found.float(), session.features(tap=1)[0], atol=1e-2)
+        np.testing.assert_allclose(action, dataset.column("action")[row], atol=1e-6)
 
 
 def test_a_head_learns_what_features_tell():

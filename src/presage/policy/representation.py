@@ -19,13 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from presage.episodes.cache import frame_cache
+from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import Decision, executable
-from presage.timeline.session import Session, Values
-from presage.timeline.streams import ACTION, STATE, VIDEO
+from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights
-from presage.training.data import Rows, load_rows, open_dataset
+from presage.training.data import has, open_dataset, valid_actions
 
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
 
@@ -91,42 +92,41 @@ def random_twin(model: WorldModel, seed: int) -> WorldModel:
 
 
 def dataset_features(
-    model: WorldModel, rows: Rows, episodes: Sequence[int], tap: int, batch: int = 32
+    model: WorldModel, dataset: Dataset, episodes: Sequence[int], tap: int, batch: int = 32
 ) -> tuple[Tensor, Tensor]:
     """Features (R, T, width) float16 and action tokens (R, C) of every expert chunk of `episodes`.
 
     The session sees each episode as it would live: the past of a row is real, the next frame is noise.
+
+    Raises:
+        UserError: no chunk has quality 1.
     """
+    config = model.config
+    frames = frame_cache(dataset, config.cameras, config.codec.size)
+    action = dataset.column("action").reshape(-1, config.chunk, config.action_dim)
+    useful = valid_actions(dataset)
+    if has(dataset, "quality"):
+        useful = useful & ~(dataset.column("quality").reshape(-1) < 1)
+    start = np.array([dataset.episodes[e].start for e in episodes])
+    length = np.array([dataset.episodes[e].length for e in episodes])
     features, actions = [], []
-    order = sorted(episodes, key=lambda e: int(rows.length[e]))  # equal lengths side by side: little padding
+    order = np.argsort(length, kind="stable")  # equal lengths side by side: little padding
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
-        part = np.array(order[i : i + batch])
-        session = Session(model, ["-"] * len(part), seed=i)
-        session.text = torch.from_numpy(rows.text[part]).to(model.device)
-        for t in range(int(rows.length[part].max())):
-            index = rows.start[part] + np.minimum(t, rows.length[part] - 1)
-            values = row_values(model, rows, index)
-            if t:
-                before = rows.start[part] + np.minimum(t - 1, rows.length[part] - 1)
-                values[ACTION] = torch.from_numpy(rows.action[before]).to(model.device)[:, None]
-            session.append(values)
-            useful = (t < rows.length[part]) & rows.action_valid[index] & ~(rows.quality[index] < 1)
-            if useful.any():
-                keep = torch.from_numpy(np.flatnonzero(useful))
-                features.append(session.features(tap=tap).cpu()[keep].half())
-                actions.append(torch.from_numpy(rows.action[index[useful]]))
+        part = order[i : i + batch]
+        session = Session(model, [dataset.episodes[episodes[j]].instruction for j in part], seed=i)
+        for t in range(int(length[part].max())):
+            row = start[part] + np.minimum(t, length[part] - 1)
+            observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}
+            if config.state_dim:
+                observation["state"] = dataset.column("observation.state")[row].reshape(len(row), -1)
+            session.observe(observation, action[np.maximum(row - 1, start[part])] if t else None)
+            keep = np.flatnonzero((t < length[part]) & useful[row])
+            if len(keep):
+                features.append(session.features(tap=tap).cpu()[torch.from_numpy(keep)].half())
+                actions.append(model.encode_action(action[row[keep]])[:, 0].cpu())
     if not features:
-        raise UserError("the dataset holds no chunk of quality 1: a head learns from the expert's")
+        raise UserError(f"{dataset.root}: no chunk of quality 1, and a head learns from the expert's")
     return torch.cat(features), torch.cat(actions)
-
-
-def row_values(model: WorldModel, rows: Rows, index: np.ndarray) -> Values:
-    """Frame and state tokens of the rows `index` (B,)."""
-    latents = torch.from_numpy(np.asarray(rows.latents[index], np.float32)).to(model.device)
-    values: Values = {f"{VIDEO}.{c}": latents[:, i] for i, c in enumerate(model.config.cameras)}
-    if model.config.state_dim:
-        values[STATE] = torch.from_numpy(rows.state[index]).to(model.device)[:, None]
-    return values
 
 
 def train_head(
@@ -153,12 +153,12 @@ def train_head(
 
 
 def fit_head(
-    model: WorldModel, rows: Rows, episodes: Sequence[int], steps: int = 2000, random_seed: int | None = None
+    model: WorldModel, dataset: Dataset, episodes: Sequence[int], steps: int = 2000, random_seed: int | None = None
 ) -> Head:
     """Features of `episodes`, once, then the head. With `random_seed` on a network of random weights."""
     tap = default_tap(model)
     source = model if random_seed is None else random_twin(model, random_seed)
-    features, actions = dataset_features(source, rows, episodes, tap)
+    features, actions = dataset_features(source, dataset, episodes, tap)
     config = HeadConfig(model.config.width, actions.shape[1], tap, model.config.heads, random_seed=random_seed)
     return train_head(config, features, actions, steps).to(model.device)
 
@@ -167,11 +167,9 @@ def fit_heads(folder: Path, dataset: Path, episodes: int = 240, steps: int = 200
     """Fit the head of a checkpoint and its control on `episodes` of the dataset it was trained on; keep both in it."""
     model = load_model(folder)
     opened = open_dataset(dataset)
-    rows = load_rows(opened, model)
-    rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(opened.episodes))[:episodes].tolist()
+    chosen = np.random.default_rng(0).permutation(len(opened.episodes))[:episodes].tolist()
     for random_seed in (None, 0):
-        save_head(folder, fit_head(model, rows, chosen, steps, random_seed))
+        save_head(folder, fit_head(model, opened, chosen, steps, random_seed))
 
 
 def save_head(folder: Path, head: Head) -> Path:
