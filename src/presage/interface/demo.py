@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -217,7 +217,7 @@ class Stage:
             model = self.model if seed is None else random_twin(self.model, seed)
             self.act(name, GroundedPolicy(model, representation(head), seed=self.seed))
         row = self.use("2.2", "features", what, "random_weights", "the same head on random weights")
-        return Use(row.number, "representation", what, row.figure, row.control, row.seconds)
+        return replace(row, name="representation")
 
     def planning(self) -> Use:
         from presage.policy.grounded import GroundedPolicy
@@ -228,7 +228,9 @@ class Stage:
         blind = best_of(rank=at_random(self.seed))
         self.act("random_choice", GroundedPolicy(self.model, blind, seed=self.seed))
         what = "imagines eight futures at every decision and acts on the one that ends best"
-        return self.use("1.2", "planning", what, "random_choice", "random choice among the same futures")
+        row = self.use("1.2", "planning", what, "random_choice", "random choice among the same futures")
+        base = sum(r.success for r in self.real["joint"])
+        return replace(row, figure=replace(row.figure, label=f"{row.figure.label}; without search {base}"))
 
     def evaluation(self) -> Use:
         """Policies that already ran, and worse ones, rolled in the dream."""

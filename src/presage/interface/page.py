@@ -20,7 +20,7 @@ STYLE = f"""
 body{{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}}
 main{{max-width:66rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}}
 h1{{font-size:2.4rem;line-height:1.1;margin:0 0 .4rem;letter-spacing:-.02em}}
-h2{{font-size:1.35rem;margin:3rem 0 .5rem}}
+h2{{font-size:1.35rem;line-height:1.25;margin:3rem 0 .5rem}}
 p{{max-width:42rem;margin:.5rem 0}}
 .lead{{font-size:1.12rem}}
 .soft,figcaption,td small{{color:var(--soft)}}
@@ -162,7 +162,7 @@ def _clip(clip: Clip) -> str:
     return (
         '<figure><div class="sides"><span class="r">real</span><span class="d">imagined</span></div>'
         f'<video controls loop muted autoplay playsinline aria-label="{_(label)}" src="data:video/mp4;base64,{data}">'
-        f"</video><figcaption><b>{_(clip.title)}</b> {_(clip.caption)}</figcaption></figure>\n"
+        f"</video><figcaption><b>“{_(clip.title)}”</b> {_(clip.caption)}</figcaption></figure>\n"
     )
 
 
