@@ -11,8 +11,8 @@ import pytest
 from tests.tiny import tiny_chunk, tiny_model
 
 from presage.interface.clips import Clip, contact_sheet, encode_mp4, imagine_again, side_by_side
-from presage.interface.demo import _share_of_pairings
 from presage.interface.page import Measured, Point, Report, Use, render
+from presage.interface.stage import share_of_pairings
 from presage.worlds import RolloutResult
 
 
@@ -100,8 +100,8 @@ def test_imagining_again_starts_from_the_first_frame() -> None:
 
 def test_random_pairings_rarely_match_a_perfect_ranking() -> None:
     rates = np.linspace(0, 1, 8)
-    assert _share_of_pairings(rates, rates, 0) < 0.001
-    assert _share_of_pairings(rates[::-1], rates, 0) > 0.999
+    assert share_of_pairings(rates, rates, 0) < 0.001
+    assert share_of_pairings(rates[::-1], rates, 0) > 0.999
 
 
 def _tags(page: str) -> list[tuple[str, dict[str, str | None]]]:

@@ -1,27 +1,17 @@
 """`presage demo`: the shipped model in all seven uses, live in the simulator, each beside its control."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 from tyro.conf import arg
 
-from presage.interface.clips import Clip, contact_sheet, imagine_again
-from presage.interface.output import Command, check_writable, command_line, show, write_json, write_text
-from presage.interface.page import Measured, Point, Report, Use, render
-from presage.worlds.instructions import MT10
-
-BUDGET = 200.0
-"""Seconds for the episodes, on whatever machine: with set-up, videos and page the demo stays below five minutes."""
-ROUND = 17.0
-"""What one episode of every task costs in all uses together, in units of the first use; measured on two cores."""
-MAX_ROUNDS = 3
-MAX_STEPS = 40
-"""Chunks of 0.2 s; an expert needs 10 to 30."""
-SUCCESSES_SHOWN, FAILURES_SHOWN = 5, 1
+from presage.errors import UserError
+from presage.interface.clips import contact_sheet
+from presage.interface.output import Command, check_writable, command_line, write_json, write_text
+from presage.interface.page import Report, render
+from presage.interface.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +19,7 @@ class Demo(Command):
     """Run all seven uses of the model in the simulator and write one self-contained HTML page.
 
     Ten Meta-World tasks, episodes that training never saw, every use beside the control that could refute it. Takes at
-    most five minutes on two cores; a faster machine runs more episodes in that time.
+    most five minutes on two cores; a faster machine runs more episodes in that time, a slower one fewer tasks.
 
         presage demo
         presage demo --seed 3 --out runs/demo3/index.html --picture runs/demo3/dreams.png
@@ -42,13 +32,12 @@ class Demo(Command):
     checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
     """Checkpoint folder; the one that comes with presage by default."""
     episodes: Annotated[int | None, arg(metavar="N")] = None
-    """Episodes per task; by default as many as fit into five minutes, 1 to 3."""
+    """Episodes per task; by default as many as fit into five minutes."""
     picture: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also write a picture: rows of real and imagined frames."""
 
     def run(self) -> None:
         from presage.benchmarks.common import default_checkpoint, describe_checkpoint
-        from presage.errors import UserError
 
         for file in (self.json, self.picture):
             if file is not None:
@@ -59,8 +48,9 @@ class Demo(Command):
         start = time.monotonic()
         folder = self.checkpoint or default_checkpoint()
         described = describe_checkpoint(folder)
+        print(f"loading checkpoint {described['name']} and ten simulated tasks ...", flush=True)
         stage = Stage(folder, self.seed, self.episodes)
-        report = stage.run(described)
+        report = _report(stage, described)
         write_text(self.out, render(report))
         if self.picture is not None:
             contact_sheet(report.clips[:2], "front", self.picture)
@@ -72,321 +62,46 @@ class Demo(Command):
         print(f"\n{seconds:.0f} s in all. The page with the videos: {self.out}  (open it in a browser)")
 
 
-@dataclass
-class Stage:
-    """The model, the simulator, and what has been measured so far."""
-
-    folder: Path
-    seed: int
-    episodes: int | None
-    figures: dict[str, Any] = field(default_factory=dict)
-
-    def run(self, described: dict[str, str]) -> Report:
-        """Everything in order; later uses reuse the episodes of earlier ones."""
-        from presage.benchmarks.episodes import world_for
-        from presage.device import default_device
-        from presage.training.checkpoint import load_model
-
-        print(f"loading checkpoint {described['name']} and ten simulated tasks ...", flush=True)
-        self.model = load_model(self.folder, default_device())
-        self.world = world_for(self.model, len(MT10))
-        self.world.reset(seed=0)  # builds every task's simulation, so that the first use is not charged for it
-        self.real: dict[str, list[Any]] = {}
-        self.seconds: dict[str, float] = {}
-        rates = self.rates()
-        uses = [
-            self.joint(),
-            self.closed_loop(),
-            self.open_loop(),
-            self.representation(),
-            self.planning(),
-            self.evaluation(),
-            self.synthesis(),
-        ]
-        clips = self.clips()
-        self.world.close()
-        return Report(
-            title="presage: one model, seven uses",
-            lead=(
-                f"A world model of {self._size()} million weights controls a robot from pixels in ten simulated tasks, "
-                "and stands in for the simulator itself."
-            ),
-            uses=sorted(uses, key=lambda use: use.number),
-            clips=clips,
-            points=self.points,
-            agreement=self.agreement,
-            rates=rates,
-            command=command_line(),
-            facts=self._facts(described),
-            notes=[
-                f"{len(self.tasks)} episodes per use: ten tasks, seeds from {min(self.seeds)} up, none of which training "
-                "saw. So few episodes leave wide intervals; presage bench control runs 200."
-            ],
-        )
-
-    # -- episodes -----------------------------------------------------------------------------------------------------
-
-    def act(self, name: str, policy: Any, record: bool = False) -> list[Any]:
-        """Roll a policy in the simulator, once per name."""
-        from presage.worlds import rollout
-
-        if name not in self.real:
-            start = time.monotonic()
-            self.real[name] = rollout(policy, self.world, self.tasks, self.seeds, MAX_STEPS, record)
-            self.seconds[name] = time.monotonic() - start
-        return self.real[name]
-
-    def success(self, name: str, label: str) -> Measured:
-        from presage.benchmarks.common import success_figures
-
-        results = self.real[name]
-        rate = success_figures(f"success_{name}", [r.success for r in results])
-        self.figures |= rate
-        count = sum(r.success for r in results)
-        value, low, high = rate.values()
-        return Measured(f"{label}: {count} of {len(results)}", _percent(value, low, high), value, low, high)
-
-    def policy(self, use: str) -> Any:
-        from presage.policy import make_policy
-
-        return make_policy(use, self.model, self.seed)
-
-    # -- the uses -----------------------------------------------------------------------------------------------------
-
-    def joint(self) -> Use:
-        """2.1, and the measure of how much this machine can do in the time."""
-        from presage.benchmarks.common import evaluation_seeds
-
-        _say("2.1 joint")
-        self.tasks, self.seeds = list(MT10), evaluation_seeds(self.seed, 1) * len(MT10)
-        first = self.act("joint", self.policy("joint"), record=True)
-        rounds = self.episodes or int(np.clip(BUDGET / (ROUND * self.seconds["joint"]), 1, MAX_ROUNDS))
-        if rounds > 1:
-            more = [s for s in evaluation_seeds(self.seed, rounds)[1:] for _ in MT10]
-            spent = self.seconds["joint"]
-            self.tasks, self.seeds = list(MT10) * (rounds - 1), more
-            del self.real["joint"]
-            self.real["joint"] = first + self.act("joint", self.policy("joint"), record=True)
-            self.seconds["joint"] += spent
-            self.tasks, self.seeds = list(MT10) * rounds, self.seeds_of(rounds)
-        self.figures["episodes_per_task"] = rounds
-        self.act("no_imagination", self.policy("no_imagination"))
-        return self.use("2.1", "joint", "imagines video and action together, executes, looks again", "no_imagination",
-                        "imagination skipped")  # fmt: skip
-
-    def seeds_of(self, rounds: int) -> list[int]:
-        from presage.benchmarks.common import evaluation_seeds
-
-        return [s for s in evaluation_seeds(self.seed, rounds) for _ in MT10]
-
-    def use(self, number: str, name: str, what: str, control: str, control_label: str) -> Use:
-        """A row of the table whose figure and control are success rates."""
-        seconds = self.seconds[name] + self.seconds.get(control, 0.0)
-        return Use(number, name.replace("_", " "), what, self.success(name, "success"),
-                   self.success(control, control_label), seconds)  # fmt: skip
-
-    def closed_loop(self) -> Use:
-        _say("2.4 closed loop")
-        self.act("closed_loop", self.policy("closed_loop"))
-        self.act("open_loop", self.policy("open_loop"))
-        what = "imagines the next frame, translates it into an action, looks after every chunk"
-        return self.use("2.4", "closed_loop", what, "open_loop", "the same without looking")
-
-    def open_loop(self) -> Use:
-        from presage.worlds import RandomPolicy
-
-        _say("2.3 open loop")
-        config = self.model.config
-        random = RandomPolicy((self.world.num_envs, config.chunk, config.action_dim), self.seed)
-        self.act("random", random)
-        what = "imagines 16 frames, translates them into actions, executes them blindly"
-        return self.use("2.3", "open_loop", what, "random", "random actions")
-
-    def representation(self) -> Use:
-        from presage.policy.grounded import GroundedPolicy
-        from presage.policy.representation import load_head, random_twin, representation
-
-        _say("2.2 representation")
-        what = "reads the features of one pass of the video model; a small head decodes the action"
-        for name, random in (("features", False), ("random_weights", True)):
-            head = load_head(self.folder, self.model, random)
-            if head is None:
-                absent = Measured("this checkpoint has no head: presage bench representation fits one", "-")
-                return Use("2.2", "representation", what, absent, absent, 0.0)
-            seed = head.config.random_seed
-            model = self.model if seed is None else random_twin(self.model, seed)
-            self.act(name, GroundedPolicy(model, representation(head), seed=self.seed))
-        row = self.use("2.2", "features", what, "random_weights", "the same head on random weights")
-        return replace(row, name="representation")
-
-    def planning(self) -> Use:
-        from presage.policy.grounded import GroundedPolicy
-        from presage.simulator.planning import at_random, best_of
-
-        _say("1.2 planning")
-        self.act("planning", GroundedPolicy(self.model, best_of(), seed=self.seed))
-        blind = best_of(rank=at_random(self.seed))
-        self.act("random_choice", GroundedPolicy(self.model, blind, seed=self.seed))
-        what = "imagines eight futures at every decision and acts on the one that ends best"
-        row = self.use("1.2", "planning", what, "random_choice", "random choice among the same futures")
-        base = sum(r.success for r in self.real["joint"])
-        return replace(row, figure=replace(row.figure, label=f"{row.figure.label}; without search {base}"))
-
-    def evaluation(self) -> Use:
-        """Policies that already ran, and worse ones, rolled in the dream."""
-        from presage.simulator.environment import DreamWorld
-        from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, other_instruction
-        from presage.worlds import RandomPolicy, rollout
-
-        _say("1.3 evaluation")
-        start = time.monotonic()
-        config = self.model.config
-        noisy = {f"joint, noise {s:g}": Disturbed(self.policy("joint"), action_noise(s, self.seed)) for s in (1.0, 2.0)}
-        wrong = {"joint, wrong instruction": Disturbed(self.policy("joint"), instruct=other_instruction)}
-        random = RandomPolicy((self.world.num_envs, config.chunk, config.action_dim), self.seed)
-        policies = {
-            **{use: self.policy(use) for use in ("joint", "closed_loop", "open_loop", "no_imagination")},
-            **noisy,
-            **wrong,
-            "random": random,
-        }
-        dream = DreamWorld(self.model, self.world, self.threshold, seed=self.seed)
-        judged = {}
-        for name, policy in policies.items():
-            real = self.act(name, policy)
-            judged[name] = Judged(real, rollout(policy, dream, self.tasks, self.seeds, MAX_STEPS))
-        self.points = [Point(n.replace("_", " "), j.imagined_success, j.real_success) for n, j in judged.items()]
-        agreed = agreement(judged)
-        r, low, high = agreed.pearson
-        real_rates = np.array([p.real for p in self.points])
-        imagined_rates = np.array([p.imagined for p in self.points])
-        share = _share_of_pairings(imagined_rates, real_rates, self.seed)
-        self.figures |= {"policies": len(judged), "pearson": r, "pearson_low": low, "pearson_high": high}
-        self.figures |= {"mmrv": agreed.mmrv, "pairings_as_good": share}
-        self.agreement = (
-            f"{len(judged)} policies, from good to useless, acted from the same first frames in both. Pearson's r = "
-            f"{show(r)} [{show(low)}, {show(high)}], Spearman {show(agreed.spearman.value)}, mean maximum rank violation "
-            f"{show(agreed.mmrv)}. On the dashed line imagination would be right about each."
-        )
-        figure = Measured(f"Pearson's r over {len(judged)} policies", f"{show(r)} [{show(low)}, {show(high)}]")
-        control = Measured("of random pairings correlate as well", f"{100 * share:.1f} %")
-        if np.isnan(r):
-            figure = Measured("all policies look alike on one side: no correlation", "-")
-            control = Measured("", "-")
-        seconds = time.monotonic() - start
-        return Use("1.3", "evaluation", "rolls policies in imagination, to rank them", figure, control, seconds)
-
-    def synthesis(self) -> Use:
-        """Dream, label, replay in the simulator; the control replays the labels of another task's dream."""
-        from presage.policy.replay import ReplayPolicy
-        from presage.simulator.synthesis import dream, label
-
-        _say("1.1 synthesis")
-        start = time.monotonic()
-        labels: list[np.ndarray] = []
-        for i in range(0, len(self.tasks), len(MT10)):
-            part = slice(i, i + len(MT10))
-            first, info = self.world.reset(seed=self.seeds[part], options={"task": self.tasks[part]})
-            videos = dream(self.model, first, info["instruction"], self.threshold, MAX_STEPS, seed=self.seed)
-            labels += label(self.model, videos)
-        self.act("synthesis", ReplayPolicy(labels))
-        self.act("shuffled_labels", ReplayPolicy(labels[1:] + labels[:1]))
-        self.seconds["synthesis"] = time.monotonic() - start
-        self.seconds["shuffled_labels"] = 0.0
-        what = "dreams episodes, reads actions from the dreamed video, replays them in the simulator"
-        return self.use("1.1", "synthesis", what, "shuffled_labels", "labels of another dream")
-
-    # -- around them --------------------------------------------------------------------------------------------------
-
-    @property
-    def threshold(self) -> float:
-        """Progress above which an imagined frame shows success: the checkpoint's own, else calibrated now."""
-        from presage.simulator.success import calibrate, load_threshold
-
-        if not hasattr(self, "_threshold"):
-            found = load_threshold(self.folder)
-            if found is None:
-                print("    this checkpoint has no success threshold: calibrating one", flush=True)
-                found = calibrate(self.model, self.world, MT10, episodes=1, max_steps=MAX_STEPS)
-            self._threshold = found.threshold
-        return self._threshold
-
-    def rates(self) -> list[tuple[str, str]]:
-        from presage.benchmarks.realtime import STEPS, measure
-        from presage.policy.joint import joint, no_imagination
-
-        _say("speed of one robot's cycle: observe, encode, denoise, act")
-        observation, _ = self.world.reset(seed=0)
-        one = {name: x[:1] for name, x in observation.items()}
-        rows = []
-        cycles: list[tuple[str, str, Callable[[Any], object]]] = [
-            ("full", f"replans/s, video and action denoised in {STEPS} steps", lambda s: joint(s, STEPS)),
-            ("no_imagination", "replans/s with imagination skipped", no_imagination),
-        ]
-        for name, what, decide in cycles:
-            seconds = measure(self.model, one, decide, 30)
-            median, worst = float(np.median(seconds)), float(np.quantile(seconds, 0.99))
-            self.figures |= {f"replans_per_s_{name}": 1 / median, f"p99_ms_{name}": 1000 * worst}
-            rows.append((f"{1 / median:.0f}", f"{what}; p50 {1000 * median:.0f} ms, p99 {1000 * worst:.0f} ms"))
-        deadline = 1000 * self.model.config.chunk / 20
-        rows.append(
-            ("20 Hz", f"actions, in chunks of {self.model.config.chunk}: a new plan is due every {deadline:.0f} ms")
-        )
-        return rows
-
-    def clips(self) -> list[Clip]:
-        """The first successes of different tasks and a failure, if there was one, beside the dream of the same actions."""
-        _say("videos")
-        chosen: list[Any] = []
-        for wanted, count in ((True, SUCCESSES_SHOWN), (False, FAILURES_SHOWN)):
-            pool = [r for r in self.real["joint"] if r.success == wanted and r.steps > 0]
-            different = list({r.task: r for r in reversed(pool)}.values())[::-1]
-            chosen += different[:count]
-        return [
-            self._clip(result, *dreamed) for result, dreamed in zip(chosen, imagine_again(self.model, chosen), strict=True)
-        ]
-
-    def _clip(self, result: Any, imagined: dict[str, np.ndarray], matched: float, repeated: float) -> Clip:
-        seconds = result.steps / self.model.config.fps
-        outcome = f"Reached after {seconds:.1f} s." if result.success else f"Not reached within {seconds:.1f} s."
-        caption = f"{outcome} The dream matches at {matched:.0f} dB, the first frame repeated at {repeated:.0f} dB."
-        return Clip(result.instruction, caption, result.frames, imagined, self.model.config.fps)
-
-    def _size(self) -> str:
-        return f"{sum(p.numel() for p in self.model.parameters()) / 1e6:.0f}"
-
-    def _facts(self, described: dict[str, str]) -> list[tuple[str, str]]:
-        from presage.benchmarks.common import describe_commit, describe_machine, describe_versions
-
-        machine = describe_machine()
-        amx = "with AMX" if machine["amx"] else "without AMX"
-        return [
-            ("checkpoint", f"{described['name']}, weights {described['sha256']}"),
-            ("seed", str(self.seed)),
-            ("commit", describe_commit()),
-            ("versions", ", ".join(f"{name} {value}" for name, value in describe_versions().items())),
-            (
-                "machine",
-                f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {amx}; "
-                f"GPU: {machine['gpu'] or 'none'}",
-            ),
-        ]
+def _report(stage: Stage, described: dict[str, str]) -> Report:
+    """Run everything and put it in order."""
+    uses = stage.run()
+    size = sum(p.numel() for p in stage.model.parameters()) / 1e6
+    return Report(
+        title="presage: one model, seven uses",
+        lead=(
+            f"A world model of {size:.0f} million weights controls a robot from pixels in {len(set(stage.tasks))} "
+            "simulated tasks, and stands in for the simulator itself."
+        ),
+        uses=uses,
+        clips=stage.clips,
+        points=stage.points,
+        agreement=stage.agreement,
+        rates=stage.rates,
+        command=command_line(),
+        facts=_facts(stage.seed, described),
+        notes=[
+            f"{len(stage.tasks)} episodes per use: {len(set(stage.tasks))} tasks, seeds from {min(stage.seeds)} up, none "
+            "of which training saw. So few episodes leave wide intervals; presage bench control runs 200."
+        ],
+    )
 
 
-def _share_of_pairings(imagined: np.ndarray, real: np.ndarray, seed: int, pairings: int = 10_000) -> float:
-    """Share of random pairings of policies (P,) whose covariance is at least the true one: a permutation test."""
-    rng = np.random.default_rng(seed)
-    centred = real - real.mean()
-    shuffled = rng.permuted(np.tile(imagined, (pairings, 1)), axis=1)
-    return float(np.mean(shuffled @ centred >= imagined @ centred - 1e-12))
+def _facts(seed: int, described: dict[str, str]) -> list[tuple[str, str]]:
+    from presage.benchmarks.common import describe_commit, describe_machine, describe_versions
 
-
-def _percent(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def _say(what: str) -> None:
-    print(f"  {what} ...", flush=True)
+    machine = describe_machine()
+    amx = "with AMX" if machine["amx"] else "without AMX"
+    return [
+        ("checkpoint", f"{described['name']}, weights {described['sha256']}"),
+        ("seed", str(seed)),
+        ("commit", describe_commit()),
+        ("versions", ", ".join(f"{name} {value}" for name, value in describe_versions().items())),
+        (
+            "machine",
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {amx}; "
+            f"GPU: {machine['gpu'] or 'none'}",
+        ),
+    ]
 
 
 def _print_table(report: Report) -> None:
