@@ -21,7 +21,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         if not DATASET.exists():
             raise UserError(f"{args.checkpoint / HEAD} is missing and there is no {DATASET} to fit it on: collect it")
         fit_heads(args.checkpoint, DATASET)
-    tasks, seeds = task_list(args, episodes=10)
+    tasks, seeds = task_list(args, episodes=5)
     world = world_for(model, len(tasks))
     figures: dict[str, Any] = {"episodes_per_task": tasks.count(tasks[0])}
     for name, random in (("success_features", False), ("success_random_weights", True)):

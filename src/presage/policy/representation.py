@@ -163,7 +163,7 @@ def fit_head(
     return train_head(config, features, actions, steps).to(model.device)
 
 
-def fit_heads(folder: Path, dataset: Path, episodes: int = 240, steps: int = 2000) -> None:
+def fit_heads(folder: Path, dataset: Path, episodes: int = 200, steps: int = 1200) -> None:
     """Fit the head of a checkpoint and its control on `episodes` of the dataset it was trained on; keep both in it."""
     model = load_model(folder)
     opened = open_dataset(dataset)
