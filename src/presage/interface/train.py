@@ -15,13 +15,13 @@ from presage.interface.output import Command, check_writable, command_line, summ
 class Train(Command):
     """Train the image codec and then the world model on LeRobot datasets; the first one fits the codecs.
 
-    Recipes: metaworld (the shipped model), behaviour_cloning (the baseline: same network, codec, data and steps, taught
-    the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same numbers
-    when the same command is repeated.
+    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), behaviour_cloning (the baseline:
+    same network, codec, data and steps, taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed
+    training goes on to the same numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
-        presage train --data data/mt10 data/extra --weights 3 1 --out runs/mixed --steps 2000
+        presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from runs/mt10/model
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
     OUT/state/tensorboard.
@@ -32,7 +32,7 @@ class Train(Command):
     out: Path
     """Folder of the run."""
     recipe: str = "metaworld"
-    """metaworld, behaviour_cloning or debug."""
+    """metaworld, finetune, behaviour_cloning or debug."""
     weights: tuple[float, ...] = ()
     """How often each dataset is drawn from; equally by default."""
     steps: Annotated[int | None, arg(metavar="N")] = None
@@ -41,6 +41,8 @@ class Train(Command):
     """Steps of the image codec; the recipe's by default."""
     codec_from: Annotated[Path | None, arg(metavar="DIR")] = None
     """Keep the image codec of this checkpoint instead of training one."""
+    start_from: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipe finetune."""
 
     def run(self) -> None:
         self.check_output()
@@ -56,6 +58,8 @@ class Train(Command):
         for name, value in (("--steps", self.steps), ("--codec-steps", self.codec_steps)):
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
+        if (self.recipe == "finetune") != (self.start_from is not None):
+            raise UserError("--recipe finetune and --start-from DIR go together: give both or neither")
         for folder in self.data:
             open_dataset(folder)
         check_writable(self.out / "model.partial")
@@ -64,7 +68,7 @@ class Train(Command):
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
         recipe = replace(recipe, training=training, codec=codec)
         weights = self.weights or (1.0,) * len(self.data)
-        checkpoint = fit(recipe, list(zip(self.data, weights, strict=True)), self.out, self.codec_from, "")
+        checkpoint = fit(recipe, list(zip(self.data, weights, strict=True)), self.out, self.codec_from, "", self.start_from)
         figures = _last_log(self.out / "state" / "log.jsonl")
         write_text(checkpoint / "card.md", self._card(recipe, figures))
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})

@@ -32,7 +32,7 @@ class DreamWorld(gymnasium.vector.VectorEnv):
     """
 
     def __init__(
-        self, model: WorldModel, world: Any, threshold: float, steps: int = 2, level: float = 0.0, seed: int = 0
+        self, model: WorldModel, world: Any, threshold: float, steps: int = 1, level: float = 0.0, seed: int = 0
     ) -> None:
         config = model.config
         self.model, self.world, self.threshold = model, world, threshold

@@ -50,13 +50,20 @@ def behaviour_cloning() -> Recipe:
     )
 
 
+def finetune() -> Recipe:
+    """Continue a checkpoint on other or more data: a lower rate that falls from the start, a shorter average."""
+    recipe = metaworld()
+    training = replace(recipe.training, steps=1500, lr=6e-4, warmup=50, cooldown=1.0, ema=0.99)
+    return replace(recipe, training=training)
+
+
 def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
     return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
 
 
-RECIPES = {"metaworld": metaworld, "behaviour_cloning": behaviour_cloning, "debug": debug}
+RECIPES = {"metaworld": metaworld, "finetune": finetune, "behaviour_cloning": behaviour_cloning, "debug": debug}
 
 
 def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
@@ -89,22 +96,32 @@ def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -
     return model
 
 
-def fit(recipe: Recipe, datasets: Sequence[tuple[Path, float]], out: Path, codec_from: Path | None, card: str) -> Path:
+def fit(
+    recipe: Recipe,
+    datasets: Sequence[tuple[Path, float]],
+    out: Path,
+    codec_from: Path | None,
+    card: str,
+    start_from: Path | None = None,
+) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
     Args:
         datasets: folders and weights; the first fits the codecs.
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: text of `card.md`.
+        start_from: a checkpoint to continue from: its codecs, network and size are kept, whatever the recipe says.
     """
     opened = [(open_dataset(path), weight) for path, weight in datasets]
     first = opened[0][0]
-    if codec_from is None:
-        codec: torch.nn.Module = fit_codec(recipe, first, out)
-    else:
+    if start_from is not None:
+        model = load_model(start_from)
+    elif codec_from is not None:
         source = load_model(codec_from)
-        codec, recipe = source.codec, replace(recipe, model=replace(recipe.model, codec=source.config.codec))
-    model = new_model(recipe, first, codec)
+        recipe = replace(recipe, model=replace(recipe.model, codec=source.config.codec))
+        model = new_model(recipe, first, source.codec)
+    else:
+        model = new_model(recipe, first, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     train(model, parts, recipe.training, out / "state")
     return save_model(model, out / "model", card)
