@@ -15,9 +15,9 @@ from presage.interface.output import Command, check_writable, command_line, summ
 class Train(Command):
     """Train the image codec and then the world model on LeRobot datasets; the first one fits the codecs.
 
-    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), behaviour_cloning (the baseline:
-    same network, codec, data and steps, taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed
-    training goes on to the same numbers when the same command is repeated.
+    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), behaviour_cloning (the
+    baseline: same network, codec, data and steps, taught the expert's chunks alone) and debug (the whole pipeline in
+    seconds). A killed training goes on to the same numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model

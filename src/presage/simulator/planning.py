@@ -50,16 +50,16 @@ def imagine_candidates(session: Session, n: int, horizon: int, spread: float, st
     Args:
         spread: standard deviation of what is added to the first chunk of candidates 1 ... n - 1, one offset for the
             whole chunk, in units of the action range (1 is from the middle to the end).
-        steps: denoising steps of everything imagined.
+        steps: denoising steps of the first chunks. Everything after them takes one: its mean is what a ranking needs.
     """
     batch = session.batch
     fork = session.fork(n, seed=session.generator.initial_seed() + 1 + session.step)
     first = fork.imagine(Plan.joint(steps)).values[ACTION]
     first = first + _offsets(session, n, spread, fork.generator)
     chunks = [executable(session.model, first)]
-    progress = fork.roll(chunks[0], steps).progress
+    progress = fork.roll(chunks[0]).progress
     for _ in range(horizon - 1):
-        dream = fork.imagine(Plan.joint(steps))
+        dream = fork.imagine(Plan.joint(1))
         chunks.append(executable(session.model, dream.values[ACTION]))
         progress = fork.append(dream.values, imagined=True).progress
     stacked = np.stack(chunks, 1)
