@@ -95,9 +95,7 @@ def test_mmrv_is_the_published_double_loop(pair) -> None:
     worst = []
     for i in range(len(real)):
         violations = [
-            abs(real[i] - real[j])
-            for j in range(len(real))
-            if (imagined[i] > imagined[j]) != (real[i] > real[j])
+            abs(real[i] - real[j]) for j in range(len(real)) if (imagined[i] > imagined[j]) != (real[i] > real[j])
         ]
         worst.append(max(violations, default=0.0))
     assert mmrv(imagined=imagined, real=real) == pytest.approx(np.mean(worst))

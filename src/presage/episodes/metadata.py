@@ -140,9 +140,7 @@ def _read_v3(root: Path, info: dict[str, Any]) -> Metadata:
         data_row = file_rows.get(data_file, 0)
         instruction = row["tasks"][0] if row["tasks"] else ""
         length = row["length"]
-        episodes.append(
-            EpisodeRecord(row["episode_index"], length, start, instruction, facts, data_file, data_row, videos)
-        )
+        episodes.append(EpisodeRecord(row["episode_index"], length, start, instruction, facts, data_file, data_row, videos))
         start += length
         file_rows[data_file] = data_row + length
     return Metadata(info, tasks, stats, episodes)

@@ -58,8 +58,7 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             shutil.rmtree(hidden)
     except OSError as error:
         raise UserError(
-            f"{spool}: cannot write episode {key!r} ({error.strerror or error}); choose a writable folder "
-            "with free space"
+            f"{spool}: cannot write episode {key!r} ({error.strerror or error}); choose a writable folder with free space"
         ) from error
 
 

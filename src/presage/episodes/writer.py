@@ -151,9 +151,7 @@ class _Writer:
         start = 0
         for number, (key, fact) in enumerate(self.facts.items()):
             columns, length = self.rows[key], fact["length"]
-            arrays = [
-                layout.arrow_column(columns.get(name), feature, length) for name, feature in self.features.items()
-            ]
+            arrays = [layout.arrow_column(columns.get(name), feature, length) for name, feature in self.features.items()]
             chunk, file = files.append(pa.Table.from_arrays(arrays, schema=schema))
             self.records[number] |= {
                 "episode_index": number,
@@ -241,8 +239,7 @@ class _Writer:
             histogram = sum(np.array(self.facts[key]["cameras"][camera]["histogram"]) for key in keys)
             figures[layout.CAMERA_PREFIX + camera] = image_statistics(np.asarray(histogram), frames)
         return {
-            name: {figure: value.tolist() for figure, value in statistics.items()}
-            for name, statistics in figures.items()
+            name: {figure: value.tolist() for figure, value in statistics.items()} for name, statistics in figures.items()
         }
 
     def _info(self) -> dict[str, Any]:

@@ -60,9 +60,7 @@ def difference_of_proportions(
     return Interval(difference, low, high)
 
 
-def bootstrap_mean(
-    values: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+def bootstrap_mean(values: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
     """Mean of `values` (N,), with the percentile bootstrap interval over the N independent items.
 
     One item is one episode or one seed, never one frame: frames of an episode are not independent.

@@ -107,9 +107,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     states, actions, quality, success = [], [], [], []
     success_row: int | None = None  # first row that shows the success
     for row in range(limit):
-        for name, image in renderer.frames(
-            simulation.xml_path, simulation.model, simulation.data, simulation.goal
-        ).items():
+        for name, image in renderer.frames(simulation.xml_path, simulation.model, simulation.data, simulation.goal).items():
             frames[name].append(image)
         states.append(simulation.state)
         if simulation.success and success_row is None:
@@ -249,9 +247,7 @@ def collect(
     done = spooled_keys(spool)
     foreign = done - {job.key for job in jobs}
     if foreign:
-        raise UserError(
-            f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call"
-        )
+        raise UserError(f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call")
     todo = [job for job in jobs if job.key not in done]
 
     start, rows, successes = monotonic(), 0, 0
@@ -272,9 +268,7 @@ def collect(
                 )
                 bar.update()
         except BrokenProcessPool as error:
-            raise UserError(
-                f"{spool}: a worker process died; repeat the call to continue, with fewer workers"
-            ) from error
+            raise UserError(f"{spool}: a worker process died; repeat the call to continue, with fewer workers") from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -37,9 +37,7 @@ class Snapshot:
 
     task: str
     physics: np.ndarray  # mjSTATE_INTEGRATION, float64
-    model: tuple[
-        np.ndarray, np.ndarray, np.ndarray
-    ]  # body_pos, body_quat, site_pos: moved by reset and by disturbances
+    model: tuple[np.ndarray, np.ndarray, np.ndarray]  # body_pos, body_quat, site_pos: moved by reset and by disturbances
     attributes: dict[str, Any]  # Meta-World's own variables: goal, initial positions, step counter, ...
     observation: np.ndarray  # (39,) float64
     success: bool

@@ -154,9 +154,7 @@ class Renderer:
             self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, _foreground(model))
         return self._tasks[xml_path]
 
-    def _update(
-        self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
-    ) -> _RenderTask:
+    def _update(self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None) -> _RenderTask:
         """Bring the render model of `xml_path` to the state of the simulation and fill its scene."""
         task = self._task(xml_path)
         # Binds this task's framebuffer: without it the first image would be drawn into that of the task drawn before.

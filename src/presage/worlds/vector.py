@@ -43,9 +43,7 @@ class Slots:
         self.simulations: dict[str, Simulation] = {}  # by task
         self.owner: dict[str, int] = {}  # task -> the slot whose state its simulation is in
         self.tasks: list[str | None] = [None] * count
-        self.snapshots: list[Snapshot | None] = [
-            None
-        ] * count  # current for every slot that does not own its simulation
+        self.snapshots: list[Snapshot | None] = [None] * count  # current for every slot that does not own its simulation
 
     def _simulation(self, slot: int) -> Simulation:
         """The simulation of the slot's task, in the slot's state."""
@@ -82,9 +80,7 @@ class Slots:
         states, success = [], []
         for slot in slots:
             simulation = self._simulation(slot)
-            frames = self.renderer.frames(
-                simulation.xml_path, simulation.model, simulation.data, self._goal(simulation)
-            )
+            frames = self.renderer.frames(simulation.xml_path, simulation.model, simulation.data, self._goal(simulation))
             for name in self.view.cameras:
                 images[name].append(frames[name])
             states.append(simulation.state)
@@ -195,9 +191,7 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         self.num_envs, self.cameras, self.size, self.chunk = num_envs, tuple(cameras), size, chunk
         box = gymnasium.spaces.Box
         images = {f"image.{name}": box(0, 255, (size, size, 3), np.uint8) for name in cameras}
-        self.single_observation_space = gymnasium.spaces.Dict(
-            images | {"state": box(-np.inf, np.inf, (4,), np.float32)}
-        )
+        self.single_observation_space = gymnasium.spaces.Dict(images | {"state": box(-np.inf, np.inf, (4,), np.float32)})
         self.single_action_space = box(-1.0, 1.0, (chunk, 4), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
