@@ -57,7 +57,7 @@ class Figures(Command):
         write_text(self.out, render(records))
         goals = [goal for name, record in records.items() for goal in reached(name, record["figures"])]
         for figure, value, goal, good in goals:
-            print(f"{'reached    ' if good else 'not reached'}  {figure} = {show(value)} ({goal})")
+            print(f"{_verdict(value, good).strip('*'):<12}  {figure} = {show(value)} ({goal})")
         print(f"\n{len(records)} benches, {sum(g[3] for g in goals)} of {len(goals)} goals reached: {self.out}")
         if self.json is not None:
             write_json(self.json, {"figures": {name: record["figures"] for name, record in records.items()}})
@@ -123,9 +123,7 @@ def _section(name: str, record: dict[str, Any]) -> str:
     goals = reached(name, figures)
     if goals:
         lines += ["| goal | value | |", "|---|---|---|"]
-        lines += [
-            f"| {f} {goal} | {show(value)} | {'reached' if good else '**not reached**'} |" for f, value, goal, good in goals
-        ]
+        lines += [f"| {f} {goal} | {show(value)} | {_verdict(value, good)} |" for f, value, goal, good in goals]
         lines.append("")
     single = {k: v for k, v in figures.items() if "/" not in k and not k.endswith(("_low", "_high"))}
     lines += ["| figure | value |", "|---|---|"]
@@ -140,6 +138,10 @@ def _section(name: str, record: dict[str, Any]) -> str:
     lines += [f"`{record['command']}`", ""]
     lines += [f"Checkpoint {checkpoint}, seed {record['seed']}, commit {record['commit']}, {versions}; {where}.", ""]
     return "\n".join(lines)
+
+
+def _verdict(value: float | None, good: bool) -> str:
+    return "not measured" if value is None else "reached" if good else "**not reached**"
 
 
 def _with_bounds(figures: Mapping[str, Any], name: str) -> str:
