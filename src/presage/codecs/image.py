@@ -6,8 +6,7 @@ resolution first; all convolutions then run channels-last.
 Shapes: B images, S pixels a side, G = S / 16 tokens a side, C = 4 * latent_channels numbers per token.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +116,3 @@ class ImageCodec(nn.Module):
         with autocast(tokens_BNC.device):
             x = self.images_from_grid(grid).float()
         return ((x + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "image", **asdict(self.config)}

@@ -1,7 +1,6 @@
 """The pixel codec: patches as tokens, nothing learned. The ceiling of fidelity and the baseline for every other codec."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +37,3 @@ class PixelCodec(nn.Module):
         x = tokens_BNC.float().unflatten(1, (g, g)).unflatten(3, (p, p, 3)).transpose(2, 3)
         x = x.flatten(3, 4).flatten(1, 2)
         return ((x + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "pixels", **asdict(self.config)}
