@@ -31,8 +31,9 @@ def uncached_progress(model: WorldModel, history: list[Block], text: torch.Tenso
     parts, tokens = [], []
     for block in history:
         tokens.append(block_tokens(model.streams, block.index, 0))
+        values = model.with_views(block.values)
         for s in model.streams:
-            x = block.values.get(s.name)
+            x = values.get(s.name)
             level = torch.full((len(text), 1), 1.0 if x is None else 0.0)
             parts.append(model.network.embed(s.name, None if x is None else x[:, None], level, text)[:, 0])
     all_tokens = Tokens.cat(tokens)
@@ -133,6 +134,18 @@ def test_the_dream_follows_the_action(model: WorldModel) -> None:
     same = session.fork(1, seed=1).roll(tiny_chunk(2, seed=1)).values["video.front"]
     other = session.fork(1, seed=1).roll(tiny_chunk(2, seed=2)).values["video.front"]
     assert torch.equal(a, same) and not torch.allclose(a, other)
+
+
+def test_a_network_that_says_nothing_repeats_the_frame(model: WorldModel) -> None:
+    silent = tiny_model()
+    for name, output in silent.network.outputs.items():
+        if name.startswith(("video", "state")):
+            torch.nn.init.zeros_(output.weight), torch.nn.init.zeros_(output.bias)
+    session = grounded(silent, 2)
+    dream = session.imagine(Plan.joint(2)).values
+    for name in ("video.front", "video.top", "state"):
+        torch.testing.assert_close(dream[name], session.last.values[name])
+    assert not any(name.startswith("scene") for name in dream)  # a view of the video, not a thing to imagine
 
 
 def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:

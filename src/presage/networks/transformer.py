@@ -80,7 +80,7 @@ class Transformer(nn.Module):
         d = config.width
         key = _module_key
         self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams})
-        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams})
+        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams if not s.is_view})
         self.positions = nn.ParameterDict(
             {key(s.name): nn.Parameter(torch.randn(s.tokens, d) * 0.02) for s in config.streams}
         )
@@ -94,10 +94,7 @@ class Transformer(nn.Module):
         nn.init.zeros_(self.quality.weight)
         for layer in self.layers:
             assert isinstance(layer, _Layer)
-            for linear in (
-                layer.out,
-                layer.down,
-            ):  # residual branches start small, so that depth does not explode
+            for linear in (layer.out, layer.down):  # residual branches start small, so that depth does not explode
                 nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * config.layers))
         for output in self.outputs.values():
             assert isinstance(output, nn.Linear)
@@ -159,7 +156,7 @@ class Transformer(nn.Module):
         return self.norm(x_BSD), KV(torch.stack(keys), torch.stack(values))
 
     def read(self, stream: str, hidden: Tensor) -> Tensor:
-        """Predicted clean value (..., C) of hidden states (..., D) of that stream."""
+        """What the output layer makes of hidden states (..., D) of that stream: (..., C)."""
         return self.outputs[_module_key(stream)](hidden)
 
 

@@ -22,7 +22,7 @@ from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
-from presage.timeline.sampler import corrupt, euler_step
+from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
 Values = dict[str, Tensor]
@@ -101,16 +101,11 @@ class Session:
         return self.append(values)
 
     @torch.inference_mode()
-    def append(self, values: Values, imagined: bool = False, level: float = 0.0) -> Block:
-        """Append tokens as clean past. `level` > 0 tells the network to trust them less, and adds that much noise."""
+    def append(self, values: Values, imagined: bool = False) -> Block:
+        """Append tokens as clean past."""
         index = self.step + 1
         streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
-        shown = values
-        if level > 0:
-            shown = {
-                n: corrupt(v, self._noise(v.shape), torch.full((), level)) if n != ACTION else v for n, v in values.items()
-            }
-        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=level, action=0.0)
+        hidden, kv, tokens = self._run(streams, values, index, copy=0, video=0.0, action=0.0)
         progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
         keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
         kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
@@ -175,30 +170,31 @@ class Session:
         given = given or {}
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        for s in streams:
+        before = self.blocks[-1].values if self.blocks else {}
+        for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         for i in range(plan.steps):
             video = plan.video or plan.action
             hidden, _, _ = self._run(streams, x, self.step + 1, 1, video[i], plan.action[i])
-            for s in streams:
+            for s in [s for s in streams if s.is_denoised]:
                 levels = plan.action if s.kind == ACTION else video
                 if levels[i] != levels[i + 1]:
-                    clean = self.model.network.read(s.name, hidden[s.name]).float()
+                    clean = self.model.predict(s, hidden[s.name], before.get(s.name))
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
 
-    def roll(self, chunk: np.ndarray, steps: int = 1, level: float = 0.0) -> Block:
+    def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
         """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""
         action = self.model.encode_action(chunk)
         dream = self.imagine(Plan.forward(steps), {ACTION: action})
-        return self.append(dream.values, imagined=True, level=level)
+        return self.append(dream.values, imagined=True)
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
         """Hidden states of the next block's video tokens after `tap` layers, video at `plan_level` (pure noise at 1) and
         the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
         streams = [s for s in self.model.streams if not s.is_query]
-        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams}
+        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams if s.is_denoised}
         hidden, _, _ = self._run(streams, x, self.step + 1, 1, plan_level, 1.0, tap=tap)
         return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
 
@@ -223,7 +219,7 @@ class Session:
         if context:
             past = KV(torch.cat([b.kv.keys for b in context], -2), torch.cat([b.kv.values for b in context], -2))
         quality = torch.full((self.batch, 1), self.quality, device=model.device) if copy else None
-        parts = []
+        parts, x = [], model.with_views(x)
         with autocast(model.device):
             for s in streams:
                 value = x.get(s.name)

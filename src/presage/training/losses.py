@@ -96,7 +96,7 @@ def timeline_loss(
 
     untold = (torch.rand(b, 1, generator=generator) < config.drop_quality).to(device)
     told_quality = torch.where(untold, float("nan"), batch.quality)
-    clean = _embed_clean(model, batch, config, generator)
+    clean, shown = _embed_clean(model, batch, config, generator)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)
     noisy_action = corrupt(values[ACTION], _noise_like(values[ACTION], generator), policy_level)
     policy = network.embed(ACTION, noisy_action, policy_level, batch.text, told_quality, ~batch.action_valid)
@@ -120,9 +120,10 @@ def timeline_loss(
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0) * flow_weight(policy_level)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
-    total = losses["policy"] + 0.5 * losses["progress"]
+    # Twice: whether the robot acts well hangs on one small token a row, beside dozens of video tokens.
+    total = 2.0 * losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
-        losses |= _noisy_losses(model, batch, noisy, pieces[2])
+        losses |= _noisy_losses(model, batch, noisy, pieces[2], shown)
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
@@ -130,8 +131,11 @@ def timeline_loss(
     return total, {"loss": total.detach(), **{k: v.detach() for k, v in losses.items()}}
 
 
-def _embed_clean(model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator) -> Tensor:
-    """Clean blocks (B, N * tokens, D). Block i holds the action of row i - 1; block 0 has none."""
+def _embed_clean(
+    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Clean blocks (B, N * tokens, D), and the frames (B, N, T, C) they show, some a little noisy. Block i holds the action
+    of row i - 1; block 0 has none."""
     network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
     drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
@@ -140,16 +144,17 @@ def _embed_clean(model: WorldModel, batch: Batch, config: LossConfig, generator:
     missing[:, 0] = True
     level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
-    out = []
+    frames = [s.name for s in model.streams if s.kind in (VIDEO, STATE)]
+    shown = {name: corrupt(values[name], _noise_like(values[name], generator), level) for name in frames}
+    views, out = model.with_views(shown), []
     for s in model.streams:
         if s.kind == ACTION:
             out.append(network.embed(s.name, action, missing.float(), batch.text, missing_BN=missing))
         elif s.is_query:
             out.append(network.embed(s.name, None, torch.ones(b, n, device=device), batch.text))
         else:
-            x = corrupt(values[s.name], _noise_like(values[s.name], generator), level)
-            out.append(network.embed(s.name, x, level, batch.text))
-    return torch.cat(out, 2).flatten(1, 2)
+            out.append(network.embed(s.name, views[s.name], level, batch.text))
+    return torch.cat(out, 2).flatten(1, 2), shown
 
 
 def _embed_noisy(
@@ -166,35 +171,39 @@ def _embed_noisy(
     video_level = torch.where(poor, video_poor, video).view(b, m).to(device)
     action_level = torch.where(poor, action_poor, action).view(b, m).to(device)
     action_level = torch.where(missing, 1.0, action_level)
-    out = []
+    x = {}
     for s in model.streams:
-        if s.is_query:
-            continue
+        if s.is_denoised:
+            target = values[s.name][:, chosen - 1 if s.kind == ACTION else chosen]
+            x[s.name] = corrupt(target, _noise_like(target, generator), action_level if s.kind == ACTION else video_level)
+    x, out = model.with_views(x), []
+    for s in model.streams:
         if s.kind == ACTION:
-            x = values[ACTION][:, chosen - 1]
-            x = corrupt(x, _noise_like(x, generator), action_level)
-            out.append(network.embed(s.name, x, action_level, batch.text, told_quality[:, chosen - 1], missing))
-        else:
-            x = values[s.name][:, chosen]
-            x = corrupt(x, _noise_like(x, generator), video_level)
-            out.append(network.embed(s.name, x, video_level, batch.text))
+            out.append(network.embed(s.name, x[s.name], action_level, batch.text, told_quality[:, chosen - 1], missing))
+        elif not s.is_query:
+            out.append(network.embed(s.name, x[s.name], video_level, batch.text))
     return _Noisy(chosen, video_level, action_level, torch.cat(out, 2).flatten(1, 2))
 
 
-def _noisy_losses(model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor) -> dict[str, Tensor]:
+def _noisy_losses(
+    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, shown: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Errors of what was asked for: streams at level 0 were given and cost nothing."""
     recorded = [s for s in model.streams if not s.is_query]
     sizes = [s.tokens for s in recorded]
     pieces = hidden.unflatten(1, (len(noisy.chosen), sum(sizes))).split(sizes, 2)
     losses = {}
     for s, h in zip(recorded, pieces, strict=True):
+        if s.is_view:
+            continue
+        before = None
         if s.kind == ACTION:
             target, level = batch.values[ACTION][:, noisy.chosen - 1], noisy.action_level
             valid = batch.action_valid[:, noisy.chosen - 1]
         else:
             target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
-            valid = batch.frame_valid[:, noisy.chosen]
-        error = (model.network.read(s.name, h).float() - target).square().mean((2, 3)) * flow_weight(level)
+            valid, before = batch.frame_valid[:, noisy.chosen], shown[s.name][:, noisy.chosen - 1]
+        error = (model.predict(s, h, before) - target).square().mean((2, 3)) * flow_weight(level)
         losses[s.name] = _mean(error, (valid & (level > 0)).float())
     return losses
 
