@@ -155,3 +155,14 @@ def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
 def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
     tokens = 2 * model.config.codec.tokens
     assert grounded(model, 2).features(tap=1).shape == (2, tokens, model.config.width)
+
+
+def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> None:
+    remembering, fresh = Session(model, ["a", "b"], window=0), Session(model, ["a", "b"], window=0)
+    for t in range(3):
+        remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
+    fresh.observe(tiny_observation(2, seed=2))
+    torch.testing.assert_close(remembering.last.progress, fresh.last.progress)
+    # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter.
+    a, b = remembering.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)

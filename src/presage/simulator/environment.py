@@ -30,9 +30,7 @@ class DreamWorld(gymnasium.vector.VectorEnv):
         steps: denoising steps of a frame. One was as good as two or four: over 40 steps errors of the past dominate.
     """
 
-    def __init__(
-        self, model: WorldModel, world: Any, threshold: float, steps: int = 1, seed: int = 0
-    ) -> None:
+    def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 1, seed: int = 0) -> None:
         config = model.config
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed

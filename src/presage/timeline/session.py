@@ -58,15 +58,25 @@ class Session:
         instructions: one per batch row.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
         seed: of the sampler's noise.
+        window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
+            came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
     """
 
-    def __init__(self, model: WorldModel, instructions: list[str], quality: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        instructions: list[str],
+        quality: float = 1.0,
+        seed: int = 0,
+        window: int | None = None,
+    ) -> None:
         self.model = model
         self.text = model.embed_text(instructions)
         self.quality = quality
         self.generator = torch.Generator(model.device).manual_seed(seed)
         self.blocks: list[Block] = []
-        self._rule = timeline_rule(model.config.window)
+        self.window = model.config.window if window is None else window
+        self._rule = timeline_rule(self.window)
 
     @property
     def batch(self) -> int:
@@ -80,6 +90,11 @@ class Session:
     @property
     def last(self) -> Block:
         return self.blocks[-1]
+
+    @property
+    def _reach(self) -> int:
+        """How many blocks back anything looks: an imagination sees at least the newest."""
+        return max(1, self.window)
 
     # -- the past -----------------------------------------------------------------------------------------------------
 
@@ -105,7 +120,8 @@ class Session:
         """Append tokens as clean past."""
         index = self.step + 1
         streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
-        hidden, kv, tokens = self._run(streams, values, index, copy=0, video=0.0, action=0.0)
+        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
+        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=0.0, action=0.0)
         progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
         keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
         kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
@@ -118,7 +134,7 @@ class Session:
     def _evict(self) -> None:
         """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
         dropped, and a session rewound by up to a window, without losing context."""
-        window = self.model.config.window
+        window = self._reach
         grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
         self.blocks = [
             b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
@@ -131,7 +147,7 @@ class Session:
             ValueError: the step's own context was evicted.
         """
         indices = [b.index for b in self.blocks]
-        first = max(0, step + 1 - self.model.config.window)
+        first = max(0, step + 1 - self._reach)
         if step < 0 or any(i not in indices for i in range(first, step + 1)):
             raise ValueError(f"cannot rewind to step {step}: its context has been evicted, only {indices} are kept")
         self.blocks = [b for b in self.blocks if b.index <= step]
@@ -212,7 +228,7 @@ class Session:
     ) -> tuple[Values, KV, Tokens]:
         """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens."""
         model, network = self.model, self.model.network
-        context = [b for b in self.blocks if index - b.index <= model.config.window]
+        context = [b for b in self.blocks if index - b.index <= self._reach]
         tokens = block_tokens(streams, index, copy, model.device)
         mask = self._rule(tokens, Tokens.cat([b.tokens for b in context] + [tokens]))
         past = None

@@ -14,6 +14,7 @@ Shapes: B batch, N blocks, T tokens of a stream, C numbers per token.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from presage.networks.world_model import WorldModel
@@ -69,6 +70,8 @@ class LossConfig:
     """Share of windows whose past actions are hidden: video without actions is data too."""
     drop_quality: float = 0.15
     """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
+    memoryless: float = 0.6
+    """Share of steps in which a frame is all that is seen: no past, no action that led there. How policies look."""
     poor_policy_weight: float = 0.2
     """Weight of the policy loss on chunks that are not the expert's."""
 
@@ -96,7 +99,8 @@ def timeline_loss(
 
     untold = (torch.rand(b, 1, generator=generator) < config.drop_quality).to(device)
     told_quality = torch.where(untold, float("nan"), batch.quality)
-    clean, shown = _embed_clean(model, batch, config, generator)
+    window = 0 if float(torch.rand(1, generator=generator)) < config.memoryless else model.config.window
+    clean, shown = _embed_clean(model, batch, config, generator, hide_actions=window == 0)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)
     noisy_action = corrupt(values[ACTION], _noise_like(values[ACTION], generator), policy_level)
     policy = network.embed(ACTION, noisy_action, policy_level, batch.text, told_quality, ~batch.action_valid)
@@ -106,7 +110,7 @@ def timeline_loss(
         parts.append(noisy.embedded)
 
     tokens = _sequence(streams, n, [] if noisy is None else noisy.chosen.tolist(), device)
-    mask = timeline_rule(model.config.window)(tokens, tokens)
+    mask = timeline_rule(window)(tokens, tokens)
     hidden, _ = network(torch.cat(parts, 1), tokens.block, mask)
     pieces = hidden.split([p.shape[1] for p in parts], 1)
 
@@ -116,12 +120,11 @@ def timeline_loss(
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    error = (network.read(ACTION, pieces[1]).float()[:, :, None] - values[ACTION]).square().mean((2, 3))
-    weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0) * flow_weight(policy_level)
+    error = _action_error(network.read(ACTION, pieces[1]).float()[:, :, None], values[ACTION], policy_level)
+    weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
-    # Twice: whether the robot acts well hangs on one small token a row, beside dozens of video tokens.
-    total = 2.0 * losses["policy"] + 0.5 * losses["progress"]
+    total = losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
         losses |= _noisy_losses(model, batch, noisy, pieces[2], shown)
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
@@ -132,7 +135,7 @@ def timeline_loss(
 
 
 def _embed_clean(
-    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator
+    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator, hide_actions: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Clean blocks (B, N * tokens, D), and the frames (B, N, T, C) they show, some a little noisy. Block i holds the action
     of row i - 1; block 0 has none."""
@@ -140,7 +143,7 @@ def _embed_clean(
     b, n = batch.frame_valid.shape
     drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
     action = torch.roll(values[ACTION], 1, 1)
-    missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None]
+    missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None] | hide_actions
     missing[:, 0] = True
     level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
@@ -203,9 +206,20 @@ def _noisy_losses(
         else:
             target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
             valid, before = batch.frame_valid[:, noisy.chosen], shown[s.name][:, noisy.chosen - 1]
-        error = (model.predict(s, h, before) - target).square().mean((2, 3)) * flow_weight(level)
+        out = model.predict(s, h, before)
+        if s.kind == ACTION:
+            error = _action_error(out, target, level)
+        else:
+            error = (out - target).square().mean((2, 3)) * flow_weight(level)
         losses[s.name] = _mean(error, (valid & (level > 0)).float())
     return losses
+
+
+def _action_error(predicted: Tensor, target: Tensor, level: Tensor) -> Tensor:
+    """(B, N) error of chunks (B, N, 1, C), absolute beyond a tenth of the range: a squared error cares for large motions
+    and leaves the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
+    error = F.smooth_l1_loss(predicted, target, beta=0.1, reduction="none").mean((2, 3))
+    return error * flow_weight(level).sqrt()
 
 
 def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -40,20 +40,16 @@ def metaworld() -> Recipe:
 
 def behaviour_cloning() -> Recipe:
     """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
-    newest frame and the one before it: without a future to predict, a longer past costs time and brought nothing."""
+    newest frame alone, as the world model does when it acts."""
     recipe = metaworld()
-    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, drop_actions=0.0, context_noise=0.0)
-    return replace(
-        recipe,
-        model=replace(recipe.model, window=1),
-        training=replace(recipe.training, loss=loss, window=2),
-    )
+    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, context_noise=0.0, memoryless=1.0)
+    return replace(recipe, training=replace(recipe.training, loss=loss))
 
 
 def finetune() -> Recipe:
     """Continue a checkpoint on other or more data: a lower rate that falls from the start, a shorter average."""
     recipe = metaworld()
-    training = replace(recipe.training, steps=1500, lr=6e-4, warmup=50, cooldown=1.0, ema=0.99)
+    training = replace(recipe.training, steps=1500, lr=6e-4, warmup=50, cooldown=0.7, ema=0.99)
     return replace(recipe, training=training)
 
 
