@@ -1,8 +1,8 @@
 """Messages of openpi's policy servers: msgpack, with numpy arrays and scalars as marked maps.
 
 `pack` gives the bytes that `openpi-client` gives (its module `msgpack_numpy`; benchmarks/interop/openpi_wire.py
-compares them), so robots that speak openpi connect unchanged. Nothing is ever unpickled: an array is its raw bytes, its dtype and its
-shape, and dtypes that could hold anything else (objects, structures, and complex numbers, as there) are refused.
+compares them), so robots that speak openpi connect unchanged. Nothing is ever unpickled: an array is its raw bytes, its
+dtype and its shape, and dtypes that could hold anything else (objects, structures) are refused, as complex numbers are.
 
 `unpack` is for strangers' bytes. What a message claims about itself (lengths, shapes, text widths) allocates nothing,
 and the number of its containers is bounded, because a byte of msgpack can become a Python object of 64.

@@ -21,7 +21,7 @@ from presage.timeline.session import Block, Session
 from presage.timeline.streams import Tokens
 
 
-def joinable(session: Session) -> tuple[object, ...]:
+def joinable(session: Session) -> tuple[int, float, int]:
     """Sessions of equal keys can be joined."""
     real = sum(not block.imagined for block in session.blocks)
     return id(session.model), session.quality, min(real, session.model.config.window)
