@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-OPENPI = "openpi-client==0.1.2"
+OPENPI = ["openpi-client==0.1.2", "typing_extensions"]  # which it imports without declaring it
 sys.path.insert(0, str(ROOT / "tests" / "policy"))
 
 from wire_samples import refused, samples  # noqa: E402
@@ -63,7 +63,7 @@ def outside(golden: Path | None) -> None:
         ours.mkdir()
         theirs.mkdir()
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin/pip", "install", "-q", "--disable-pip-version-check", OPENPI], check=True)
+        subprocess.run([venv / "bin/pip", "install", "-q", "--disable-pip-version-check", *OPENPI], check=True)
         for name, message in samples().items():
             (ours / f"{name}.msgpack").write_bytes(pack(message))
         serve = [sys.executable, "-m", "presage.interface.cli", "serve", "--port", "0"]
