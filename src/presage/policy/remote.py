@@ -113,7 +113,8 @@ class RemotePolicy:
 
     def _connect(self) -> ClientConnection:
         try:
-            connection = connect(self.url, compression=None, max_size=None, additional_headers=self.headers)
+            # Entered, because a bare call is deprecated since websockets 17.1; `close` is what leaving would do.
+            connection = connect(self.url, compression=None, max_size=None, additional_headers=self.headers).__enter__()
         except InvalidStatus as error:
             body = (error.response.body or b"").decode(errors="replace").strip()
             raise UserError(f"{self.url}: refused with HTTP {error.response.status_code} {body}") from None
