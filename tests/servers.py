@@ -31,7 +31,7 @@ def serving(make_server: Callable[[], PolicyServer]) -> Iterator[tuple[PolicySer
         yield server, f"127.0.0.1:{port}"
     finally:
         loop.call_soon_threadsafe(server.draining.set)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

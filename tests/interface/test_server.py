@@ -1,25 +1,20 @@
 """The policy server, spoken to over real sockets in openpi's terms."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.servers import SlowPolicy, get, greeted, serving, wait_until
 from tests.tiny import tiny_model, tiny_observation
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
 from presage.policy.wire import pack, unpack
-from presage.training.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,7 @@ def row(seed: int = 0, prompt: str = "open the drawer", **more: object) -> dict[
 
 def ask(connection, message: object) -> dict:
     connection.send(pack(message))
-    answer = connection.recv(20)
+    answer = connection.recv(60)
     assert isinstance(answer, bytes), answer
     return unpack(answer)
 
@@ -53,9 +48,9 @@ def ask(connection, message: object) -> dict:
 def told(connection, frame: bytes | str) -> str:
     """The error that a frame is answered with; after it the connection is closed."""
     connection.send(frame)
-    answer = connection.recv(20)
+    answer = connection.recv(60)
     with pytest.raises(ConnectionClosed):
-        connection.recv(20)
+        connection.recv(60)
     assert isinstance(answer, str) and "\n" not in answer
     return answer
 
@@ -175,7 +170,7 @@ def test_a_message_over_the_limit_ends_its_connection_only(address) -> None:
         ask(bystander, row())
         connection.send(bytes(2**21))
         with pytest.raises(ConnectionClosed, match="1009"):
-            connection.recv(20)
+            connection.recv(60)
         ask(bystander, row(1))
 
 
@@ -285,34 +280,3 @@ def test_a_killed_client_frees_its_session(running) -> None:
     client.kill()
     client.wait()
     wait_until(lambda: server.metrics.sessions == 0)
-
-
-# -- the command ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    return save_model(tiny_model(), tmp_path_factory.mktemp("serve") / "tiny" / "model", "a random model")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_finishes_what_runs_and_exits_with_0(checkpoint, tmp_path, number) -> None:
-    command = [sys.executable, "-m", "presage.interface.cli", "serve", checkpoint, "--port", "0", "--use", "open_loop"]
-    figures = tmp_path / "figures.json"
-    server = subprocess.Popen([*map(str, command), "--json", str(figures)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    assert line.startswith("serving open_loop of tiny on ws://127.0.0.1:")
-    address = line.split("ws://")[1].split()[0]
-    with greeted(address) as idle, greeted(address) as busy:
-        busy.send(pack(row(reset=True)))
-        time.sleep(0.2)  # it has arrived: computing or answered
-        os.kill(server.pid, number)
-        assert unpack(busy.recv(20))["actions"].shape == (4, 4)
-        for connection in (idle, busy):
-            with pytest.raises(ConnectionClosedOK, match="1001"):
-                connection.recv(20)
-    assert server.wait(20) == 0
-    assert "requests    1" in server.stdout.read() and '"requests": 1' in figures.read_text()
-    with pytest.raises(OSError):
-        greeted(address)

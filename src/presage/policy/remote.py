@@ -8,6 +8,7 @@ rows are sent before the first answer is awaited. It has no sequence number eith
 timeout would be taken for the next observation's, so a connection that timed out is closed and never read again.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,10 +126,11 @@ class RemotePolicy:
         except (TimeoutError, ConnectionClosed) as error:
             connection.close()
             raise UserError(f"{self.url}: connected, but no metadata came ({error}): is it an openpi server?") from None
-        if not isinstance(metadata, bytes) or not isinstance(unpack(metadata), dict):
-            connection.close()
-            raise UserError(f"{self.url}: its first message is not openpi's metadata: is it an openpi server?")
-        return connection
+        with contextlib.suppress(UserError):
+            if isinstance(metadata, bytes) and isinstance(unpack(metadata), dict):
+                return connection
+        connection.close()
+        raise UserError(f"{self.url}: its first message is not openpi's metadata: is it an openpi server?")
 
     def _actions(self, answer: Any) -> np.ndarray:
         """(chunk, A) float32."""
