@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,19 +28,33 @@ def checkpoint(tmp_path_factory) -> Path:
     return save_model(tiny_model(), tmp_path_factory.mktemp("serve") / "tiny" / "model", "a random model")
 
 
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `presage serve` on a free port; it is ended in any case."""
+    servers = []
+
+    def serve(*options: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "presage.interface.cli", "serve", *map(str, options), "--port", "0"]
+        servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_finishes_what_runs_and_exits_with_0(checkpoint, tmp_path, number) -> None:
-    command = [sys.executable, "-m", "presage.interface.cli", "serve", checkpoint, "--port", "0", "--use", "open_loop"]
+def test_the_command_finishes_what_runs_and_exits_with_0(checkpoint, tmp_path, start, number) -> None:
     figures = tmp_path / "figures.json"
-    server = subprocess.Popen([*map(str, command), "--json", str(figures)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
+    server = start(checkpoint, "--use", "open_loop", "--json", figures)
     line = server.stdout.readline()
     assert line.startswith("serving open_loop of tiny on ws://127.0.0.1:")
     address = line.split("ws://")[1].split()[0]
     row = {name: x[0] for name, x in tiny_observation(1).items()}
     with greeted(address) as idle, greeted(address) as busy:
         busy.send(pack({**row, "prompt": "open the drawer"}))
-        time.sleep(0.2)  # it has arrived: computing or answered
+        busy.ping().wait(60)  # the server has read the request: frames are answered in order
         os.kill(server.pid, number)
         assert unpack(busy.recv(60))["actions"].shape == (4, 4)
         for connection in (idle, busy):

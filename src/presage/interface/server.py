@@ -146,7 +146,7 @@ class PolicyServer:
         try:
             while True:
                 await asyncio.wait({receiving, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if draining.done():
+                if not receiving.done():  # else it was asked before the server began to stop
                     await connection.close(1001, "the server is stopping")
                     return
                 message, arrived = receiving.result(), time.perf_counter()
