@@ -27,6 +27,12 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "planning": {"success_planned minus success_base": (">", 0)},
     "synthesis": {"replay_ratio": (">=", 0.8), "shuffled_error_ratio": (">=", 2)},
     "representation": {"success_features minus success_random_weights": (">", 0)},
+    "serving": {
+        "cross_talk": ("<=", 0),
+        "malformed_not_refused": ("<=", 0),
+        "rss_growth": ("<=", 0.05),
+        "exit_code": ("<=", 0),
+    },
     "training": {"ceiling_share": (">=", 0.33)},
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""

@@ -136,7 +136,7 @@ class Transformer(nn.Module):
 
         Args:
             x_BSD: token embeddings.
-            blocks_S: block index of each token, for the rotary embedding.
+            blocks_S: block index of each token, for the rotary embedding; (B, 1, S) where rows are at different times.
             mask_SK: True where a token may look; K = P + S, the cached tokens first.
             past: keys and values of the P cached tokens.
             tap: return the hidden states after this many layers instead of the normalised last ones.
@@ -172,9 +172,9 @@ def _fourier(level: Tensor) -> Tensor:
 
 
 def _rotary(blocks: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (S, dim/2); periods from 2 pi to about 600 blocks, since the window is short."""
+    """Cosines and sines (..., S, dim/2); periods from 2 pi to about 600 blocks, since the window is short."""
     frequency = torch.exp(-torch.linspace(0.0, math.log(100.0), dim // 2, device=blocks.device))
-    angle = blocks[:, None].float() * frequency
+    angle = blocks[..., None].float() * frequency
     return angle.cos(), angle.sin()
 
 

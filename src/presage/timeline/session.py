@@ -245,9 +245,13 @@ class Session:
                 levels = torch.full((self.batch, 1), level, device=model.device)
                 value_BNTC = None if value is None else value[:, None]
                 parts.append(network.embed(s.name, value_BNTC, levels, self.text, quality)[:, 0])
-            hidden, kv = network(torch.cat(parts, 1), tokens.block, mask, past, tap)
+            hidden, kv = network(torch.cat(parts, 1), self._times(tokens), mask, past, tap)
         sizes = [s.tokens for s in streams]
         return dict(zip([s.name for s in streams], hidden.split(sizes, 1), strict=True)), kv, tokens
+
+    def _times(self, tokens: Tokens) -> Tensor:
+        """Block index of each token, as the network takes it."""
+        return tokens.block
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self.generator, device=self.model.device)
