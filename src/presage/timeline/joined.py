@@ -21,10 +21,10 @@ from presage.timeline.session import Block, Session
 from presage.timeline.streams import Tokens
 
 
-def joinable(session: Session) -> tuple[int, float, int]:
+def joinable(session: Session) -> tuple[int, float, int, int]:
     """Sessions of equal keys can be joined."""
     real = sum(not block.imagined for block in session.blocks)
-    return id(session.model), session.quality, min(real, session.model.config.window)
+    return id(session.model), session.quality, session.window, min(real, session.reach)
 
 
 class JoinedSession(Session):
@@ -39,7 +39,7 @@ class JoinedSession(Session):
             raise ValueError("only sessions of one model and quality that see equally many blocks can be joined")
         first = sessions[0]
         self.sessions = list(sessions)
-        self.model, self.quality, self._rule = first.model, first.quality, first._rule
+        self.model, self.quality, self.window, self._rule = first.model, first.quality, first.window, first._rule
         self.generator = first.generator
         self.text = torch.cat([s.text for s in sessions])
         seen = joinable(first)[-1]
@@ -71,9 +71,11 @@ class JoinedSession(Session):
 
 
 def _join(blocks: Sequence[Block]) -> Block:
-    """Blocks of the same age, one a session, as one. Only keys and values: raw tokens of the past are not looked at."""
-    keys, values = (torch.cat([getattr(b.kv, part) for b in blocks], 1) for part in KV._fields)
-    return replace(blocks[0], values={}, kv=KV(keys, values), progress=torch.cat([b.progress for b in blocks]))
+    """Blocks of the same age, one a session, as one."""
+    kv = KV(*(torch.cat([getattr(b.kv, part) for b in blocks], 1) for part in KV._fields))
+    shared = [name for name in blocks[0].values if all(name in b.values for b in blocks)]  # a first block has no action
+    values = {name: torch.cat([b.values[name] for b in blocks]) for name in shared}
+    return replace(blocks[0], values=values, kv=kv, progress=torch.cat([b.progress for b in blocks]))
 
 
 def _rows(block: Block, rows: slice, shift: int) -> Block:

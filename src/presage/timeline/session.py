@@ -92,7 +92,7 @@ class Session:
         return self.blocks[-1]
 
     @property
-    def _reach(self) -> int:
+    def reach(self) -> int:
         """How many blocks back anything looks: an imagination sees at least the newest."""
         return max(1, self.window)
 
@@ -134,7 +134,7 @@ class Session:
     def _evict(self) -> None:
         """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
         dropped, and a session rewound by up to a window, without losing context."""
-        window = self._reach
+        window = self.reach
         grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
         self.blocks = [
             b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
@@ -147,7 +147,7 @@ class Session:
             ValueError: the step's own context was evicted.
         """
         indices = [b.index for b in self.blocks]
-        first = max(0, step + 1 - self._reach)
+        first = max(0, step + 1 - self.reach)
         if step < 0 or any(i not in indices for i in range(first, step + 1)):
             raise ValueError(f"cannot rewind to step {step}: its context has been evicted, only {indices} are kept")
         self.blocks = [b for b in self.blocks if b.index <= step]
@@ -228,7 +228,7 @@ class Session:
     ) -> tuple[Values, KV, Tokens]:
         """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens."""
         model, network = self.model, self.model.network
-        context = [b for b in self.blocks if index - b.index <= self._reach]
+        context = [b for b in self.blocks if index - b.index <= self.reach]
         tokens = block_tokens(streams, index, copy, model.device)
         mask = self._rule(tokens, Tokens.cat([b.tokens for b in context] + [tokens]))
         past = None
