@@ -14,7 +14,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 from tqdm import tqdm
 
 from presage.episodes.dataset import Dataset
@@ -142,9 +141,8 @@ def _decode_into(frames: np.ndarray, dataset: Dataset, cameras: Sequence[str], s
 
     def decode(job: tuple[int, str, range]) -> int:
         slot, camera, episodes = job
-        reformatter = VideoReformatter()
-        for number, images in zip(episodes, dataset.iterate_frames(episodes, camera)):
-            frames[dataset.episodes[number].rows, slot] = _fit(images, size, reformatter)
+        for number, images in zip(episodes, dataset.iterate_squares(episodes, camera, size)):
+            frames[dataset.episodes[number].rows, slot] = images
         return sum(dataset.episodes[number].length for number in episodes)
 
     total = dataset.num_rows * len(cameras)
@@ -159,23 +157,6 @@ def _decode_into(frames: np.ndarray, dataset: Dataset, cameras: Sequence[str], s
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _fit(images: np.ndarray, size: int, reformatter: VideoReformatter) -> np.ndarray:
-    """Crop (T, H, W, 3) to the central square and average it to (T, size, size, 3)."""
-    height, width = images.shape[1:3]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    images = images[:, top : top + side, left : left + side]
-    if side == size:
-        return images
-    fitted = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for t, image in enumerate(images):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        fitted[t] = reformatter.reformat(
-            frame, width=size, height=size, interpolation=Interpolation.AREA, threads=1
-        ).to_ndarray()
-    return fitted
 
 
 def _write_blocks(path: Path, blocks: Iterable[np.ndarray], rows: int) -> None:

@@ -9,9 +9,10 @@ import av
 import numpy as np
 import pyarrow as pa
 
+from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, read_metadata, read_table
-from presage.episodes.video import decode_spans
+from presage.episodes.video import Convert, decode_spans
 from presage.errors import UserError
 
 
@@ -63,18 +64,27 @@ class Dataset:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))
 
-    def iterate_frames(self, episodes: Sequence[int], camera: str) -> Iterator[np.ndarray]:
-        """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once."""
+    def iterate_frames(
+        self, episodes: Sequence[int], camera: str, convert: Convert | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once.
+
+        convert: applied to every frame (H, W, 3) as soon as it is decoded.
+        """
         if camera not in self._camera_features:
             raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
         name = self._camera_features[camera]
         records = [self.episodes[episode] for episode in episodes]
         if self.features[name]["dtype"] == "image":
-            yield from (self._embedded_images(record, name) for record in records)
+            yield from (self._embedded_images(record, name, convert) for record in records)
             return
         for path, group in groupby(records, key=lambda record: record.videos[name][0]):
             spans = [(record.videos[name][1], record.length) for record in group]
-            yield from decode_spans(self.root / path, spans, self.fps)
+            yield from decode_spans(self.root / path, spans, self.fps, convert)
+
+    def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
+        """``iterate_frames`` as the model sees them: (T, size, size, 3), cropped to their centre and averaged."""
+        yield from self.iterate_frames(episodes, camera, squares(size, "crop"))
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(values, recorded) of a column, read once."""
@@ -113,12 +123,13 @@ class Dataset:
                 )
         return values, recorded
 
-    def _embedded_images(self, record: EpisodeRecord, name: str) -> np.ndarray:
+    def _embedded_images(self, record: EpisodeRecord, name: str, convert: Convert | None) -> np.ndarray:
         """Frames stored as compressed images inside the data parquet (features of dtype "image")."""
         path = self.root / record.data_file
         cells = read_table(path, [name])[name].slice(record.data_row, record.length).to_pylist()
         try:
-            return np.stack([_decode_image(cell["bytes"]) for cell in cells])
+            images = (_decode_image(cell["bytes"]) for cell in cells)
+            return np.stack([image if convert is None else convert(image) for image in images])
         except (av.FFmpegError, TypeError, KeyError, IndexError, ValueError) as error:
             raise UserError(
                 f"{path}: images {name!r} of episode {record.index} are damaged ({error}); restore the file"

@@ -7,7 +7,7 @@ or veryfast, 10 ms with medium, all within 47-51 dB. Everything runs on one thre
 conversion too, cost more than such small frames take.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -95,23 +95,31 @@ class ClipJoiner:
         self._container.close()
 
 
-def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> Iterator[np.ndarray]:
+Convert = Callable[[np.ndarray], np.ndarray]
+"""What becomes of a frame (H, W, 3) uint8 as soon as it is decoded: long episodes at full size do not fit into memory."""
+
+
+def decode_spans(
+    path: Path, spans: Sequence[tuple[float, int]], fps: float, convert: Convert | None = None
+) -> Iterator[np.ndarray]:
     """Decode spans of a video, opened once.
 
-    spans: (seconds of the first frame, number of frames T), in ascending order.
+    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame.
     Yields one (T, H, W, 3) uint8 RGB array per span. Decodes from the key frame before the span to its end and nothing
-    else. Raises UserError naming the file when it is missing, damaged or too short.
+    else. Raises UserError naming the file when it is missing, damaged, too short or of an unknown codec.
     """
     if not path.exists():
         raise UserError(f"{path}: the video is missing; restore the file or download the dataset again")
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{path}: the video's codec is unknown here; convert it to h264, hevc or av1")
             stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
             stream.codec_context.options = {"err_detect": "explode"}
             for start, length in spans:
                 container.seek(int((start + 0.25 / fps) / cast(Fraction, stream.time_base)), stream=stream)
-                images, seen = _decode_span(container.decode(stream), start, length, fps)
+                images, seen = _decode_span(container.decode(stream), start, length, fps, convert)
                 if seen < length:
                     raise UserError(
                         f"{path}: only {seen} of {length} frames behind {start:.3f} s can be read; "
@@ -125,7 +133,9 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
         raise UserError(f"{path}: no video stream inside; restore the file or record it again") from error
 
 
-def _decode_span(decoded: Iterator[av.VideoFrame], start: float, length: int, fps: float) -> tuple[np.ndarray, int]:
+def _decode_span(
+    decoded: Iterator[av.VideoFrame], start: float, length: int, fps: float, convert: Convert | None
+) -> tuple[np.ndarray, int]:
     """The frames shown from ``start`` seconds on as (length, H, W, 3), and how many of them were there."""
     reformatter = VideoReformatter()
     images = np.empty((length, 0, 0, 3), dtype=np.uint8)
@@ -136,9 +146,11 @@ def _decode_span(decoded: Iterator[av.VideoFrame], start: float, length: int, fp
             break
         if t < 0 or frame.is_corrupt:
             continue
+        image = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        image = image if convert is None else convert(image)
         if not seen.any():
-            images = np.empty((length, frame.height, frame.width, 3), dtype=np.uint8)
-        images[t] = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            images = np.empty((length, *image.shape), dtype=np.uint8)
+        images[t] = image
         seen[t] = True
         if t == length - 1:
             break
