@@ -1,6 +1,7 @@
 """A LeRobotDataset on disk, read only: v3.0 and v2.x."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,16 @@ class Dataset:
     features. stats: feature -> {mean, std, min, max, count, quantiles}. tasks: text of each task_index.
     episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
 
+    chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then counted
+    within the chosen episodes, whose ``index`` stays the number in the whole dataset.
+
     Raises UserError, one line naming file, field and remedy, whenever a file is missing or damaged.
     """
 
-    def __init__(self, root: str | Path):
+    phases = 1
+    """Consecutive episodes that show the same frames; more than one in views that regroup rows."""
+
+    def __init__(self, root: str | Path, chosen: Sequence[int] | None = None):
         self.root = Path(root)
         metadata = read_metadata(self.root)
         self.version: str = metadata.info["codebase_version"]
@@ -36,6 +43,14 @@ class Dataset:
         self.stats = metadata.stats
         self.tasks = metadata.tasks
         self.episodes: list[EpisodeRecord] = metadata.episodes
+        self.view = ""
+        """Which part or arrangement of the files this is; part of the names of caches."""
+        self._file_rows: dict[str, int] = {}
+        for episode in metadata.episodes:
+            self._file_rows[episode.data_file] = self._file_rows.get(episode.data_file, 0) + episode.length
+        if chosen is not None:
+            self.episodes = _choose(metadata.episodes, chosen, self.root)
+            self.view = f"episodes {list(chosen)}"
         self.num_rows = sum(episode.length for episode in self.episodes)
         self._camera_features = {
             name.removeprefix(CAMERA_PREFIX): name for name, feature in self.features.items() if _is_camera(feature)
@@ -64,9 +79,7 @@ class Dataset:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))
 
-    def iterate_frames(
-        self, episodes: Sequence[int], camera: str, convert: Convert | None = None
-    ) -> Iterator[np.ndarray]:
+    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
         """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once.
 
         convert: applied to every frame (H, W, 3) as soon as it is decoded.
@@ -106,11 +119,14 @@ class Dataset:
     def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
         path = self.root / file
         array = read_table(path, [name])[name].combine_chunks()
+        if len(array) != self._file_rows[file]:
+            raise UserError(
+                f"{path}: has {len(array)} rows but its episodes have {self._file_rows[file]}; restore the file or "
+                "download it again"
+            )
         rows = sum(record.length for record in records)
         if len(array) != rows:
-            raise UserError(
-                f"{path}: has {len(array)} rows but its episodes have {rows}; restore the file or download it again"
-            )
+            array = pa.concat_arrays([array.slice(record.data_row, record.length) for record in records])
         values, recorded = _to_numpy(array, self.features[name], path, name)
         if values.dtype.kind == "f":
             bad = np.flatnonzero(~np.isfinite(values).reshape(rows, -1).all(axis=1) & recorded)
@@ -134,6 +150,19 @@ class Dataset:
             raise UserError(
                 f"{path}: images {name!r} of episode {record.index} are damaged ({error}); restore the file"
             ) from error
+
+
+def _choose(episodes: list[EpisodeRecord], chosen: Sequence[int], root: Path) -> list[EpisodeRecord]:
+    """The chosen episodes, their rows counted anew."""
+    unknown = [number for number in chosen if not 0 <= number < len(episodes)]
+    if unknown or not chosen:
+        wanted = f"no episode {unknown[0]}" if unknown else "no episode chosen"
+        raise UserError(f"{root}: {wanted}; it has episodes 0 to {len(episodes) - 1}")
+    kept, start = [], 0
+    for number in chosen:
+        kept.append(replace(episodes[number], start=start))
+        start += episodes[number].length
+    return kept
 
 
 def _is_camera(feature: dict[str, Any]) -> bool:
