@@ -25,12 +25,6 @@ CASES = {
         {"cameras": ("a", "b", "c"), "fps": 10},
         ["--cameras", "all=a+b+c", "--fit", "letterbox"],
     ),
-        ["--relative", "all"],
-    ),
-    "three cameras tiled, 10 Hz": (
-        {"cameras": ("a", "b", "c"), "fps": 10},
-        ["--cameras", "all=a+b+c", "--fit", "letterbox"],
-    ),
     "no state": ({"state": False, "fps": 10}, []),
     "no action": ({"action": False, "fps": 30}, ["--fps", "20", "--chunk", "3"]),
     "neither": ({"state": False, "action": False}, []),

@@ -47,7 +47,8 @@ class Dataset:
         """Which part or arrangement of the files this is; part of the names of caches."""
         self._file_rows: dict[str, int] = {}
         for episode in metadata.episodes:
-            self._file_rows[episode.data_file] = self._file_rows.get(episode.data_file, 0) + episode.length
+            for file in (episode.data_file, *(video for video, _ in episode.videos.values())):
+                self._file_rows[file] = self._file_rows.get(file, 0) + episode.length
         if chosen is not None:
             self.episodes = _choose(metadata.episodes, chosen, self.root)
             self.view = f"episodes {list(chosen)}"
@@ -62,6 +63,10 @@ class Dataset:
     def lengths(self) -> np.ndarray:
         """Rows of each episode (E,) int64."""
         return np.array([episode.length for episode in self.episodes], dtype=np.int64)
+
+    def rows_in(self, file: str) -> int:
+        """Rows of all episodes in a data or video file, chosen or not."""
+        return self._file_rows.get(file, 0)
 
     def column(self, name: str) -> np.ndarray:
         """All rows of a feature: (N, ...); (N,) where the feature's shape is (1,). Treat it as read only.

@@ -45,6 +45,20 @@ def squares(size: int, fit: Fit) -> Convert:
     return crop if fit == "crop" else letterbox
 
 
+def scaled(image: np.ndarray, short_side: int | None) -> np.ndarray:
+    """(H, W, 3) with the shorter side at `short_side` pixels and both sides even, as 4:2:0 video needs them."""
+    height, width = image.shape[:2]
+    factor = 1.0 if short_side is None else short_side / min(height, width)
+    height, width = (max(2, 2 * round(side * factor / 2)) for side in (height, width))
+    if image.shape[:2] == (height, width):
+        return image
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    reformatted = VideoReformatter().reformat(
+        frame, width=width, height=height, interpolation=Interpolation.AREA, threads=1
+    )
+    return reformatted.to_ndarray()
+
+
 def cell_size(size: int, cameras: int) -> int:
     """Pixels a side of each of several cameras tiled into a square of `size`."""
     return size // math.ceil(math.sqrt(cameras))

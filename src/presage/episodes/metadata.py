@@ -177,9 +177,9 @@ def _read_tasks_v3(path: Path) -> list[str]:
 
 
 def _read_v2(root: Path, info: dict[str, Any]) -> Metadata:
-    tasks = {row["task_index"]: row["task"] for row in _read_jsonl(root / "meta/tasks.jsonl")}
+    tasks = {row["task_index"]: row["task"] for row in read_jsonl(root / "meta/tasks.jsonl")}
     path = root / "meta/episodes.jsonl"
-    rows = _read_jsonl(path)
+    rows = read_jsonl(path)
     for row in rows:
         for name in ("episode_index", "length", "tasks"):
             if name not in row:
@@ -208,12 +208,13 @@ def _read_stats_v2(root: Path) -> dict[str, Statistics]:
     path = root / "meta/episodes_stats.jsonl"
     if not path.exists():
         return {}
-    parts = [_as_arrays(row["stats"]) for row in _read_jsonl(path)]
+    parts = [_as_arrays(row["stats"]) for row in read_jsonl(path)]
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: combine_statistics([part[name] for part in parts if name in part]) for name in names}
 
 
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one on each line."""
     try:
         return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except FileNotFoundError as error:
