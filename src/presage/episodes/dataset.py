@@ -20,12 +20,14 @@ from presage.errors import UserError
 class Dataset:
     """A LeRobotDataset folder.
 
-    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix. features: info.json's
+    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix (camera_features: with
+    it). features: info.json's
     features. stats: feature -> {mean, std, min, max, count, quantiles}. tasks: text of each task_index.
     episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
 
     chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then counted
-    within the chosen episodes, whose ``index`` stays the number in the whole dataset.
+    within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given, damage that
+    leaves the episodes readable is put there instead of being raised.
 
     Raises UserError, one line naming file, field and remedy, whenever a file is missing or damaged.
     """
@@ -33,9 +35,9 @@ class Dataset:
     phases = 1
     """Consecutive episodes that show the same frames; more than one in views that regroup rows."""
 
-    def __init__(self, root: str | Path, chosen: Sequence[int] | None = None):
+    def __init__(self, root: str | Path, chosen: Sequence[int] | None = None, tolerated: list[UserError] | None = None):
         self.root = Path(root)
-        metadata = read_metadata(self.root)
+        metadata = read_metadata(self.root, tolerated)
         self.version: str = metadata.info["codebase_version"]
         self.fps = float(metadata.info["fps"])
         self.robot_type: str | None = metadata.info.get("robot_type")
@@ -53,10 +55,10 @@ class Dataset:
             self.episodes = _choose(metadata.episodes, chosen, self.root)
             self.view = f"episodes {list(chosen)}"
         self.num_rows = sum(episode.length for episode in self.episodes)
-        self._camera_features = {
+        self.camera_features = {
             name.removeprefix(CAMERA_PREFIX): name for name, feature in self.features.items() if _is_camera(feature)
         }
-        self.cameras = list(self._camera_features)
+        self.cameras = list(self.camera_features)
         self._columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
@@ -89,9 +91,9 @@ class Dataset:
 
         convert: applied to every frame (H, W, 3) as soon as it is decoded.
         """
-        if camera not in self._camera_features:
+        if camera not in self.camera_features:
             raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
-        name = self._camera_features[camera]
+        name = self.camera_features[camera]
         records = [self.episodes[episode] for episode in episodes]
         if self.features[name]["dtype"] == "image":
             yield from (self._embedded_images(record, name, convert) for record in records)
@@ -111,17 +113,19 @@ class Dataset:
             if feature is None or feature["dtype"] in ("image", "video"):
                 names = [n for n, f in self.features.items() if f["dtype"] not in ("image", "video")]
                 raise UserError(f"{self.root}: no column {name!r}; it has {_listing(names)}")
-            parts = [self._read_file(path, list(records), name) for path, records in self._data_files()]
+            parts = [self._read_file(path, list(records), name) for path, records in self.data_files()]
             self._columns[name] = (
                 np.concatenate([values for values, _ in parts]),
                 np.concatenate([recorded for _, recorded in parts]),
             )
         return self._columns[name]
 
-    def _data_files(self) -> Iterator[tuple[str, Iterator[EpisodeRecord]]]:
+    def data_files(self) -> Iterator[tuple[str, Iterator[EpisodeRecord]]]:
+        """Data files, relative to the root, with the episodes in each."""
         return groupby(self.episodes, key=lambda record: record.data_file)
 
-    def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+    def read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(values, recorded) of a column for the episodes of one file, NaN in the file included."""
         path = self.root / file
         array = read_table(path, [name])[name].combine_chunks()
         if len(array) != self._file_rows[file]:
@@ -132,7 +136,11 @@ class Dataset:
         rows = sum(record.length for record in records)
         if len(array) != rows:
             array = pa.concat_arrays([array.slice(record.data_row, record.length) for record in records])
-        values, recorded = _to_numpy(array, self.features[name], path, name)
+        return _to_numpy(array, self.features[name], path, name)
+
+    def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+        values, recorded = self.read_file(file, records, name)
+        path, rows = self.root / file, len(values)
         if values.dtype.kind == "f":
             bad = np.flatnonzero(~np.isfinite(values).reshape(rows, -1).all(axis=1) & recorded)
             if len(bad):

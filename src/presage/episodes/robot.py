@@ -28,7 +28,7 @@ STEPS_PER_SECOND = 5
 """Model steps per second that the default chunk aims at; what the shipped model was tuned for."""
 CHUNKED_ROBOT = "sawyer"
 """Robot of presage's own recordings, whose rows hold a whole chunk already."""
-_GRIPPER = re.compile(r"grip|jaw|finger|claw|hand_open", re.IGNORECASE)
+GRIPPER_NAME = re.compile(r"grip|jaw|finger|claw|hand_open", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Robot:
         if chunk < 1:
             raise UserError(f"--chunk {chunk}: give at least 1")
         names = _names(chosen_action)
-        gripper = [i for i, name in enumerate(names) if _GRIPPER.search(name)]
+        gripper = [i for i, name in enumerate(names) if GRIPPER_NAME.search(name)]
         return Robot(
             name=dataset.robot_type or dataset.root.resolve().name,
             cameras=_choose_cameras(dataset, cameras),
