@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode
@@ -43,3 +45,19 @@ def write_robot(
         facts = {"success": e % 2 == 0}
         spool_episode(spool, f"{e:06d}", Episode(frames, columns, instruction, facts), fps)
     return write_dataset(spool, root, fps=fps, robot_type=name)
+
+
+def forget_codec(video: Path) -> None:
+    """Give the pictures of an mp4 a codec that nobody knows."""
+    data = video.read_bytes()
+    assert data.count(b"avc1") >= 1
+    video.write_bytes(data.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
+
+
+def put_nan(data: Path, row: int) -> None:
+    """Make the action of a row NaN."""
+    table = pq.read_table(data)
+    place, kind = table.column_names.index("action"), table.schema.field("action")
+    action = table["action"].to_pylist()
+    action[row] = [float("nan")] * len(action[row])
+    pq.write_table(table.set_column(place, kind, pa.array(action, kind.type)), data)

@@ -20,10 +20,9 @@ from presage.errors import UserError
 class Dataset:
     """A LeRobotDataset folder.
 
-    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix (camera_features: with
-    it). features: info.json's
-    features. stats: feature -> {mean, std, min, max, count, quantiles}. tasks: text of each task_index.
-    episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
+    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix. camera_features: camera ->
+    name of its feature. features: info.json's features. stats: feature -> {mean, std, min, max, count, quantiles}.
+    tasks: text of each task_index. episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
 
     chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then counted
     within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given, damage that

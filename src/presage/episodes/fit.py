@@ -47,16 +47,21 @@ def squares(size: int, fit: Fit) -> Convert:
 
 def scaled(image: np.ndarray, short_side: int | None) -> np.ndarray:
     """(H, W, 3) with the shorter side at `short_side` pixels and both sides even, as 4:2:0 video needs them."""
-    height, width = image.shape[:2]
-    factor = 1.0 if short_side is None else short_side / min(height, width)
-    height, width = (max(2, 2 * round(side * factor / 2)) for side in (height, width))
+    return _even(image, 1.0 if short_side is None else short_side / min(image.shape[:2]))
+
+
+def scaled_to_height(image: np.ndarray, pixels: int) -> np.ndarray:
+    """(H, W, 3) at a height of `pixels`, both sides even."""
+    return _even(image, pixels / image.shape[0])
+
+
+def _even(image: np.ndarray, factor: float) -> np.ndarray:
+    height, width = (max(2, 2 * round(side * factor / 2)) for side in image.shape[:2])
     if image.shape[:2] == (height, width):
         return image
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    reformatted = VideoReformatter().reformat(
-        frame, width=width, height=height, interpolation=Interpolation.AREA, threads=1
-    )
-    return reformatted.to_ndarray()
+    area = Interpolation.AREA
+    return VideoReformatter().reformat(frame, width=width, height=height, interpolation=area, threads=1).to_ndarray()
 
 
 def cell_size(size: int, cameras: int) -> int:

@@ -19,6 +19,7 @@ from presage.episodes.fit import cell_size, squares, tile
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.robot import Columns, Robot
 from presage.episodes.slots import Slots
+from presage.episodes.video import Convert
 from presage.errors import UserError
 
 NO_INSTRUCTION = "do the task"
@@ -85,6 +86,9 @@ class Steps(Dataset):
             if f"{feature}.valid" in self._recorded.features:
                 valid &= self._recorded.column(f"{feature}.valid").reshape(-1).astype(bool)
         return valid[self._grid.rows].all(1) & self._grid.whole
+
+    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
+        raise ValueError("the pictures of model steps are squares: use iterate_squares")
 
     def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
         """The frames of steps, cropped or letterboxed, tiled where the camera stands for several."""

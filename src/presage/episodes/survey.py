@@ -109,7 +109,7 @@ def _look_at_numbers(found: Survey, name: str) -> Feature:
             continue
         flat = values.reshape(len(values), -1)[:, :MOST_NUMBERS].astype(np.float64)
         missing += int((~recorded).sum())
-        finite = np.isfinite(flat).all(1)
+        finite: np.ndarray = np.isfinite(flat).all(axis=1)  # type: ignore[assignment]
         for record, rows in _by_episode(records):
             bad = np.flatnonzero(~finite[rows] & recorded[rows])
             if len(bad):
