@@ -51,7 +51,7 @@ def download(repository: Repository, episodes: Sequence[int] | None = None) -> P
 def _fetch(repository: Repository, patterns: list[str]) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
     except ImportError:
         raise UserError("datasets of the hub need huggingface_hub: pip install 'presage[hub]'") from None
     try:
@@ -62,7 +62,11 @@ def _fetch(repository: Repository, patterns: list[str]) -> Path:
         raise UserError(
             f"hf://{repository.name}: no such dataset, or it is private (hf auth login); and no folder of that name here"
         ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except RevisionNotFoundError:
+        raise UserError(
+            f"hf://{repository.name}: no revision {repository.revision!r}; name a branch, tag or commit"
+        ) from None
+    except (HTTPError, OSError) as error:
         raise UserError(
             f"hf://{repository.name}: the hub cannot be reached and the files are not in the cache "
             f"({str(error).splitlines()[0]}); check the network, or give a folder"
