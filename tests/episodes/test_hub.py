@@ -111,7 +111,7 @@ def test_no_network_and_no_such_dataset_are_one_line(hub: Hub, tmp_path: Path) -
     command = "import sys; from presage.interface.cli import main; sys.exit(main(['train', '--data', {!r}, '--out', 'x']))"
     missing = fetch(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", command.format("team/leg"))
     offline = fetch("http://127.0.0.1:9", tmp_path / "other", command.format("hf://team/arm"))
-    for done, says in ((missing, "no such dataset"), (offline, "the hub cannot be reached")):
+    for done, says in ((missing, "no such dataset on the hub"), (offline, "the hub cannot be reached")):
         assert done.returncode == 2 and says in done.stderr.splitlines()[-1], done.stderr
         assert done.stderr.count("presage: error:") == 1
 

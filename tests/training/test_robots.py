@@ -98,6 +98,16 @@ def test_a_checkpoint_continues_with_its_own_robot(tmp_path: Path) -> None:
     assert told[0] == told[1] and told[0][0]["action"][0]["numbers"] == [0, 2]
 
 
+def test_one_of_two_robots_continues_in_its_own_slots(tmp_path: Path) -> None:
+    arm = write_robot(tmp_path / "arm", joints=3, fps=10, length=12, name="arm")
+    dual = write_robot(tmp_path / "dual", joints=5, fps=10, length=12, name="dual")
+    both = train(tmp_path / "both", "--data", arm, dual)
+    arguments = ["train", "--data", str(dual), "--recipe", "finetune", "--steps", "1", "--out", str(tmp_path / "more")]
+    assert main([*arguments, "--start-from", str(both)]) == 0
+    before, after = (read_config(folder) for folder in (both, tmp_path / "more/model"))
+    assert after["robots"] == before["robots"] and after["slots"] == before["slots"]
+
+
 def test_a_recording_of_metaworld_keeps_its_chunks(tmp_path: Path) -> None:
     from tests.interface.test_cli import dataset
 

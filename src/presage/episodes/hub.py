@@ -60,7 +60,7 @@ def _fetch(repository: Repository, patterns: list[str]) -> Path:
         )
     except RepositoryNotFoundError:
         raise UserError(
-            f"hf://{repository.name}: no such dataset, or it is private (hf auth login); and no folder of that name here"
+            f"{repository.name}: no such folder here, and no such dataset on the hub, or it is private (hf auth login)"
         ) from None
     except RevisionNotFoundError:
         raise UserError(
@@ -68,6 +68,6 @@ def _fetch(repository: Repository, patterns: list[str]) -> Path:
         ) from None
     except (HTTPError, OSError) as error:
         raise UserError(
-            f"hf://{repository.name}: the hub cannot be reached and the files are not in the cache "
-            f"({str(error).splitlines()[0]}); check the network, or give a folder"
+            f"{repository.name}: no such folder here, and the hub cannot be reached "
+            f"({str(error).splitlines()[0]}); name a folder, or check the network"
         ) from None

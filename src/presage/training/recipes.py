@@ -8,6 +8,7 @@ Every stage resumes where it was killed; a stage whose result exists is loaded.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel, WorldModelConfig
-from presage.training.checkpoint import load_model, save_model
+from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.loop import TrainConfig, train
@@ -65,6 +66,11 @@ def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
     return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
+
+
+def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same in the same order, each once."""
+    return [d for i, d in enumerate(descriptions) if d not in descriptions[:i]]
 
 
 def for_robots(recipe: Recipe, robots: Sequence[Robot]) -> Recipe:
@@ -162,9 +168,17 @@ def fit(
         episodes: numbers of the episodes to read of every dataset, all by default.
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: text of `card.md`.
-        start_from: a checkpoint to continue from: its codecs, network and size are kept, whatever the recipe says.
+        start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
     """
-    slots = Slots.of(robots) if robots else None
+    described: dict[str, Any] = {}
+    slots = None
+    if robots:
+        slots = Slots.of(robots)
+        described = {"robots": unique([robot.to_config() for robot in robots]), "slots": asdict(slots)}
+    if robots and start_from is not None:
+        kept = read_config(start_from)
+        described |= {name: kept[name] for name in described if name in kept}
+        slots = Slots(**described["slots"])
     opened: list[tuple[Dataset, float]] = []
     for i, (path, weight) in enumerate(datasets):
         dataset = open_dataset(path, episodes)
@@ -181,5 +195,4 @@ def fit(
         model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     train(model, parts, recipe.training, out / "state")
-    described = {"robots": [robot.to_config() for robot in robots], "slots": asdict(slots)} if slots else {}
     return save_model(model, out / "model", card, described)
