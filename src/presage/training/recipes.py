@@ -6,18 +6,23 @@ Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
+from presage.episodes.robot import Robot
+from presage.episodes.slots import Slots
+from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel, WorldModelConfig
-from presage.training.checkpoint import load_model, save_model
+from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.loop import TrainConfig, train
@@ -59,6 +64,42 @@ def debug() -> Recipe:
     return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
 
 
+def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same in the same order, each once."""
+    return [d for i, d in enumerate(descriptions) if d not in descriptions[:i]]
+
+
+def for_robots(recipe: Recipe, robots: Sequence[Robot]) -> Recipe:
+    """The recipe with the model's cameras, sizes and rate set for `robots`, which share one model.
+
+    Raises:
+        UserError: they cannot: their cameras, rates or chunks differ.
+    """
+    first = robots[0]
+    for robot in robots[1:]:
+        for what, mine, others in (
+            ("cameras", list(robot.cameras), list(first.cameras)),
+            ("actions per second", robot.fps, first.fps),
+            ("actions in a chunk", robot.chunk, first.chunk),
+            ("rows that hold a chunk", robot.chunked_rows, first.chunked_rows),
+        ):
+            if mine != others:
+                raise UserError(
+                    f"robots {first.name!r} and {robot.name!r} differ in {what} ({others}, {mine}): one model needs the "
+                    "same; choose --cameras, --fps and --chunk"
+                )
+    slots = Slots.of(robots)
+    model = replace(
+        recipe.model,
+        cameras=list(first.cameras),
+        chunk=first.chunk,
+        action_dim=slots.action_dim,
+        state_dim=slots.state_dim,
+        fps=first.steps_per_second,
+    )
+    return replace(recipe, model=model)
+
+
 RECIPES = {"metaworld": metaworld, "finetune": finetune, "behaviour_cloning": behaviour_cloning, "debug": debug}
 
 
@@ -69,22 +110,35 @@ def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
     return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec")
 
 
-def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -> WorldModel:
-    """A fresh world model whose scalar codecs are fitted on `dataset`, with `codec`'s weights."""
+def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
+    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it.
+
+    Raises:
+        UserError: a dataset's column has another size.
+    """
+    center, scale = np.zeros(size), np.ones(size)
+    open_entries = np.ones(size, bool)
+    for dataset in datasets:
+        if not has(dataset, name):
+            continue
+        values = dataset.column(name).reshape(dataset.num_rows, -1)
+        if values.shape[1] != size:
+            raise UserError(f"{dataset.root}: {name!r} has {values.shape[1]} numbers a row, the recipe wants {size}")
+        values = values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]
+        if not len(values):
+            continue
+        mine = open_entries & ~np.isnan(values[0])
+        codec = ScalarCodec.fit(values[:, mine])
+        center[mine], scale[mine] = codec.center, codec.scale
+        open_entries &= ~mine
+    return ScalarCodec(center.tolist(), scale.tolist())
+
+
+def new_model(recipe: Recipe, datasets: Sequence[Dataset], codec: torch.nn.Module | None) -> WorldModel:
+    """A fresh world model whose scalar codecs are fitted on `datasets`, with `codec`'s weights."""
     config = recipe.model
-    flat = config.chunk * config.action_dim
-    if has(dataset, "action"):
-        action = dataset.column("action").reshape(dataset.num_rows, -1)
-        action_codec = ScalarCodec.fit(action[valid_actions(dataset)])
-        if len(action_codec.center) != flat:
-            raise UserError(
-                f"{dataset.root}: 'action' has {len(action_codec.center)} numbers a row, the recipe wants {flat}"
-            )
-    else:
-        action_codec = ScalarCodec([0.0] * flat, [1.0] * flat)
-    state_codec = ScalarCodec([], [])
-    if config.state_dim:
-        state_codec = ScalarCodec.fit(dataset.column("observation.state").reshape(dataset.num_rows, -1))
+    action_codec = fit_scalars(datasets, "action", config.chunk * config.action_dim)
+    state_codec = fit_scalars(datasets, "observation.state", config.state_dim)
     torch.manual_seed(recipe.training.seed)
     model = WorldModel(config, action_codec, state_codec).to(default_device())
     if codec is not None:
@@ -99,25 +153,42 @@ def fit(
     codec_from: Path | None,
     card: str,
     start_from: Path | None = None,
+    robots: Sequence[Robot] = (),
+    episodes: Sequence[int] | None = None,
 ) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
     Args:
         datasets: folders and weights; the first fits the codecs.
+        robots: for each dataset the robot that recorded it; none: rows are model steps that fit the recipe as they are.
+        episodes: numbers of the episodes to read of every dataset, all by default.
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: text of `card.md`.
-        start_from: a checkpoint to continue from: its codecs, network and size are kept, whatever the recipe says.
+        start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
     """
-    opened = [(open_dataset(path), weight) for path, weight in datasets]
-    first = opened[0][0]
+    described: dict[str, Any] = {}
+    slots = None
+    if robots:
+        slots = Slots.of(robots)
+        described = {"robots": unique([robot.to_config() for robot in robots]), "slots": asdict(slots)}
+    if robots and start_from is not None:
+        kept = read_config(start_from)
+        described |= {name: kept[name] for name in described if name in kept}
+        slots = Slots(**described["slots"])
+    opened: list[tuple[Dataset, float]] = []
+    for i, (path, weight) in enumerate(datasets):
+        dataset = open_dataset(path, episodes)
+        regroup = slots is not None and not robots[i].chunked_rows
+        opened.append((Steps(dataset, robots[i], slots) if regroup else dataset, weight))
+    every, first = [dataset for dataset, _ in opened], opened[0][0]
     if start_from is not None:
         model = load_model(start_from)
     elif codec_from is not None:
         source = load_model(codec_from)
         recipe = replace(recipe, model=replace(recipe.model, codec=source.config.codec))
-        model = new_model(recipe, first, source.codec)
+        model = new_model(recipe, every, source.codec)
     else:
-        model = new_model(recipe, first, fit_codec(recipe, first, out))
+        model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     train(model, parts, recipe.training, out / "state")
-    return save_model(model, out / "model", card)
+    return save_model(model, out / "model", card, described)
