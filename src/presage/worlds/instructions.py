@@ -1,7 +1,7 @@
-"""What each of Meta-World's 50 tasks asks for, in words. Meta-World itself ships no language.
+"""What each task asks for, in words; the simulators themselves ship no language.
 
 The first wording of a task is the canonical one; the rest are paraphrases for training and for testing robustness.
-This module is light: it knows the task names without importing a simulator.
+This module is light: it knows the task names, and the world of each, without importing a simulator.
 """
 
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ import numpy as np
 
 from presage.errors import UserError
 
-INSTRUCTIONS: dict[str, tuple[str, ...]] = {
+METAWORLD: dict[str, tuple[str, ...]] = {
     "assembly-v3": (
         "put the ring onto the peg",
         "place the round nut over the peg",
@@ -363,7 +363,44 @@ INSTRUCTIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-ALL_TASKS: list[str] = sorted(INSTRUCTIONS)
+PUSHT: dict[str, tuple[str, ...]] = {
+    "pusht": (
+        "push the T onto its outline",
+        "move the T-shaped block into the green area",
+        "push the grey T until it covers the green one",
+        "slide the block to the target pose",
+        "align the T with the marked T",
+    ),
+}
+
+FETCH: dict[str, tuple[str, ...]] = {
+    "fetch-reach": (
+        "reach the ball with the gripper",
+        "move the gripper to the green ball",
+        "bring the robot's hand to the marked point",
+        "touch the floating target",
+        "go to the green marker",
+    ),
+    "fetch-push": (
+        "push the cube to the marker",
+        "slide the box to the green spot",
+        "push the block over the table to the target",
+        "move the cube to the marked place without lifting it",
+        "shove the box onto the green marker",
+    ),
+    "fetch-pick-place": (
+        "bring the cube to the ball",
+        "grasp the box and carry it to the green ball",
+        "lift the block to the floating target",
+        "pick the cube up and hold it at the green marker",
+        "pick and place the box at the marked point",
+    ),
+}
+
+WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"metaworld": METAWORLD, "pusht": PUSHT, "fetch": FETCH}
+"""world -> task -> wordings. A world is the module of that name in this package."""
+INSTRUCTIONS = {task: wordings for tasks in WORLDS.values() for task, wordings in tasks.items()}
+ALL_TASKS: list[str] = sorted(METAWORLD)
 MT10: list[str] = [
     "reach-v3",
     "push-v3",
@@ -382,9 +419,14 @@ def check_task(task: str) -> str:
     """Return `task`, or raise `UserError` with the names that come close."""
     if task in INSTRUCTIONS:
         return task
-    close = get_close_matches(task, ALL_TASKS, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see presage.worlds.ALL_TASKS"
+    close = get_close_matches(task, INSTRUCTIONS, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see presage.worlds.WORLDS"
     raise UserError(f"unknown task {task!r}: {hint}")
+
+
+def world_name(task: str) -> str:
+    """The world of a task that exists."""
+    return next(name for name, tasks in WORLDS.items() if task in tasks)
 
 
 def instructions(task: str) -> list[str]:
