@@ -142,7 +142,7 @@ def common_world(tasks: Iterable[str], same: tuple[str, ...]) -> list[World]:
             mine, theirs = getattr(first, name), getattr(world, name)
             if mine != theirs:
                 what = name.replace("_", " ")
-                raise UserError(f"tasks {first_task!r} and {task!r}: {what} {mine} and {theirs} cannot be mixed; split them")
+                raise UserError(f"tasks {first_task!r} and {task!r}: {what} {mine} and {theirs} do not mix; split them")
     return [world for _, world in worlds.values()]
 
 
