@@ -17,10 +17,9 @@ from PIL import Image, ImageDraw
 from shapely.geometry import Polygon
 
 from presage.worlds.pusht_expert import push_target
-from presage.worlds.pusht_shape import BOXES, CENTRE, GOAL_ANGLE, GOAL_CENTRE, OUTLINE, RADIUS, rotation
+from presage.worlds.pusht_shape import ARENA, BOXES, CENTRE, GOAL_ANGLE, GOAL_CENTRE, OUTLINE, RADIUS, rotation
 from presage.worlds.world import Snapshot, World, average, check_camera
 
-ARENA = 512.0
 SUBSTEPS, SECONDS = 10, 0.01
 STIFFNESS, DAMPING = 100.0, 20.0
 SUCCESS = 0.95
@@ -153,7 +152,7 @@ class Simulation:
     def masks(self, renderer: "Renderer", show_goal: bool = True) -> dict[str, np.ndarray]:
         size, k = renderer.size, renderer.supersample
         drawn = np.asarray(renderer.draw(self, show_goal, mask=True)).any(-1)
-        mask: np.ndarray = drawn.reshape(size, k, size, k).any(axis=(1, 3))
+        mask = np.asarray(drawn.reshape(size, k, size, k).any(axis=(1, 3)))
         return {name: mask.copy() for name in renderer.cameras}
 
 

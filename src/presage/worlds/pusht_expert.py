@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from presage.worlds.pusht_shape import GOAL_ANGLE, GOAL_CENTRE, INERTIA, NORMALS, OUTLINE, RADIUS, rotation
+from presage.worlds.pusht_shape import ARENA, GOAL_ANGLE, GOAL_CENTRE, INERTIA, NORMALS, OUTLINE, RADIUS, rotation
 
 GAP = 10.0
 """Between agent and block where a push starts."""
 CLEARANCE = RADIUS + 4.0
 """From the block, on the way around it."""
-LOW, HIGH = 8.0, 504.0
-"""The arena: a push that would start outside cannot be made."""
+MARGIN = 8.0
+"""From the ends of the arena: a push that would start further out cannot be made."""
 PACE, WALK = 14.0, 24.0
 """Pixels per step while pushing and while walking."""
 SWITCH, START = 4.0, 2.0
@@ -112,6 +112,7 @@ def _blocked(start: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 _ON_RING = _nearest_on_ring(_STANDS)[0]
+_MARKS = np.arange(0.0, _PERIMETER, 15.0)
 _APART = np.abs(_ON_RING[:, None] - _ON_RING)
 _APART = np.minimum(_APART, _PERIMETER - _APART)
 
@@ -150,10 +151,10 @@ def _after(goals: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.stack([c * x + s * y, c * y - s * x, _wrap(goal[..., 2] - pose[..., 2])], axis=-1)
 
 
-def _lengths(goals: np.ndarray) -> np.ndarray:
-    """Lengths (B, C, L) worth trying for goals (B, 3)."""
-    best = np.maximum(_error(goals) @ _SCALED.T, 0.0) / _SQUARES
-    return np.maximum(best[..., None] * SHARES, 1.0)
+def _lengths(goals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (B, C, L) to try for goals (B, 3), and what is charged (B, C, 1) for contacts that only make it worse."""
+    best = _error(goals) @ _SCALED.T / _SQUARES
+    return np.maximum(best[..., None] * SHARES, 1.0), np.where(best < 1.0, np.inf, 0.0)[..., None]
 
 
 def _remaining(goals: np.ndarray) -> np.ndarray:
@@ -169,9 +170,11 @@ def _plan(goal: np.ndarray, approach: np.ndarray, penalty: np.ndarray) -> tuple[
     `penalty` (C,) what is charged for contacts out of reach.
     """
     goals = goal[None]
-    lengths = np.concatenate([_lengths(goals), np.broadcast_to(LENGTHS, (1, _COUNT, len(LENGTHS)))], axis=2)
+    fitting, charge = _lengths(goals)
+    lengths = np.concatenate([fitting, np.broadcast_to(LENGTHS, (1, _COUNT, len(LENGTHS)))], axis=2)
     after = _after(goals, lengths)
     spent = approach[None, :, None] + lengths / PACE + START
+    spent[:, :, : len(SHARES)] += charge
     total = (spent + _remaining(after)).ravel()
     choice = int(total.argmin())
     best = total[choice]
@@ -180,10 +183,10 @@ def _plan(goal: np.ndarray, approach: np.ndarray, penalty: np.ndarray) -> tuple[
         top = np.argpartition(total, BEAM)[:BEAM]
         contact = np.unravel_index(top, spent.shape)[1]
         first, goals = first[top], after.reshape(-1, 3)[top]
-        tried = _lengths(goals)
-        after = _after(goals, tried)
+        fitting, charge = _lengths(goals)
+        after = _after(goals, fitting)
         walk = SWITCH + _APART[contact] / WALK + 0.5 * penalty
-        spent = spent.ravel()[top][:, None, None] + walk[:, :, None] + tried / PACE + START
+        spent = spent.ravel()[top][:, None, None] + walk[:, :, None] + fitting / PACE + START + charge
         total = (spent + _remaining(after)).ravel()
         first = np.repeat(first, _COUNT * len(SHARES))
         if total.min() < best:
@@ -201,32 +204,48 @@ def push_target(centre: np.ndarray, angle: float, agent: np.ndarray, velocity: n
     here = turn.T @ (agent - centre)
 
     stands = _STANDS @ turn.T + centre
-    penalty = np.where(((stands > LOW) & (stands < HIGH)).all(1), 0.0, UNREACHABLE)
+    penalty = np.where(((stands > MARGIN) & (stands < ARENA - MARGIN)).all(1), 0.0, UNREACHABLE)
     relative = here - _POINTS
     height = (relative * _NORMALS).sum(1)
     aside = np.abs(relative[:, 0] * _NORMALS[:, 1] - relative[:, 1] * _NORMALS[:, 0])
-    ready = (aside < 5.0) & (height > RADIUS - 4.0) & (height < RADIUS + 2 * GAP)
+    near = height < RADIUS + GAP - 2.0  # once it is under way, a push may be a little less straight
+    ready = (aside < np.where(near, 8.0, 5.0)) & (height > RADIUS - 4.0) & (height < RADIUS + 2 * GAP)
     (start,), (entry,), (offside,) = _nearest_on_ring(here[None])
-    around = np.abs(_ON_RING - start)
-    around = np.minimum(around, _PERIMETER - around) + offside
+    ways = _ways_around(start, turn, centre)
+    around = np.abs(ways) + offside
     direct = ~_blocked(here, _STANDS)
     walk = np.where(direct, np.minimum(around, np.linalg.norm(_STANDS - here, axis=1)), around)
     approach = np.where(ready, 0.1 * aside, SWITCH + walk / WALK) + penalty
 
     contact, length = _plan(goal, approach, penalty)
     if ready[contact]:
-        target = _push(contact, length, here, turn.T @ velocity)
+        target = _push(contact, length, height[contact] - RADIUS, here, turn.T @ velocity)
     elif direct[contact]:
         target = _ahead(here, _STANDS[contact])
     else:
-        target = _around(contact, here, start, entry)
+        target = _around(ways[contact], here, start, entry)
     return turn @ target + centre
 
 
-def _push(contact: int, length: float, here: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Follow the contact along its arc; the last stretch is aimed so that the agent is there after this step."""
+def _ways_around(start: float, turn: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(C,): how far along the ring, to either side, each stand is from `start`; the side that leaves the arena is last."""
+    inside = _ring_points(_MARKS) @ turn.T + centre
+    outside = ((inside < 0.0) | (inside > ARENA)).any(1)
+    forward = (_ON_RING - start) % _PERIMETER
+    backward = _PERIMETER - forward
+    leaves = (outside & ((_MARKS - start) % _PERIMETER < forward[:, None])).any(1)
+    returns = (outside & ((start - _MARKS) % _PERIMETER < backward[:, None])).any(1)
+    return np.where(forward + leaves * _PERIMETER <= backward + returns * _PERIMETER, forward, -backward)
+
+
+def _push(contact: int, length: float, gap: float, here: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Follow the contact along its arc; the last stretch is aimed so that the agent is there after this step.
+
+    Before the agent touches (`gap` is how much is missing) it goes straight at the contact.
+    """
     far = length >= STRIDE
-    pose = _pushed(_TWISTS[contact], np.array(min(length, 2.5 * STRIDE) if far else length))
+    ahead = max(STRIDE, 2.5 * STRIDE - 2.0 * max(gap, 0.0))
+    pose = _pushed(_TWISTS[contact], np.array(min(length, ahead) if far else length))
     end = rotation(pose[2]) @ _TOUCH[contact] + pose[:2]
     return end if far else here + (end - here - DRIFT * velocity) / REACH
 
@@ -236,11 +255,10 @@ def _ahead(here: np.ndarray, target: np.ndarray) -> np.ndarray:
     return here + way * min(1.0, LEAD / max(float(np.linalg.norm(way)), 1e-9))
 
 
-def _around(contact: int, here: np.ndarray, start: float, entry: np.ndarray) -> np.ndarray:
+def _around(way: float, here: np.ndarray, start: float, entry: np.ndarray) -> np.ndarray:
     """Walk along the ring to where the push starts, cutting corners as far as the block allows."""
     if _blocked(here, entry[None])[0]:  # in touch with the block: away from it first
         return here + (entry - here) * (45.0 / max(float(np.linalg.norm(entry - here)), 1e-9))
-    way = (_ON_RING[contact] - start + _PERIMETER / 2) % _PERIMETER - _PERIMETER / 2
     corners = (_AT[:-1] - start) * np.sign(way) % _PERIMETER
     steps = np.concatenate([np.arange(10.0, min(abs(way), 200.0), 20.0), corners[corners < abs(way)], [abs(way)]])
     points = _ring_points(start + np.sign(way) * np.sort(steps))

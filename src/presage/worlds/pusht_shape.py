@@ -2,6 +2,8 @@
 
 import numpy as np
 
+ARENA = 512.0
+"""Side length, pixels."""
 RADIUS = 15.0
 """Of the agent, pixels."""
 CENTRE = np.array([0.0, 45.0])
