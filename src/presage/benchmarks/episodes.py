@@ -1,5 +1,6 @@
 """The fixed set of evaluation episodes that every success rate is measured on: ten tasks, seeds below 600000."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from presage.benchmarks.common import BenchArgs, evaluation_seeds, success_figures
@@ -23,12 +24,12 @@ def max_steps(args: BenchArgs) -> int:
     return 12 if args.quick else MAX_STEPS
 
 
-def world_for(model: WorldModel, episodes: int, workers: int = 2) -> Any:
-    """Meta-World as `model` sees it, for up to `BATCH` of `episodes` at once."""
+def world_for(model: WorldModel, episodes: int, workers: int = 2, tasks: Sequence[str] = MT10) -> Any:
+    """The world of `tasks` as `model` sees it, for up to `BATCH` of `episodes` at once."""
     config = model.config
     return make_world(
-        "metaworld",
-        tasks=MT10,
+        tasks[0],
+        tasks=tasks,
         num_envs=min(BATCH, episodes),
         cameras=config.cameras,
         size=config.codec.size,

@@ -58,7 +58,7 @@ class ModelCommand(Command):
 
         model = load_model(self.folder())
         tasks = list(self.tasks) * self.episodes
-        return model, world_for(model, len(tasks)), tasks, [seed for seed in seeds for _ in self.tasks]
+        return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
 
     def finish(self, title: str, figures: dict[str, Any], shown: dict[str, Any]) -> None:
         """Print the summary and write `--json`."""

@@ -211,11 +211,11 @@ def push_target(centre: np.ndarray, angle: float, agent: np.ndarray, velocity: n
     near = height < RADIUS + GAP - 2.0  # once it is under way, a push may be a little less straight
     ready = (aside < np.where(near, 8.0, 5.0)) & (height > RADIUS - 4.0) & (height < RADIUS + 2 * GAP)
     (start,), (entry,), (offside,) = _nearest_on_ring(here[None])
-    ways = _ways_around(start, turn, centre)
+    ways, cut_off = _ways_around(start, turn, centre)
     around = np.abs(ways) + offside
     direct = ~_blocked(here, _STANDS)
     walk = np.where(direct, np.minimum(around, np.linalg.norm(_STANDS - here, axis=1)), around)
-    approach = np.where(ready, 0.1 * aside, SWITCH + walk / WALK) + penalty
+    approach = np.where(ready, 0.1 * aside, SWITCH + walk / WALK + UNREACHABLE * (cut_off & ~direct)) + penalty
 
     contact, length = _plan(goal, approach, penalty)
     if ready[contact]:
@@ -227,15 +227,19 @@ def push_target(centre: np.ndarray, angle: float, agent: np.ndarray, velocity: n
     return turn @ target + centre
 
 
-def _ways_around(start: float, turn: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(C,): how far along the ring, to either side, each stand is from `start`; the side that leaves the arena is last."""
+def _ways_around(start: float, turn: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(C,): how far along the ring, to either side, each stand is from `start`; a side that leaves the arena comes last.
+
+    Also (C,) bool: the stands that are cut off, because both sides leave it.
+    """
     inside = _ring_points(_MARKS) @ turn.T + centre
     outside = ((inside < 0.0) | (inside > ARENA)).any(1)
     forward = (_ON_RING - start) % _PERIMETER
     backward = _PERIMETER - forward
     leaves = (outside & ((_MARKS - start) % _PERIMETER < forward[:, None])).any(1)
     returns = (outside & ((start - _MARKS) % _PERIMETER < backward[:, None])).any(1)
-    return np.where(forward + leaves * _PERIMETER <= backward + returns * _PERIMETER, forward, -backward)
+    way = np.where(forward + leaves * _PERIMETER <= backward + returns * _PERIMETER, forward, -backward)
+    return way, leaves & returns
 
 
 def _push(contact: int, length: float, gap: float, here: np.ndarray, velocity: np.ndarray) -> np.ndarray:
