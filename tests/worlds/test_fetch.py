@@ -91,7 +91,7 @@ def test_disturbances_move_the_cube_or_the_goal_and_the_expert_recovers(simulati
 
 def test_images_are_upright_and_mark_the_goal(simulations, renderer):
     simulation = simulations["fetch-pick-place"]
-    simulation.reset(1)
+    simulation.reset(0)
     shown, hidden = simulation.frames(renderer), simulation.frames(renderer, show_goal=False)
     for camera in ("front", "top"):
         column, row = LOOK.project(camera, simulation.env.goal, 64)

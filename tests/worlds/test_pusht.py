@@ -1,5 +1,7 @@
 """Push-T: gym-pusht's task, with exact snapshots and an expert."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from presage.errors import UserError
 from presage.worlds import ExpertPolicy, make_world, rollout
 from presage.worlds.collect import collect
 from presage.worlds.pusht import Renderer, Simulation
-from presage.worlds.world import Snapshot
+from presage.worlds.world import Snapshot, find_world
 
 
 @pytest.fixture
@@ -188,6 +190,13 @@ def test_tasks_of_different_actions_are_not_mixed():
         world.reset(seed=[0], options={"task": ["push-v3"]})
     with pytest.raises(UserError, match="'front'; choose from top"):
         make_world("pusht", cameras=["front"])
+
+
+def test_a_missing_simulator_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "presage.worlds.pusht")
+    monkeypatch.setitem(sys.modules, "pymunk", None)
+    with pytest.raises(UserError, match=r"'pusht' needs pymunk; type: pip install .*\[pusht\]"):
+        find_world("pusht")
 
 
 def test_a_collected_dataset_reads_back(tmp_path):

@@ -20,7 +20,7 @@ class ModelCommand(Command):
     checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
     """Checkpoint folder; the one that comes with presage by default."""
     tasks: Annotated[tuple[str, ...], arg(metavar="[TASK ...]")] = field(default_factory=lambda: tuple(MT10))
-    """Meta-World tasks."""
+    """Tasks, of the world the model was trained in."""
     episodes: int = 2
     """Episodes per task."""
     max_steps: int = 60

@@ -49,8 +49,8 @@ def _repaint(spec: mujoco.MjSpec) -> None:
 
 LOOK = Look(
     cameras={  # the robot stands at x=0.4 and faces +x; the table's top is at z=0.4
-        "front": Camera(position=(2.05, 0.02, 1.02), target=(1.31, 0.75, 0.56), fovy=37.0),
-        "top": Camera(position=(1.95, 0.75, 1.55), target=(1.30, 0.75, 0.52), fovy=36.0),
+        "front": Camera(position=(2.10, -0.05, 1.15), target=(1.34, 0.75, 0.62), fovy=36.0),
+        "top": Camera(position=(2.0, 0.75, 1.65), target=(1.31, 0.75, 0.57), fovy=36.0),
     },
     robot="robot0:base_link",
     hand="robot0:gripper_link",
