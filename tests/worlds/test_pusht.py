@@ -175,6 +175,7 @@ def test_one_vector_environment_interface():
     saved = world.snapshot([0, 1])
     chunks = world.expert_chunk()
     assert chunks.shape == (2, 4, 2) and world.snapshot([0, 1]) == saved
+    assert not world.expert_chunk(np.zeros(2, bool)).any()
     after = world.step(chunks)[0]
     world.restore([0, 1], saved)
     assert np.array_equal(world.step(chunks)[0]["state"], after["state"])

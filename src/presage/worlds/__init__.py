@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from presage.errors import UserError
-from presage.worlds.instructions import ALL_TASKS, INSTRUCTIONS, MT10, WORLDS, draw_instruction, instructions
+from presage.worlds.instructions import ALL_TASKS, INSTRUCTIONS, MT10, draw_instruction, instructions
 from presage.worlds.rollout import ExpertPolicy, RandomPolicy, RolloutResult, rollout
+from presage.worlds.wordings import WORLDS
 
 MT50 = ALL_TASKS
 

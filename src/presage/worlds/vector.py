@@ -1,6 +1,6 @@
 """Any world as a gymnasium vector environment of action chunks, in this process or spread over worker processes.
 
-Environments of one task share one simulation: whoever is stepped loads its snapshot first (bitwise exact, 35
+Environments of one task share one simulation: whoever is stepped loads its snapshot first (bitwise exact, tens of
 microseconds). So fifty environments of fifty tasks need fifty models, not 2,500, and an environment can change its task
 at every reset.
 """
@@ -123,17 +123,17 @@ class Slots:
         steps = np.array([self._simulation(slot).steps for slot in slots], np.int64)
         return observation, success, steps, [self.tasks[slot] for slot in slots]
 
-    def expert_chunk(self, slots: Sequence[int], chunk: int) -> np.ndarray:
-        """The expert's next actions (n, chunk, A): it is run ahead, then everything is put back."""
-        chunks = []
-        for slot in slots:
+    def expert_chunk(self, slots: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+        """The expert's next actions, (n, *shape) with `shape` (chunk, A): it is run ahead, then everything is put back."""
+        chunks = np.zeros((len(slots), *shape), np.float32)
+        for row, slot in enumerate(slots):
             simulation = self._simulation(slot)
             before = simulation.save()
-            for _ in range(chunk):
-                chunks.append(simulation.expert_action())
-                simulation.step(chunks[-1])
+            for step in range(shape[0]):
+                chunks[row, step] = simulation.expert_action()
+                simulation.step(chunks[row, step])
             simulation.load(before)
-        return np.reshape(chunks, (len(slots), chunk, -1))
+        return chunks
 
     def disturb(self, slots: Sequence[int], kind: str, seed: int) -> Any:
         for slot in slots:
@@ -337,7 +337,7 @@ class VectorWorld(gymnasium.vector.VectorEnv):
         """What the scripted experts would do now, (N, chunk, A) float32; leaves no trace. Zeros where not `active`."""
         indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
         chunks = np.zeros((self.num_envs, self.chunk, self.action_size), np.float32)
-        for rows, result in self._call("expert_chunk", indices, self.chunk):
+        for rows, result in self._call("expert_chunk", indices, chunks.shape[1:]):
             chunks[indices[rows]] = result
         return chunks
 
