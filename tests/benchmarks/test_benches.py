@@ -8,13 +8,14 @@ import pytest
 import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
-from presage.benchmarks import cache, codec, collect, realtime, serving, training
+from presage.benchmarks import cache, codec, collect, realtime, serving, training, worlds
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.wall_clock import Answer, AnticipatingPolicy, Frame, Report, Scene, _newest, anticipate, run_live
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import save_model
 from presage.training.recipes import metaworld
+from presage.worlds.world import Snapshot, find_world
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,25 @@ def test_collect_bench_counts_rows_and_images(arguments: BenchArgs, monkeypatch:
     monkeypatch.setattr(collect, "MT10", ["reach-v3"])
     figures = collect.run(arguments)
     assert figures["images"] == 2 * figures["frames"] and figures["frames_per_s"] == figures["images_per_s"] / 2
+
+
+def test_worlds_bench(arguments: BenchArgs) -> None:
+    figures = worlds.run(arguments)
+    assert [figures[f"snapshot_difference/{name}"] for name in ("metaworld", "pusht", "fetch")] == [0, 0, 0]
+    assert figures["expert/pusht"] == 1 and figures["images_per_s/fetch"] > 0
+
+
+def test_the_worlds_bench_notices_a_snapshot_that_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = find_world("pusht").simulation("pusht")
+    whole = simulation.save
+
+    def forgetful() -> Snapshot:
+        saved = whole()
+        saved.arrays["agent"][2:] = 0.0  # the agent's velocity
+        return saved
+
+    monkeypatch.setattr(simulation, "save", forgetful)
+    assert worlds.snapshot_difference(simulation, 0) > 1e-3
 
 
 def test_training_bench(arguments: BenchArgs) -> None:

@@ -13,8 +13,7 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
 from presage.worlds.collect import Behaviours, collect, plan_episodes, record_episode
-from presage.worlds.metaworld import Simulation
-from presage.worlds.rendering import Renderer
+from presage.worlds.metaworld import Renderer, Simulation
 
 TASKS = ["reach-v3", "drawer-close-v3"]
 

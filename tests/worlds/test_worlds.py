@@ -5,7 +5,7 @@ import pytest
 
 from presage.errors import UserError
 from presage.worlds import ALL_TASKS, MT10, ExpertPolicy, RandomPolicy, instructions, make_world, rollout
-from presage.worlds.rendering import project
+from presage.worlds.metaworld import project
 
 
 @pytest.fixture(scope="module")

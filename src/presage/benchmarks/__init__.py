@@ -6,6 +6,7 @@ when they run: a listing of benches costs nothing.
 
 BENCHES: dict[str, tuple[str, str]] = {
     "collect": ("presage.benchmarks.collect", "recording rate: simulate, render, encode, write, on two workers"),
+    "worlds": ("presage.benchmarks.worlds", "every world: success of the experts, exact snapshots, recording rate"),
     "codec": ("presage.benchmarks.codec", "fidelity of the image codec: all pixels; gripper, object and goal"),
     "control": ("presage.benchmarks.control", "success of every way to act, beside behaviour cloning and the expert"),
     "realtime": ("presage.benchmarks.realtime", "replanning rate and deadlines against a wall clock"),

@@ -12,7 +12,7 @@ from presage.measures.video import decibels, frame_errors, ssim
 from presage.networks.world_model import WorldModel
 from presage.training.checkpoint import load_model
 from presage.worlds.instructions import MT10
-from presage.worlds.vector import MetaWorld
+from presage.worlds.vector import VectorWorld
 
 MAX_STEPS = 40
 NOISE = 0.3
@@ -30,7 +30,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     tasks = MT10[:2] if args.quick else MT10
     seeds = evaluation_seeds(args.seed, episodes)
     cameras = model.config.cameras
-    world = MetaWorld(tasks, num_envs=episodes, cameras=cameras, size=model.config.codec.size, chunk=model.config.chunk)
+    world = VectorWorld(tasks, num_envs=episodes, cameras=cameras, size=model.config.codec.size, chunk=model.config.chunk)
     similarity: list[float] = []
     figures: dict[str, Any] = {}
     total = np.zeros(4)
@@ -62,7 +62,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
 
 
 def held_out_frames(
-    world: MetaWorld, task: str, seeds: list[int], steps: int
+    world: VectorWorld, task: str, seeds: list[int], steps: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Frames (F, S, S, 3) and foreground masks (F, S, S) of each camera, of expert episodes until their success."""
     rng = np.random.default_rng(seeds[0])

@@ -14,7 +14,7 @@ from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
 from presage.simulator.environment import DreamWorld
 from presage.training.checkpoint import load_model
-from presage.worlds.rendering import project
+from presage.worlds.metaworld import project
 
 STEPS = (1, 8, 32, 64)
 BRANCHES = 5

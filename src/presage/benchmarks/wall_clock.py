@@ -163,13 +163,12 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
 def _simulate(connection: Connection, scene: Scene) -> None:
     """The simulator process. The clock starts when everything is loaded and never stops for anybody."""
     from presage.worlds.instructions import instructions
-    from presage.worlds.metaworld import Simulation
-    from presage.worlds.rendering import Renderer
+    from presage.worlds.metaworld import Renderer, Simulation
 
     renderer = Renderer(tuple(scene.cameras), scene.size, 2)
     simulations = {task: Simulation(task) for task in dict.fromkeys(scene.tasks)}
     for each in simulations.values():  # the first frame of a task compiles its scene
-        renderer.frames(each.xml_path, each.model, each.data, each.goal)
+        each.frames(renderer)
     report = Report()
     still = np.zeros((scene.chunk, 4), np.float32)
     episode, steps = -1, scene.max_steps
@@ -196,7 +195,7 @@ def _simulate(connection: Connection, scene: Scene) -> None:
             report.missed += answer is None
             executing, decided = (still, None) if answer is None else (answer.chunk, answer.captured)
         captured = time.monotonic()
-        frames = renderer.frames(simulation.xml_path, simulation.model, simulation.data, simulation.goal)
+        frames = simulation.frames(renderer)
         observation = {f"image.{name}": image[None] for name, image in frames.items()}
         observation["state"] = simulation.state[None]
         text = instructions(task)[0]

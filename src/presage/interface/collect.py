@@ -9,7 +9,7 @@ from presage.worlds.instructions import MT10
 
 @dataclass(frozen=True, kw_only=True)
 class Collect(Command):
-    """Record scripted experts in Meta-World as a LeRobot dataset.
+    """Record scripted experts in a simulator as a LeRobot dataset. The tasks decide which: Meta-World, Push-T or Fetch.
 
     Part of the episodes are the expert's own, part are disturbed (bursts of noise from which it recovers), part are
     random motion; every row says in its column `quality` which it is, so that one model learns dynamics from all of it
@@ -17,6 +17,8 @@ class Collect(Command):
 
         presage collect --out data/mt10 --episodes 260
         presage collect --out data/push --tasks push-v3 --episodes 10
+        presage collect --out data/pusht --tasks pusht --episodes 200
+        presage collect --out data/fetch --tasks fetch-reach fetch-push fetch-pick-place
 
     The dataset appears at --out when it is whole; until then finished episodes lie in OUT.partial.
     """
@@ -24,11 +26,11 @@ class Collect(Command):
     out: Path
     """Folder of the new dataset."""
     tasks: tuple[str, ...] = tuple(MT10)
-    """Meta-World tasks."""
+    """Tasks of one world: Meta-World's ten by default; pusht; fetch-reach, fetch-push, fetch-pick-place."""
     episodes: int = 20
     """Episodes per task."""
-    cameras: tuple[str, ...] = ("front", "top")
-    """Cameras: front, top, gripper."""
+    cameras: tuple[str, ...] = ()
+    """Cameras, by default those of the world: front and top (Push-T: top). Meta-World also has gripper."""
     size: int = 64
     """Pixels a side."""
     workers: int = 2
@@ -44,7 +46,7 @@ class Collect(Command):
             list(self.tasks),
             self.episodes,
             seed=self.seed,
-            cameras=self.cameras,
+            cameras=self.cameras or None,
             size=self.size,
             workers=self.workers,
         )

@@ -20,7 +20,7 @@ class ModelCommand(Command):
     checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
     """Checkpoint folder; the one that comes with presage by default."""
     tasks: Annotated[tuple[str, ...], arg(metavar="[TASK ...]")] = field(default_factory=lambda: tuple(MT10))
-    """Meta-World tasks."""
+    """Tasks, of the world the model was trained in."""
     episodes: int = 2
     """Episodes per task."""
     max_steps: int = 60
@@ -58,7 +58,7 @@ class ModelCommand(Command):
 
         model = load_model(self.folder())
         tasks = list(self.tasks) * self.episodes
-        return model, world_for(model, len(tasks)), tasks, [seed for seed in seeds for _ in self.tasks]
+        return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
 
     def finish(self, title: str, figures: dict[str, Any], shown: dict[str, Any]) -> None:
         """Print the summary and write `--json`."""

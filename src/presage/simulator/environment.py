@@ -21,7 +21,7 @@ from presage.timeline.streams import STATE
 class DreamWorld(gymnasium.vector.VectorEnv):
     """N imagined environments stepped by action chunks. Autoreset is disabled.
 
-    Observations, actions and `info` are those of `worlds.vector.MetaWorld`; `info["progress"]` (N,) is the predicted
+    Observations, actions and `info` are those of `worlds.vector.VectorWorld`; `info["progress"]` (N,) is the predicted
     progress, and `info["success"]` is latched as soon as it exceeds `threshold`.
 
     Args:

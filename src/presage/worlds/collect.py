@@ -1,4 +1,4 @@
-"""Record episodes of Meta-World's scripted experts, good and disturbed ones, as a LeRobot dataset.
+"""Record episodes of scripted experts, good and disturbed ones, as a LeRobot dataset.
 
 One row is one model step: what the cameras and the hand show, and the chunk of four environment steps executed after
 it. Every episode depends on its (task, seed) alone, is recorded by one worker process and spooled as soon as it is
@@ -23,10 +23,10 @@ from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.worlds.instructions import check_task, draw_instruction
+from presage.worlds.world import World, check_camera, common_world, find_world
 
 CHUNK = 4
-FPS = 5.0
-"""Rows per second: Meta-World is controlled at 20 Hz."""
+"""Environment steps per row: Meta-World, controlled at 20 Hz, has 5 rows a second."""
 TRAIN_SEEDS = 600_000
 """First seed of recorded episodes. Seeds below are for evaluation and never recorded."""
 SEEDS_PER_COLLECTION = 1_000_000
@@ -62,13 +62,13 @@ class Behaviours:
 class _Driver:
     """Decides, chunk by chunk, what is added to the expert. All randomness comes from the episode's seed."""
 
-    def __init__(self, behaviour: str, seed: int, settings: Behaviours) -> None:
-        self.behaviour, self.settings = behaviour, settings
+    def __init__(self, behaviour: str, seed: int, settings: Behaviours, world: World) -> None:
+        self.behaviour, self.settings, self.world = behaviour, settings, world
         self.rng = np.random.default_rng((seed, 1))
         self.probability = self.rng.uniform(*settings.burst_probability)
         self.expert_chunks = int(self.rng.integers(1, 13)) * int(self.rng.random() < 0.5)
         self.remaining = 0  # chunks left of the present burst or direction
-        self.offset, self.flip = np.zeros(4), False
+        self.offset, self.flip = np.zeros(world.action_size), False
 
     def next_chunk(self, row: int) -> float:
         """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
@@ -78,28 +78,33 @@ class _Driver:
             return 1.0
         if self.remaining == 0:
             self.remaining = int(self.rng.integers(1, 4 if self.behaviour == "perturbed" else 5))
-            self.offset = self.rng.uniform(-1.0, 1.0, 4)
+            self.offset = self.rng.uniform(-1.0, 1.0, self.world.action_size)
             if self.behaviour == "perturbed":
-                self.offset *= self.rng.uniform(0.3, 1.0) * np.array([1.0, 1.0, 1.0, 0.0])
-            else:
-                self.offset[3] = self.rng.choice([-1.0, 1.0])
+                self.offset *= self.rng.uniform(0.3, 1.0) * self.world.burst
+                if self.world.gripper:
+                    self.offset[-1] = 0.0
+            elif self.world.gripper:
+                self.offset[-1] = self.rng.choice([-1.0, 1.0])
             self.flip = bool(self.rng.random() < self.settings.gripper_flip)
         self.remaining -= 1
         return 0.0
 
     def disturb(self, expert: np.ndarray) -> np.ndarray:
-        """One action (4,) of a disturbed chunk, in [-1, 1]."""
-        action = self.offset + self.rng.normal(0.0, self.settings.noise, 4)
+        """One action (A,) of a disturbed chunk, in [-1, 1]."""
+        action = self.offset + self.rng.normal(0.0, self.settings.noise * self.world.burst, self.world.action_size)
         if self.behaviour == "perturbed":
-            action[:3] += expert[:3]
-            action[3] += -expert[3] if self.flip else expert[3]
+            intended = expert.copy()
+            if self.world.gripper and self.flip:
+                intended[-1] = -expert[-1]
+            action += intended
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
 def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours) -> Episode:
-    """Run and record one episode of `simulation` (a `metaworld.Simulation`) with a `rendering.Renderer`."""
+    """Run and record one episode of `simulation` with a renderer of its world."""
     simulation.reset(seed)
-    driver = _Driver(behaviour, seed, settings)
+    world = find_world(simulation.task)
+    driver = _Driver(behaviour, seed, settings, world)
     limit = MAX_ROWS
     if behaviour == "random":
         limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
@@ -107,13 +112,13 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     states, actions, quality, success = [], [], [], []
     success_row: int | None = None  # first row that shows the success
     for row in range(limit):
-        for name, image in renderer.frames(simulation.xml_path, simulation.model, simulation.data, simulation.goal).items():
+        for name, image in simulation.frames(renderer).items():
             frames[name].append(image)
         states.append(simulation.state)
         if simulation.success and success_row is None:
             success_row = row
         done = behaviour != "random" and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
-        chunk = np.zeros((CHUNK, 4), np.float32)
+        chunk = np.zeros((CHUNK, world.action_size), np.float32)
         if done or row == limit - 1:  # nothing is executed after the last frame
             actions.append(chunk.ravel())
             quality.append(0.0)
@@ -193,16 +198,14 @@ def _run_job(
     job: _Job, spool: str, cameras: tuple[str, ...], size: int, supersample: int, settings: Behaviours
 ) -> tuple[int, bool]:
     """Record and spool one episode in a worker; returns its rows and whether it succeeded."""
-    from presage.worlds.metaworld import Simulation
-    from presage.worlds.rendering import Renderer
-
-    view = (cameras, size, supersample)
+    world = find_world(job.task)
+    view = (world.name, cameras, size, supersample)
     if view not in _renderers:
-        _renderers[view] = Renderer(cameras, size, supersample)
+        _renderers[view] = world.renderer(cameras, size, supersample)
     if job.task not in _simulations:
-        _simulations[job.task] = Simulation(job.task)
+        _simulations[job.task] = world.simulation(job.task)
     episode = record_episode(_simulations[job.task], _renderers[view], job.seed, job.behaviour, settings)
-    spool_episode(Path(spool), job.key, episode, FPS)
+    spool_episode(Path(spool), job.key, episode, world.control_hz / CHUNK)
     return episode.length, bool(episode.info["success"])
 
 
@@ -211,7 +214,7 @@ def collect(
     tasks: Sequence[str],
     episodes_per_task: int,
     seed: int = 0,
-    cameras: tuple[str, ...] = ("front", "top"),
+    cameras: tuple[str, ...] | None = None,
     size: int = 64,
     workers: int = 2,
     behaviours: Behaviours | None = None,
@@ -219,20 +222,18 @@ def collect(
 ) -> dict[str, float]:
     """Record `episodes_per_task` episodes of every task into the dataset `root`; continues a killed call.
 
+    The tasks decide the world; `cameras` are its own choice where not given.
+
     Returns figures of this call: episodes, rows, frames (rows x cameras), seconds, rows_per_s, frames_per_s and the
-    success rate. Raises `UserError` for unknown tasks and cameras, an existing `root` and an unwritable folder.
+    success rate. Raises `UserError` for unknown tasks and cameras, tasks whose worlds do not fit into one dataset, an
+    existing `root` and an unwritable folder.
     """
     from tqdm import tqdm
-
-    from presage.worlds.rendering import CAMERAS
 
     root, settings = Path(root), behaviours or Behaviours()
     spool = root.with_name(root.name + ".partial")
     for task in tasks:
         check_task(task)
-    for camera in cameras:
-        if camera not in CAMERAS:
-            raise UserError(f"unknown camera {camera!r}; choose from {', '.join(CAMERAS)}")
     for name, value in (
         ("tasks", len(tasks)),
         ("episodes", episodes_per_task),
@@ -241,6 +242,10 @@ def collect(
     ):
         if value < 1:
             raise UserError(f"{name}: {value} is not enough; give at least 1")
+    worlds = common_world(tasks, same=("robot", "action_size", "state_size", "control_hz"))
+    cameras = worlds[0].default_cameras if cameras is None else cameras
+    for camera in cameras:
+        check_camera(camera, worlds[0].cameras)
     if root.exists():
         raise UserError(f"{root}: exists already; choose another folder or remove it")
     jobs = plan_episodes(tasks, episodes_per_task, seed, settings)
@@ -272,7 +277,7 @@ def collect(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    write_dataset(spool, root, fps=FPS, robot_type="sawyer")
+    write_dataset(spool, root, fps=worlds[0].control_hz / CHUNK, robot_type=worlds[0].robot)
     seconds = monotonic() - start
     return {
         "episodes": len(todo),

@@ -5,50 +5,49 @@ works) with the goal-observable classes. Positions are only drawn from a seed wi
 `get_env_state` forgets the mocap body and the solver, so that a restored run drifts: a `Snapshot` has all of it.
 """
 
-import pickle
 import warnings
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from presage.errors import UserError
 from presage.worlds.instructions import check_task
-from presage.worlds.rendering import mujoco  # sets the OpenGL backend before mujoco is first imported
+from presage.worlds.rendering import Camera, Look, MujocoRenderer, mujoco  # sets the OpenGL backend before mujoco does
+from presage.worlds.world import Snapshot, World
 
-ACTION_SIZE = 4
-"""Hand displacement dx, dy, dz (1 = 1 cm of the target per step) and gripper (1 = close), each in [-1, 1]."""
-CONTROL_HZ = 20.0
-MAX_STEPS = 500
-"""Environment steps after which Meta-World calls an episode over."""
 GOAL_MARKER_TASKS = frozenset(
     """coffee-pull-v3 hand-insert-v3 pick-out-of-hole-v3 pick-place-v3 pick-place-wall-v3 plate-slide-back-side-v3
     plate-slide-back-v3 push-back-v3 push-v3 push-wall-v3 reach-v3 reach-wall-v3 stick-pull-v3 stick-push-v3""".split()
 )
 """Tasks whose random goal no object of the scene shows; everywhere else the goal is a hole, a handle, a shelf..."""
-DISTURBANCES = ("knock", "remove", "move")
-
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+_MOVED = ("body_pos", "body_quat", "site_pos")
+"""Parts of the model that a reset or a disturbance moves."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything the future of a simulation depends on."""
+PUCK_COLOUR = (0.1, 0.25, 1.0, 1.0)
+"""Meta-World's puck is dark red on brown wood under a red arm: at 64 pixels it is hard to see, so ours is blue."""
 
-    task: str
-    physics: np.ndarray  # mjSTATE_INTEGRATION, float64
-    model: tuple[np.ndarray, np.ndarray, np.ndarray]  # body_pos, body_quat, site_pos: moved by reset and by disturbances
-    attributes: dict[str, Any]  # Meta-World's own variables: goal, initial positions, step counter, ...
-    observation: np.ndarray  # (39,) float64
-    success: bool
-    steps: int
 
-    def to_bytes(self) -> bytes:
-        return pickle.dumps(self)
+def _repaint(spec: mujoco.MjSpec) -> None:
+    for geom in spec.geoms:
+        if geom.material == "block_wood":
+            geom.material, geom.rgba = "", PUCK_COLOUR
 
-    @staticmethod
-    def from_bytes(data: bytes) -> "Snapshot":
-        return pickle.loads(data)
+
+LOOK = Look(
+    cameras={  # the robot stands at y=0 and faces +y
+        "front": Camera(position=(1.022, -0.249, 0.836), target=(0.0, 0.645, 0.198), fovy=26.0),
+        "top": Camera(position=(0.02, 1.40, 1.44), target=(0.02, 0.635, 0.15), fovy=26.5),
+        "gripper": "gripperPOV",
+    },
+    robot="base",
+    hand="hand",
+    repaint=_repaint,
+)
+Renderer = partial(MujocoRenderer, LOOK)
+project = LOOK.project
 
 
 def _is_view(array: np.ndarray) -> bool:
@@ -97,7 +96,10 @@ class Simulation:
         self.observation = np.clip(self.env._get_obs(), space.low, space.high)
 
     def step(self, action: np.ndarray) -> float:
-        """Execute one action (4,), clipped to [-1, 1]; returns Meta-World's reward (0 to 10)."""
+        """Execute one action (4,): hand displacement dx, dy, dz (1 = 1 cm of the target) and gripper (1 = close).
+
+        Returns Meta-World's reward (0 to 10).
+        """
         self.observation, reward, _, _, info = self.env.step(np.clip(action, -1.0, 1.0))
         self.success = self.success or bool(info["success"] > 0)
         self.steps += 1
@@ -119,44 +121,45 @@ class Simulation:
             warnings.simplefilter("ignore")
             return np.clip(self._policy.get_action(self.observation), -1.0, 1.0).astype(np.float32)
 
+    def frames(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
+        return renderer.frames(self.xml_path, self.model, self.data, self.goal if show_goal else None)
+
+    def masks(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
+        return renderer.masks(self.xml_path, self.model, self.data, self.goal if show_goal else None)
+
     def save(self) -> Snapshot:
         """A snapshot; running on from it is bitwise what running on from here is."""
         mujoco.mj_getState(self.model, self.data, self._physics, _STATE)
-        attributes: dict[str, Any] = {}
-        for name, value in vars(self.env).items():
-            if isinstance(value, np.ndarray):
-                if not _is_view(value):
-                    attributes[name] = value.copy()
+        arrays = {"physics": self._physics.copy(), "observation": self.observation.copy()}
+        for name in _MOVED:
+            arrays[f"model.{name}"] = getattr(self.model, name).copy()
+        values: dict[str, Any] = {}
+        for name, value in vars(self.env).items():  # Meta-World's own variables: goal, initial positions, counters, ...
+            if isinstance(value, (np.ndarray, np.generic)):
+                if not (isinstance(value, np.ndarray) and _is_view(value)):
+                    arrays[f"env.{name}"] = np.array(value)
             elif isinstance(value, list):
-                attributes[name] = value.copy()
-            elif isinstance(value, (bool, int, float, str, type(None), np.generic)):
-                attributes[name] = value
-        model = (self.model.body_pos.copy(), self.model.body_quat.copy(), self.model.site_pos.copy())
-        return Snapshot(
-            self.task,
-            self._physics.copy(),
-            model,
-            attributes,
-            self.observation.copy(),
-            self.success,
-            self.steps,
-        )
+                values[name] = value.copy()
+            elif isinstance(value, (bool, int, float, str, type(None))):
+                values[name] = value
+        return Snapshot(self.task, self.success, self.steps, arrays, values)
 
     def load(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of the same task."""
-        if snapshot.task != self.task:
-            raise UserError(f"snapshot of task {snapshot.task!r} cannot be restored into {self.task!r}")
-        self.model.body_pos[:], self.model.body_quat[:], self.model.site_pos[:] = snapshot.model
-        for name, value in snapshot.attributes.items():
-            setattr(self.env, name, value.copy() if isinstance(value, (np.ndarray, list)) else value)
-        mujoco.mj_setState(self.model, self.data, snapshot.physics, _STATE)
+        snapshot.check(self.task)
+        for name in _MOVED:
+            getattr(self.model, name)[:] = snapshot.arrays[f"model.{name}"]
+        for name, value in snapshot.values.items():
+            setattr(self.env, name, value.copy() if isinstance(value, list) else value)
+        for name, array in snapshot.arrays.items():
+            if name.startswith("env."):
+                setattr(self.env, name.removeprefix("env."), array.copy() if array.ndim else array[()])
+        physics = snapshot.arrays["physics"]
+        mujoco.mj_setState(self.model, self.data, physics, _STATE)
         mujoco.mj_forward(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, snapshot.physics, _STATE)  # forward has warmed the solver up: undo
-        self.observation, self.success, self.steps = (
-            snapshot.observation.copy(),
-            snapshot.success,
-            snapshot.steps,
-        )
+        mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward has warmed the solver up: undo
+        self.observation = snapshot.arrays["observation"].copy()
+        self.success, self.steps = snapshot.success, snapshot.steps
 
     def disturb(self, kind: str, seed: int) -> None:
         """Interfere with the object, reproducibly.
@@ -165,9 +168,7 @@ class Simulation:
         move: put elsewhere on the table (a loose object 8 to 20 cm away; a fixture 4 to 8 cm, its goal with it).
         remove: taken out of the scene.
         """
-        if kind not in DISTURBANCES:
-            raise UserError(f"unknown disturbance {kind!r}; choose from {', '.join(DISTURBANCES)}")
-        rng = np.random.default_rng((seed, DISTURBANCES.index(kind)))
+        rng = np.random.default_rng((seed, WORLD.check_disturbance(kind)))
         angle = rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(angle), np.sin(angle), 0.0])
         joint = self._object_joint()
@@ -214,3 +215,21 @@ class Simulation:
     def _joint_range(self, joint: int) -> tuple[float, float]:
         low, high = self.model.jnt_range[joint]
         return (low, high) if self.model.jnt_limited[joint] else (-0.5, 0.5)
+
+
+WORLD = World(
+    name="metaworld",
+    robot="sawyer",
+    action_size=4,
+    gripper=True,
+    state_size=4,
+    control_hz=20.0,
+    max_steps=500,
+    cameras=tuple(LOOK.cameras),
+    default_cameras=("front", "top"),
+    disturbances=("knock", "remove", "move"),
+    burst=1.0,
+    simulation=Simulation,
+    renderer=Renderer,
+    hand_pixels=lambda camera, states, size: project(camera, states[:, :3], size),
+)

@@ -1,14 +1,15 @@
-"""Fast off-screen rendering of Meta-World at small sizes: upright, tight cameras, a goal marker a codec can keep.
+"""Fast off-screen rendering of MuJoCo worlds at small sizes: upright, tight cameras, a goal marker a codec can keep.
 
-Meta-World's own images cost 100 ms each on a CPU (4096-pixel shadow maps, multisampling, 67,000 triangles) and show the
-workspace upside down in a corner of the picture. Here a second, render-only MuJoCo model per task has decimated meshes,
-no shadows and no reflections, and cameras of our own. The physics never sees it: per frame, positions are copied over
+A simulator's own images cost up to 100 ms each on a CPU (4096-pixel shadow maps, multisampling, 67,000 triangles) and
+are framed for people. Here a second, render-only MuJoCo model per task has decimated meshes, no shadows and no
+reflections, and cameras of our own (a world's `Look`). The physics never sees it: per frame, positions are copied over
 and the kinematics recomputed. One OpenGL context serves every task of the process, because switching contexts is slow.
 """
 
 import ctypes.util
 import os
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
+from presage.worlds.world import average, check_camera
 
 APT_LINE = "apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri"
 if "MUJOCO_GL" not in os.environ and sys.platform == "linux" and not os.environ.get("DISPLAY"):
@@ -30,24 +32,40 @@ MAX_FACES = 600
 GOAL_RADIUS = 0.025
 GOAL_COLOUR = (0.0, 1.0, 0.1, 1.0)
 """Saturated green, with its own light: the same from every side."""
-PUCK_COLOUR = (0.1, 0.25, 1.0, 1.0)
-"""Meta-World's puck is dark red on brown wood under a red arm: at 64 pixels it is hard to see, so ours is blue."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A fixed camera: where it stands and where it looks, in metres of the world frame (robot at y=0, facing +y)."""
+    """A fixed camera: where it stands and where it looks, in metres of the world frame."""
 
     position: tuple[float, float, float]
     target: tuple[float, float, float]
     fovy: float  # vertical field of view, degrees
 
 
-CAMERAS: dict[str, Camera | None] = {
-    "front": Camera(position=(1.022, -0.249, 0.836), target=(0.0, 0.645, 0.198), fovy=26.0),
-    "top": Camera(position=(0.02, 1.40, 1.44), target=(0.02, 0.635, 0.15), fovy=26.5),
-    "gripper": None,  # Meta-World's gripperPOV, mounted on the hand
-}
+@dataclass(frozen=True)
+class Look:
+    """How a world is shown: what is added to and changed in its models before they are drawn."""
+
+    cameras: Mapping[str, Camera | str]  # fixed ones of our own; a string names a camera of the model, on the robot
+    robot: str  # root body of the robot
+    hand: str  # body of the robot that counts as foreground, with everything on it
+    repaint: Callable[[mujoco.MjSpec], None]  # changes colours that are hard to see at 64 pixels
+
+    def project(self, camera: str, points: np.ndarray, size: int) -> np.ndarray:
+        """World points (..., 3) in metres to pixels (..., 2) of a `size` x `size` image: column, row; (0, 0) is a corner.
+
+        Only for cameras that stand still; points outside the image get coordinates outside it.
+        """
+        fixed = self.cameras.get(camera)
+        if not isinstance(fixed, Camera):
+            still = [name for name, each in self.cameras.items() if isinstance(each, Camera)]
+            raise UserError(f"camera {camera!r} does not stand still; project into {' or '.join(still)}")
+        x_axis, y_axis = np.reshape(_camera_frame(fixed), (2, 3))
+        relative = np.asarray(points, np.float64) - fixed.position
+        depth = relative @ np.cross(y_axis, x_axis)
+        focal = size / 2 / np.tan(np.radians(fixed.fovy) / 2)
+        return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
 
 
 def _camera_frame(camera: Camera) -> list[float]:
@@ -74,24 +92,22 @@ def _decimated_mesh(path: str) -> tuple[np.ndarray, np.ndarray] | None:
     )
 
 
-def build_render_model(xml_path: str) -> mujoco.MjModel:
-    """Compile the task's XML with decimated meshes and the cameras above; bodies, joints and sites stay the same."""
+def build_render_model(xml_path: str, look: Look) -> mujoco.MjModel:
+    """Compile the task's XML with decimated meshes and the look's cameras; bodies, joints and sites stay the same."""
     spec = mujoco.MjSpec.from_file(xml_path)
     for mesh in spec.meshes:
-        simple = _decimated_mesh(os.path.normpath(os.path.join(os.path.dirname(xml_path), mesh.file)))
+        simple = _decimated_mesh(os.path.normpath(os.path.join(os.path.dirname(xml_path), spec.meshdir, mesh.file)))
         if simple is not None:
             mesh.file = ""
             mesh.uservert = simple[0].astype(np.float64).ravel()
             mesh.userface = simple[1].astype(np.int32).ravel()
-    for name, camera in CAMERAS.items():
-        if camera is not None:
+    for name, camera in look.cameras.items():
+        if isinstance(camera, Camera):
             x_y = _camera_frame(camera)
             element = spec.worldbody.add_camera(name=name, pos=camera.position, fovy=camera.fovy)
             element.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
             element.alt.xyaxes = x_y
-    for geom in spec.geoms:
-        if geom.material == "block_wood":  # the pucks: dark red on brown, under a red arm
-            geom.material, geom.rgba = "", PUCK_COLOUR
+    look.repaint(spec)
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
     return spec.compile()
@@ -124,19 +140,18 @@ class _RenderTask:
     foreground: np.ndarray  # (ngeom,) bool: gripper and whatever the task moves
 
 
-class Renderer:
+class MujocoRenderer:
     """Draws simulations at `size` x `size`, rendered at `supersample` times that and averaged by area."""
 
-    def __init__(self, cameras: tuple[str, ...], size: int, supersample: int = 2) -> None:
-        unknown = [name for name in cameras if name not in CAMERAS]
-        if unknown:
-            raise UserError(f"unknown camera {unknown[0]!r}; choose from {', '.join(CAMERAS)}")
-        self.cameras, self.size, self.supersample = tuple(cameras), size, supersample
+    def __init__(self, look: Look, cameras: tuple[str, ...], size: int, supersample: int = 2) -> None:
+        self.look, self.cameras, self.size, self.supersample = look, tuple(cameras), size, supersample
+        for camera in cameras:
+            check_camera(camera, look.cameras)
         self._pixels = size * supersample
         self._gl = _gl_context()  # stays current: making it current for every frame would cost 1 ms
         self._tasks: dict[str, _RenderTask] = {}
         self._options = mujoco.MjvOption()
-        self._options.sitegroup[:] = 0  # Meta-World's own markers; the goal marker is drawn by us
+        self._options.sitegroup[:] = 0  # the world's own markers; the goal marker is drawn by us
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._perturb = mujoco.MjvPerturb()
@@ -145,13 +160,14 @@ class Renderer:
 
     def _task(self, xml_path: str) -> _RenderTask:
         if xml_path not in self._tasks:
-            model = build_render_model(xml_path)
+            model = build_render_model(xml_path, self.look)
             model.vis.global_.offwidth = model.vis.global_.offheight = self._pixels
             scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 scene.flags[flag] = 0
             context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
-            self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, _foreground(model))
+            foreground = _foreground(model, self.look)
+            self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, foreground)
         return self._tasks[xml_path]
 
     def _update(self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None) -> _RenderTask:
@@ -192,7 +208,8 @@ class Renderer:
 
     def _draw(self, task: _RenderTask, camera: str) -> np.ndarray:
         """The current scene from one camera, (P, P, 3) uint8, rows from top to bottom; a view of a reused buffer."""
-        self._camera.fixedcamid = task.model.camera(_MODEL_CAMERA.get(camera, camera)).id
+        mounted = self.look.cameras[camera]
+        self._camera.fixedcamid = task.model.camera(mounted if isinstance(mounted, str) else camera).id
         mujoco.mjv_updateCamera(task.model, task.data, self._camera, task.scene)
         mujoco.mjr_render(self._viewport, task.scene, task.context)
         mujoco.mjr_readPixels(self._buffer, None, self._viewport, task.context)
@@ -203,7 +220,7 @@ class Renderer:
     ) -> dict[str, np.ndarray]:
         """Images of the simulation, camera name -> (S, S, 3) uint8; `goal` (3,) is marked unless None."""
         task = self._update(xml_path, model, data, goal)
-        return {name: self._average(self._draw(task, name)) for name in self.cameras}
+        return {name: average(self._draw(task, name), self.supersample) for name in self.cameras}
 
     def masks(
         self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
@@ -229,42 +246,13 @@ class Renderer:
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
         return masks
 
-    def _average(self, image: np.ndarray) -> np.ndarray:
-        k = self.supersample
-        if k == 1:
-            return image.copy()
-        total = np.full((self.size, self.size, 3), k * k // 2, np.uint16)  # half, so that the division rounds
-        for row in range(k):
-            for column in range(k):
-                total += image[row::k, column::k]
-        return (total // (k * k)).astype(np.uint8)
 
-
-def project(camera: str, points: np.ndarray, size: int) -> np.ndarray:
-    """World points (..., 3) in metres to pixels (..., 2) of a `size` x `size` image: column, row; (0, 0) is a corner.
-
-    Only for cameras that stand still; points outside the image get coordinates outside it.
-    """
-    fixed = CAMERAS.get(camera)
-    if fixed is None:
-        still = [name for name, each in CAMERAS.items() if each is not None]
-        raise UserError(f"camera {camera!r} does not stand still; project into {' or '.join(still)}")
-    x_axis, y_axis = np.reshape(_camera_frame(fixed), (2, 3))
-    relative = np.asarray(points, np.float64) - fixed.position
-    depth = relative @ np.cross(y_axis, x_axis)
-    focal = size / 2 / np.tan(np.radians(fixed.fovy) / 2)
-    return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
-
-
-_MODEL_CAMERA = {"gripper": "gripperPOV"}
-
-
-def _foreground(model: mujoco.MjModel) -> np.ndarray:
+def _foreground(model: mujoco.MjModel, look: Look) -> np.ndarray:
     """(ngeom,) bool: geoms of the hand, and of every body outside the robot that a joint moves."""
     moving = np.zeros(model.nbody, bool)
     robot = np.zeros(model.nbody, bool)
     for body in range(1, model.nbody):
         parent, name = model.body_parentid[body], model.body(body).name
-        robot[body] = robot[parent] or name == "base"
-        moving[body] = moving[parent] or name == "hand" or (model.body_jntnum[body] > 0 and not robot[body])
+        robot[body] = robot[parent] or name == look.robot
+        moving[body] = moving[parent] or name == look.hand or (model.body_jntnum[body] > 0 and not robot[body])
     return moving[model.geom_bodyid]

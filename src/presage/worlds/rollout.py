@@ -29,7 +29,7 @@ class RolloutResult:
 
 
 class ExpertPolicy:
-    """Meta-World's scripted expert as a policy, with Gaussian `noise` (standard deviation) on its actions."""
+    """The scripted experts of a world as a policy, with Gaussian `noise` (standard deviation) on its actions."""
 
     def __init__(self, world: Any, noise: float = 0.0, seed: int = 0) -> None:
         self.world, self.noise = world, noise
@@ -62,7 +62,7 @@ def rollout(
 ) -> list[RolloutResult]:
     """Run one episode for every (task, seed) pair of the two lists, `world.num_envs` of them in lock step.
 
-    `world` is a vector environment with the observations and `info` keys of `vector.MetaWorld` (a dreamed one too).
+    `world` is a vector environment with the observations and `info` keys of `vector.VectorWorld` (a dreamed one too).
     An episode ends with success or after `max_steps` model steps; it then waits, at no cost, for the others.
     """
     if len(tasks) != len(seeds):

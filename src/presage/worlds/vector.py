@@ -1,6 +1,6 @@
-"""Meta-World as a gymnasium vector environment of action chunks, in this process or spread over worker processes.
+"""Any world as a gymnasium vector environment of action chunks, in this process or spread over worker processes.
 
-Environments of one task share one simulation: whoever is stepped loads its snapshot first (bitwise exact, 35
+Environments of one task share one simulation: whoever is stepped loads its snapshot first (bitwise exact, tens of
 microseconds). So fifty environments of fifty tasks need fifty models, not 2,500, and an environment can change its task
 at every reset.
 """
@@ -18,10 +18,11 @@ from gymnasium.vector.utils import batch_space
 
 from presage.errors import UserError
 from presage.worlds.instructions import check_task, instructions
-from presage.worlds.metaworld import MAX_STEPS, Simulation, Snapshot
-from presage.worlds.rendering import CAMERAS, Renderer, project
+from presage.worlds.world import Simulation, Snapshot, check_camera, common_world, find_world
 
 Observation = dict[str, np.ndarray]
+
+_SAME = ("action_size", "state_size")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Slots:
 
     def __init__(self, count: int, view: View) -> None:
         self.view = view
-        self.renderer = Renderer(view.cameras, view.size, view.supersample)
+        self.renderers: dict[str, Any] = {}  # by world
         self.simulations: dict[str, Simulation] = {}  # by task
         self.owner: dict[str, int] = {}  # task -> the slot whose state its simulation is in
         self.tasks: list[str | None] = [None] * count
@@ -55,7 +56,7 @@ class Slots:
 
     def _take(self, slot: int, task: str, load: bool = True) -> None:
         if task not in self.simulations:
-            self.simulations[task] = Simulation(task)
+            self.simulations[task] = find_world(task).simulation(task)
         owner = self.owner.get(task)
         if owner == slot:
             return
@@ -71,8 +72,11 @@ class Slots:
         if task is not None and self.owner.get(task) == slot:
             del self.owner[task]
 
-    def _goal(self, simulation: Simulation) -> np.ndarray | None:
-        return simulation.goal if self.view.show_goal else None
+    def _renderer(self, simulation: Simulation) -> Any:
+        world, view = find_world(simulation.task), self.view
+        if world.name not in self.renderers:
+            self.renderers[world.name] = world.renderer(view.cameras, view.size, view.supersample)
+        return self.renderers[world.name]
 
     def observe(self, slots: Sequence[int]) -> tuple[Observation, np.ndarray]:
         """Images and state of the slots, and their success so far (n,)."""
@@ -80,7 +84,7 @@ class Slots:
         states, success = [], []
         for slot in slots:
             simulation = self._simulation(slot)
-            frames = self.renderer.frames(simulation.xml_path, simulation.model, simulation.data, self._goal(simulation))
+            frames = simulation.frames(self._renderer(simulation), self.view.show_goal)
             for name in self.view.cameras:
                 images[name].append(frames[name])
             states.append(simulation.state)
@@ -97,7 +101,7 @@ class Slots:
         return self.observe(slots)
 
     def step(self, slots: Sequence[int], chunks: np.ndarray) -> Any:
-        """Execute a chunk (n, chunk, 4) per slot; also returns the summed reward and the steps since reset."""
+        """Execute a chunk (n, chunk, A) per slot; also returns the summed reward and the steps since reset."""
         rewards, steps, results = np.zeros(len(slots)), np.zeros(len(slots), np.int64), []
         for row, slot in enumerate(slots):
             simulation = self._simulation(slot)
@@ -119,13 +123,13 @@ class Slots:
         steps = np.array([self._simulation(slot).steps for slot in slots], np.int64)
         return observation, success, steps, [self.tasks[slot] for slot in slots]
 
-    def expert_chunk(self, slots: Sequence[int], chunk: int) -> np.ndarray:
-        """The expert's next actions (n, chunk, 4): it is run ahead, then everything is put back."""
-        chunks = np.zeros((len(slots), chunk, 4), np.float32)
+    def expert_chunk(self, slots: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+        """The expert's next actions, (n, *shape) with `shape` (chunk, A): it is run ahead, then everything is put back."""
+        chunks = np.zeros((len(slots), *shape), np.float32)
         for row, slot in enumerate(slots):
             simulation = self._simulation(slot)
             before = simulation.save()
-            for step in range(chunk):
+            for step in range(shape[0]):
                 chunks[row, step] = simulation.expert_action()
                 simulation.step(chunks[row, step])
             simulation.load(before)
@@ -140,9 +144,7 @@ class Slots:
         masks = []
         for slot in slots:
             simulation = self._simulation(slot)
-            masks.append(
-                self.renderer.masks(simulation.xml_path, simulation.model, simulation.data, self._goal(simulation))
-            )
+            masks.append(simulation.masks(self._renderer(simulation), self.view.show_goal))
         return {name: np.stack([each[name] for each in masks]) for name in self.view.cameras}
 
 
@@ -161,20 +163,23 @@ def _serve(connection: Connection, count: int, view: View) -> None:
             connection.send((False, error))
 
 
-class MetaWorld(gymnasium.vector.VectorEnv):
-    """N Meta-World environments stepped by action chunks. Autoreset is disabled: nothing restarts by itself.
+class VectorWorld(gymnasium.vector.VectorEnv):
+    """N environments stepped by action chunks; their tasks decide the world. Autoreset is disabled: nothing restarts
+    by itself.
 
-    Observations: `image.<camera>` (N, S, S, 3) uint8 and `state` (N, 4) float32 (hand x, y, z in metres, gripper
-    opening in [0, 1]). Actions: (N, chunk, 4), clipped to [-1, 1]. `info` has `success` (N,) bool (reached at any
-    environment step since the reset), `steps` (N,) environment steps, and the lists `task` and `instruction`.
-    `terminated` is success, `truncated` is Meta-World's limit of 500 environment steps; stepping on is allowed.
+    Observations: `image.<camera>` (N, S, S, 3) uint8 and `state` (N, state_size) float32 (Meta-World and Fetch: hand
+    x, y, z in metres, gripper opening in [0, 1]; Push-T: x, y of the agent). Actions: (N, chunk, A), clipped to
+    [-1, 1]. `info` has `success` (N,) bool (reached at any environment step since the reset), `steps` (N,) environment
+    steps, and the lists `task` and `instruction`. `terminated` is success, `truncated` is the simulator's own limit of
+    environment steps; stepping on is allowed. Tasks of several worlds fit together when their actions and states have
+    the same size.
     """
 
     def __init__(
         self,
         tasks: Sequence[str],
         num_envs: int = 1,
-        cameras: Sequence[str] = ("front", "top"),
+        cameras: Sequence[str] | None = None,  # None: the world's own choice
         size: int = 64,
         supersample: int = 2,
         chunk: int = 4,
@@ -184,20 +189,24 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         for name, value in (("num_envs", num_envs), ("tasks", len(tasks)), ("size", size), ("chunk", chunk)):
             if value < 1:
                 raise UserError(f"{name}: {value} is not enough; give at least 1")
-        for camera in cameras:
-            if camera not in CAMERAS:
-                raise UserError(f"unknown camera {camera!r}; choose from {', '.join(CAMERAS)}")
         self.tasks = [check_task(task) for task in tasks]
+        worlds = common_world(self.tasks, same=_SAME)
+        cameras = worlds[0].default_cameras if cameras is None else cameras
+        for world in worlds:
+            for camera in cameras:
+                check_camera(camera, world.cameras)
+        self.action_size, self.state_size = worlds[0].action_size, worlds[0].state_size
         self.num_envs, self.cameras, self.size, self.chunk = num_envs, tuple(cameras), size, chunk
         box = gymnasium.spaces.Box
         images = {f"image.{name}": box(0, 255, (size, size, 3), np.uint8) for name in cameras}
-        self.single_observation_space = gymnasium.spaces.Dict(images | {"state": box(-np.inf, np.inf, (4,), np.float32)})
-        self.single_action_space = box(-1.0, 1.0, (chunk, 4), np.float32)
+        state = box(-np.inf, np.inf, (self.state_size,), np.float32)
+        self.single_observation_space = gymnasium.spaces.Dict(images | {"state": state})
+        self.single_action_space = box(-1.0, 1.0, (chunk, self.action_size), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         self._observation: Observation = {key: np.zeros((num_envs, size, size, 3), np.uint8) for key in images} | {
-            "state": np.zeros((num_envs, 4), np.float32)
+            "state": np.zeros((num_envs, self.state_size), np.float32)
         }
         self._success = np.zeros(num_envs, bool)
         self._steps = np.zeros(num_envs, np.int64)
@@ -236,7 +245,7 @@ class MetaWorld(gymnasium.vector.VectorEnv):
             try:
                 fine, result = connection.recv()
             except EOFError:
-                raise RuntimeError("a Meta-World worker process died; see its output above") from None
+                raise RuntimeError("a worker process of the world died; see its output above") from None
             if fine:
                 results.append((rows, result))
             else:
@@ -280,8 +289,9 @@ class MetaWorld(gymnasium.vector.VectorEnv):
             if len(value) != self.num_envs:
                 raise UserError(f"{name}: {len(value)} entries for {self.num_envs} environments; give one for each")
         indices = np.flatnonzero(mask)
+        common_world([*self.tasks, *(tasks[index] for index in indices)], same=_SAME)
         for index in indices:
-            self._task[index] = check_task(tasks[index])
+            self._task[index] = tasks[index]
         split = ([tasks[i] for i in indices], [int(each) for each, chosen in zip(seed, mask) if chosen])
         for rows, result in self._call("reset", indices, split=split):
             self._keep(indices[rows], *result)
@@ -291,20 +301,22 @@ class MetaWorld(gymnasium.vector.VectorEnv):
     def step(  # type: ignore[override]
         self, actions: np.ndarray, active: np.ndarray | None = None
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Execute one chunk (N, chunk, 4) per environment; those not `active` (N,) stand still and cost nothing."""
+        """Execute one chunk (N, chunk, A) per environment; those not `active` (N,) stand still and cost nothing."""
         actions = np.asarray(actions, np.float32)
-        if actions.ndim != 3 or actions.shape[0] != self.num_envs or actions.shape[2] != 4:
-            raise UserError(f"actions: shape {actions.shape}, expected ({self.num_envs}, {self.chunk}, 4)")
+        if actions.ndim != 3 or actions.shape[0] != self.num_envs or actions.shape[2] != self.action_size:
+            expected = f"({self.num_envs}, {self.chunk}, {self.action_size})"
+            raise UserError(f"actions: shape {actions.shape}, expected {expected}")
         rewards = np.zeros(self.num_envs)
         indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
         for rows, (observation, success, reward, steps) in self._call("step", indices, split=(actions[indices],)):
             self._keep(indices[rows], observation, success)
             rewards[indices[rows]] = reward
             self._steps[indices[rows]] = steps
-        return self._observed(), rewards, self._success.copy(), self._steps >= MAX_STEPS, self._info()
+        limits = np.array([find_world(task).max_steps for task in self._task])
+        return self._observed(), rewards, self._success.copy(), self._steps >= limits, self._info()
 
     def snapshot(self, indices: Sequence[int]) -> list[bytes]:
-        """Everything the future of these environments depends on; also good in another process. Trusted input only."""
+        """Everything the future of these environments depends on; also good in another process."""
         snapshots: list[bytes] = [b""] * len(indices)
         for rows, result in self._call("snapshot", np.asarray(indices)):
             for row, data in zip(rows, result, strict=True):
@@ -322,15 +334,15 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         return self._observed()
 
     def expert_chunk(self, active: np.ndarray | None = None) -> np.ndarray:
-        """What the scripted experts would do now, (N, chunk, 4) float32; leaves no trace. Zeros where not `active`."""
+        """What the scripted experts would do now, (N, chunk, A) float32; leaves no trace. Zeros where not `active`."""
         indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
-        chunks = np.zeros((self.num_envs, self.chunk, 4), np.float32)
-        for rows, result in self._call("expert_chunk", indices, self.chunk):
+        chunks = np.zeros((self.num_envs, self.chunk, self.action_size), np.float32)
+        for rows, result in self._call("expert_chunk", indices, chunks.shape[1:]):
             chunks[indices[rows]] = result
         return chunks
 
     def disturb(self, index: int, kind: str, seed: int = 0) -> Observation:
-        """Interfere with the object of one environment ("knock", "move" or "remove"); returns the new observation."""
+        """Interfere with the object of one environment (a kind of its world); returns the new observation."""
         for _, result in self._call("disturb", np.array([index]), kind, seed):
             self._keep(np.array([index]), *result)
         return self._observed()
@@ -344,8 +356,10 @@ class MetaWorld(gymnasium.vector.VectorEnv):
         return masks
 
     def hand_pixels(self, camera: str) -> np.ndarray:
-        """Where the hand (`state[:, :3]`) is in the image: (N, 2) float, column and row in pixels."""
-        return project(camera, self._observation["state"][:, :3], self.size)
+        """Where the hand (or agent) is in the image: (N, 2) float, column and row in pixels."""
+        rows = [find_world(task).hand_pixels for task in self._task]
+        states = self._observation["state"]
+        return np.concatenate([each(camera, states[[i]], self.size) for i, each in enumerate(rows)])
 
     def close_extras(self, **kwargs: Any) -> None:
         for connection in self._connections:
