@@ -107,7 +107,7 @@ def timeline_loss(
 
     tokens = _sequence(streams, n, [] if noisy is None else noisy.chosen.tolist(), device)
     mask = timeline_rule(model.config.window)(tokens, tokens)
-    hidden, _ = network(torch.cat(parts, 1), tokens.block, mask)
+    hidden, _ = network(torch.cat(parts, 1), tokens.block, mask, text=batch.text)
     pieces = hidden.split([p.shape[1] for p in parts], 1)
 
     losses: dict[str, Tensor] = {}
