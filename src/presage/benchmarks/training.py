@@ -76,7 +76,7 @@ def random_rows(model: WorldModel, count: int, seed: int) -> Rows:
         quality=(rng.random(count) < 0.5).astype(np.float32),
         progress=rng.random(count).astype(np.float32),
         progress_valid=True,
-        episode=np.repeat(np.arange(episodes), 20),
+        instruction=np.repeat(np.arange(episodes), 20),
         start=np.arange(episodes) * 20,
         length=np.full(episodes, 20),
         text=rng.standard_normal((episodes, 256)).astype(np.float32),

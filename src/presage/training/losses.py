@@ -30,7 +30,7 @@ class Batch:
     values: dict[str, Tensor]
     """stream -> (B, N, T, C)"""
     text: Tensor
-    """(B, 256)"""
+    """(B, ...) as the model's `embed_text` gives it"""
     frame_valid: Tensor
     """(B, N) False where the row is padding past the episode's end"""
     action_valid: Tensor

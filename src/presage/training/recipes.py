@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec  ->  world model  ->  (behaviour cloning, the baseline on the same codec, data and steps)
+    codec, or a published backbone  ->  world model  ->  (behaviour cloning: the baseline, on the same codec and data)
 
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
@@ -16,6 +16,7 @@ from presage.codecs.scalars import ScalarCodec
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
+from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 from presage.training.checkpoint import load_model, save_model
 from presage.training.codec import CodecTraining, train_codec
@@ -57,13 +58,27 @@ def finetune() -> Recipe:
     return replace(recipe, training=training)
 
 
+def backbone() -> Recipe:
+    """Fine-tune a published video model (`--backbone`) by LoRA; all of its weights want a tenth of the rate. Rates as
+    published for Wan on robot data: 1e-4 with LoRA (Jang et al. 2025, DreamGen), 1e-5 without (LingBot-VA)."""
+    recipe = metaworld()
+    training = replace(recipe.training, steps=5000, batch=8, lr=1e-4, warmup=100, ema=0.99)
+    return replace(recipe, training=training)
+
+
 def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
     return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
 
 
-RECIPES = {"metaworld": metaworld, "finetune": finetune, "behaviour_cloning": behaviour_cloning, "debug": debug}
+RECIPES = {
+    "metaworld": metaworld,
+    "finetune": finetune,
+    "backbone": backbone,
+    "behaviour_cloning": behaviour_cloning,
+    "debug": debug,
+}
 
 
 def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
@@ -75,7 +90,16 @@ def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
 
 def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -> WorldModel:
     """A fresh world model whose scalar codecs are fitted on `dataset`, with `codec`'s weights."""
-    config = recipe.model
+    scalars = fit_scalars(recipe.model, dataset)
+    torch.manual_seed(recipe.training.seed)
+    model = WorldModel(recipe.model, *scalars).to(default_device())
+    if codec is not None:
+        model.codec.load_state_dict(codec.state_dict())
+    return model
+
+
+def fit_scalars(config: WorldModelConfig, dataset: Dataset) -> tuple[ScalarCodec, ScalarCodec]:
+    """The codecs of action and state, fitted on `dataset`."""
     flat = config.chunk * config.action_dim
     if has(dataset, "action"):
         action = dataset.column("action").reshape(dataset.num_rows, -1)
@@ -89,11 +113,7 @@ def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -
     state_codec = ScalarCodec([], [])
     if config.state_dim:
         state_codec = ScalarCodec.fit(dataset.column("observation.state").reshape(dataset.num_rows, -1))
-    torch.manual_seed(recipe.training.seed)
-    model = WorldModel(config, action_codec, state_codec).to(default_device())
-    if codec is not None:
-        model.codec.load_state_dict(codec.state_dict())
-    return model
+    return action_codec, state_codec
 
 
 def fit(
@@ -103,6 +123,7 @@ def fit(
     codec_from: Path | None,
     card: str,
     start_from: Path | None = None,
+    wan: WanModelConfig | None = None,
 ) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
@@ -111,11 +132,16 @@ def fit(
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: text of `card.md`.
         start_from: a checkpoint to continue from: its codecs, network and size are kept, whatever the recipe says.
+        wan: a published backbone to adapt instead, and the robot it is for.
     """
     opened = [(open_dataset(path), weight) for path, weight in datasets]
     first = opened[0][0]
     if start_from is not None:
         model = load_model(start_from)
+    elif wan is not None:
+        scalars = fit_scalars(wan, first)
+        torch.manual_seed(recipe.training.seed)
+        model = open_wan(wan, *scalars)
     elif codec_from is not None:
         source = load_model(codec_from)
         recipe = replace(recipe, model=replace(recipe.model, codec=source.config.codec))
