@@ -59,6 +59,7 @@ def refused(capfd, *arguments: object) -> str:
         (["synthesize", "--out", "x", "--checkpoint", "nowhere"], "nowhere"),
         (["train", "--data", "nowhere", "--out", "x"], "nowhere"),
         (["train", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "metaworld"),
+        (["train", "--data", "a", "--out", "x", "--recipe", "backbone"], "--backbone"),
         (["train", "--data", "a", "b", "--weights", "1", "--out", "x"], "--weights"),
         (["bench", "speed"], "collect"),
         (["bench", "cache", "--checkpoint", "nowhere"], "nowhere"),

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import tiny_chunk, tiny_observation
-from tests.tiny_wan import tiny_wan
 
 from presage.benchmarks.training import random_rows
 from presage.errors import UserError
@@ -17,6 +15,8 @@ from presage.training.checkpoint import load_model, read_weights, save_model
 from presage.training.data import make_batch
 from presage.training.loop import TrainConfig, make_optimizer, train
 from presage.training.losses import Batch, LossConfig, timeline_loss
+from tests.tiny import tiny_chunk, tiny_observation
+from tests.tiny_wan import tiny_wan
 
 
 def batch_of(model: WanWorldModel) -> Batch:

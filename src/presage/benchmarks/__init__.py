@@ -15,6 +15,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "planning": ("presage.benchmarks.planning", "best of N imagined futures, beside random choice and an oracle"),
     "synthesis": ("presage.benchmarks.synthesis", "are the labels of real and dreamed videos executable"),
     "representation": ("presage.benchmarks.representation", "features of the video model, beside random weights"),
+    "backbone": ("presage.benchmarks.backbone", "Wan 2.1 behind the session: as published, cached, causal, trainable"),
     "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
 }
 """name -> (module with `run(args: BenchArgs) -> dict`, what it measures)"""

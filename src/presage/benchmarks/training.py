@@ -112,9 +112,9 @@ def step_seconds(model: WorldModel, rows: Rows, config: TrainConfig, steps: int)
     return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
 
 
-def linear_rate(device: torch.device, dtype: torch.dtype, quick: bool) -> float:
+def linear_rate(device: torch.device, dtype: torch.dtype, quick: bool, shape: tuple[int, int, int] = LINEAR) -> float:
     """Floating point operations a second of one linear layer: the better of forward alone and forward + backward."""
-    rows, inputs, outputs = LINEAR
+    rows, inputs, outputs = shape
     layer = torch.nn.Linear(inputs, outputs, bias=False, device=device, dtype=dtype)
     x = torch.randn(rows, inputs, device=device, dtype=dtype, requires_grad=True)
     y_grad = torch.randn(rows, outputs, device=device, dtype=dtype)

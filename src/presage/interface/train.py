@@ -17,7 +17,8 @@ class Train(Command):
 
     Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), backbone (adapt a published
     video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
-    taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same numbers when the same command is repeated.
+    taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same
+    numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model

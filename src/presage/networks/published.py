@@ -54,16 +54,31 @@ def parameters(name: str) -> dict[str, int]:
     import torch
 
     with wan_extra():
-        from diffusers import AutoencoderKLWan, WanTransformer3DModel
-        from transformers import UMT5Config, UMT5EncoderModel
+        from diffusers import WanTransformer3DModel
     shape = {b.name: b.transformer for b in BACKBONES}[name]
     with torch.device("meta"):
-        parts = {
-            "transformer": WanTransformer3DModel(**shape),
-            "vae": AutoencoderKLWan(),
-            "text_encoder": UMT5EncoderModel(UMT5Config(**UMT5_XXL)),
-        }
-    return {part: sum(p.numel() for p in model.parameters()) for part, model in parts.items()}
+        return {"transformer": _count(WanTransformer3DModel(**shape))} | _shared_parameters()
+
+
+@cache
+def _shared_parameters() -> dict[str, int]:
+    """Parameters of the parts that all of them have in common."""
+    import torch
+
+    with wan_extra():
+        from diffusers import AutoencoderKLWan
+        from transformers import UMT5Config, UMT5EncoderModel
+    with torch.device("meta"):
+        return {"vae": _count(AutoencoderKLWan()), "text_encoder": _count(UMT5EncoderModel(UMT5Config(**UMT5_XXL)))}
+
+
+def _count(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def gibibytes(parameters: int, bytes_each: int = 2) -> float:
+    """Memory of weights; bf16 by default."""
+    return parameters * bytes_each / 2**30
 
 
 def places(backbone: Published) -> list[Path]:

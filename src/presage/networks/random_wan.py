@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
 }
 """Arguments of WanTransformer3DModel."""
 TINY_IMAGE = TINY | {"in_channels": 36, "image_dim": 20, "added_kv_proj_dim": 24}
-_VAE: dict[str, Any] = {"base_dim": 8, "z_dim": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+VAE: dict[str, Any] = {"base_dim": 8, "z_dim": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
 _WORDS = (
     "open close the a drawer door window press button push puck reach goal to and slowly robot arm pick place up".split()
 )
@@ -35,7 +35,7 @@ def write_random_backbone(folder: Path, shape: dict[str, Any] = TINY, seed: int 
 
     torch.manual_seed(seed)
     WanTransformer3DModel(**shape).save_pretrained(folder / "transformer")
-    AutoencoderKLWan(**_VAE).save_pretrained(folder / "vae")
+    AutoencoderKLWan(**VAE).save_pretrained(folder / "vae")
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *_WORDS])}
     text = UMT5Config(
         vocab_size=len(vocabulary),

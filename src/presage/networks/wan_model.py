@@ -4,7 +4,6 @@
 and `tokenizer/` the instructions (`codecs/wan_text.py`). Sessions, losses and the seven uses see a `WorldModel`.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,8 +181,3 @@ def _part(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         first = " ".join(str(error).split())[:200]
         raise UserError(f"{folder} cannot be loaded ({first}): fetch the backbone again") from None
-
-
-def size_in_memory(parameters: int, bytes_each: int = 2) -> float:
-    """GiB of weights; bf16 by default."""
-    return math.ceil(parameters * bytes_each / 2**30 * 10) / 10
