@@ -36,20 +36,11 @@ def test_a_backbone_is_adapted_to_a_dataset(wan_folder: Path, tmp_path: Path, mo
     assert main(command.split()) == 0
     model = load_model(tmp_path / "run" / "model")
     assert isinstance(model, WanWorldModel) and model.config.lora == 2
-    assert "recipe backbone" in (tmp_path / "run" / "model" / "card.md").read_text()
+    assert "Recipe `backbone`" in (tmp_path / "run" / "model" / "card.md").read_text()
 
 
 def test_what_is_no_backbone_is_refused_before_the_work(wan_folder: Path, tmp_path: Path, capfd) -> None:
-    arguments = (
-        "train",
-        "--data",
-        dataset(tmp_path / "data"),
-        "--out",
-        tmp_path / "run",
-        "--recipe",
-        "backbone",
-        "--backbone",
-    )
-    assert "no Wan 2.1" in refused(capfd, *arguments, tmp_path)
-    assert "multiple of 16" in refused(capfd, *arguments, wan_folder, "--size", 40)
+    run = ("train", "--data", dataset(tmp_path / "data"), "--out", tmp_path / "run", "--recipe", "backbone")
+    assert "no Wan 2.1" in refused(capfd, *run, "--backbone", tmp_path)
+    assert "multiple of 16" in refused(capfd, *run, "--backbone", wan_folder, "--size", 40)
     assert not (tmp_path / "run" / "model").exists()

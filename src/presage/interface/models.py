@@ -16,7 +16,7 @@ class Models(Command):
     the network at hand:
 
         hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --local-dir backbones/wan2.1-t2v-1.3b
-        presage models
+        presage models --json models.json
         presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
     """
 
