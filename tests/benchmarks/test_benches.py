@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
-from presage.benchmarks import cache, codec, collect, realtime, training
+from presage.benchmarks import cache, codec, collect, realtime, serving, training
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.wall_clock import Answer, AnticipatingPolicy, Frame, Report, Scene, _newest, anticipate, run_live
 from presage.networks.world_model import WorldModel
@@ -157,3 +157,20 @@ def test_frames_travel_between_processes() -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.send(Frame(0, 0.0, "a", True, tiny_observation(1), None, np.zeros((4, 4))))
     assert theirs.recv().instruction == "a"
+
+
+# -- serving ----------------------------------------------------------------------------------------------------------
+
+
+def test_serving_bench(arguments: BenchArgs) -> None:
+    figures = serving.run(arguments)
+    assert figures["cross_talk"] == 0 and figures["malformed_not_refused"] == 0 and figures["exit_code"] == 0
+    assert figures["closest_sessions"] > 10 * figures["tolerance"]  # mixing two sessions up would have been noticed
+    assert figures["wrong_key_refused"] and figures["killed_client_freed_s"] < 30
+    assert figures["mean_batch"] >= 1 and figures["requests"] >= figures["clients"]
+
+
+def test_the_serving_bench_notices_answers_of_another_session(model: WorldModel) -> None:
+    one, other = (serving.record_episode(model, 0, client, steps=3) for client in range(2))
+    assert serving.closest([one, other]) > 0.01
+    assert serving.closest([one, one]) == 0

@@ -13,6 +13,7 @@ from presage.codecs.wan_vae import latents_from_tokens, tokens_from_latents
 from presage.networks.random_wan import TINY_IMAGE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, padding_bias
 from presage.networks.wan_model import WanWorldModel
+from presage.timeline.joined import JoinedSession
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import VIDEO, Stream, block_tokens
@@ -163,3 +164,38 @@ def test_joint_imagination_covers_all_streams(model: WanWorldModel) -> None:
     wanted: list[Stream] = [s for s in model.streams if not s.is_query]
     assert {n: tuple(x.shape) for n, x in values.items()} == {s.name: (2, s.tokens, s.dim) for s in wanted}
     assert all(x.isfinite().all() for x in values.values()) and any(s.kind == VIDEO for s in wanted)
+
+
+def test_it_has_no_views_and_predicts_whole_frames(model: WanWorldModel) -> None:
+    """As it was published to: presage's own network sees each frame once more as a token, and predicts changes."""
+    values = model.encode_images(tiny_observation(1))
+    assert not any(s.is_view for s in model.streams) and model.with_views(values) == values
+    video = next(s for s in model.streams if s.kind == VIDEO)
+    level, text = torch.zeros(1, 1), model.embed_text(["push"])
+    shown = model.network.embed(video.name, values[video.name][:, None], level, text)
+    # At level 0 a velocity has nothing to move, so that what was shown is what is predicted.
+    torch.testing.assert_close(model.predict(video, shown, torch.ones(1, 1)), values[video.name][:, None])
+
+
+def test_without_a_window_only_the_newest_frame_counts(model: WanWorldModel) -> None:
+    remembering, fresh = Session(model, ["push"], window=0), Session(model, ["push"], window=0)
+    for t in range(3):
+        remembering.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
+    fresh.observe(tiny_observation(1, seed=2))
+    torch.testing.assert_close(remembering.last.progress, fresh.last.progress, atol=1e-5, rtol=1e-4)
+    a, b = remembering.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=1e-4)
+
+
+def test_sessions_at_different_times_share_a_batch(model: WanWorldModel) -> None:
+    def apart() -> list[Session]:
+        sessions = [Session(model, [text], seed=i, window=0) for i, text in enumerate(("push", "open the drawer"))]
+        for session, steps in zip(sessions, (1, 3), strict=True):
+            for t in range(steps):
+                session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
+        return sessions
+
+    alone = [s.imagine(Plan.joint(2)).values["video.front"] for s in apart()]
+    together = JoinedSession(apart()).imagine(Plan.joint(2)).values["video.front"]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)

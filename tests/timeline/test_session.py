@@ -31,8 +31,9 @@ def uncached_progress(model: WorldModel, history: list[Block], text: torch.Tenso
     parts, tokens = [], []
     for block in history:
         tokens.append(block_tokens(model.streams, block.index, 0))
+        values = model.with_views(block.values)
         for s in model.streams:
-            x = block.values.get(s.name)
+            x = values.get(s.name)
             level = torch.full((len(text), 1), 1.0 if x is None else 0.0)
             parts.append(model.network.embed(s.name, None if x is None else x[:, None], level, text)[:, 0])
     all_tokens = Tokens.cat(tokens)
@@ -135,6 +136,18 @@ def test_the_dream_follows_the_action(model: WorldModel) -> None:
     assert torch.equal(a, same) and not torch.allclose(a, other)
 
 
+def test_a_network_that_says_nothing_repeats_the_frame(model: WorldModel) -> None:
+    silent = tiny_model()
+    for name, output in silent.network.outputs.items():
+        if name.startswith(("video", "state")):
+            torch.nn.init.zeros_(output.weight), torch.nn.init.zeros_(output.bias)
+    session = grounded(silent, 2)
+    dream = session.imagine(Plan.joint(2)).values
+    for name in ("video.front", "video.top", "state"):
+        torch.testing.assert_close(dream[name], session.last.values[name])
+    assert not any(name.startswith("scene") for name in dream)  # a view of the video, not a thing to imagine
+
+
 def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
     assert set(grounded(model, 2).imagine(Plan.policy(2)).values) == {"action"}
 
@@ -142,3 +155,14 @@ def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
 def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
     tokens = 2 * model.config.codec.tokens
     assert grounded(model, 2).features(tap=1).shape == (2, tokens, model.config.width)
+
+
+def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> None:
+    remembering, fresh = Session(model, ["a", "b"], window=0), Session(model, ["a", "b"], window=0)
+    for t in range(3):
+        remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
+    fresh.observe(tiny_observation(2, seed=2))
+    torch.testing.assert_close(remembering.last.progress, fresh.last.progress)
+    # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter.
+    a, b = remembering.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)

@@ -66,10 +66,13 @@ def test_behaviour_cloning_ignores_chunks_that_are_not_the_experts(model: WorldM
 
 def test_one_batch_can_be_overfitted() -> None:
     model = tiny_model(layers=2)
-    batch, config = random_batch(model, b=2), LossConfig(law=Law(0, 0, 1, 1, 0), context_noise=0, drop_actions=0)
+    batch, config = (
+        random_batch(model, b=2),
+        LossConfig(law=Law(0, 0, 1, 1, 0), context_noise=0, drop_actions=0, memoryless=0),
+    )
     optimizer = torch.optim.Adam(model.network.parameters(), lr=3e-3)
     history = []
-    for step in range(150):
+    for step in range(300):
         loss, _ = timeline_loss(model, batch, config, torch.Generator().manual_seed(step))
         loss.backward()
         optimizer.step()

@@ -15,6 +15,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "planning": ("presage.benchmarks.planning", "best of N imagined futures, beside random choice and an oracle"),
     "synthesis": ("presage.benchmarks.synthesis", "are the labels of real and dreamed videos executable"),
     "representation": ("presage.benchmarks.representation", "features of the video model, beside random weights"),
+    "serving": ("presage.benchmarks.serving", "a policy server under load, malformed messages and killed clients"),
     "backbone": ("presage.benchmarks.backbone", "Wan 2.1 behind the session: as published, cached, causal, trainable"),
     "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
 }

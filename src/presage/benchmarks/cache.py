@@ -55,13 +55,14 @@ class Uncached:
         """Denoise the next block (`plan.video` is not None)."""
         assert plan.video is not None
         streams = [s for s in self.model.streams if not s.is_query]
+        denoised = [s for s in streams if s.is_denoised]
         batch, device = len(self.text), self.model.device
-        x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in streams}
+        x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in denoised}
         for i in range(plan.steps):
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
-            for s in streams:
+            for s in denoised:
                 levels = plan.action if s.kind == ACTION else plan.video
-                clean = self.model.network.read(s.name, hidden[s.name]).float()
+                clean = self.model.predict(s, hidden[s.name], self.history[-1][1].get(s.name))
                 x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return x
 
@@ -70,10 +71,11 @@ class Uncached:
         model = self.model
         parts, tokens = [], []
         for index, values in self.history:
+            values = model.with_views(values)
             parts += [self._embed(s, values.get(s.name), 0.0, 0.0, clean=True) for s in model.streams]
             tokens.append(block_tokens(model.streams, index, 0, model.device))
         if noisy is not None:
-            x, video, action = noisy
+            x, video, action = model.with_views(noisy[0]), *noisy[1:]
             parts += [self._embed(s, x[s.name], video, action, clean=False) for s in wanted]
             tokens.append(block_tokens(wanted, self.history[-1][0] + 1, 1, model.device))
         flat = Tokens.cat(tokens)
@@ -136,7 +138,7 @@ def random_block(model: WorldModel, generator: torch.Generator, first: bool) -> 
     """Tokens of one observed block: unit noise, which is what the codecs normalise to."""
     out = {}
     for s in model.streams:
-        if not s.is_query and not (first and s.kind == ACTION):
+        if s.is_denoised and not (first and s.kind == ACTION):
             out[s.name] = torch.randn((1, s.tokens, s.dim), generator=generator).to(model.device)
     return out
 

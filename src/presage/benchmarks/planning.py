@@ -9,7 +9,7 @@ import numpy as np
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import Decision, GroundedPolicy
+from presage.policy.grounded import MEMORY, Decision, GroundedPolicy
 from presage.policy.joint import joint
 from presage.simulator.planning import Candidates, Ranking, at_random, best_of, by_progress
 from presage.timeline.session import Session
@@ -47,7 +47,7 @@ def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
 def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
     """Median wall time of one decision for one robot, its past full."""
     observation, _ = world.reset(seed=0)
-    session = Session(model, [instructions(MT10[0])[0]])
+    session = Session(model, [instructions(MT10[0])[0]], window=MEMORY)
     for _ in range(model.config.window):
         session.observe({name: x[:1] for name, x in observation.items()})
     times = []

@@ -17,6 +17,7 @@ from presage.benchmarks.common import BenchArgs, success_figures
 from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_for
 from presage.benchmarks.wall_clock import TICK, AnticipatingPolicy, Report, Scene, anticipate, run_live
 from presage.networks.world_model import WorldModel
+from presage.policy.grounded import MEMORY
 from presage.policy.joint import joint, no_imagination
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model
@@ -96,7 +97,7 @@ def measure(
     model: WorldModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
 ) -> list[float]:
     """Seconds of each cycle: observe a frame and the executed chunk, encode, denoise, decode the chunk."""
-    session = Session(model, ["open the drawer"])
+    session = Session(model, ["open the drawer"], window=MEMORY)
     seconds = []
     for i in range(repeats + 5):
         start = time.perf_counter()

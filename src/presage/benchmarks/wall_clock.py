@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import executable, keep_rows
+from presage.policy.grounded import MEMORY, executable, keep_rows
 from presage.policy.protocol import Observation
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
@@ -44,7 +44,7 @@ class AnticipatingPolicy:
 
     def reset(self, instructions: list[str]) -> None:
         config = self.model.config
-        self.session = Session(self.model, instructions, seed=self.seed)
+        self.session = Session(self.model, instructions, seed=self.seed, window=MEMORY)
         self.rows = np.arange(len(instructions))
         self.executed: np.ndarray | None = None
         # While it thinks for the first time the robot stands still.
@@ -146,7 +146,7 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
                 return message, computing
             start = time.perf_counter()
             if session is None or message.first:
-                session = Session(model, [message.instruction], seed=seed)
+                session = Session(model, [message.instruction], seed=seed, window=MEMORY)
             session.observe(message.observation, None if message.executed is None else message.executed[None])
             if ours.poll():  # too slow: there is a newer frame already, so deciding on this one would be in vain
                 continue

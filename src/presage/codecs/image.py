@@ -23,7 +23,7 @@ class ImageCodecConfig:
     """Channels at a quarter of the resolution; twice that at an eighth."""
     blocks: int = 2
     """Residual blocks per resolution, encoder and decoder alike (the decoder has one more at the quarter)."""
-    latent_channels: int = 24
+    latent_channels: int = 32
     """Channels of the latent grid at an eighth of the resolution; a token is 2 x 2 of them."""
     latent_noise: float = 0.05
     """Noise added to unit-variance latents in training, so that small errors of the world model decode to small errors."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 from tqdm import tqdm
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.disk import require_space
 from presage.errors import UserError
 
 _EPISODES_PER_JOB = 16
@@ -34,6 +34,7 @@ def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memma
     path = _cache_path(dataset, f"frames-{size}-{'-'.join(cameras)}", "")
     if not path.exists():
         shape = (dataset.num_rows, len(cameras), size, size, 3)
+        require_space(path, int(np.prod(shape)), f"decoding {dataset.num_rows:,} rows at {size} pixels")
         with _Building(path) as hidden:
             frames = np.lib.format.open_memmap(hidden, mode="w+", dtype=np.uint8, shape=shape)
             _decode_into(frames, dataset, cameras, size)
@@ -75,6 +76,8 @@ def fingerprint(dataset: Dataset) -> str:
 def _cache_path(dataset: Dataset, name: str, key: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
         raise UserError(f"cache name {name!r} is not allowed; use letters, digits, '_', '-' and '.'")
+    if dataset.view:
+        name += f"-{hashlib.sha256(dataset.view.encode()).hexdigest()[:8]}"
     mark = hashlib.sha256(f"{_VERSION} {fingerprint(dataset)} {key}".encode()).hexdigest()[:16]
     return dataset.root / ".cache" / f"{name}.{mark}.npy"
 
@@ -134,17 +137,17 @@ def _is_running(pid: int) -> bool:
 def _decode_into(frames: np.ndarray, dataset: Dataset, cameras: Sequence[str], size: int) -> None:
     """Fill frames (N, cameras, size, size, 3); threads suffice, decoding runs outside Python's lock."""
     numbers = range(len(dataset.episodes))
+    per_job = _EPISODES_PER_JOB * dataset.phases
     jobs = [
-        (slot, camera, numbers[start : start + _EPISODES_PER_JOB])
+        (slot, camera, numbers[start : start + per_job])
         for slot, camera in enumerate(cameras)
-        for start in range(0, len(numbers), _EPISODES_PER_JOB)
+        for start in range(0, len(numbers), per_job)
     ]
 
     def decode(job: tuple[int, str, range]) -> int:
         slot, camera, episodes = job
-        reformatter = VideoReformatter()
-        for number, images in zip(episodes, dataset.iterate_frames(episodes, camera)):
-            frames[dataset.episodes[number].rows, slot] = _fit(images, size, reformatter)
+        for number, images in zip(episodes, dataset.iterate_squares(episodes, camera, size)):
+            frames[dataset.episodes[number].rows, slot] = images
         return sum(dataset.episodes[number].length for number in episodes)
 
     total = dataset.num_rows * len(cameras)
@@ -159,23 +162,6 @@ def _decode_into(frames: np.ndarray, dataset: Dataset, cameras: Sequence[str], s
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _fit(images: np.ndarray, size: int, reformatter: VideoReformatter) -> np.ndarray:
-    """Crop (T, H, W, 3) to the central square and average it to (T, size, size, 3)."""
-    height, width = images.shape[1:3]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    images = images[:, top : top + side, left : left + side]
-    if side == size:
-        return images
-    fitted = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for t, image in enumerate(images):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        fitted[t] = reformatter.reformat(
-            frame, width=size, height=size, interpolation=Interpolation.AREA, threads=1
-        ).to_ndarray()
-    return fitted
 
 
 def _write_blocks(path: Path, blocks: Iterable[np.ndarray], rows: int) -> None:

@@ -1,6 +1,7 @@
 """A LeRobotDataset on disk, read only: v3.0 and v2.x."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,33 @@ import av
 import numpy as np
 import pyarrow as pa
 
+from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, read_metadata, read_table
-from presage.episodes.video import decode_spans
+from presage.episodes.video import Convert, decode_spans
 from presage.errors import UserError
 
 
 class Dataset:
     """A LeRobotDataset folder.
 
-    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix. features: info.json's
-    features. stats: feature -> {mean, std, min, max, count, quantiles}. tasks: text of each task_index.
-    episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
+    fps: rows per second. cameras: camera names without the ``observation.images.`` prefix. camera_features: camera ->
+    name of its feature. features: info.json's features. stats: feature -> {mean, std, min, max, count, quantiles}.
+    tasks: text of each task_index. episodes: one EpisodeRecord each, in order. num_rows: rows N of all episodes together.
+
+    chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then counted
+    within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given, damage that
+    leaves the episodes readable is put there instead of being raised.
 
     Raises UserError, one line naming file, field and remedy, whenever a file is missing or damaged.
     """
 
-    def __init__(self, root: str | Path):
+    phases = 1
+    """Consecutive episodes that show the same frames; more than one in views that regroup rows."""
+
+    def __init__(self, root: str | Path, chosen: Sequence[int] | None = None, tolerated: list[UserError] | None = None):
         self.root = Path(root)
-        metadata = read_metadata(self.root)
+        metadata = read_metadata(self.root, tolerated)
         self.version: str = metadata.info["codebase_version"]
         self.fps = float(metadata.info["fps"])
         self.robot_type: str | None = metadata.info.get("robot_type")
@@ -35,17 +44,30 @@ class Dataset:
         self.stats = metadata.stats
         self.tasks = metadata.tasks
         self.episodes: list[EpisodeRecord] = metadata.episodes
+        self.view = ""
+        """Which part or arrangement of the files this is; part of the names of caches."""
+        self._file_rows: dict[str, int] = {}
+        for episode in metadata.episodes:
+            for file in (episode.data_file, *(video for video, _ in episode.videos.values())):
+                self._file_rows[file] = self._file_rows.get(file, 0) + episode.length
+        if chosen is not None:
+            self.episodes = _choose(metadata.episodes, chosen, self.root)
+            self.view = f"episodes {list(chosen)}"
         self.num_rows = sum(episode.length for episode in self.episodes)
-        self._camera_features = {
+        self.camera_features = {
             name.removeprefix(CAMERA_PREFIX): name for name, feature in self.features.items() if _is_camera(feature)
         }
-        self.cameras = list(self._camera_features)
+        self.cameras = list(self.camera_features)
         self._columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def lengths(self) -> np.ndarray:
         """Rows of each episode (E,) int64."""
         return np.array([episode.length for episode in self.episodes], dtype=np.int64)
+
+    def rows_in(self, file: str) -> int:
+        """Rows of all episodes in a data or video file, chosen or not."""
+        return self._file_rows.get(file, 0)
 
     def column(self, name: str) -> np.ndarray:
         """All rows of a feature: (N, ...); (N,) where the feature's shape is (1,). Treat it as read only.
@@ -63,18 +85,25 @@ class Dataset:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))
 
-    def iterate_frames(self, episodes: Sequence[int], camera: str) -> Iterator[np.ndarray]:
-        """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once."""
-        if camera not in self._camera_features:
+    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
+        """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once.
+
+        convert: applied to every frame (H, W, 3) as soon as it is decoded.
+        """
+        if camera not in self.camera_features:
             raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
-        name = self._camera_features[camera]
+        name = self.camera_features[camera]
         records = [self.episodes[episode] for episode in episodes]
         if self.features[name]["dtype"] == "image":
-            yield from (self._embedded_images(record, name) for record in records)
+            yield from (self._embedded_images(record, name, convert) for record in records)
             return
         for path, group in groupby(records, key=lambda record: record.videos[name][0]):
             spans = [(record.videos[name][1], record.length) for record in group]
-            yield from decode_spans(self.root / path, spans, self.fps)
+            yield from decode_spans(self.root / path, spans, self.fps, convert)
+
+    def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
+        """``iterate_frames`` as the model sees them: (T, size, size, 3), cropped to their centre and averaged."""
+        yield from self.iterate_frames(episodes, camera, squares(size, "crop"))
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(values, recorded) of a column, read once."""
@@ -83,25 +112,34 @@ class Dataset:
             if feature is None or feature["dtype"] in ("image", "video"):
                 names = [n for n, f in self.features.items() if f["dtype"] not in ("image", "video")]
                 raise UserError(f"{self.root}: no column {name!r}; it has {_listing(names)}")
-            parts = [self._read_file(path, list(records), name) for path, records in self._data_files()]
+            parts = [self._read_file(path, list(records), name) for path, records in self.data_files()]
             self._columns[name] = (
                 np.concatenate([values for values, _ in parts]),
                 np.concatenate([recorded for _, recorded in parts]),
             )
         return self._columns[name]
 
-    def _data_files(self) -> Iterator[tuple[str, Iterator[EpisodeRecord]]]:
+    def data_files(self) -> Iterator[tuple[str, Iterator[EpisodeRecord]]]:
+        """Data files, relative to the root, with the episodes in each."""
         return groupby(self.episodes, key=lambda record: record.data_file)
 
-    def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+    def read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(values, recorded) of a column for the episodes of one file, NaN in the file included."""
         path = self.root / file
         array = read_table(path, [name])[name].combine_chunks()
+        if len(array) != self._file_rows[file]:
+            raise UserError(
+                f"{path}: has {len(array)} rows but its episodes have {self._file_rows[file]}; restore the file or "
+                "download it again"
+            )
         rows = sum(record.length for record in records)
         if len(array) != rows:
-            raise UserError(
-                f"{path}: has {len(array)} rows but its episodes have {rows}; restore the file or download it again"
-            )
-        values, recorded = _to_numpy(array, self.features[name], path, name)
+            array = pa.concat_arrays([array.slice(record.data_row, record.length) for record in records])
+        return _to_numpy(array, self.features[name], path, name)
+
+    def _read_file(self, file: str, records: list[EpisodeRecord], name: str) -> tuple[np.ndarray, np.ndarray]:
+        values, recorded = self.read_file(file, records, name)
+        path, rows = self.root / file, len(values)
         if values.dtype.kind == "f":
             bad = np.flatnonzero(~np.isfinite(values).reshape(rows, -1).all(axis=1) & recorded)
             if len(bad):
@@ -113,16 +151,30 @@ class Dataset:
                 )
         return values, recorded
 
-    def _embedded_images(self, record: EpisodeRecord, name: str) -> np.ndarray:
+    def _embedded_images(self, record: EpisodeRecord, name: str, convert: Convert | None) -> np.ndarray:
         """Frames stored as compressed images inside the data parquet (features of dtype "image")."""
         path = self.root / record.data_file
         cells = read_table(path, [name])[name].slice(record.data_row, record.length).to_pylist()
         try:
-            return np.stack([_decode_image(cell["bytes"]) for cell in cells])
+            images = (_decode_image(cell["bytes"]) for cell in cells)
+            return np.stack([image if convert is None else convert(image) for image in images])
         except (av.FFmpegError, TypeError, KeyError, IndexError, ValueError) as error:
             raise UserError(
                 f"{path}: images {name!r} of episode {record.index} are damaged ({error}); restore the file"
             ) from error
+
+
+def _choose(episodes: list[EpisodeRecord], chosen: Sequence[int], root: Path) -> list[EpisodeRecord]:
+    """The chosen episodes, their rows counted anew."""
+    unknown = [number for number in chosen if not 0 <= number < len(episodes)]
+    if unknown or not chosen:
+        wanted = f"no episode {unknown[0]}" if unknown else "no episode chosen"
+        raise UserError(f"{root}: {wanted}; it has episodes 0 to {len(episodes) - 1}")
+    kept, start = [], 0
+    for number in chosen:
+        kept.append(replace(episodes[number], start=start))
+        start += episodes[number].length
+    return kept
 
 
 def _is_camera(feature: dict[str, Any]) -> bool:

@@ -51,8 +51,11 @@ class Metadata:
     episodes: list[EpisodeRecord]
 
 
-def read_metadata(root: Path) -> Metadata:
-    """Read meta/. Raises UserError naming the file that is missing, damaged or contradicts another."""
+def read_metadata(root: Path, tolerated: list[UserError] | None = None) -> Metadata:
+    """Read meta/. Raises UserError naming the file that is missing, damaged or contradicts another.
+
+    tolerated: where given, what the episodes can be read without (tasks, statistics, totals) is not raised but put there.
+    """
     info_path = root / "meta/info.json"
     info = read_json(info_path)
     for name in ("codebase_version", "fps", "features", "data_path"):
@@ -60,18 +63,29 @@ def read_metadata(root: Path) -> Metadata:
             raise UserError(f"{info_path}: field {name!r} is missing; restore the file or download the dataset again")
     version = str(info["codebase_version"])
     if version.startswith("v3."):
-        metadata = _read_v3(root, info)
+        metadata = _read_v3(root, info, tolerated)
     elif version.startswith("v2."):
         metadata = _read_v2(root, info)
     else:
         raise UserError(f"{info_path}: codebase_version is {version!r}; v3.0, v2.1 and v2.0 can be read, convert it")
-    rows = sum(episode.length for episode in metadata.episodes)
-    if info.get("total_frames", rows) != rows:
-        raise UserError(
-            f"{info_path}: total_frames is {info['total_frames']} but the episodes have {rows} rows; "
-            "the dataset is incomplete, download it again"
-        )
+    with _tolerating(tolerated):
+        rows = sum(episode.length for episode in metadata.episodes)
+        if info.get("total_frames", rows) != rows:
+            raise UserError(
+                f"{info_path}: total_frames is {info['total_frames']} but the episodes have {rows} rows; "
+                "the dataset is incomplete, download it again"
+            )
     return metadata
+
+
+@contextmanager
+def _tolerating(tolerated: list[UserError] | None) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        if tolerated is None:
+            raise
+        tolerated.append(error)
 
 
 def read_json(path: Path) -> Any:
@@ -109,10 +123,14 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read ({reason}); restore the file or download the dataset again") from error
 
 
-def _read_v3(root: Path, info: dict[str, Any]) -> Metadata:
+def _read_v3(root: Path, info: dict[str, Any], tolerated: list[UserError] | None) -> Metadata:
     stats_path = root / "meta/stats.json"
-    stats = _as_arrays(read_json(stats_path)) if stats_path.exists() else {}
-    tasks = _read_tasks_v3(root / "meta/tasks.parquet")
+    stats: dict[str, Statistics] = {}
+    tasks: list[str] = []
+    with _tolerating(tolerated):
+        stats = _as_arrays(read_json(stats_path)) if stats_path.exists() else {}
+    with _tolerating(tolerated):
+        tasks = _read_tasks_v3(root / "meta/tasks.parquet")
     paths = sorted((root / "meta/episodes").rglob("*.parquet"))
     if not paths:
         raise UserError(f"{root / 'meta/episodes'}: no parquet file here; restore it or download the dataset again")
@@ -177,9 +195,9 @@ def _read_tasks_v3(path: Path) -> list[str]:
 
 
 def _read_v2(root: Path, info: dict[str, Any]) -> Metadata:
-    tasks = {row["task_index"]: row["task"] for row in _read_jsonl(root / "meta/tasks.jsonl")}
+    tasks = {row["task_index"]: row["task"] for row in read_jsonl(root / "meta/tasks.jsonl")}
     path = root / "meta/episodes.jsonl"
-    rows = _read_jsonl(path)
+    rows = read_jsonl(path)
     for row in rows:
         for name in ("episode_index", "length", "tasks"):
             if name not in row:
@@ -208,12 +226,13 @@ def _read_stats_v2(root: Path) -> dict[str, Statistics]:
     path = root / "meta/episodes_stats.jsonl"
     if not path.exists():
         return {}
-    parts = [_as_arrays(row["stats"]) for row in _read_jsonl(path)]
+    parts = [_as_arrays(row["stats"]) for row in read_jsonl(path)]
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: combine_statistics([part[name] for part in parts if name in part]) for name in names}
 
 
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one on each line."""
     try:
         return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except FileNotFoundError as error:

@@ -7,13 +7,16 @@ or veryfast, 10 ms with medium, all within 47-51 dB. Everything runs on one thre
 conversion too, cost more than such small frames take.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from presage.errors import UserError
@@ -27,28 +30,41 @@ PRESET = "ultrafast"
 _OPTIONS = {"preset": PRESET, "crf": str(CRF), "g": str(GOP), "bf": "0", "x264-params": "cabac=1"}
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are compressed. The default is that of presage's own recordings."""
+
+    codec: str = CODEC
+    """An encoder of ffmpeg."""
+    pix_fmt: str = PIX_FMT
+    options: dict[str, str] = field(default_factory=lambda: dict(_OPTIONS))
+
+
 def frame_rate(fps: float) -> Fraction:
     """Frames per second as the fraction that video containers keep exactly (29.97 -> 30000/1001)."""
     return Fraction(fps).limit_denominator(1001)
 
 
-def encode_clip(path: Path, frames: np.ndarray, fps: float) -> None:
+def encode_clip(path: Path, frames: Iterable[np.ndarray], fps: float, encoding: Encoding = Encoding()) -> None:
     """Write frames (T, H, W, 3) uint8 RGB as an mp4 whose frame t is shown at t / fps seconds."""
     rate = frame_rate(fps)
     reformatter = VideoReformatter()
     with av.open(str(path), "w", format="mp4") as container:
-        stream = cast(av.VideoStream, container.add_stream(CODEC, rate=rate, options=_OPTIONS))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = PIX_FMT
-        stream.codec_context.thread_count = 1
-        stream.codec_context.colorspace = Colorspace.ITU601
-        stream.codec_context.color_range = ColorRange.MPEG
+        stream: av.VideoStream | None = None
         for t, image in enumerate(frames):
+            if stream is None:
+                stream = cast(av.VideoStream, container.add_stream(encoding.codec, rate=rate, options=encoding.options))
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = encoding.pix_fmt
+                stream.codec_context.thread_count = 1
+                stream.codec_context.colorspace = Colorspace.ITU601
+                stream.codec_context.color_range = ColorRange.MPEG
             rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            frame = reformatter.reformat(rgb, format=PIX_FMT, dst_colorspace=Colorspace.ITU601, threads=1)
+            frame = reformatter.reformat(rgb, format=encoding.pix_fmt, dst_colorspace=Colorspace.ITU601, threads=1)
             frame.pts, frame.time_base = t, 1 / rate
             container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        if stream is not None:
+            container.mux(stream.encode())
 
 
 class ClipJoiner:
@@ -95,29 +111,63 @@ class ClipJoiner:
         self._container.close()
 
 
-def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> Iterator[np.ndarray]:
+Convert = Callable[[np.ndarray], np.ndarray]
+"""What becomes of a frame (H, W, 3) uint8 as soon as it is decoded: long episodes at full size do not fit into memory."""
+
+
+def decode_spans(
+    path: Path, spans: Sequence[tuple[float, int]], fps: float, convert: Convert | None = None
+) -> Iterator[np.ndarray]:
     """Decode spans of a video, opened once.
 
-    spans: (seconds of the first frame, number of frames T), in ascending order.
+    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame.
     Yields one (T, H, W, 3) uint8 RGB array per span. Decodes from the key frame before the span to its end and nothing
-    else. Raises UserError naming the file when it is missing, damaged or too short.
+    else. Raises UserError naming the file when it is missing, damaged, too short or of an unknown codec.
     """
+    with open_video(path) as (container, stream):
+        for start, length in spans:
+            images = np.empty((length, 0, 0, 3), dtype=np.uint8)
+            seen = np.zeros(length, dtype=bool)
+            for t, image in _span_frames(container, stream, start, length, fps):
+                image = image if convert is None else convert(image)
+                if not seen.any():
+                    images = np.empty((length, *image.shape), dtype=np.uint8)
+                images[t], seen[t] = image, True
+            if not seen.all():
+                raise UserError(
+                    f"{path}: only {seen.sum()} of {length} frames behind {start:.3f} s can be read; "
+                    "restore the file or record it again"
+                )
+            yield images
+
+
+def decode_frames(path: Path, start: float, length: int, fps: float) -> Iterator[np.ndarray]:
+    """The frames of one span, one after the other: no more than one is in memory. Raises UserError like decode_spans."""
+    expected = 0
+    with open_video(path) as (container, stream):
+        for t, image in _span_frames(container, stream, start, length, fps):
+            if t == expected:
+                yield image
+                expected += 1
+    if expected < length:
+        raise UserError(
+            f"{path}: frame {expected} of {length} behind {start:.3f} s cannot be read; restore the file or record it again"
+        )
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """A video file and its stream; what goes wrong with it becomes a UserError that names the file."""
     if not path.exists():
         raise UserError(f"{path}: the video is missing; restore the file or download the dataset again")
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{path}: the video's codec is unknown here; convert it to h264, hevc or av1")
             stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
             stream.codec_context.options = {"err_detect": "explode"}
-            for start, length in spans:
-                container.seek(int((start + 0.25 / fps) / cast(Fraction, stream.time_base)), stream=stream)
-                images, seen = _decode_span(container.decode(stream), start, length, fps)
-                if seen < length:
-                    raise UserError(
-                        f"{path}: only {seen} of {length} frames behind {start:.3f} s can be read; "
-                        "restore the file or record it again"
-                    )
-                yield images
+            yield container, stream
     except av.FFmpegError as error:
         reason = (error.strerror or "unreadable").lower()
         raise UserError(f"{path}: the video is damaged ({reason}); restore the file or record it again") from error
@@ -125,24 +175,21 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
         raise UserError(f"{path}: no video stream inside; restore the file or record it again") from error
 
 
-def _decode_span(decoded: Iterator[av.VideoFrame], start: float, length: int, fps: float) -> tuple[np.ndarray, int]:
-    """The frames shown from ``start`` seconds on as (length, H, W, 3), and how many of them were there."""
+def _span_frames(
+    container: InputContainer, stream: av.VideoStream, start: float, length: int, fps: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(t, RGB) of the frames shown from ``start`` seconds on, as they are decoded."""
+    container.seek(int((start + 0.25 / fps) / cast(Fraction, stream.time_base)), stream=stream)
     reformatter = VideoReformatter()
-    images = np.empty((length, 0, 0, 3), dtype=np.uint8)
-    seen = np.zeros(length, dtype=bool)
-    for frame in decoded:
+    for frame in container.decode(stream):
         t = round(((frame.time or 0.0) - start) * fps)
         if t >= length:
             break
         if t < 0 or frame.is_corrupt:
             continue
-        if not seen.any():
-            images = np.empty((length, frame.height, frame.width, 3), dtype=np.uint8)
-        images[t] = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        seen[t] = True
+        yield t, reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         if t == length - 1:
             break
-    return images, int(seen.sum())
 
 
 def describe_video(height: int, width: int, fps: float) -> dict[str, object]:
@@ -161,3 +208,15 @@ def describe_video(height: int, width: int, fps: float) -> dict[str, object]:
         "is_depth_map": False,
         "has_audio": False,
     }
+
+
+def encoding(codec: str, crf: int) -> Encoding:
+    """The `Encoding` of h264, hevc or av1 at a quality, with a key frame every second frame as LeRobot has them: any frame
+    is found by decoding two at most."""
+    options = {"crf": str(crf), "g": str(GOP), "bf": "0"}
+    if codec == "h264":
+        return Encoding("libx264", "yuv420p", {**options, "preset": "medium"})
+    if codec == "hevc":
+        x265 = f"crf={crf}:keyint={GOP}:min-keyint=1:scenecut=0:bframes=0:open-gop=0:log-level=none"
+        return Encoding("libx265", "yuv420p", {"crf": str(crf), "preset": "medium", "x265-params": x265})
+    return Encoding("libsvtav1", "yuv420p", {"crf": str(crf), "g": str(GOP), "preset": "10"})

@@ -197,29 +197,7 @@ class _Writer:
             figures = self._statistics([key])
             record |= {f"stats/{name}/{figure}": v for name, stats in figures.items() for figure, v in stats.items()}
             record |= {layout.INFO_PREFIX + name: value for name, value in fact["info"].items()}
-        names = list(dict.fromkeys(name for record in self.records for name in record))
-        table = pa.table({name: self._meta_column(name) for name in names})
-        for field in ("meta/episodes/chunk_index", "meta/episodes/file_index"):
-            table = table.append_column(field, pa.array([0] * len(table), pa.int64()))
-        files = RollingTables(self.root, layout.EPISODES_PATH, table.schema)
-        for start in range(0, len(table), EPISODES_PER_GROUP):
-            part = table.slice(start, EPISODES_PER_GROUP)
-            for field, value in zip(("chunk_index", "file_index"), files.place(part), strict=True):
-                column = part.schema.get_field_index(f"meta/episodes/{field}")
-                part = part.set_column(column, part.schema.field(column), pa.array([value] * len(part), pa.int64()))
-            files.append(part)
-        files.close()
-
-    def _meta_column(self, name: str) -> pa.Array:
-        """One column of meta/episodes; whole numbers and fractions mix, other types do not."""
-        values = [record.get(name) for record in self.records]
-        kinds = {type(value) for value in values if value is not None}
-        if kinds == {int, float}:
-            return pa.array([None if value is None else float(value) for value in values])
-        if len(kinds) > 1:
-            kind_names = " and ".join(sorted(kind.__name__ for kind in kinds))
-            raise UserError(f"{self.spool}: {name!r} is {kind_names} in different episodes; record it with one type")
-        return pa.array(values)
+        write_episode_records(self.root, self.records, str(self.spool))
 
     def _statistics(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Statistics of all features over the given episodes, as nested lists."""
@@ -267,3 +245,30 @@ class _Writer:
             "video_path": layout.VIDEO_PATH if self.cameras else None,
             "features": videos | self.features,
         }
+
+
+def write_episode_records(root: Path, records: Sequence[dict[str, Any]], where: str) -> None:
+    """meta/episodes/ of a dataset: one row per episode. `where` names the origin in errors."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    table = pa.table({name: _meta_column(name, [record.get(name) for record in records], where) for name in names})
+    for field in ("meta/episodes/chunk_index", "meta/episodes/file_index"):
+        table = table.append_column(field, pa.array([0] * len(table), pa.int64()))
+    files = RollingTables(root, layout.EPISODES_PATH, table.schema)
+    for start in range(0, len(table), EPISODES_PER_GROUP):
+        part = table.slice(start, EPISODES_PER_GROUP)
+        for field, value in zip(("chunk_index", "file_index"), files.place(part), strict=True):
+            column = part.schema.get_field_index(f"meta/episodes/{field}")
+            part = part.set_column(column, part.schema.field(column), pa.array([value] * len(part), pa.int64()))
+        files.append(part)
+    files.close()
+
+
+def _meta_column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+    """One column of meta/episodes; whole numbers and fractions mix, other types do not."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return pa.array([None if value is None else float(value) for value in values])
+    if len(kinds) > 1:
+        kind_names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise UserError(f"{where}: {name!r} is {kind_names} in different episodes; record it with one type")
+    return pa.array(values)

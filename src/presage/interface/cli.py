@@ -18,12 +18,15 @@ from presage.errors import UserError
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "collect": ("collect", "Collect", "record scripted experts in the simulator as a LeRobot dataset"),
+    "inspect": ("inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
+    "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
     "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
     "act": ("use", "Act", "let the model control the robot in the simulator"),
     "evaluate": ("use", "Evaluate", "judge policies in imagination and compare with the simulator"),
     "synthesize": ("use", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
     "plan": ("use", "PlanCommand", "imagine several futures and act on the best"),
     "models": ("models", "Models", "list the models presage can load, what they need, and which are on this machine"),
+    "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("bench", "Bench", "measure one published figure with its controls"),
     "figures": ("figures", "Figures", "turn bench results into docs/figures.md"),
     "demo": ("demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),

@@ -35,6 +35,12 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "loss_before_full minus loss_after_full": (">", 0),
         "round_trip_difference_lora": ("<=", 0),
     },
+    "serving": {
+        "cross_talk": ("<=", 0),
+        "malformed_not_refused": ("<=", 0),
+        "rss_growth": ("<=", 0.05),
+        "exit_code": ("<=", 0),
+    },
     "training": {"ceiling_share": (">=", 0.33)},
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""

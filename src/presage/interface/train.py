@@ -3,17 +3,26 @@
 import json as jsonlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from presage.errors import UserError
 from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
 
+if TYPE_CHECKING:
+    from presage.episodes.dataset import Dataset
+    from presage.episodes.robot import Robot
+    from presage.networks.world_model import WorldModelConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
     """Train the image codec and then the world model on LeRobot datasets; the first one fits the codecs.
+
+    Any LeRobot dataset: cameras, action, state and rates follow from its info.json (presage inspect shows them) and can
+    be said otherwise. Columns are a feature, `action:0-5,7` or `action:elbow,gripper` (by number or name), or `none`.
+    Datasets of different robots train one model, each in entries of its own.
 
     Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), backbone (adapt a published
     video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
@@ -21,6 +30,8 @@ class Train(Command):
     numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
+        presage train --data data/arm --out runs/arm --cameras front wrist --chunk 6 --relative all
+        presage train --data user/name --episodes 0:50 --out runs/name
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
         presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from runs/mt10/model
         presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
@@ -30,7 +41,7 @@ class Train(Command):
     """
 
     data: tuple[Path, ...]
-    """Dataset folders."""
+    """Dataset folders, or user/name on the Hugging Face hub."""
     out: Path
     """Folder of the run."""
     recipe: str = "metaworld"
@@ -52,10 +63,28 @@ class Train(Command):
     size: Annotated[int, arg(metavar="PIXELS")] = 128
     """Side of the frames the backbone sees, a multiple of 16."""
 
+    cameras: Annotated[tuple[str, ...], arg(metavar="[CAMERA ...]")] = ()
+    """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one."""
+    fit: Literal["crop", "letterbox"] = "crop"
+    """How a picture becomes square: its centre, or all of it between black bars."""
+    fps: float | None = None
+    """Actions per second; rows are resampled to it. The dataset's by default."""
+    chunk: Annotated[int | None, arg(metavar="N")] = None
+    """Actions between two frames of the model; by default so many that it makes about five steps per second."""
+    action: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
+    """Columns of the action."""
+    state: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
+    """Columns of the state; observation.state by default."""
+    relative: Annotated[tuple[str, ...], arg(metavar="[COLUMN ...]")] = ()
+    """Actions taught as differences from the state before their chunk; `all`: all but grippers."""
+    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    """Which episodes to read: 0:50, or 3,7,20:30. All by default."""
+
     def run(self) -> None:
         self.check_output()
+        from presage.episodes.choose import parse_episodes
         from presage.training.data import open_dataset
-        from presage.training.recipes import RECIPES, fit
+        from presage.training.recipes import RECIPES, fit, for_robots
 
         if self.recipe not in RECIPES:
             raise UserError(f"no recipe {self.recipe!r}: choose from {', '.join(RECIPES)}")
@@ -70,10 +99,11 @@ class Train(Command):
             raise UserError("--recipe finetune and --start-from DIR go together: give both or neither")
         if (self.recipe == "backbone") != (self.backbone is not None):
             raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
-        for folder in self.data:
-            open_dataset(folder)
-        check_writable(self.out / "model.partial")
+        episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = RECIPES[self.recipe]()
+        robots = self._robots([open_dataset(folder, episodes) for folder in self.data], recipe.model)
+        recipe = for_robots(recipe, robots)
+        check_writable(self.out / "model.partial")
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         wan = None
         if self.backbone is not None:
@@ -85,22 +115,53 @@ class Train(Command):
         recipe = replace(recipe, training=training, codec=codec)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
-        checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, wan)
+        checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, robots, episodes, wan)
         figures = _last_log(self.out / "state" / "log.jsonl")
-        write_text(checkpoint / "card.md", self._card(recipe, figures))
+        write_text(checkpoint / "card.md", self._card(recipe, figures, episodes))
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
-        print(f"\nNext: presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}")
+        simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
+        print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve --checkpoint {checkpoint}"))
         if self.json is not None:
             write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
 
-    def _card(self, recipe: Any, figures: dict[str, Any]) -> str:
+    def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
+        """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
+        from presage.episodes.robot import Robot, holds_chunks
+        from presage.episodes.slots import separate
+        from presage.training.checkpoint import read_config
+
+        options = (self.fps, self.chunk, *self.action, *self.state, *self.relative)
+        if self.start_from is not None:
+            if any(option is not None for option in (*options, *self.cameras)):
+                raise UserError("--start-from keeps the checkpoint's cameras, columns and rates: leave those options out")
+            known = Robot.all_from_config(read_config(self.start_from), self.start_from / "config.json")
+            return [next((r for r in known if r.name == d.robot_type), known[0]) for d in datasets]
+        robots = []
+        for dataset in datasets:
+            if not holds_chunks(dataset):
+                robots.append(
+                    Robot.from_dataset(
+                        dataset, self.cameras, self.action, self.state, self.relative, self.fps, self.chunk, self.fit
+                    )
+                )
+                continue
+            if any(option is not None for option in options):
+                raise UserError(
+                    f"{dataset.root}: its rows hold a chunk each, so --fps, --chunk, --action, --state and --relative "
+                    "do not apply; leave them out"
+                )
+            shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
+            robots.append(Robot.of_chunked_rows(self.cameras or model.cameras, *shape))
+        return separate(robots)
+
+    def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
         from presage.benchmarks.common import describe_commit, describe_machine
-        from presage.episodes.dataset import Dataset
+        from presage.training.data import open_dataset
 
         steps = f"{recipe.training.steps:,} steps"
         lines = [f"# {self.out.name}", "", f"Recipe `{self.recipe}`, {steps}, seed {self.seed}."]
         for folder in self.data:
-            data = Dataset(folder)
+            data = open_dataset(folder, episodes)
             lines.append(f"Data `{folder.name}`: {len(data.episodes):,} episodes, {data.num_rows:,} rows.")
         machine = describe_machine()
         lines += [

@@ -68,7 +68,29 @@ class ModelCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act(ModelCommand):
+class PolicyCommand(ModelCommand):
+    """Options of the commands that can be given a policy behind a server (openpi's websocket protocol)."""
+
+    names: Annotated[tuple[str, ...], arg(metavar="[NAME=THEIRS ...]")] = ()
+    """What a server calls the observations, such as image.front=observation/image; by default as presage does."""
+
+    def remote(self, url: str, model: Any) -> Any:
+        """The policy at ws://host:port, asked with the key in PRESAGE_API_KEY where there is one."""
+        from presage.interface.serve import api_key
+        from presage.policy.remote import RemotePolicy
+
+        names = dict(pair.partition("=")[::2] for pair in self.names)
+        if not all(names.values()):
+            raise UserError(f"--names {' '.join(self.names)}: write NAME=THEIRS, such as state=observation/state")
+        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None))
+
+
+def is_url(policy: str) -> bool:
+    return policy.startswith(("ws://", "wss://"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act(PolicyCommand):
     """Let the model control the robot in the simulator, from pixels.
 
     Uses: joint (video and action imagined together), closed_loop (video first, then the action that leads to it, looking
@@ -76,12 +98,15 @@ class Act(ModelCommand):
 
         presage act --tasks drawer-open-v3 --episodes 5
         presage act --tasks drawer-open-v3 --instruction "pull the drawer open" --video runs/drawer
+        presage act --policy ws://127.0.0.1:8000 --names image.front=observation/image state=observation/state
 
     Prints success with its 95 % interval; --video gets one mp4 per episode.
     """
 
     use: str = "joint"
     """joint, closed_loop, open_loop or no_imagination."""
+    policy: Annotated[str | None, arg(metavar="ws://HOST:PORT")] = None
+    """A policy server that acts instead of the model."""
     instruction: Annotated[str | None, arg(metavar="TEXT")] = None
     """What to tell the model, in your own words; the task's instruction by default."""
     video: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -96,10 +121,12 @@ class Act(ModelCommand):
 
         if self.use not in USES:
             raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
+        if self.policy is not None and not is_url(self.policy):
+            raise UserError(f"--policy {self.policy}: give the address of a server, ws://HOST:PORT")
         if self.instruction is not None and not self.instruction.strip():
             raise UserError("--instruction is empty: say in a sentence what the robot should do")
         model, world, tasks, seeds = self.prepare()
-        policy = make_policy(self.use, model, self.seed)
+        policy = make_policy(self.use, model, self.seed) if self.policy is None else self.remote(self.policy, model)
         if self.instruction is not None:
             text = self.instruction
             policy = Disturbed(policy, instruct=lambda instructions: [text] * len(instructions))
@@ -116,23 +143,30 @@ class Act(ModelCommand):
             videos = {f"{r.task}-{r.seed}": cameras_side_by_side(r.frames) for r in results}
             save_videos(self.video, videos, model.config.fps)
             shown["videos"] = self.video
-        self.finish(f"{self.use}, {len(results)} episodes", figures, shown)
+        self.finish(f"{self.policy or self.use}, {len(results)} episodes", figures, shown)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(ModelCommand):
+class Evaluate(PolicyCommand):
     """Judge policies in imagination, and in the simulator from the same first frames: does the dream rank them alike?
 
-    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, or the folder of another
-    checkpoint (which acts with imagination skipped); `joint+1.0` is joint with noise of that size on its actions.
+    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, the folder of another
+    checkpoint (which acts with imagination skipped), or the address of a policy server that speaks openpi's protocol;
+    `joint+1.0` is joint with noise of that size on its actions.
 
         presage evaluate --policies joint no_imagination joint+1.0 random --episodes 2
         presage evaluate --policies joint runs/bc/model --tasks push-v3 --episodes 10
+        presage evaluate --policy ws://127.0.0.1:8000 --names image.front=observation/image state=observation/state
 
     The summary has both success rates of every policy and, for three or more, how well they agree.
     """
 
-    policies: Annotated[tuple[str, ...], arg(metavar="[POLICY ...]")] = ("joint", "no_imagination", "joint+1.0", "random")
+    policies: Annotated[tuple[str, ...], arg(metavar="[POLICY ...]", aliases=("--policy",))] = (
+        "joint",
+        "no_imagination",
+        "joint+1.0",
+        "random",
+    )
     """Policies to judge."""
 
     def run(self) -> None:
@@ -177,8 +211,11 @@ class Evaluate(ModelCommand):
             policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
         elif base in USES:
             policy = make_policy(base, model, self.seed)
+        elif is_url(base):
+            policy = self.remote(base, model)
         else:
-            raise UserError(f"unknown policy {name!r}; choose from {', '.join((*USES, 'random'))} or name a checkpoint")
+            choices = f"{', '.join((*USES, 'random'))}, or name a checkpoint or ws://HOST:PORT"
+            raise UserError(f"unknown policy {name!r}; choose from {choices}")
         if not noise:
             return policy
         try:

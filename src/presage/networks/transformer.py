@@ -80,7 +80,7 @@ class Transformer(nn.Module):
         d = config.width
         key = _module_key
         self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams})
-        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams})
+        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams if not s.is_view})
         self.positions = nn.ParameterDict(
             {key(s.name): nn.Parameter(torch.randn(s.tokens, d) * 0.02) for s in config.streams}
         )
@@ -94,10 +94,7 @@ class Transformer(nn.Module):
         nn.init.zeros_(self.quality.weight)
         for layer in self.layers:
             assert isinstance(layer, _Layer)
-            for linear in (
-                layer.out,
-                layer.down,
-            ):  # residual branches start small, so that depth does not explode
+            for linear in (layer.out, layer.down):  # residual branches start small, so that depth does not explode
                 nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * config.layers))
         for output in self.outputs.values():
             assert isinstance(output, nn.Linear)
@@ -145,7 +142,7 @@ class Transformer(nn.Module):
 
         Args:
             x_BSD: token embeddings.
-            blocks_S: block index of each token, for the rotary embedding.
+            blocks_S: block index of each token, for the rotary embedding; (B, 1, S) where rows are at different times.
             mask_SK: True where a token may look; K = P + S, the cached tokens first.
             past: keys and values of the P cached tokens.
             tap: return the hidden states after this many layers instead of the normalised last ones.
@@ -166,7 +163,7 @@ class Transformer(nn.Module):
         return self.norm(x_BSD), KV(torch.stack(keys), torch.stack(values))
 
     def read(self, stream: str, hidden: Tensor) -> Tensor:
-        """Predicted clean value (..., C) of hidden states (..., D) of that stream."""
+        """What the output layer makes of hidden states (..., D) of that stream: (..., C)."""
         return self.outputs[_module_key(stream)](hidden)
 
 
@@ -182,9 +179,9 @@ def _fourier(level: Tensor) -> Tensor:
 
 
 def _rotary(blocks: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (S, dim/2); periods from 2 pi to about 600 blocks, since the window is short."""
+    """Cosines and sines (..., S, dim/2); periods from 2 pi to about 600 blocks, since the window is short."""
     frequency = torch.exp(-torch.linspace(0.0, math.log(100.0), dim // 2, device=blocks.device))
-    angle = blocks[:, None].float() * frequency
+    angle = blocks[..., None].float() * frequency
     return angle.cos(), angle.sin()
 
 

@@ -20,6 +20,7 @@ from presage.errors import UserError
 from presage.networks.published import BACKBONES, places, read_shape, wan_extra
 from presage.networks.wan import TEXT_LENGTH, WanNetwork
 from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.timeline.streams import Stream
 
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
@@ -36,6 +37,10 @@ class WanModelConfig(WorldModelConfig):
     """Rank of the trained change of the frozen weights; None: all weights are trained."""
     text_tokens: int = 64
     """Room for an instruction; at most 512."""
+
+    def streams(self) -> list[Stream]:
+        """Without whole frames as tokens: Wan's attention reads places from its rotary positions, as it was published."""
+        return [s for s in super().streams() if not s.is_view]
 
 
 def wan_config(folder: Path, robot: WorldModelConfig, size: int, lora: int | None) -> WanModelConfig:
@@ -89,6 +94,10 @@ class WanWorldModel(WorldModel):
         self.codec = codec  # type: ignore[assignment]
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
+
+    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
+        """Predicted clean tokens (..., T, C). The frame before is not added: Wan was published to predict whole frames."""
+        return self.network.read(stream.name, hidden).float()
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         """(B, L, E), zeros behind each instruction."""

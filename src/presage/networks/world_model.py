@@ -15,7 +15,7 @@ from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.transformer import Transformer, TransformerConfig
-from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream
+from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class WorldModelConfig:
         """The streams of one block, in token order."""
         out = [Stream(ACTION, 1, self.chunk * self.action_dim)]
         out += [Stream(f"{VIDEO}.{c}", self.codec.tokens, self.codec.token_dim) for c in self.cameras]
+        out += [Stream(f"{SCENE}.{c}", 1, self.codec.tokens * self.codec.token_dim) for c in self.cameras]
         if self.state_dim:
             out.append(Stream(STATE, 1, self.state_dim))
         return [*out, Stream(PROGRESS, 1, 1)]
@@ -73,6 +74,24 @@ class WorldModel(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`values` (..., T, C) and, for every camera in them that has a view, its frame as one token (..., 1, T * C)."""
+        cameras = [s.name.removeprefix(f"{SCENE}.") for s in self.streams if s.is_view]
+        views = {
+            f"{SCENE}.{c}": values[f"{VIDEO}.{c}"].flatten(-2)[..., None, :] for c in cameras if f"{VIDEO}.{c}" in values
+        }
+        return values | views
+
+    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
+        """Predicted clean tokens (..., T, C) of hidden states (..., T, D).
+
+        What is seen is predicted as a change of `before`, the newest frame's tokens: most of a frame stays as it was, and
+        a network that starts as the repeated frame spends its weights on what moves. None, for a stream that has no
+        frame before: the tokens themselves.
+        """
+        out = self.network.read(stream.name, hidden).float()
+        return out + before if before is not None and stream.kind in (VIDEO, STATE) else out
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         return torch.from_numpy(embed_text(instructions)).to(self.device)

@@ -20,6 +20,10 @@ from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
 from presage.timeline.session import Session
 
+MEMORY = 0
+"""Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past learns
+to repeat itself instead of reading the goal (de Haan et al. 2019, "Causal confusion in imitation learning")."""
+
 Decision = Callable[[Session], np.ndarray]
 """Session, its newest block real -> action chunk (B, chunk, A) to execute now."""
 
@@ -40,7 +44,7 @@ class GroundedPolicy:
         self.executed: np.ndarray | None
 
     def reset(self, instructions: list[str]) -> None:
-        self.session = Session(self.model, instructions, self.quality, self.seed)
+        self.session = Session(self.model, instructions, self.quality, self.seed, MEMORY)
         self.rows = np.arange(len(instructions))
         self.executed = None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import imagine_video, translate
-from presage.policy.grounded import executable
+from presage.policy.grounded import MEMORY, executable
 from presage.policy.protocol import Observation
 from presage.timeline.session import Session, Values
 from presage.timeline.streams import ACTION
@@ -71,7 +71,8 @@ class OpenLoopPolicy:
         now = {name: x[rows] for name, x in observation.items()}
         sessions = []
         for _ in range(2):  # the dream, then its translation: both start from the one frame that is seen
-            sessions.append(Session(self.model, [self.instructions[i] for i in rows], seed=self.seed))
+            instructions = [self.instructions[i] for i in rows]
+            sessions.append(Session(self.model, instructions, seed=self.seed, window=MEMORY))
             sessions[-1].observe(now)
         video = dream_video(sessions[0], self.horizon, self.video_steps)
         config = self.model.config

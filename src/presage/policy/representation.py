@@ -24,7 +24,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import Decision, executable
+from presage.policy.grounded import MEMORY, Decision, executable
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights
 from presage.training.data import has, open_dataset, valid_actions
@@ -116,7 +116,8 @@ def dataset_features(
     order = np.argsort(length, kind="stable")  # equal lengths side by side: little padding
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = order[i : i + batch]
-        session = Session(model, [dataset.episodes[episodes[j]].instruction for j in part], seed=i)
+        instructions = [dataset.episodes[episodes[j]].instruction for j in part]
+        session = Session(model, instructions, seed=i, window=MEMORY)
         for t in range(int(length[part].max())):
             row = start[part] + np.minimum(t, length[part] - 1)
             observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}

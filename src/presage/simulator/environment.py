@@ -28,15 +28,12 @@ class DreamWorld(gymnasium.vector.VectorEnv):
         world: where first frames come from: `reset` resets it, and it is never stepped.
         threshold: progress above which an imagined frame shows success (see `simulator/success.py`).
         steps: denoising steps of a frame. One was as good as two or four: over 40 steps errors of the past dominate.
-        level: noise level at which imagined frames enter the past; above 0 the network trusts them less.
     """
 
-    def __init__(
-        self, model: WorldModel, world: Any, threshold: float, steps: int = 1, level: float = 0.0, seed: int = 0
-    ) -> None:
+    def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 1, seed: int = 0) -> None:
         config = model.config
         self.model, self.world, self.threshold = model, world, threshold
-        self.steps, self.level, self.seed = steps, level, seed
+        self.steps, self.seed = steps, seed
         self.num_envs: int = world.num_envs
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         box, size = gymnasium.spaces.Box, config.codec.size
@@ -85,7 +82,7 @@ class DreamWorld(gymnasium.vector.VectorEnv):
             self.rows = self.rows[kept]
         reward = np.zeros(self.num_envs)
         if len(self.rows):
-            block = self.session.roll(np.asarray(actions, np.float32)[self.rows], self.steps, self.level)
+            block = self.session.roll(np.asarray(actions, np.float32)[self.rows], self.steps)
             for name, image in self.model.decode_images(block.values).items():
                 self._observation[name][self.rows] = image
             if self.model.config.state_dim:

@@ -13,12 +13,13 @@ Rule = Callable[[Tokens, Tokens], Tensor]
 
 
 def clean_past(window: int) -> Rule:
-    """Clean tokens see their own block and `window` clean blocks before it; noisy ones only the blocks before."""
+    """Clean tokens see their own block and `window` clean blocks before it; noisy ones only the blocks before, and at
+    least the newest: with a window of 0 every frame is read as if it were the first."""
 
     def rule(q: Tokens, k: Tokens) -> Tensor:
         age = q.block[:, None] - k.block[None, :]
         newest = (q.copy > 0).long()[:, None]  # a noisy block must not see the clean copy of itself
-        return (k.copy == 0)[None, :] & (age >= newest) & (age <= window)
+        return (k.copy == 0)[None, :] & (age >= newest) & (age <= newest.clamp(min=window))
 
     return rule
 

@@ -47,7 +47,8 @@ class Network(Protocol):
         ...
 
     def read(self, stream: str, hidden: Tensor) -> Tensor:
-        """Predicted clean value (..., C), whatever the network itself predicts (x, noise or velocity)."""
+        """Predicted value (..., C), whatever the network itself predicts (x, noise or velocity): clean for actions and
+        queries, and for what is seen the clean value or its change (`Model.predict`)."""
         ...
 
 
@@ -83,6 +84,18 @@ class Model(Protocol):
     def network(self) -> Network: ...
     @property
     def device(self) -> torch.device: ...
+
+    def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`values` and the views of them that are streams of the model, if it has any."""
+        ...
+
+    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
+        """Predicted clean tokens (..., T, C) of what the network returned for a stream.
+
+        `before` are the newest frame's tokens of it, as they were shown: a model may predict the change from there. None:
+        there is no frame before.
+        """
+        ...
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         """(B, ...), of the same shape for all instructions."""

@@ -22,7 +22,7 @@ from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
-from presage.timeline.sampler import corrupt, euler_step
+from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
 Values = dict[str, Tensor]
@@ -58,15 +58,25 @@ class Session:
         instructions: one per batch row.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
         seed: of the sampler's noise.
+        window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
+            came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
     """
 
-    def __init__(self, model: WorldModel, instructions: list[str], quality: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        instructions: list[str],
+        quality: float = 1.0,
+        seed: int = 0,
+        window: int | None = None,
+    ) -> None:
         self.model = model
         self.text = model.embed_text(instructions)
         self.quality = quality
         self.generator = torch.Generator(model.device).manual_seed(seed)
         self.blocks: list[Block] = []
-        self._rule = timeline_rule(model.config.window)
+        self.window = model.config.window if window is None else window
+        self._rule = timeline_rule(self.window)
 
     @property
     def batch(self) -> int:
@@ -80,6 +90,11 @@ class Session:
     @property
     def last(self) -> Block:
         return self.blocks[-1]
+
+    @property
+    def reach(self) -> int:
+        """How many blocks back anything looks: an imagination sees at least the newest."""
+        return max(1, self.window)
 
     # -- the past -----------------------------------------------------------------------------------------------------
 
@@ -101,16 +116,12 @@ class Session:
         return self.append(values)
 
     @torch.inference_mode()
-    def append(self, values: Values, imagined: bool = False, level: float = 0.0) -> Block:
-        """Append tokens as clean past. `level` > 0 tells the network to trust them less, and adds that much noise."""
+    def append(self, values: Values, imagined: bool = False) -> Block:
+        """Append tokens as clean past."""
         index = self.step + 1
         streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
-        shown = values
-        if level > 0:
-            shown = {
-                n: corrupt(v, self._noise(v.shape), torch.full((), level)) if n != ACTION else v for n, v in values.items()
-            }
-        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=level, action=0.0)
+        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
+        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=0.0, action=0.0)
         progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
         keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
         kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
@@ -123,7 +134,7 @@ class Session:
     def _evict(self) -> None:
         """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
         dropped, and a session rewound by up to a window, without losing context."""
-        window = self.model.config.window
+        window = self.reach
         grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
         self.blocks = [
             b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
@@ -136,7 +147,7 @@ class Session:
             ValueError: the step's own context was evicted.
         """
         indices = [b.index for b in self.blocks]
-        first = max(0, step + 1 - self.model.config.window)
+        first = max(0, step + 1 - self.reach)
         if step < 0 or any(i not in indices for i in range(first, step + 1)):
             raise ValueError(f"cannot rewind to step {step}: its context has been evicted, only {indices} are kept")
         self.blocks = [b for b in self.blocks if b.index <= step]
@@ -175,30 +186,31 @@ class Session:
         given = given or {}
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        for s in streams:
+        before = self.blocks[-1].values if self.blocks else {}
+        for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         for i in range(plan.steps):
             video = plan.video or plan.action
             hidden, _, _ = self._run(streams, x, self.step + 1, 1, video[i], plan.action[i])
-            for s in streams:
+            for s in [s for s in streams if s.is_denoised]:
                 levels = plan.action if s.kind == ACTION else video
                 if levels[i] != levels[i + 1]:
-                    clean = self.model.network.read(s.name, hidden[s.name]).float()
+                    clean = self.model.predict(s, hidden[s.name], before.get(s.name))
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
 
-    def roll(self, chunk: np.ndarray, steps: int = 1, level: float = 0.0) -> Block:
+    def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
         """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""
         action = self.model.encode_action(chunk)
         dream = self.imagine(Plan.forward(steps), {ACTION: action})
-        return self.append(dream.values, imagined=True, level=level)
+        return self.append(dream.values, imagined=True)
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
         """Hidden states of the next block's video tokens after `tap` layers, video at `plan_level` (pure noise at 1) and
         the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
         streams = [s for s in self.model.streams if not s.is_query]
-        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams}
+        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams if s.is_denoised}
         hidden, _, _ = self._run(streams, x, self.step + 1, 1, plan_level, 1.0, tap=tap)
         return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
 
@@ -216,14 +228,14 @@ class Session:
     ) -> tuple[Values, KV, Tokens]:
         """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens."""
         model, network = self.model, self.model.network
-        context = [b for b in self.blocks if index - b.index <= model.config.window]
+        context = [b for b in self.blocks if index - b.index <= self.reach]
         tokens = block_tokens(streams, index, copy, model.device)
         mask = self._rule(tokens, Tokens.cat([b.tokens for b in context] + [tokens]))
         past = None
         if context:
             past = KV(torch.cat([b.kv.keys for b in context], -2), torch.cat([b.kv.values for b in context], -2))
         quality = torch.full((self.batch, 1), self.quality, device=model.device) if copy else None
-        parts = []
+        parts, x = [], model.with_views(x)
         with autocast(model.device):
             for s in streams:
                 value = x.get(s.name)
@@ -233,9 +245,13 @@ class Session:
                 levels = torch.full((self.batch, 1), level, device=model.device)
                 value_BNTC = None if value is None else value[:, None]
                 parts.append(network.embed(s.name, value_BNTC, levels, self.text, quality)[:, 0])
-            hidden, kv = network(torch.cat(parts, 1), tokens.block, mask, past, tap, self.text)
+            hidden, kv = network(torch.cat(parts, 1), self._times(tokens), mask, past, tap, self.text)
         sizes = [s.tokens for s in streams]
         return dict(zip([s.name for s in streams], hidden.split(sizes, 1), strict=True)), kv, tokens
+
+    def _times(self, tokens: Tokens) -> Tensor:
+        """Block index of each token, as the network takes it."""
+        return tokens.block
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self.generator, device=self.model.device)

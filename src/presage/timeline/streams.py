@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-VIDEO, ACTION, STATE, PROGRESS = "video", "action", "state", "progress"
+VIDEO, SCENE, ACTION, STATE, PROGRESS = "video", "scene", "action", "state", "progress"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One kind of token. `name` is `video.<camera>`, `action`, `state` or `progress`."""
+    """One kind of token. `name` is `video.<camera>`, `scene.<camera>`, `action`, `state` or `progress`."""
 
     name: str
     tokens: int
@@ -26,6 +26,17 @@ class Stream:
     def is_query(self) -> bool:
         """Regressed in one step from a learned query, and seen by no other token (corruption "none")."""
         return self.kind == PROGRESS
+
+    @property
+    def is_view(self) -> bool:
+        """Another view of the block's video, computed when it is embedded and never predicted: a whole frame as one token,
+        so that a single projection sees where things are (`docs/decisions.md`)."""
+        return self.kind == SCENE
+
+    @property
+    def is_denoised(self) -> bool:
+        """Has values of its own that a plan can walk down."""
+        return not self.is_query and not self.is_view
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class CodecTraining:
     steps: int = 3000
     batch: int = 48
     lr: float = 1e-3
-    attention: float = 6.0
+    attention: float = 15.0
     """Weight of a fully deviating pixel, on top of 1."""
     seed: int = 0
     save_every: int = 200

@@ -5,7 +5,7 @@ dataset: training never waits for video decoding.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from presage.episodes.cache import array_cache, frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.hub import download, hub_name
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
@@ -108,11 +109,13 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         else np.zeros(rows, np.float32)
     )
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
+    if config.state_dim and not dataset.recorded("observation.state").all():
+        raise UserError(f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without")
     instructions, said = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     return Rows(
         latents,
-        model.state_codec.encode(state) if config.state_dim else state.astype(np.float32),
-        model.action_codec.encode(action),
+        _fill(model.state_codec.encode(state)) if config.state_dim else state.astype(np.float32),
+        _fill(model.action_codec.encode(action)),
         valid.astype(bool),
         quality.astype(np.float32),
         progress,
@@ -122,6 +125,11 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         length,
         model.embed_text(instructions.tolist()).cpu().numpy(),
     )
+
+
+def _fill(codes: np.ndarray) -> np.ndarray:
+    """Entries of a shared vector that this robot has not (NaN) become its middle: the loss cannot mask single columns."""
+    return np.where(np.isnan(codes), np.float32(0), codes)
 
 
 def codec_fingerprint(model: WorldModel) -> str:
@@ -163,12 +171,16 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
     )
 
 
-def open_dataset(path: Path) -> Dataset:
-    """Open a dataset folder.
+def open_dataset(path: Path, episodes: Sequence[int] | None = None) -> Dataset:
+    """Open a dataset: a folder, or `user/name` on the hub where there is no such folder.
+
+    episodes: numbers of the episodes to read, all by default.
 
     Raises:
         UserError: there is none.
     """
+    if not Path(path).exists() and (repository := hub_name(path)) is not None:
+        return Dataset(download(repository, episodes), episodes)
     if not Path(path).exists():
         raise UserError(f"dataset {path} does not exist: collect one with `presage collect --out {path}`")
-    return Dataset(Path(path))
+    return Dataset(Path(path), episodes)

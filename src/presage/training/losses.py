@@ -14,6 +14,7 @@ Shapes: B batch, N blocks, T tokens of a stream, C numbers per token.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from presage.networks.world_model import WorldModel
@@ -69,6 +70,8 @@ class LossConfig:
     """Share of windows whose past actions are hidden: video without actions is data too."""
     drop_quality: float = 0.15
     """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
+    memoryless: float = 0.6
+    """Share of steps in which a frame is all that is seen: no past, no action that led there. How policies look."""
     poor_policy_weight: float = 0.2
     """Weight of the policy loss on chunks that are not the expert's."""
 
@@ -96,7 +99,8 @@ def timeline_loss(
 
     untold = (torch.rand(b, 1, generator=generator) < config.drop_quality).to(device)
     told_quality = torch.where(untold, float("nan"), batch.quality)
-    clean = _embed_clean(model, batch, config, generator)
+    window = 0 if float(torch.rand(1, generator=generator)) < config.memoryless else model.config.window
+    clean, shown = _embed_clean(model, batch, config, generator, hide_actions=window == 0)
     policy_level = draw_levels(b * n, 0.5, generator).view(b, n).to(device)
     noisy_action = corrupt(values[ACTION], _noise_like(values[ACTION], generator), policy_level)
     policy = network.embed(ACTION, noisy_action, policy_level, batch.text, told_quality, ~batch.action_valid)
@@ -106,7 +110,7 @@ def timeline_loss(
         parts.append(noisy.embedded)
 
     tokens = _sequence(streams, n, [] if noisy is None else noisy.chosen.tolist(), device)
-    mask = timeline_rule(model.config.window)(tokens, tokens)
+    mask = timeline_rule(window)(tokens, tokens)
     hidden, _ = network(torch.cat(parts, 1), tokens.block, mask, text=batch.text)
     pieces = hidden.split([p.shape[1] for p in parts], 1)
 
@@ -116,13 +120,13 @@ def timeline_loss(
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    error = (network.read(ACTION, pieces[1]).float()[:, :, None] - values[ACTION]).square().mean((2, 3))
-    weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0) * flow_weight(policy_level)
+    error = _action_error(network.read(ACTION, pieces[1]).float()[:, :, None], values[ACTION], policy_level)
+    weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
     total = losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
-        losses |= _noisy_losses(model, batch, noisy, pieces[2])
+        losses |= _noisy_losses(model, batch, noisy, pieces[2], shown)
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
@@ -130,26 +134,30 @@ def timeline_loss(
     return total, {"loss": total.detach(), **{k: v.detach() for k, v in losses.items()}}
 
 
-def _embed_clean(model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator) -> Tensor:
-    """Clean blocks (B, N * tokens, D). Block i holds the action of row i - 1; block 0 has none."""
+def _embed_clean(
+    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator, hide_actions: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Clean blocks (B, N * tokens, D), and the frames (B, N, T, C) they show, some a little noisy. Block i holds the action
+    of row i - 1; block 0 has none."""
     network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
     drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
     action = torch.roll(values[ACTION], 1, 1)
-    missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None]
+    missing = ~torch.roll(batch.action_valid, 1, 1) | drop[:, None] | hide_actions
     missing[:, 0] = True
     level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
-    out = []
+    frames = [s.name for s in model.streams if s.kind in (VIDEO, STATE)]
+    shown = {name: corrupt(values[name], _noise_like(values[name], generator), level) for name in frames}
+    views, out = model.with_views(shown), []
     for s in model.streams:
         if s.kind == ACTION:
             out.append(network.embed(s.name, action, missing.float(), batch.text, missing_BN=missing))
         elif s.is_query:
             out.append(network.embed(s.name, None, torch.ones(b, n, device=device), batch.text))
         else:
-            x = corrupt(values[s.name], _noise_like(values[s.name], generator), level)
-            out.append(network.embed(s.name, x, level, batch.text))
-    return torch.cat(out, 2).flatten(1, 2)
+            out.append(network.embed(s.name, views[s.name], level, batch.text))
+    return torch.cat(out, 2).flatten(1, 2), shown
 
 
 def _embed_noisy(
@@ -166,37 +174,52 @@ def _embed_noisy(
     video_level = torch.where(poor, video_poor, video).view(b, m).to(device)
     action_level = torch.where(poor, action_poor, action).view(b, m).to(device)
     action_level = torch.where(missing, 1.0, action_level)
-    out = []
+    x = {}
     for s in model.streams:
-        if s.is_query:
-            continue
+        if s.is_denoised:
+            target = values[s.name][:, chosen - 1 if s.kind == ACTION else chosen]
+            x[s.name] = corrupt(target, _noise_like(target, generator), action_level if s.kind == ACTION else video_level)
+    x, out = model.with_views(x), []
+    for s in model.streams:
         if s.kind == ACTION:
-            x = values[ACTION][:, chosen - 1]
-            x = corrupt(x, _noise_like(x, generator), action_level)
-            out.append(network.embed(s.name, x, action_level, batch.text, told_quality[:, chosen - 1], missing))
-        else:
-            x = values[s.name][:, chosen]
-            x = corrupt(x, _noise_like(x, generator), video_level)
-            out.append(network.embed(s.name, x, video_level, batch.text))
+            out.append(network.embed(s.name, x[s.name], action_level, batch.text, told_quality[:, chosen - 1], missing))
+        elif not s.is_query:
+            out.append(network.embed(s.name, x[s.name], video_level, batch.text))
     return _Noisy(chosen, video_level, action_level, torch.cat(out, 2).flatten(1, 2))
 
 
-def _noisy_losses(model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor) -> dict[str, Tensor]:
+def _noisy_losses(
+    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, shown: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Errors of what was asked for: streams at level 0 were given and cost nothing."""
     recorded = [s for s in model.streams if not s.is_query]
     sizes = [s.tokens for s in recorded]
     pieces = hidden.unflatten(1, (len(noisy.chosen), sum(sizes))).split(sizes, 2)
     losses = {}
     for s, h in zip(recorded, pieces, strict=True):
+        if s.is_view:
+            continue
+        before = None
         if s.kind == ACTION:
             target, level = batch.values[ACTION][:, noisy.chosen - 1], noisy.action_level
             valid = batch.action_valid[:, noisy.chosen - 1]
         else:
             target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
-            valid = batch.frame_valid[:, noisy.chosen]
-        error = (model.network.read(s.name, h).float() - target).square().mean((2, 3)) * flow_weight(level)
+            valid, before = batch.frame_valid[:, noisy.chosen], shown[s.name][:, noisy.chosen - 1]
+        out = model.predict(s, h, before)
+        if s.kind == ACTION:
+            error = _action_error(out, target, level)
+        else:
+            error = (out - target).square().mean((2, 3)) * flow_weight(level)
         losses[s.name] = _mean(error, (valid & (level > 0)).float())
     return losses
+
+
+def _action_error(predicted: Tensor, target: Tensor, level: Tensor) -> Tensor:
+    """(B, N) error of chunks (B, N, 1, C), absolute beyond a tenth of the range: a squared error cares for large motions
+    and leaves the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
+    error = F.smooth_l1_loss(predicted, target, beta=0.1, reduction="none").mean((2, 3))
+    return error * flow_weight(level).sqrt()
 
 
 def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:

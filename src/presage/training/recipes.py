@@ -6,19 +6,24 @@ Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
+from presage.episodes.robot import Robot
+from presage.episodes.slots import Slots
+from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
-from presage.training.checkpoint import load_model, save_model
+from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.loop import TrainConfig, train
@@ -41,20 +46,16 @@ def metaworld() -> Recipe:
 
 def behaviour_cloning() -> Recipe:
     """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
-    newest frame and the one before it: without a future to predict, a longer past costs time and brought nothing."""
+    newest frame alone, as the world model does when it acts."""
     recipe = metaworld()
-    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, drop_actions=0.0, context_noise=0.0)
-    return replace(
-        recipe,
-        model=replace(recipe.model, window=1),
-        training=replace(recipe.training, loss=loss, window=2),
-    )
+    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, context_noise=0.0, memoryless=1.0)
+    return replace(recipe, training=replace(recipe.training, loss=loss))
 
 
 def finetune() -> Recipe:
     """Continue a checkpoint on other or more data: a lower rate that falls from the start, a shorter average."""
     recipe = metaworld()
-    training = replace(recipe.training, steps=1500, lr=6e-4, warmup=50, cooldown=1.0, ema=0.99)
+    training = replace(recipe.training, steps=1500, lr=6e-4, warmup=50, cooldown=0.7, ema=0.99)
     return replace(recipe, training=training)
 
 
@@ -70,6 +71,42 @@ def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
     return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
+
+
+def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same in the same order, each once."""
+    return [d for i, d in enumerate(descriptions) if d not in descriptions[:i]]
+
+
+def for_robots(recipe: Recipe, robots: Sequence[Robot]) -> Recipe:
+    """The recipe with the model's cameras, sizes and rate set for `robots`, which share one model.
+
+    Raises:
+        UserError: they cannot: their cameras, rates or chunks differ.
+    """
+    first = robots[0]
+    for robot in robots[1:]:
+        for what, mine, others in (
+            ("cameras", list(robot.cameras), list(first.cameras)),
+            ("actions per second", robot.fps, first.fps),
+            ("actions in a chunk", robot.chunk, first.chunk),
+            ("rows that hold a chunk", robot.chunked_rows, first.chunked_rows),
+        ):
+            if mine != others:
+                raise UserError(
+                    f"robots {first.name!r} and {robot.name!r} differ in {what} ({others}, {mine}): one model needs the "
+                    "same; choose --cameras, --fps and --chunk"
+                )
+    slots = Slots.of(robots)
+    model = replace(
+        recipe.model,
+        cameras=list(first.cameras),
+        chunk=first.chunk,
+        action_dim=slots.action_dim,
+        state_dim=slots.state_dim,
+        fps=first.steps_per_second,
+    )
+    return replace(recipe, model=model)
 
 
 RECIPES = {
@@ -88,32 +125,44 @@ def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
     return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec")
 
 
-def new_model(recipe: Recipe, dataset: Dataset, codec: torch.nn.Module | None) -> WorldModel:
-    """A fresh world model whose scalar codecs are fitted on `dataset`, with `codec`'s weights."""
-    scalars = fit_scalars(recipe.model, dataset)
+def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
+    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it.
+
+    Raises:
+        UserError: a dataset's column has another size.
+    """
+    center, scale = np.zeros(size), np.ones(size)
+    open_entries = np.ones(size, bool)
+    for dataset in datasets:
+        if not has(dataset, name):
+            continue
+        values = dataset.column(name).reshape(dataset.num_rows, -1)
+        if values.shape[1] != size:
+            raise UserError(f"{dataset.root}: {name!r} has {values.shape[1]} numbers a row, the recipe wants {size}")
+        values = values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]
+        if not len(values):
+            continue
+        mine = open_entries & ~np.isnan(values[0])
+        codec = ScalarCodec.fit(values[:, mine])
+        center[mine], scale[mine] = codec.center, codec.scale
+        open_entries &= ~mine
+    return ScalarCodec(center.tolist(), scale.tolist())
+
+
+def scalar_codecs(config: WorldModelConfig, datasets: Sequence[Dataset]) -> tuple[ScalarCodec, ScalarCodec]:
+    """The codecs of action chunks and states of a model of `config`, fitted on `datasets`."""
+    action_codec = fit_scalars(datasets, "action", config.chunk * config.action_dim)
+    return action_codec, fit_scalars(datasets, "observation.state", config.state_dim)
+
+
+def new_model(recipe: Recipe, datasets: Sequence[Dataset], codec: torch.nn.Module | None) -> WorldModel:
+    """A fresh world model whose scalar codecs are fitted on `datasets`, with `codec`'s weights."""
+    scalars = scalar_codecs(recipe.model, datasets)
     torch.manual_seed(recipe.training.seed)
     model = WorldModel(recipe.model, *scalars).to(default_device())
     if codec is not None:
         model.codec.load_state_dict(codec.state_dict())
     return model
-
-
-def fit_scalars(config: WorldModelConfig, dataset: Dataset) -> tuple[ScalarCodec, ScalarCodec]:
-    """The codecs of action and state, fitted on `dataset`."""
-    flat = config.chunk * config.action_dim
-    if has(dataset, "action"):
-        action = dataset.column("action").reshape(dataset.num_rows, -1)
-        action_codec = ScalarCodec.fit(action[valid_actions(dataset)])
-        if len(action_codec.center) != flat:
-            raise UserError(
-                f"{dataset.root}: 'action' has {len(action_codec.center)} numbers a row, the recipe wants {flat}"
-            )
-    else:
-        action_codec = ScalarCodec([0.0] * flat, [1.0] * flat)
-    state_codec = ScalarCodec([], [])
-    if config.state_dim:
-        state_codec = ScalarCodec.fit(dataset.column("observation.state").reshape(dataset.num_rows, -1))
-    return action_codec, state_codec
 
 
 def fit(
@@ -123,31 +172,48 @@ def fit(
     codec_from: Path | None,
     card: str,
     start_from: Path | None = None,
+    robots: Sequence[Robot] = (),
+    episodes: Sequence[int] | None = None,
     wan: WanModelConfig | None = None,
 ) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
     Args:
         datasets: folders and weights; the first fits the codecs.
+        robots: for each dataset the robot that recorded it; none: rows are model steps that fit the recipe as they are.
+        episodes: numbers of the episodes to read of every dataset, all by default.
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: text of `card.md`.
-        start_from: a checkpoint to continue from: its codecs, network and size are kept, whatever the recipe says.
+        start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
         wan: a published backbone to adapt instead, and the robot it is for.
     """
-    opened = [(open_dataset(path), weight) for path, weight in datasets]
-    first = opened[0][0]
+    described: dict[str, Any] = {}
+    slots = None
+    if robots:
+        slots = Slots.of(robots)
+        described = {"robots": unique([robot.to_config() for robot in robots]), "slots": asdict(slots)}
+    if robots and start_from is not None:
+        kept = read_config(start_from)
+        described |= {name: kept[name] for name in described if name in kept}
+        slots = Slots(**described["slots"])
+    opened: list[tuple[Dataset, float]] = []
+    for i, (path, weight) in enumerate(datasets):
+        dataset = open_dataset(path, episodes)
+        regroup = slots is not None and not robots[i].chunked_rows
+        opened.append((Steps(dataset, robots[i], slots) if regroup else dataset, weight))
+    every, first = [dataset for dataset, _ in opened], opened[0][0]
     if start_from is not None:
         model = load_model(start_from)
     elif wan is not None:
-        scalars = fit_scalars(wan, first)
+        scalars = scalar_codecs(wan, every)
         torch.manual_seed(recipe.training.seed)
         model = open_wan(wan, *scalars)
     elif codec_from is not None:
         source = load_model(codec_from)
         recipe = replace(recipe, model=replace(recipe.model, codec=source.config.codec))
-        model = new_model(recipe, first, source.codec)
+        model = new_model(recipe, every, source.codec)
     else:
-        model = new_model(recipe, first, fit_codec(recipe, first, out))
+        model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     train(model, parts, recipe.training, out / "state")
-    return save_model(model, out / "model", card)
+    return save_model(model, out / "model", card, described)

@@ -1,0 +1,47 @@
+"""Which episodes of a dataset: by number, or by what is known of them."""
+
+import re
+from dataclasses import dataclass
+
+from presage.episodes.metadata import EpisodeRecord
+from presage.errors import UserError
+
+
+def parse_episodes(text: str) -> list[int]:
+    """Ascending episode numbers of `0:50` (50 is not in it) or `3,7,20:30`.
+
+    Raises:
+        UserError: it is neither.
+    """
+    numbers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d+)(?::(\d+))?", part)
+        if match is None or (match[2] is not None and int(match[2]) <= int(match[1])):
+            raise UserError(f"episodes {text!r}: write numbers and spans, for example 0:50 or 3,7,20:30")
+        first = int(match[1])
+        numbers |= set(range(first, first + 1 if match[2] is None else int(match[2])))
+    return sorted(numbers)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Conditions on episodes; all that are given have to hold."""
+
+    contains: str | None = None
+    """Part of the instruction or of the fact `task`, whatever its case."""
+    success: bool | None = None
+    """The fact `success`; episodes of which it is unknown do not meet the condition."""
+    min_length: int | None = None
+    max_length: int | None = None
+    """Rows."""
+    numbers: list[int] | None = None
+
+    def holds(self, episode: EpisodeRecord) -> bool:
+        told = f"{episode.instruction}\n{episode.info.get('task', '')}".lower()
+        return (
+            (self.contains is None or self.contains.lower() in told)
+            and (self.success is None or episode.info.get("success") == self.success)
+            and (self.min_length is None or episode.length >= self.min_length)
+            and (self.max_length is None or episode.length <= self.max_length)
+            and (self.numbers is None or episode.index in self.numbers)
+        )

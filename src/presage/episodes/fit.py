@@ -1,0 +1,81 @@
+"""Any picture as the square that a model sees: cropped or letterboxed, several cameras tiled into one."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from presage.episodes.video import Convert
+
+Fit = Literal["crop", "letterbox"]
+"""crop: the central square, what lies beside it is lost. letterbox: the whole picture between black bars."""
+
+
+def squares(size: int, fit: Fit) -> Convert:
+    """A function (H, W, 3) uint8 -> (size, size, 3) uint8 that averages over the pixels it joins.
+
+    It keeps the scaler's tables between calls: make one per thread.
+    """
+    reformatter = VideoReformatter()
+
+    def scale(image: np.ndarray, height: int, width: int) -> np.ndarray:
+        if image.shape[:2] == (height, width):
+            return image
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        scaled = reformatter.reformat(frame, width=width, height=height, interpolation=Interpolation.AREA, threads=1)
+        return scaled.to_ndarray()
+
+    def crop(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return scale(image[top : top + side, left : left + side], size, size)
+
+    def letterbox(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        inner = [max(1, round(size * side / max(height, width))) for side in (height, width)]
+        top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+        square = np.zeros((size, size, 3), np.uint8)
+        square[top : top + inner[0], left : left + inner[1]] = scale(image, *inner)
+        return square
+
+    return crop if fit == "crop" else letterbox
+
+
+def scaled(image: np.ndarray, short_side: int | None) -> np.ndarray:
+    """(H, W, 3) with the shorter side at `short_side` pixels and both sides even, as 4:2:0 video needs them."""
+    return _even(image, 1.0 if short_side is None else short_side / min(image.shape[:2]))
+
+
+def scaled_to_height(image: np.ndarray, pixels: int) -> np.ndarray:
+    """(H, W, 3) at a height of `pixels`, both sides even."""
+    return _even(image, pixels / image.shape[0])
+
+
+def _even(image: np.ndarray, factor: float) -> np.ndarray:
+    height, width = (max(2, 2 * round(side * factor / 2)) for side in image.shape[:2])
+    if image.shape[:2] == (height, width):
+        return image
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    area = Interpolation.AREA
+    return VideoReformatter().reformat(frame, width=width, height=height, interpolation=area, threads=1).to_ndarray()
+
+
+def cell_size(size: int, cameras: int) -> int:
+    """Pixels a side of each of several cameras tiled into a square of `size`."""
+    return size // math.ceil(math.sqrt(cameras))
+
+
+def tile(images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Pictures (..., cell, cell, 3) of several cameras as one (..., size, size, 3), row by row; the rest is black."""
+    if len(images) == 1:
+        return images[0]
+    cell, across = images[0].shape[-2], math.ceil(math.sqrt(len(images)))
+    square = np.zeros((*images[0].shape[:-3], size, size, 3), np.uint8)
+    for number, image in enumerate(images):
+        top, left = cell * (number // across), cell * (number % across)
+        square[..., top : top + cell, left : left + cell, :] = image
+    return square

@@ -1,0 +1,301 @@
+"""What a model has to know of a robot to train on its datasets and to act with it, as one frozen description.
+
+It follows from info.json (`Robot.from_dataset`) and every field can be said otherwise. Columns are named like this:
+
+    observation.state            all numbers of a feature
+    action:0-5,7                 some of them, by number
+    action:left_elbow,left_grip  some of them, by name
+    action:0-6@arm               in the slot `arm` of a vector that several robots share (`slots.py`)
+
+It is kept in a checkpoint's config.json, so that whoever acts with the model knows which numbers to feed and to send.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.fit import Fit, cell_size, squares, tile
+from presage.errors import UserError
+
+STEPS_PER_SECOND = 5
+"""Model steps per second that the default chunk aims at; what the shipped model was tuned for."""
+CHUNKED_ROBOT = "sawyer"
+"""Robot of presage's own recordings, whose rows hold a whole chunk already."""
+GRIPPER_NAME = re.compile(r"grip|jaw|finger|claw|hand_open", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some of the numbers of a feature, in order."""
+
+    feature: str
+    numbers: list[int]
+    """Positions within the feature, flattened."""
+    names: list[str]
+    """A name for each; `<feature>[3]` where the dataset has none."""
+    slot: str = ""
+    """Slot of a vector that several robots share; empty: the vector is this robot's alone."""
+
+
+@dataclass(frozen=True)
+class Robot:
+    """One robot, and how its recordings become model steps.
+
+    A is the number of its action columns, S that of its state columns.
+    """
+
+    name: str
+    cameras: dict[str, list[str]]
+    """Camera of the model -> cameras of the dataset; several are tiled into one square."""
+    action: list[Columns]
+    state: list[Columns]
+    fps: float
+    """Actions per second; rows recorded at another rate are resampled to it."""
+    chunk: int
+    """Actions between two frames of the model, so that it makes fps / chunk steps per second."""
+    relative: list[int] = field(default_factory=list)
+    """(A,) the entry of the state that each action is relative to, -1 where it is absolute; empty: all are absolute."""
+    gripper: list[int] = field(default_factory=list)
+    """Entries of the action that open and close a gripper, as far as names tell."""
+    fit: Fit = "crop"
+    overlap: bool = True
+    """Chunks begin at every row of the recording, not at every chunk-th alone: all frames are used."""
+    chunked_rows: bool = False
+    """The rows of its datasets hold a whole chunk already (presage's own recordings): nothing is regrouped."""
+
+    @staticmethod
+    def from_dataset(
+        dataset: Dataset,
+        cameras: Sequence[str] = (),
+        action: Sequence[str] = (),
+        state: Sequence[str] = (),
+        relative: Sequence[str] = (),
+        fps: float | None = None,
+        chunk: int | None = None,
+        fit: Fit = "crop",
+        overlap: bool = True,
+    ) -> "Robot":
+        """The robot that recorded a dataset; every argument overrides what info.json suggests.
+
+        cameras: `wrist`, `eye=cam_high` (another name) or `all=cam_high+cam_left` (tiled). action, state: columns (see
+        above), `none` for none. relative: names or numbers of action columns, `all` for all but grippers.
+
+        Raises:
+            UserError: a name does not exist, or nothing of it fits.
+        """
+        chosen_action = _choose_columns(dataset, "action", action)
+        chosen_state = _choose_columns(dataset, "observation.state", state)
+        fps = dataset.fps if fps is None else fps
+        if not (math.isfinite(fps) and fps > 0):
+            raise UserError(f"--fps {fps}: give a positive number")
+        chunk = max(1, round(fps / STEPS_PER_SECOND)) if chunk is None else chunk
+        if chunk < 1:
+            raise UserError(f"--chunk {chunk}: give at least 1")
+        names = _names(chosen_action)
+        gripper = [i for i, name in enumerate(names) if GRIPPER_NAME.search(name)]
+        return Robot(
+            name=dataset.robot_type or dataset.root.resolve().name,
+            cameras=_choose_cameras(dataset, cameras),
+            action=chosen_action,
+            state=chosen_state,
+            fps=fps,
+            chunk=chunk,
+            relative=_find_relative(names, _names(chosen_state), gripper, relative, dataset.root),
+            gripper=gripper,
+            fit=fit,
+            overlap=overlap,
+        )
+
+    @staticmethod
+    def of_chunked_rows(cameras: Sequence[str], chunk: int, action: int, state: int, steps_per_second: float) -> "Robot":
+        """The robot behind rows that hold a chunk each: `chunk` times `action` numbers, `state` numbers of state."""
+        return Robot(
+            name=CHUNKED_ROBOT,
+            cameras={camera: [camera] for camera in cameras},
+            action=[_numbered("action", action)],
+            state=[_numbered("observation.state", state)] if state else [],
+            fps=steps_per_second * chunk,
+            chunk=chunk,
+            overlap=False,
+            chunked_rows=True,
+        )
+
+    @staticmethod
+    def all_from_config(config: dict[str, Any], where: Path) -> "list[Robot]":
+        """The robots in a checkpoint's config.json, that of its first dataset first. A checkpoint that describes none was
+        trained on rows that hold chunks.
+
+        Raises:
+            UserError: a description is not one.
+        """
+        if "robots" not in config:
+            model = config["model"]
+            shape = (model["cameras"], model["chunk"], model["action_dim"], model["state_dim"], model["fps"])
+            return [Robot.of_chunked_rows(*shape)]
+        try:
+            return [
+                Robot(**{**fields, **{k: [Columns(**part) for part in fields[k]] for k in ("action", "state")}})
+                for fields in config["robots"]
+            ]
+        except (TypeError, KeyError, ValueError) as error:
+            raise UserError(f"{where}: field 'robots' does not fit ({error}); retrain or fetch it again") from None
+
+    def to_config(self) -> dict[str, Any]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+    @property
+    def action_names(self) -> list[str]:
+        return _names(self.action)
+
+    @property
+    def state_names(self) -> list[str]:
+        return _names(self.state)
+
+    @property
+    def steps_per_second(self) -> float:
+        return self.fps / self.chunk
+
+    def pictures(self, images: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's.
+
+        Raises:
+            UserError: a camera is missing.
+        """
+        seen = {}
+        for camera, sources in self.cameras.items():
+            missing = [source for source in sources if source not in images]
+            if missing:
+                raise UserError(f"no picture of camera {missing[0]!r}; there are {', '.join(images) or 'none'}")
+            convert = squares(cell_size(size, len(sources)), self.fit)
+            seen[camera] = tile([convert(images[source]) for source in sources], size)
+        return seen
+
+    def to_absolute(self, chunk: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Commands (..., chunk, A) from a predicted chunk and the state (..., S) seen before it."""
+        return chunk + self._offset(state)
+
+    def to_relative(self, chunk: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The inverse of `to_absolute`: what the model is taught."""
+        return chunk - self._offset(state)
+
+    def _offset(self, state: np.ndarray) -> np.ndarray:
+        """(..., 1, A), or 0 where every action is absolute."""
+        if not any(entry >= 0 for entry in self.relative):
+            return np.zeros(1, np.float32)
+        entries = np.array(self.relative)
+        return np.where(entries >= 0, state[..., None, np.maximum(entries, 0)], 0.0).astype(np.float32)
+
+
+def holds_chunks(dataset: Dataset) -> bool:
+    """Whether rows are model steps already: presage's own recordings of Meta-World."""
+    return dataset.robot_type == CHUNKED_ROBOT and "action.valid" in dataset.features
+
+
+def column_names(feature: dict[str, Any], name: str) -> list[str]:
+    """A name for every number of a feature: those of info.json where they are as many, `<feature>[i]` elsewhere."""
+    size = int(np.prod(feature["shape"]))
+    given = feature.get("names")
+    while isinstance(given, dict):  # {"motors": [...]} in older datasets
+        given = next(iter(given.values()), None)
+    if isinstance(given, list) and len(given) == size and all(isinstance(x, str) for x in given):
+        return list(given)
+    return [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]
+
+
+def numeric_features(dataset: Dataset) -> list[str]:
+    """Features made of numbers."""
+    return [name for name, feature in dataset.features.items() if feature["dtype"] not in ("image", "video", "string")]
+
+
+def _names(columns: Sequence[Columns]) -> list[str]:
+    return [name for part in columns for name in part.names]
+
+
+def _numbered(feature: str, size: int) -> Columns:
+    return Columns(feature, list(range(size)), [f"{feature}[{i}]" for i in range(size)])
+
+
+def _choose_cameras(dataset: Dataset, wanted: Sequence[str]) -> dict[str, list[str]]:
+    chosen: dict[str, list[str]] = {}
+    for text in wanted or dataset.cameras:
+        name, _, sources = text.rpartition("=") if text not in dataset.cameras else ("", "", text)
+        parts = [sources] if sources in dataset.cameras else sources.split("+")
+        for part in parts:
+            if part not in dataset.cameras:
+                raise UserError(f"{dataset.root}: no camera {part!r}; it has {', '.join(dataset.cameras) or 'none'}")
+        name = name or "-".join(parts)
+        if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or name in chosen:
+            raise UserError(f"camera name {name!r} is taken or not allowed; write NAME=CAMERA with another name")
+        chosen[name] = parts
+    if not chosen:
+        raise UserError(f"{dataset.root}: no camera; a video world model needs at least one")
+    return chosen
+
+
+def _choose_columns(dataset: Dataset, standard: str, wanted: Sequence[str]) -> list[Columns]:
+    """Columns that are asked for; by default the feature that LeRobot reserves for them, where it was recorded."""
+    if list(wanted) == ["none"]:
+        return []
+    if not wanted:
+        wanted = [standard] if standard in dataset.features else []
+    return [_parse_columns(dataset, text) for text in wanted]
+
+
+def _parse_columns(dataset: Dataset, text: str) -> Columns:
+    plain, _, slot = text.partition("@")
+    name, _, numbers = plain.partition(":")
+    if name not in numeric_features(dataset):
+        raise UserError(f"{dataset.root}: no feature {name!r} of numbers; it has {', '.join(numeric_features(dataset))}")
+    names = column_names(dataset.features[name], name)
+    chosen = parse_numbers(numbers, names, f"{dataset.root}: {text!r}") if numbers else list(range(len(names)))
+    return Columns(name, chosen, [names[i] for i in chosen], slot)
+
+
+def parse_numbers(text: str, names: Sequence[str], where: str) -> list[int]:
+    """Positions that `0-5,7` or `left_elbow,left_grip` stand for.
+
+    Raises:
+        UserError: one does not exist.
+    """
+    chosen: list[int] = []
+    for part in text.split(","):
+        if part in names:
+            chosen.append(list(names).index(part))
+            continue
+        span = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, -1)
+        if not first <= last < len(names):
+            raise UserError(f"{where}: no column {part!r}; there are {', '.join(names)} (or 0-{len(names) - 1})")
+        chosen += range(first, last + 1)
+    return chosen
+
+
+def _find_relative(action: list[str], state: list[str], gripper: list[int], wanted: Sequence[str], root: Path) -> list[int]:
+    """For every action the entry of the state that it is relative to: the one of its name, or of its place."""
+    if not wanted:
+        return []
+    everything = list(wanted) == ["all"]
+    if everything:
+        chosen = [i for i in range(len(action)) if i not in gripper]
+    else:
+        chosen = [i for text in wanted for i in parse_numbers(text, action, f"{root}: --relative")]
+    entries = [-1] * len(action)
+    for i in chosen:
+        if action[i] in state:
+            entries[i] = state.index(action[i])
+        elif len(action) == len(state):
+            entries[i] = i
+        else:
+            raise UserError(
+                f"{root}: action {action[i]!r} has no state column of its name to be relative to, and there are "
+                f"{len(action)} actions but {len(state)} states; choose columns with --action, --state and --relative"
+            )
+    return entries

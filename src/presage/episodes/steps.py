@@ -1,0 +1,188 @@
+"""A dataset as a model sees it: one row per model step, whatever the rate it was recorded at.
+
+    rows      o0 a0 o1 a1 o2 a2 o3 a3 o4 a4 o5 a5 o6
+    steps     o0 (a0 a1 a2)  o3 (a3 a4 a5)  o6                        chunk 3
+    overlap      o1 (a1 a2 a3)  o4 ...  and  o2 (a2 a3 a4)  o5 ...    the same rows, other beginnings
+
+The chunk of a step is executed after its frame (`o_t --a_t--> o_t+1`). A chunk that would reach past the end of its
+episode, or into rows whose action was not recorded, is marked as missing; nothing is filled up with zeros.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.fit import cell_size, squares, tile
+from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.robot import Columns, Robot
+from presage.episodes.slots import Slots
+from presage.episodes.video import Convert
+from presage.errors import UserError
+
+NO_INSTRUCTION = "do the task"
+"""Told to the model where a dataset says nothing."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the R steps of all episodes lie in the recorded rows."""
+
+    episodes: list[EpisodeRecord]
+    source: list[int]
+    """(E,) position of the recorded episode behind each episode of steps"""
+    time: np.ndarray
+    """(R,) recorded row, with a fraction where rates differ, of each step's frame"""
+    rows: np.ndarray
+    """(R, chunk) recorded row of each action, clamped to the episode"""
+    whole: np.ndarray
+    """(R,) False where the chunk reaches past the end"""
+
+
+class Steps(Dataset):
+    """The steps of a recorded dataset, itself readable like a dataset.
+
+    Columns: `action` (R, chunk * A) and `observation.state` (R, S) where the robot has them, `quality` and `next.success`
+    where they were recorded. Entries of a shared vector that this robot does not fill are NaN.
+    """
+
+    def __init__(self, dataset: Dataset, robot: Robot, slots: Slots | None = None):
+        self._recorded, self._robot = dataset, robot
+        self._slots = slots or Slots.alone(robot)
+        grid = _lay_out(dataset, robot)
+        self._grid = grid
+        self.root, self.version, self.robot_type = dataset.root, dataset.version, dataset.robot_type
+        self.stats, self.tasks = dataset.stats, dataset.tasks
+        self.fps = robot.steps_per_second
+        self.episodes = grid.episodes
+        self.num_rows = len(grid.time)
+        self.cameras = list(robot.cameras)
+        self.phases = robot.chunk if robot.overlap else 1
+        self.view = f"{dataset.view} {robot.cameras} {robot.fps} {robot.chunk} {robot.fit} {robot.overlap}"
+        self.features = self._describe()
+
+    def column(self, name: str) -> np.ndarray:
+        """(R, ...) float32 or bool; NaN where nothing was recorded."""
+        if name not in self.features:
+            raise UserError(f"{self.root}: no column {name!r} in model steps; there are {', '.join(self.features)}")
+        if name == "action":
+            return self._actions()
+        if name == "observation.state":
+            return self._slots.place_state(self._robot, self._states())
+        rows = self._recorded.column(name).reshape(-1)[self._grid.rows]
+        if name == "next.success":
+            return rows.astype(bool).any(1)
+        return rows.min(1)  # a chunk is as good as its worst row
+
+    def recorded(self, name: str) -> np.ndarray:
+        """(R,) bool: whether the whole chunk was recorded; always True for what belongs to a frame."""
+        if name != "action":
+            return np.ones(self.num_rows, bool)
+        valid = np.ones(self._recorded.num_rows, bool)
+        for feature in {part.feature for part in self._robot.action}:
+            valid &= self._recorded.recorded(feature)
+            if f"{feature}.valid" in self._recorded.features:
+                valid &= self._recorded.column(f"{feature}.valid").reshape(-1).astype(bool)
+        return valid[self._grid.rows].all(1) & self._grid.whole
+
+    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
+        raise ValueError("the pictures of model steps are squares: use iterate_squares")
+
+    def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
+        """The frames of steps, cropped or letterboxed, tiled where the camera stands for several."""
+        sources = self._robot.cameras[camera]
+        cell = cell_size(size, len(sources))
+        for source, group in groupby(episodes, key=lambda episode: self._grid.source[episode]):
+            parts = [
+                next(self._recorded.iterate_frames([source], name, squares(cell, self._robot.fit))) for name in sources
+            ]
+            whole = tile(parts, size)
+            record = self._recorded.episodes[source]
+            for episode in group:
+                yield whole[_nearest(self._grid.time[self.episodes[episode].rows], record) - record.start]
+
+    def _describe(self) -> dict[str, dict[str, object]]:
+        features: dict[str, dict[str, object]] = {}
+        if self._robot.action:
+            width = self._robot.chunk * self._slots.action_dim
+            features["action"] = {"dtype": "float32", "shape": [width], "names": None}
+        if self._slots.state_dim:
+            features["observation.state"] = {"dtype": "float32", "shape": [self._slots.state_dim], "names": None}
+        features |= {n: self._recorded.features[n] for n in ("quality", "next.success") if n in self._recorded.features}
+        return features
+
+    def _actions(self) -> np.ndarray:
+        chunks = _gather(self._recorded, self._robot.action)[self._grid.rows]
+        if any(entry >= 0 for entry in self._robot.relative):
+            chunks = self._robot.to_relative(chunks, self._states())
+        placed = self._slots.place_action(self._robot, chunks)
+        return np.where(self.recorded("action")[:, None, None], placed, np.nan).reshape(self.num_rows, -1)
+
+    def _states(self) -> np.ndarray:
+        """(R, S): linear between the two rows around the frame's time."""
+        for feature in {part.feature for part in self._robot.state}:
+            missing = int((~self._recorded.recorded(feature)).sum())
+            if missing:
+                raise UserError(
+                    f"{self.root}: {feature!r} was not recorded in {missing} of {self._recorded.num_rows} rows; leave "
+                    "those episodes out (presage dataset filter) or train without it (--state none)"
+                )
+        states = _gather(self._recorded, self._robot.state)
+        low = np.floor(self._grid.time).astype(np.int64)
+        share = (self._grid.time - low)[:, None].astype(np.float32)
+        high = np.minimum(low + 1, len(states) - 1)
+        return np.where(share == 0, states[low], states[low] * (1 - share) + states[high] * share)
+
+
+def _gather(dataset: Dataset, columns: Sequence[Columns]) -> np.ndarray:
+    """(N, D) float32 of the recorded rows."""
+    parts = [np.empty((dataset.num_rows, 0), np.float32)]
+    for part in columns:
+        if part.feature not in dataset.features:
+            raise UserError(f"{dataset.root}: no feature {part.feature!r}; it is not of the robot that was trained on")
+        values = dataset.column(part.feature).reshape(dataset.num_rows, -1)
+        if max(part.numbers) >= values.shape[1]:
+            raise UserError(
+                f"{dataset.root}: {part.feature!r} has {values.shape[1]} numbers, column {max(part.numbers)} is wanted; "
+                "choose columns with --action and --state"
+            )
+        parts.append(values[:, part.numbers].astype(np.float32))
+    return np.concatenate(parts, 1)
+
+
+def _nearest(time: np.ndarray, record: EpisodeRecord) -> np.ndarray:
+    return np.minimum(np.round(time).astype(np.int64), record.start + record.length - 1)
+
+
+def _lay_out(dataset: Dataset, robot: Robot) -> _Grid:
+    """Resample every episode to the robot's rate and cut it into chunks, once for every beginning."""
+    for camera in {source for sources in robot.cameras.values() for source in sources}:
+        if camera not in dataset.cameras:
+            raise UserError(f"{dataset.root}: no camera {camera!r}; it has {', '.join(dataset.cameras) or 'none'}")
+    pace = dataset.fps / robot.fps  # recorded rows per action
+    phases = robot.chunk if robot.overlap else 1
+    episodes: list[EpisodeRecord] = []
+    source: list[int] = []
+    times, rows, whole = [], [], []
+    start = 0
+    for position, record in enumerate(dataset.episodes):
+        ticks = int((record.length - 1) / pace + 1e-6) + 1
+        for phase in range(min(phases, ticks)):
+            first = np.arange(phase, ticks, robot.chunk)
+            chunk = first[:, None] + np.arange(robot.chunk)
+            times.append(record.start + first * pace)
+            rows.append(_nearest(record.start + chunk * pace, record))
+            whole.append(chunk[:, -1] < ticks)
+            instruction = record.instruction.strip() or NO_INSTRUCTION
+            steps = replace(
+                record, index=len(episodes), length=len(first), start=start, instruction=instruction, data_row=0
+            )
+            episodes.append(steps)
+            source.append(position)
+            start += len(first)
+    time = np.concatenate(times)
+    close = np.abs(time - np.round(time)) < 1e-6  # rates that divide: exactly on a row
+    time = np.where(close, np.round(time), time)
+    return _Grid(episodes, source, time, np.concatenate(rows), np.concatenate(whole))

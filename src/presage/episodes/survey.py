@@ -1,0 +1,199 @@
+"""Everything worth knowing about a dataset before training on it, and everything that is wrong with it.
+
+Damage does not stop a survey: it is listed with the file and what to do. Only a dataset whose episodes cannot be found is
+refused.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.robot import GRIPPER_NAME, column_names, numeric_features
+from presage.episodes.splice import Source
+from presage.episodes.video import decode_spans
+from presage.errors import UserError
+
+BINS = 24
+MOST_NUMBERS = 64
+"""Numbers of one feature that are looked at."""
+TOLERANCE_S = 1e-4
+"""Seconds that a timestamp may be off, as in LeRobot."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a feature over all rows."""
+
+    name: str
+    low: float
+    high: float
+    mean: float
+    q01: float
+    q99: float
+    histogram: list[int]
+    """Counts in BINS equal bins from `low` to `high`."""
+    is_gripper: bool
+
+
+@dataclass(frozen=True)
+class Feature:
+    name: str
+    dtype: str
+    shape: list[int]
+    numbers: list[Number]
+    missing: int
+    """Rows in which it was not recorded."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    name: str
+    width: int
+    height: int
+    codec: str
+    bytes: int
+    """Size of its videos on disk; 0 for images inside the data files."""
+
+
+@dataclass
+class Survey:
+    dataset: Dataset
+    cameras: list[Camera] = field(default_factory=list)
+    features: list[Feature] = field(default_factory=list)
+    instructions: list[tuple[str, int]] = field(default_factory=list)
+    """(instruction, episodes), most frequent first."""
+    success: tuple[int, int] | None = None
+    """(successful episodes, episodes of which it is known)."""
+    gaps: list[str] = field(default_factory=list)
+    """Irregular timestamps and missing frames, one line for an episode."""
+    damage: list[str] = field(default_factory=list)
+    """One line for a file: what is wrong and what to do."""
+
+
+def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> Survey:
+    """Look at a dataset. `full` decodes every frame instead of one in every video file.
+
+    Raises:
+        UserError: its episodes cannot be found: info.json or meta/episodes is missing or damaged.
+    """
+    tolerated: list[UserError] = []
+    dataset = Dataset(root, chosen, tolerated)
+    found = Survey(dataset, damage=[str(error) for error in tolerated])
+    told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
+    found.instructions = told.most_common()
+    known = [bool(e.info["success"]) for e in dataset.episodes if "success" in e.info]
+    found.success = (sum(known), len(known)) if known else None
+    for name in tqdm(numeric_features(dataset), desc="columns", unit="column"):
+        found.features.append(_look_at_numbers(found, name))
+    for camera, name in dataset.camera_features.items():
+        found.cameras.append(_look_at_camera(found, camera, name, full))
+    found.damage = list(dict.fromkeys(found.damage))
+    return found
+
+
+def _look_at_numbers(found: Survey, name: str) -> Feature:
+    dataset, feature = found.dataset, found.dataset.features[name]
+    parts, missing = [], 0
+    for file, group in dataset.data_files():
+        records = list(group)
+        try:
+            values, recorded = dataset.read_file(file, records, name)
+        except UserError as error:
+            found.damage.append(str(error))
+            continue
+        flat = values.reshape(len(values), -1)[:, :MOST_NUMBERS].astype(np.float64)
+        missing += int((~recorded).sum())
+        finite: np.ndarray = np.isfinite(flat).all(axis=1)  # type: ignore[assignment]
+        for record, rows in _by_episode(records):
+            bad = np.flatnonzero(~finite[rows] & recorded[rows])
+            if len(bad):
+                found.damage.append(
+                    f"{dataset.root / file}: column {name!r} is NaN or infinite in {len(bad)} rows of episode "
+                    f"{record.index}, first in row {bad[0]}; leave the episode out (presage dataset filter) or repair it"
+                )
+            if name in ("timestamp", "frame_index"):
+                found.gaps += _irregular(name, flat[rows, 0], record, dataset.fps)
+        parts.append(flat[finite & recorded])
+    whole = np.concatenate(parts) if parts else np.empty((0, 0))
+    names = column_names(feature, name)[:MOST_NUMBERS]
+    numbers = [_number(n, whole[:, i], name == "action") for i, n in enumerate(names)] if len(whole) else []
+    return Feature(name, feature["dtype"], list(feature["shape"]), numbers, missing)
+
+
+def _by_episode(records: list[EpisodeRecord]) -> list[tuple[EpisodeRecord, slice]]:
+    ends = np.cumsum([record.length for record in records])
+    return [(record, slice(end - record.length, end)) for record, end in zip(records, ends)]
+
+
+def _irregular(name: str, values: np.ndarray, record: EpisodeRecord, fps: float) -> list[str]:
+    """A line when rows of an episode are not evenly spaced in time, or not numbered one by one."""
+    step, tolerance = (1 / fps, TOLERANCE_S) if name == "timestamp" else (1.0, 0.5)
+    apart = np.diff(values)
+    bad = np.flatnonzero(np.abs(apart - step) > tolerance)
+    if not len(bad):
+        return []
+    unit = " s" if name == "timestamp" else ""
+    return [
+        f"episode {record.index}: {name} jumps {len(bad)} times, first behind row {bad[0]} by {apart[bad[0]]:.4g}{unit} "
+        f"instead of {step:.4g}{unit}"
+    ]
+
+
+def _number(name: str, values: np.ndarray, is_action: bool) -> Number:
+    low, high = float(values.min()), float(values.max())
+    counts, _ = np.histogram(values, BINS, (low, high if high > low else low + 1))
+    q01, q99 = np.quantile(values, [0.01, 0.99])
+    at_ends = [float((values <= low + 0.05 * (high - low)).mean()), float((values >= high - 0.05 * (high - low)).mean())]
+    binary = high > low and min(at_ends) > 0.02 and sum(at_ends) > 0.95
+    is_gripper = bool(GRIPPER_NAME.search(name)) or (is_action and binary)
+    return Number(name, low, high, float(values.mean()), float(q01), float(q99), counts.tolist(), is_gripper)
+
+
+def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera:
+    dataset, feature = found.dataset, found.dataset.features[name]
+    height, width = (int(x) for x in feature["shape"][:2])
+    if feature["dtype"] == "image":
+        positions = range(len(dataset.episodes)) if full else [0]
+        for position in positions:
+            try:
+                dataset.frames(position, camera)
+            except UserError as error:
+                found.damage.append(str(error))
+        return Camera(camera, width, height, "images", 0)
+    size, codecs = 0, Counter[str]()
+    files = groupby(dataset.episodes, key=lambda record: record.videos[name][0])
+    for file, group in tqdm(files, desc=camera, unit="video"):
+        path, records = dataset.root / file, list(group)
+        try:
+            source = Source(path, dataset.fps)
+            codec, wide, high, _ = source.header
+            codecs[codec] += 1
+            size += path.stat().st_size
+            if (wide, high) != (width, height):
+                found.damage.append(
+                    f"{path}: pictures are {wide} x {high}, meta/info.json says {width} x {height}; correct 'shape' of "
+                    f"{name!r} or re-encode (presage dataset reencode)"
+                )
+            whole = [record for record in records if _has_all_frames(found, source, record, camera, name)]
+            spans = [(record.videos[name][1], record.length) for record in whole]
+            spans = spans if full else [(start, 1) for start, _ in spans[:1]]
+            for _ in decode_spans(path, spans, dataset.fps, lambda image: image[:1, :1]):
+                pass
+        except UserError as error:
+            found.damage.append(str(error))
+    return Camera(camera, width, height, ", ".join(codecs) or "unreadable", size)
+
+
+def _has_all_frames(found: Survey, source: Source, record: EpisodeRecord, camera: str, name: str) -> bool:
+    begin = round(record.videos[name][1] * found.dataset.fps)
+    inside = (source.frames >= begin) & (source.frames < begin + record.length)
+    there = len(np.unique(source.frames[inside]))
+    if there < record.length:
+        found.gaps.append(f"episode {record.index}: camera {camera!r} has {there} of {record.length} frames")
+    return there == record.length

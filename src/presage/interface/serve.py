@@ -1,0 +1,129 @@
+"""`presage serve`: the model answers robots over openpi's websocket protocol."""
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from presage.errors import UserError
+from presage.interface.output import Command, command_line, summary, write_json
+
+KEY_VARIABLE = "PRESAGE_API_KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Command):
+    """Serve a model as a policy to robots, over the websocket protocol of openpi: openpi's clients connect unchanged.
+
+    A connection is an episode: send an observation, get the action chunk to execute until the next one. Requests that wait
+    at the same time are computed in one batch. GET /healthz and GET /metrics answer on the same port.
+
+        presage serve
+        presage serve runs/mt10/model --use no_imagination --port 8001
+        PRESAGE_API_KEY=... presage serve --host 0.0.0.0
+
+    Other machines are let in only with a key, from the variable PRESAGE_API_KEY or --api-key-file; clients send it as
+    `Authorization: Api-Key KEY`. SIGTERM and Ctrl-C finish what runs and exit with code 0.
+    """
+
+    checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
+    """Checkpoint folder; the one that comes with presage by default."""
+    use: str = "joint"
+    """joint, closed_loop, open_loop or no_imagination."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is reachable from this machine only."""
+    port: int = 8000
+    """Port to listen on; 0 chooses a free one."""
+    api_key_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """File that holds the key."""
+    deadline: float = 2.0
+    """Seconds that a request may wait; older ones are answered with an error instead of being computed."""
+    sessions: int = 64
+    """Connections at a time; more are turned away."""
+
+    def run(self) -> None:
+        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
+        from presage.policy import USES, make_policy
+
+        self.check_output()
+        if self.use not in USES:
+            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
+        if not 0 <= self.port < 65536:
+            raise UserError(f"--port {self.port}: give a number from 0 to 65535")
+        if not self.deadline > 0:
+            raise UserError(f"--deadline {self.deadline}: give seconds above 0")
+        if self.sessions < 1:
+            raise UserError(f"--sessions {self.sessions}: give at least 1")
+        key = api_key(self.api_key_file)
+        if key is None and not is_loopback(self.host):
+            raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --api-key-file")
+        folder = self.checkpoint or default_checkpoint()
+        name = describe_checkpoint(folder)["name"]
+
+        import presage
+        from presage.device import default_device
+        from presage.interface.server import PolicyServer
+        from presage.training.checkpoint import load_model
+
+        model = load_model(folder, default_device())
+        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": list(USES)}
+        server = PolicyServer(
+            lambda: make_policy(self.use, model, self.seed), model.config, metadata, key, self.deadline, self.sessions
+        )
+
+        def ready(port: int) -> None:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            print(f"serving {self.use} of {name} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
+
+        run_until_signalled(server, self.host, self.port, ready)
+        figures = {
+            "requests": server.metrics.seconds.count,
+            "mean_batch": server.metrics.batches.mean,
+            **{f"errors/{kind}": n for kind, n in sorted(server.metrics.errors.items())},
+        }
+        summary("served", figures)
+        if self.json is not None:
+            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+
+
+def run_until_signalled(server: Any, host: str, port: int, ready: Any) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs."""
+    import asyncio
+    import signal
+
+    async def main() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.draining.set)
+        await server.run(host, port, ready)
+
+    asyncio.run(main())
+
+
+def api_key(file: Path | None) -> str | None:
+    """The key from `file`, else from the environment; None where there is neither.
+
+    Raises:
+        UserError: the file cannot be read, or the key is empty or not printable.
+    """
+    if file is None:
+        key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
+    else:
+        where = str(file)
+        try:
+            key = file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read --api-key-file {file}: {error}") from None
+    if key is not None and not (key.isascii() and key.isprintable() and key and " " not in key):
+        raise UserError(f"{where} holds no key: give printable ASCII without blanks, such as openssl rand -hex 32 makes")
+    return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

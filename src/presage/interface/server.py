@@ -1,0 +1,201 @@
+"""A policy as a service, over openpi's websocket protocol.
+
+A connection is an episode: its policy remembers what it has seen. The server sends its metadata first; then every
+request, an observation, is answered by an action chunk. Errors are a text frame, after which the connection is closed,
+as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same port.
+
+    server = PolicyServer(lambda: make_policy("joint", model), model.config, {"server": "mine"})
+    asyncio.run(server.run("127.0.0.1", 8000, ready=print))
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as Handshake
+from websockets.http11 import Response
+
+from presage.errors import UserError
+from presage.interface.batcher import Batcher, DeadlineError, Job
+from presage.interface.metrics import CONTENT_TYPE, Metrics
+from presage.interface.request import read_request
+from presage.networks.world_model import WorldModelConfig
+from presage.policy.protocol import Policy
+from presage.policy.wire import pack, unpack
+
+log = logging.getLogger("presage.serve")
+
+
+class OrderError(UserError):
+    """A request that did not wait for the answer to the one before."""
+
+
+class PolicyServer:
+    """Serves policies of one model.
+
+    Args:
+        make: a policy of batch one, for a new connection.
+        config: says what an observation must hold.
+        metadata: the first message to every client, besides what `config` says.
+        key: what clients must send as `Authorization: Api-Key KEY`; None lets everybody in.
+        deadline: seconds after its arrival until which a request may start.
+        sessions: connections at a time; more are turned away.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Policy],
+        config: WorldModelConfig,
+        metadata: Mapping[str, Any],
+        key: str | None = None,
+        deadline: float = 2.0,
+        sessions: int = 64,
+    ) -> None:
+        self.make, self.config, self.key, self.sessions = make, config, key, sessions
+        self.metadata = {**describe(config), **metadata}
+        self.metrics = Metrics()
+        self.batcher = Batcher(deadline, self.metrics)
+        self.draining = asyncio.Event()
+        """Set it to finish what runs, refuse what is new, and return from `run`."""
+
+    async def run(self, host: str, port: int, ready: Callable[[int], None]) -> None:
+        """Serve until `draining` is set. `ready` is told the port, which is chosen for `port` 0.
+
+        Raises:
+            UserError: the address cannot be used.
+        """
+        quiet = logging.getLogger("presage.serve.websockets")
+        quiet.setLevel(logging.CRITICAL)  # what strangers send is counted, not printed with a traceback each
+        try:
+            server = await serve(
+                self._connection,
+                host,
+                port,
+                process_request=self._handshake,
+                origins=[None],  # browsers name an origin: no web page gets to talk to a robot's server on this machine
+                compression=None,
+                max_size=message_limit(self.config),
+                max_queue=2,
+                logger=quiet,
+            )
+        except OSError as error:
+            raise UserError(f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port") from None
+        worker = asyncio.create_task(self.batcher.run())
+        ready(server.sockets[0].getsockname()[1])
+        await self.draining.wait()
+        server.close(close_connections=False)
+        await server.wait_closed()
+        worker.cancel()
+
+    # -- plain HTTP, and who may come in --------------------------------------------------------------------------------
+
+    def _handshake(self, connection: ServerConnection, request: Handshake) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return connection.respond(HTTPStatus.OK, "OK\n")
+        if self.key is not None and not _authorised(request, self.key):
+            self.metrics.errors["refused"] += 1
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "send the header Authorization: Api-Key KEY\n")
+        if path == "/metrics":
+            response = connection.respond(HTTPStatus.OK, self.metrics.text())
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = CONTENT_TYPE
+            return response
+        if self.draining.is_set() or self.metrics.sessions >= self.sessions:
+            self.metrics.errors["refused"] += 1
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.sessions} sessions are open: come later\n")
+        return None
+
+    # -- a connection ---------------------------------------------------------------------------------------------------
+
+    async def _connection(self, connection: ServerConnection) -> None:
+        self.metrics.sessions += 1
+        try:
+            await connection.send(pack(self.metadata))
+            await self._converse(connection)
+        except ConnectionClosed:
+            pass  # nobody is left to talk to
+        except UserError as error:
+            kinds = {DeadlineError: "deadline", OrderError: "order"}
+            await self._fail(connection, kinds.get(type(error), "message"), str(error))
+        except Exception as error:
+            log.exception("a request failed")
+            await self._fail(connection, "internal", f"internal error: {type(error).__name__}; the server's log says more")
+        finally:
+            self.metrics.sessions -= 1
+
+    async def _fail(self, connection: ServerConnection, kind: str, text: str) -> None:
+        self.metrics.errors[kind] += 1
+        try:
+            await connection.send(text)
+            await connection.close(1011, kind)
+        except ConnectionClosed:
+            pass
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        """Request, answer, request, answer; until the client leaves or the server drains."""
+        policy, prompt, total = self.make(), None, None
+        draining = asyncio.create_task(self.draining.wait())
+        receiving = asyncio.create_task(connection.recv())
+        try:
+            while True:
+                await asyncio.wait({receiving, draining}, return_when=asyncio.FIRST_COMPLETED)
+                if not receiving.done():  # else it was asked before the server began to stop
+                    await connection.close(1001, "the server is stopping")
+                    return
+                message, arrived = receiving.result(), time.perf_counter()
+                if isinstance(message, str):
+                    raise UserError("a text frame: send observations as binary msgpack")
+                request = read_request(unpack(message), self.config)
+                begin = request.reset or request.prompt != prompt
+                prompt = request.prompt
+                job = Job(policy, request.observation, prompt if begin else None, arrived)
+                receiving = asyncio.create_task(connection.recv())
+                chunk, seconds = await self._answer(job, receiving)
+                timing = {"infer_ms": 1000 * seconds} | ({} if total is None else {"prev_total_ms": 1000 * total})
+                sequence = {} if request.sequence is None else {"sequence": request.sequence}
+                await connection.send(pack({"actions": chunk, "server_timing": timing, **sequence}))
+                total = time.perf_counter() - arrived
+                self.metrics.seconds.observe(total)
+        finally:
+            draining.cancel()
+            receiving.cancel()
+
+    async def _answer(self, job: Job, receiving: "asyncio.Task[Any]") -> Any:
+        """Chunk and seconds of a job, unless the client leaves first or sends something else."""
+        self.batcher.waiting.put_nowait(job)
+        await asyncio.wait({job.answer, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        if not job.answer.done():
+            job.answer.cancel()
+            receiving.result()  # raises what ended the connection
+            raise OrderError("a request came before the answer to the one before it: wait, or connect anew")
+        return job.answer.result()
+
+
+def describe(config: WorldModelConfig) -> dict[str, Any]:
+    """What a client has to know of a model: the server's first message."""
+    return {
+        "cameras": list(config.cameras),
+        "image_size": config.codec.size,
+        "chunk": config.chunk,
+        "action_dim": config.action_dim,
+        "state_dim": config.state_dim,
+        "fps": config.fps,
+    }
+
+
+def message_limit(config: WorldModelConfig) -> int:
+    """Bytes of the largest message that is read: room for an observation of the wrong size, so that it is explained."""
+    return 2**20 + 4 * len(config.cameras) * 3 * config.codec.size**2
+
+
+def _authorised(request: Handshake, key: str) -> bool:
+    sent = request.headers.get_all("Authorization")
+    wanted = f"Api-Key {key}".encode()
+    return len(sent) == 1 and hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), wanted)

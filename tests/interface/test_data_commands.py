@@ -1,0 +1,139 @@
+"""`presage inspect`, `dataset` and `train` on recordings of any robot: what they write, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.episodes.robots import forget_codec, put_nan, write_robot
+from tests.episodes.test_damage import drop_index, truncate
+from tests.interface.test_cli import refused
+
+from presage.episodes.dataset import Dataset
+from presage.interface.cli import main
+
+DATA = "data/chunk-000/file-000.parquet"
+VIDEO = "videos/observation.images.front/chunk-000/file-000.mp4"
+
+
+def done(*arguments: object) -> None:
+    assert main([str(a) for a in arguments]) == 0
+
+
+def test_inspect_writes_one_page_with_everything_inside(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_robot(tmp_path / "arm", ("front", "wrist"), instruction="lift <the> cube")
+    done("inspect", "arm", "--json", "figures.json")
+    page = (tmp_path / "runs/inspect/arm.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 1 and "http" not in page
+    assert "lift &lt;the&gt; cube" in page and "action[6]" in page and str(tmp_path) not in page
+    said = capsys.readouterr().out
+    assert "2 cameras" in said and "6 actions of 7 numbers" in said and "runs/inspect/arm.html" in said
+    assert json.loads(Path("figures.json").read_text())["figures"]["rows"] == 62
+
+
+def test_inspect_lists_damage_and_refuses_only_what_cannot_be_read(tmp_path: Path, capfd) -> None:
+    root = write_robot(tmp_path / "arm")
+    (root / VIDEO).unlink()
+    drop_index(root / "meta/tasks.parquet")
+    done("inspect", root, "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "the video is missing" in page and "not the pandas index" in page
+    truncate(root / "meta/info.json")
+    assert "info.json" in refused(capfd, "inspect", root, "--out", tmp_path / "other.html")
+    assert "nowhere" in refused(capfd, "inspect", "nowhere")
+    assert not (tmp_path / "other.html").exists()
+
+
+def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:
+    a, b = write_robot(tmp_path / "a", episodes=3), write_robot(tmp_path / "b", instruction="open the door")
+    done("dataset", "merge", a, b, "--out", tmp_path / "both", "--json", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["figures"]["both"]["episodes"] == 5
+    done("dataset", "filter", tmp_path / "both", "--out", tmp_path / "doors", "--contains", "door", "--success", "yes")
+    assert [e.instruction for e in Dataset(tmp_path / "doors").episodes] == ["open the door"]
+    done("dataset", "append", tmp_path / "doors", a)
+    assert len(Dataset(tmp_path / "doors").episodes) == 4
+    done("dataset", "split", tmp_path / "both", "--out", tmp_path / "parts", "--shares", "3", "2", "--names", "x", "y")
+    parts = [Dataset(tmp_path / "parts" / name) for name in ("x", "y")]
+    assert [len(part.episodes) for part in parts] == [3, 2]
+    done("dataset", "reencode", a, "--out", tmp_path / "small", "--size", "32", "--crf", "30")
+    assert Dataset(tmp_path / "small").features["observation.images.front"]["shape"] == [32, 42, 3]
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"a", "b", "both", "doors", "parts", "small", "figures.json"}
+    assert "compressed again" not in capsys.readouterr().out
+
+
+def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
+    root, out = write_robot(tmp_path / "a"), tmp_path / "out"
+    fast = write_robot(tmp_path / "fast", fps=50)
+    assert "at least two" in refused(capfd, "dataset", "merge", root, "--out", out)
+    assert "rows a second" in refused(capfd, "dataset", "merge", root, fast, "--out", out)
+    assert "loosen" in refused(capfd, "dataset", "filter", root, "--out", out, "--contains", "fly")
+    assert "episodes '9-'" in refused(capfd, "dataset", "filter", root, "--out", out, "--episodes", "9-")
+    assert "larger share" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "100", "1")
+    assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
+    assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
+    assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
+    assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
+    assert "shuffle" in refused(capfd, "dataset", "shuffle", root)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "fast"]
+
+
+def widen(root: Path) -> None:
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"]["action"]["shape"] = [9]
+    (root / "meta/info.json").write_text(json.dumps(info))
+
+
+DAMAGES = {
+    "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: the video is missing; restore"),
+    "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
+    "truncated parquet": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read"),
+    "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: the task text is not"),
+    "wrong shape": (widen, "column 'action' does not have shape [9] in every row; correct"),
+    "NaN action": (lambda root: put_nan(root / DATA, 3), "column 'action' is NaN or infinite in row 3 of episode 0"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_data_stops_training_with_one_line(tmp_path: Path, capfd, name: str) -> None:
+    root = write_robot(tmp_path / "arm")
+    damage, says = DAMAGES[name]
+    damage(root)
+    shape = ("--recipe", "debug", "--codec-steps", "1", "--steps", "1")
+    assert says in refused(capfd, "train", "--data", root, "--out", tmp_path / "run", *shape)
+    assert not (tmp_path / "run/model").exists()
+
+
+def test_a_dataset_larger_than_the_free_disk(tmp_path: Path, capfd, monkeypatch) -> None:
+    class Full:
+        free = 1000
+
+    root = write_robot(tmp_path / "arm")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Full)
+    said = refused(capfd, "train", "--data", root, "--out", tmp_path / "run", "--recipe", "debug")
+    assert "decoding 62 rows at 64 pixels needs 762 kB" in said and "free space" in said
+    assert "free space" in refused(capfd, "dataset", "filter", root, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cameras", "side"], "no camera 'side'; it has front"),
+        (["--action", "action:elbow"], "no column 'elbow'"),
+        (["--chunk", "0"], "--chunk"),
+        (["--fps", "-1"], "--fps"),
+        (["--episodes", "0:99"], "no episode 2"),
+        (["--relative", "7"], "no column '7'"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path: Path, capfd, options: list[str], says: str) -> None:
+    root = write_robot(tmp_path / "arm")
+    assert says in refused(capfd, "train", "--data", root, "--out", tmp_path / "run", "--recipe", "debug", *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_robots_that_cannot_share_a_model(tmp_path: Path, capfd) -> None:
+    one, two = write_robot(tmp_path / "one"), write_robot(tmp_path / "two", ("side",), joints=3)
+    said = refused(capfd, "train", "--data", one, two, "--out", tmp_path / "run", "--recipe", "debug")
+    assert "differ in cameras (['front'], ['side'])" in said

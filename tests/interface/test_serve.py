@@ -1,0 +1,110 @@
+"""The command: it says where it serves, finishes what runs when it is stopped, and lets nobody in by mistake."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers import greeted, serving
+from tests.tiny import tiny_model, tiny_observation
+from websockets.exceptions import ConnectionClosedOK
+
+from presage.errors import UserError
+from presage.interface.cli import main
+from presage.interface.serve import api_key, is_loopback
+from presage.interface.server import PolicyServer
+from presage.policy import make_policy
+from presage.policy.wire import pack, unpack
+from presage.training.checkpoint import save_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return save_model(tiny_model(), tmp_path_factory.mktemp("serve") / "tiny" / "model", "a random model")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `presage serve` on a free port; it is ended in any case."""
+    servers = []
+
+    def serve(*options: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "presage.interface.cli", "serve", *map(str, options), "--port", "0"]
+        servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_finishes_what_runs_and_exits_with_0(checkpoint, tmp_path, start, number) -> None:
+    figures = tmp_path / "figures.json"
+    server = start(checkpoint, "--use", "open_loop", "--json", figures)
+    line = server.stdout.readline()
+    assert line.startswith("serving open_loop of tiny on ws://127.0.0.1:")
+    address = line.split("ws://")[1].split()[0]
+    row = {name: x[0] for name, x in tiny_observation(1).items()}
+    with greeted(address) as idle, greeted(address) as busy:
+        busy.send(pack({**row, "prompt": "open the drawer"}))
+        busy.ping().wait(60)  # the server has read the request: frames are answered in order
+        os.kill(server.pid, number)
+        assert unpack(busy.recv(60))["actions"].shape == (4, 4)
+        for connection in (idle, busy):
+            with pytest.raises(ConnectionClosedOK, match="1001"):
+                connection.recv(60)
+    assert server.wait(60) == 0
+    assert "requests    1" in server.stdout.read() and json.loads(figures.read_text())["figures"]["requests"] == 1
+    with pytest.raises(OSError):
+        greeted(address)
+
+
+def test_a_port_that_is_taken_is_one_line(checkpoint, capfd) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", str(checkpoint), "--port", str(taken.getsockname()[1])]) == 2
+    assert "choose another --host or --port" in capfd.readouterr().err
+
+
+def test_the_key_comes_from_a_file_or_the_environment(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("PRESAGE_API_KEY", raising=False)
+    assert api_key(None) is None
+    monkeypatch.setenv("PRESAGE_API_KEY", "from-environment")
+    assert api_key(None) == "from-environment"
+    (tmp_path / "key").write_text("from-file\n")
+    assert api_key(tmp_path / "key") == "from-file"
+    for unusable in ("", "two words", "schl\u00fcssel"):
+        (tmp_path / "key").write_text(unusable)
+        with pytest.raises(UserError, match="holds no key"):
+            api_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)]
+    + [("192.168.0.2", False), ("robot.local", False), ("localhost.evil.org", False), ("", False)],
+)
+def test_what_is_reachable_from_this_machine_only(host, loopback) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_a_served_policy_acts_in_the_simulator(tmp_path, capsys) -> None:
+    model = tiny_model(size=64)
+    folder = save_model(model, tmp_path / "model", "a random model")
+    options = ["--checkpoint", str(folder), "--tasks", "reach-v3", "--episodes", "1", "--max-steps", "2"]
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {})) as (server, address):
+        assert main(["act", "--policy", f"ws://{address}", *options]) == 0
+        assert server.metrics.seconds.count == 2
+        names = ["--names", "image.front=observation/image"]
+        assert main(["act", "--policy", f"ws://{address}", *names, *options]) == 2
+    said = capsys.readouterr()
+    assert f"ws://{address}, 1 episodes" in said.out
+    assert "the observation has no image.front, image.top, state; expected" in said.err

@@ -1,0 +1,80 @@
+"""Sessions that are joined compute what each would have computed alone, and are whole again afterwards."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+
+from presage.networks.world_model import WorldModel
+from presage.timeline.joined import JoinedSession, joinable
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    return tiny_model()
+
+
+def lived(model: WorldModel, steps: int, seed: int = 0, batch: int = 1) -> Session:
+    session = Session(model, [f"task {seed}"] * batch, seed=seed)
+    for t in range(steps):
+        session.observe(tiny_observation(batch, seed=seed + t), tiny_chunk(batch, seed=seed + t) if t else None)
+    return session
+
+
+def stacked(make, batches, seed):
+    """Rows for the joined sessions, and the same rows for each of them."""
+    parts = [make(batch, seed=seed + i) for i, batch in enumerate(batches)]
+    if isinstance(parts[0], dict):
+        return {k: torch.cat([torch.from_numpy(p[k]) for p in parts]).numpy() for k in parts[0]}, parts
+    return torch.cat([torch.from_numpy(p) for p in parts]).numpy(), parts
+
+
+@settings(max_examples=10)
+@given(steps=st.lists(st.integers(3, 9), min_size=2, max_size=4), batch=st.integers(1, 2), rounds=st.integers(1, 4))
+def test_joined_sessions_compute_what_lone_ones_do(model: WorldModel, steps, batch, rounds) -> None:
+    joined = [lived(model, n, seed=10 * i, batch=batch) for i, n in enumerate(steps)]
+    lone = [lived(model, n, seed=10 * i, batch=batch) for i, n in enumerate(steps)]
+    for turn in range(rounds):
+        observation, observations = stacked(tiny_observation, [batch] * len(steps), seed=100 * turn)
+        chunk, chunks = stacked(tiny_chunk, [batch] * len(steps), seed=100 * turn)
+        together = JoinedSession(joined)
+        together.observe(observation, chunk)
+        imagined = together.imagine(Plan.joint(2)).values
+        together.part()
+        for i, session in enumerate(lone):
+            session.observe(observations[i], chunks[i])
+            expected = session.imagine(Plan.joint(2)).values
+            for name, value in expected.items():
+                torch.testing.assert_close(imagined[name][i * batch : (i + 1) * batch], value, atol=1e-4, rtol=0)
+            torch.testing.assert_close(joined[i].last.progress, session.last.progress, atol=1e-4, rtol=0)
+            assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks]
+
+
+def test_what_was_imagined_before_joining_is_dropped(model: WorldModel) -> None:
+    first, second = lived(model, 4), lived(model, 6, seed=1)
+    second.append(second.imagine(Plan.joint(1)).values, imagined=True)
+    together = JoinedSession([first, second])
+    together.observe(tiny_observation(2), tiny_chunk(2))
+    together.append(together.imagine(Plan.joint(1)).values, imagined=True)
+    together.part()
+    assert [(b.index, b.imagined) for b in second.blocks[-3:]] == [(5, False), (6, False), (7, True)]
+    assert first.step == 5 and first.last.imagined
+
+
+def test_a_parted_session_holds_its_own_rows_only(model: WorldModel) -> None:
+    sessions = [lived(model, 0, seed=i) for i in range(8)]
+    together = JoinedSession(sessions)
+    together.observe(tiny_observation(8))
+    together.part()
+    kv = sessions[3].last.kv
+    assert kv.keys.untyped_storage().nbytes() == kv.keys.numel() * kv.keys.element_size()
+
+
+def test_sessions_that_see_different_pasts_cannot_be_joined(model: WorldModel) -> None:
+    new, old = lived(model, 1), lived(model, 3)
+    assert joinable(new) != joinable(old)
+    with pytest.raises(ValueError, match="equally many blocks"):
+        JoinedSession([new, old])
