@@ -7,6 +7,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 # Without a display mujoco would pick GLFW and fail.
 os.environ.setdefault("MUJOCO_GL", "egl")
 
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # No deadline: the machines that run these tests are shared, and a slow example is not a failure.
@@ -14,3 +17,11 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Wan 2.1 in diffusers' format."""
+    from presage.networks.random_wan import write_random_backbone
+
+    return write_random_backbone(tmp_path_factory.mktemp("backbones") / "tiny-wan")

@@ -67,6 +67,7 @@ def refused(capfd, *arguments: object) -> str:
         (["serve", "--sessions", "0"], "--sessions"),
         (["train", "--data", "nowhere", "--out", "x"], "nowhere"),
         (["train", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "metaworld"),
+        (["train", "--data", "a", "--out", "x", "--recipe", "backbone"], "--backbone"),
         (["train", "--data", "a", "b", "--weights", "1", "--out", "x"], "--weights"),
         (["bench", "speed"], "collect"),
         (["bench", "cache", "--checkpoint", "nowhere"], "nowhere"),

@@ -24,7 +24,7 @@ def numbered_rows(lengths: list[int]) -> Rows:
         quality=np.ones(n, np.float32),
         progress=index,
         progress_valid=True,
-        episode=np.repeat(np.arange(len(lengths)), lengths),
+        instruction=np.repeat(np.arange(len(lengths)), lengths),
         start=start,
         length=lengths_,
         text=np.zeros((len(lengths), 256), np.float32),

@@ -79,7 +79,8 @@ class Uncached:
             parts += [self._embed(s, x[s.name], video, action, clean=False) for s in wanted]
             tokens.append(block_tokens(wanted, self.history[-1][0] + 1, 1, model.device))
         flat = Tokens.cat(tokens)
-        hidden, _ = model.network(torch.cat(parts, 1), flat.block, timeline_rule(model.config.window)(flat, flat))
+        mask = timeline_rule(model.config.window)(flat, flat)
+        hidden, _ = model.network(torch.cat(parts, 1), flat.block, mask, text=self.text)
         sizes = [s.tokens for s in wanted]
         newest = hidden[:, -sum(sizes) :].split(sizes, 1)
         return {s.name: h for s, h in zip(wanted, newest, strict=True)}

@@ -76,7 +76,7 @@ def random_rows(model: WorldModel, count: int, seed: int) -> Rows:
         quality=(rng.random(count) < 0.5).astype(np.float32),
         progress=rng.random(count).astype(np.float32),
         progress_valid=True,
-        episode=np.repeat(np.arange(episodes), 20),
+        instruction=np.repeat(np.arange(episodes), 20),
         start=np.arange(episodes) * 20,
         length=np.full(episodes, 20),
         text=rng.standard_normal((episodes, 256)).astype(np.float32),
@@ -112,9 +112,9 @@ def step_seconds(model: WorldModel, rows: Rows, config: TrainConfig, steps: int)
     return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
 
 
-def linear_rate(device: torch.device, dtype: torch.dtype, quick: bool) -> float:
+def linear_rate(device: torch.device, dtype: torch.dtype, quick: bool, shape: tuple[int, int, int] = LINEAR) -> float:
     """Floating point operations a second of one linear layer: the better of forward alone and forward + backward."""
-    rows, inputs, outputs = LINEAR
+    rows, inputs, outputs = shape
     layer = torch.nn.Linear(inputs, outputs, bias=False, device=device, dtype=dtype)
     x = torch.randn(rows, inputs, device=device, dtype=dtype, requires_grad=True)
     y_grad = torch.randn(rows, outputs, device=device, dtype=dtype)

@@ -27,6 +27,14 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "planning": {"success_planned minus success_base": (">", 0)},
     "synthesis": {"replay_ratio": (">=", 0.8), "shuffled_error_ratio": (">=", 2)},
     "representation": {"success_features minus success_random_weights": (">", 0)},
+    "backbone": {
+        "published_difference": ("<=", 1e-4),
+        "max_abs_difference": ("<=", 1e-4),
+        "future_leak": ("<=", 0),
+        "loss_before_lora minus loss_after_lora": (">", 0),
+        "loss_before_full minus loss_after_full": (">", 0),
+        "round_trip_difference_lora": ("<=", 0),
+    },
     "serving": {
         "cross_talk": ("<=", 0),
         "malformed_not_refused": ("<=", 0),

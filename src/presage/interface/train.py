@@ -24,15 +24,17 @@ class Train(Command):
     be said otherwise. Columns are a feature, `action:0-5,7` or `action:elbow,gripper` (by number or name), or `none`.
     Datasets of different robots train one model, each in entries of its own.
 
-    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), behaviour_cloning (the
-    baseline: same network, codec, data and steps, taught the expert's chunks alone) and debug (the whole pipeline in
-    seconds). A killed training goes on to the same numbers when the same command is repeated.
+    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), backbone (adapt a published
+    video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
+    taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same
+    numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
         presage train --data data/arm --out runs/arm --cameras front wrist --chunk 6 --relative all
         presage train --data user/name --episodes 0:50 --out runs/name
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
         presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from runs/mt10/model
+        presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
     OUT/state/tensorboard.
@@ -43,7 +45,7 @@ class Train(Command):
     out: Path
     """Folder of the run."""
     recipe: str = "metaworld"
-    """metaworld, finetune, behaviour_cloning or debug."""
+    """metaworld, finetune, backbone, behaviour_cloning or debug."""
     weights: tuple[float, ...] = ()
     """How often each dataset is drawn from; equally by default."""
     steps: Annotated[int | None, arg(metavar="N")] = None
@@ -54,6 +56,12 @@ class Train(Command):
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: Annotated[Path | None, arg(metavar="DIR")] = None
     """Continue from this checkpoint: its codecs and network are kept. Goes with the recipe finetune."""
+    backbone: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Published video model in diffusers' format. Goes with the recipe backbone."""
+    lora: Annotated[int, arg(metavar="RANK")] = 16
+    """Rank of the change trained beside the backbone's frozen weights; 0 trains all weights."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 128
+    """Side of the frames the backbone sees, a multiple of 16."""
 
     cameras: Annotated[tuple[str, ...], arg(metavar="[CAMERA ...]")] = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one."""
@@ -89,17 +97,25 @@ class Train(Command):
                 raise UserError(f"{name} {value}: give at least 1")
         if (self.recipe == "finetune") != (self.start_from is not None):
             raise UserError("--recipe finetune and --start-from DIR go together: give both or neither")
+        if (self.recipe == "backbone") != (self.backbone is not None):
+            raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = RECIPES[self.recipe]()
         robots = self._robots([open_dataset(folder, episodes) for folder in self.data], recipe.model)
         recipe = for_robots(recipe, robots)
         check_writable(self.out / "model.partial")
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
+        wan = None
+        if self.backbone is not None:
+            from presage.networks.wan_model import wan_config
+
+            wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
+            training = training if self.lora else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
         recipe = replace(recipe, training=training, codec=codec)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
-        checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, robots, episodes)
+        checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, robots, episodes, wan)
         figures = _last_log(self.out / "state" / "log.jsonl")
         write_text(checkpoint / "card.md", self._card(recipe, figures, episodes))
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})

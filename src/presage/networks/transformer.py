@@ -130,7 +130,13 @@ class Transformer(nn.Module):
         return value + self.positions[key] + context[:, :, None]
 
     def forward(
-        self, x_BSD: Tensor, blocks_S: Tensor, mask_SK: Tensor, past: KV | None = None, tap: int | None = None
+        self,
+        x_BSD: Tensor,
+        blocks_S: Tensor,
+        mask_SK: Tensor,
+        past: KV | None = None,
+        tap: int | None = None,
+        text: Tensor | None = None,
     ) -> tuple[Tensor, KV]:
         """Run the layers.
 
@@ -140,6 +146,7 @@ class Transformer(nn.Module):
             mask_SK: True where a token may look; K = P + S, the cached tokens first.
             past: keys and values of the P cached tokens.
             tap: return the hidden states after this many layers instead of the normalised last ones.
+            text: not looked at: `embed` has added it. Other networks look at it in every layer (timeline/model.py).
 
         Returns:
             hidden states (B, S, D) and the keys and values of the S tokens.

@@ -76,11 +76,10 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`values` (..., T, C) and, for every camera in them, its frame as one token (..., 1, T * C)."""
+        """`values` (..., T, C) and, for every camera in them that has a view, its frame as one token (..., 1, T * C)."""
+        cameras = [s.name.removeprefix(f"{SCENE}.") for s in self.streams if s.is_view]
         views = {
-            f"{SCENE}.{c}": values[f"{VIDEO}.{c}"].flatten(-2)[..., None, :]
-            for c in self.config.cameras
-            if f"{VIDEO}.{c}" in values
+            f"{SCENE}.{c}": values[f"{VIDEO}.{c}"].flatten(-2)[..., None, :] for c in cameras if f"{VIDEO}.{c}" in values
         }
         return values | views
 

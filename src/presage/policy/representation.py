@@ -22,6 +22,7 @@ from tqdm import tqdm
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
+from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, executable
 from presage.timeline.session import Session
@@ -86,6 +87,8 @@ def default_tap(model: WorldModel) -> int:
 def random_twin(model: WorldModel, seed: int) -> WorldModel:
     """The control: the same codecs, a network of random weights."""
     torch.manual_seed(seed)
+    if isinstance(model, WanWorldModel):
+        return model.random_twin()
     twin = WorldModel(model.config, model.action_codec, model.state_codec).to(model.device)
     twin.codec.load_state_dict(model.codec.state_dict())
     return twin.eval()

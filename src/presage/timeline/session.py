@@ -245,7 +245,7 @@ class Session:
                 levels = torch.full((self.batch, 1), level, device=model.device)
                 value_BNTC = None if value is None else value[:, None]
                 parts.append(network.embed(s.name, value_BNTC, levels, self.text, quality)[:, 0])
-            hidden, kv = network(torch.cat(parts, 1), self._times(tokens), mask, past, tap)
+            hidden, kv = network(torch.cat(parts, 1), self._times(tokens), mask, past, tap, self.text)
         sizes = [s.tokens for s in streams]
         return dict(zip([s.name for s in streams], hidden.split(sizes, 1), strict=True)), kv, tokens
 

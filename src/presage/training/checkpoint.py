@@ -17,25 +17,32 @@ from safetensors.torch import load_file, save_file
 from presage.codecs.image import ImageCodecConfig
 from presage.codecs.pixels import PixelCodecConfig
 from presage.codecs.scalars import ScalarCodec
+from presage.codecs.wan_vae import WanCodecConfig
 from presage.device import default_device
 from presage.errors import UserError
+from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 
 FORMAT = 1
+_CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
+"""`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
+is in the backbone's folder."""
 
 
 def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any] | None = None) -> Path:
     """Write a checkpoint folder; an existing one is replaced only once the new one is whole."""
-    codec = model.config.codec
     config = {
         "format": FORMAT,
         "model": dataclasses.asdict(model.config),
-        "codec_kind": "image" if isinstance(codec, ImageCodecConfig) else "pixels",
+        "codec_kind": next(kind for kind, c in _CODECS.items() if isinstance(model.config.codec, c)),
         "action_codec": dataclasses.asdict(model.action_codec),
         "state_codec": dataclasses.asdict(model.state_codec),
         **(extra or {}),
     }
-    weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    if isinstance(model, WanWorldModel):
+        weights = model.stored()
+    else:
+        weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
     temporary = Path(f"{folder}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -71,16 +78,19 @@ def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
     config = read_config(folder)
     try:
         fields = dict(config["model"])
-        kind = {"image": ImageCodecConfig, "pixels": PixelCodecConfig}[config["codec_kind"]]
-        fields["codec"] = kind(**fields["codec"])
-        model = WorldModel(
-            WorldModelConfig(**fields),
-            ScalarCodec(**config["action_codec"]),
-            ScalarCodec(**config["state_codec"]),
-        )
+        fields["codec"] = _CODECS[config["codec_kind"]](**fields["codec"])
+        scalars = ScalarCodec(**config["action_codec"]), ScalarCodec(**config["state_codec"])
+        model: WorldModel
+        if config["codec_kind"] == "wan":
+            model = open_wan(WanModelConfig(**fields), *scalars, device)
+        else:
+            model = WorldModel(WorldModelConfig(**fields), *scalars)
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'}: field {error} does not fit; retrain or fetch it again") from None
     weights = read_weights(folder / "model.safetensors")
+    if isinstance(model, WanWorldModel):
+        model.restore(weights, folder / "model.safetensors")
+        return model
     try:
         model.load_state_dict({k: v.float() for k, v in weights.items()})
     except RuntimeError as error:

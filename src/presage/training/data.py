@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from presage.codecs.text import embed_text
 from presage.episodes.cache import array_cache, frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
@@ -35,14 +34,14 @@ class Rows:
     quality: np.ndarray
     progress: np.ndarray
     progress_valid: bool
-    episode: np.ndarray
-    """(R,) episode of each row"""
+    instruction: np.ndarray
+    """(R,) index into `text`"""
     start: np.ndarray
     """(E,) first row of each episode"""
     length: np.ndarray
     """(E,)"""
     text: np.ndarray
-    """(E, 256)"""
+    """(I, ...) the I different instructions, embedded by the model"""
 
 
 def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
@@ -112,6 +111,7 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without")
+    instructions, said = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     return Rows(
         latents,
         _fill(model.state_codec.encode(state)) if config.state_dim else state.astype(np.float32),
@@ -120,10 +120,10 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         quality.astype(np.float32),
         progress,
         success,
-        np.repeat(np.arange(len(start)), length),
+        np.repeat(said, length),
         start,
         length,
-        embed_text([e.instruction for e in dataset.episodes]),
+        model.embed_text(instructions.tolist()).cpu().numpy(),
     )
 
 
@@ -163,7 +163,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
     values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
     return Batch(
         values,
-        torch.from_numpy(rows.text[rows.episode[index[:, 0]]]),
+        torch.from_numpy(rows.text[rows.instruction[index[:, 0]]]),
         torch.from_numpy(frame_valid),
         torch.from_numpy(rows.action_valid[index] & frame_valid),
         torch.from_numpy(rows.quality[index]),

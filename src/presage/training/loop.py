@@ -45,10 +45,11 @@ def rate(config: TrainConfig, step: int) -> float:
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, vectors and embeddings do not."""
-    matrices = [p for n, p in network.named_parameters() if p.ndim == 2 and "positions" not in n]
+    """AdamW; matrices decay, vectors and embeddings do not. Frozen weights are left out."""
+    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    matrices = [p for n, p in trained if p.ndim == 2 and "positions" not in n]
     chosen = {id(p) for p in matrices}
-    others = [p for p in network.parameters() if id(p) not in chosen]
+    others = [p for _, p in trained if id(p) not in chosen]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -74,7 +75,7 @@ def train(
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     network, device = model.network, model.device
     optimizer = make_optimizer(network, config)
-    ema = {k: v.detach().clone() for k, v in network.named_parameters()}
+    ema = {k: v.detach().clone() for k, v in network.named_parameters() if v.requires_grad}
     run = load_state(out, network, ema, optimizer)
     step, began = run["step"], time.monotonic() - run["seconds"]
     codec = codec_fingerprint(model)
@@ -131,7 +132,7 @@ def train(
                 save_state(out, network, ema, optimizer, run)
     bar.close()
     board.close()
-    network.load_state_dict(ema)
+    network.load_state_dict({**network.state_dict(), **ema})
     model.eval()
     return model
 
@@ -140,5 +141,5 @@ def train(
 def update_ema(ema: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
     """Exponential moving average, with a shorter memory at the start so that the first weights are forgotten."""
     share = 1 - min(decay, (1 + step) / (10 + step))
-    names, values = zip(*network.named_parameters(), strict=True)
+    names, values = zip(*[(n, p) for n, p in network.named_parameters() if n in ema], strict=True)
     torch._foreach_lerp_([ema[n] for n in names], [v.detach() for v in values], share)

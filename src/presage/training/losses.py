@@ -31,7 +31,7 @@ class Batch:
     values: dict[str, Tensor]
     """stream -> (B, N, T, C)"""
     text: Tensor
-    """(B, 256)"""
+    """(B, ...) as the model's `embed_text` gives it"""
     frame_valid: Tensor
     """(B, N) False where the row is padding past the episode's end"""
     action_valid: Tensor
@@ -111,7 +111,7 @@ def timeline_loss(
 
     tokens = _sequence(streams, n, [] if noisy is None else noisy.chosen.tolist(), device)
     mask = timeline_rule(window)(tokens, tokens)
-    hidden, _ = network(torch.cat(parts, 1), tokens.block, mask)
+    hidden, _ = network(torch.cat(parts, 1), tokens.block, mask, text=batch.text)
     pieces = hidden.split([p.shape[1] for p in parts], 1)
 
     losses: dict[str, Tensor] = {}

@@ -27,8 +27,10 @@ def save_state(
     folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, run: dict[str, Any]
 ) -> None:
     """Write `state.safetensors` under a temporary name, then rename it into place. `run` is what else a run must
-    remember, as JSON: its `step`, the `seconds` trained, where the draw of the data stands."""
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    remember, as JSON: its `step`, the `seconds` trained, where the draw of the data stands. Frozen weights are not
+    written: they come from where the model came from."""
+    frozen = _frozen(model)
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items() if k not in frozen}
     tensors |= {f"ema.{k}": v for k, v in ema.items()}
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
@@ -46,7 +48,7 @@ def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer
         return {"step": 0, "seconds": 0.0}
     tensors = read_weights(path)
     try:
-        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        model.load_state_dict(_frozen(model) | {k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"{path} is of another model ({first}): give the run another --out") from None
@@ -60,6 +62,10 @@ def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     return _read_metadata(path)
+
+
+def _frozen(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
