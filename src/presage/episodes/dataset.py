@@ -65,9 +65,7 @@ class Dataset:
 
     def iterate_frames(self, episodes: Sequence[int], camera: str) -> Iterator[np.ndarray]:
         """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once."""
-        if camera not in self._camera_features:
-            raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
-        name = self._camera_features[camera]
+        name = self._camera_feature(camera)
         records = [self.episodes[episode] for episode in episodes]
         if self.features[name]["dtype"] == "image":
             yield from (self._embedded_images(record, name) for record in records)
@@ -75,6 +73,21 @@ class Dataset:
         for path, group in groupby(records, key=lambda record: record.videos[name][0]):
             spans = [(record.videos[name][1], record.length) for record in group]
             yield from decode_spans(self.root / path, spans, self.fps)
+
+    def video_places(self, camera: str) -> list[tuple[Path, float]]:
+        """(file, seconds of its first frame inside it) of each episode.
+
+        Raises UserError when the camera's frames are images inside the data files.
+        """
+        name = self._camera_feature(camera)
+        if self.features[name]["dtype"] == "image":
+            raise UserError(f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size")
+        return [(self.root / record.videos[name][0], record.videos[name][1]) for record in self.episodes]
+
+    def _camera_feature(self, camera: str) -> str:
+        if camera not in self._camera_features:
+            raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
+        return self._camera_features[camera]
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(values, recorded) of a column, read once."""
