@@ -15,7 +15,7 @@ Shapes: B windows, N rows of a window, H x W pixels.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class Loader:
             _Cache(datasets, self.cameras, size) if cached else _Videos(datasets, self.cameras, size)
         )
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
+    def batches(self, start: int = 0) -> Generator[Batch, None, None]:
         """Every step from ``start`` on, without end. Closing the iterator stops the threads.
 
         Raises UserError, at the step that needs it, when a video is damaged.

@@ -197,7 +197,7 @@ def decode_spans(path: Path, spans: Sequence[tuple[float, int]], fps: float) -> 
 def rgb_pixels(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     """The frame as RGB (H, W, 3) uint8: a view into memory of its own, without the padding behind each line."""
     plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
-    lines = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
     return lines[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
