@@ -71,11 +71,12 @@ def lerobot_as_presage(kind: str) -> float:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (STEPS, ROWS, SIZE, SIZE, 3), dtype=np.uint8)
     states = rng.normal(size=(STEPS, ROWS, STATE)).astype(np.float32)
+    tasks = ["push"] * ROWS
     with tempfile.TemporaryDirectory() as folder:
         save_random(kind, Path(folder))
         ours = LeRobotPolicy(Path(folder), CHUNK)
         torch.manual_seed(2)
-        ours.reset(["push"] * ROWS)
+        ours.reset(tasks)
         found = [ours.act({"image.front": x, "state": s}) for x, s in zip(images, states)]
         config = PreTrainedConfig.from_pretrained(folder)
         theirs = get_policy_class(kind).from_pretrained(folder, config=config)

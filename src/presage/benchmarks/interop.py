@@ -63,7 +63,7 @@ def make_episodes(count: int, seed: int) -> list[Episode]:
         frames = np.repeat(ramp, length, axis=0).astype(np.uint8)
         for t in range(length):
             frames[t, 10:22, t : t + 12] = (220, 40, 5 * t)
-        columns = {
+        columns: dict[str, np.ndarray] = {
             "action": rng.normal(size=(length, 7)).astype(np.float32),
             "observation.state": rng.normal(size=(length, 2, 3)).astype(np.float32),
             "effort": rng.normal(size=length),

@@ -137,7 +137,7 @@ class PresageConfig(PreTrainedConfig):
         if config.state_dim:
             inputs[STATE] = PolicyFeature(FeatureType.STATE, (config.state_dim,))
         action = PolicyFeature(FeatureType.ACTION, (config.action_dim,))
-        known = {"device": str(model.device), "chunk": config.chunk}
+        known: dict[str, Any] = {"device": str(model.device), "chunk": config.chunk}
         return cls(input_features=inputs, output_features={ACTION: action}, **(known | options))
 
     @property
