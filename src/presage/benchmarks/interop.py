@@ -114,7 +114,8 @@ def _compare(python: Path, root: Path, episodes: list[Episode]) -> dict[str, Any
     ours, frames, starts = _read_ours(root)
     request, out = root.with_suffix(".request.npz"), root.with_suffix(".npz")
     np.savez(request, window=WINDOW, starts=starts)
-    backends = ask(python, "read", root, request, out)["backends"]
+    answer = ask(python, "read", root, request, out)
+    backends = answer["backends"]
     found = dict(np.load(out))
     theirs = Reading(
         _part(found, "rows"),
@@ -128,6 +129,7 @@ def _compare(python: Path, root: Path, episodes: list[Episode]) -> dict[str, Any
     figures: dict[str, Any] = {
         "rows": len(tasks),
         "values": sum(column.size for column in ours.rows.values()),
+        "values_rounded_by_lerobot": _rounded(ours.rows, theirs.rows),
         "values_differ": _differing(ours.rows, theirs.rows)
         + _differing(ours.rows, written)
         + _differing({"action": ours.windows["action"]}, theirs.windows),
@@ -139,6 +141,8 @@ def _compare(python: Path, root: Path, episodes: list[Episode]) -> dict[str, Any
         "windows": len(starts),
         "padding_differ": sum(int((ours.is_pad != found[name]).sum()) for name in found if name.endswith("_is_pad")),
     }
+    for backend, reason in answer["failed"].items():
+        print(f"interop: lerobot's backend {backend} does not work there: {reason}", file=sys.stderr)
     for backend in backends:
         figures[f"frames_max_difference_{backend}"] = max(
             _largest(images, found[f"frames/{CAMERA_PREFIX}{camera}/{backend}"]) for camera, images in frames.items()
@@ -184,21 +188,21 @@ def _part(found: dict[str, np.ndarray], folder: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(f"{folder}/"): value for name, value in found.items() if name.startswith(f"{folder}/")}
 
 
+def _rounded(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> int:
+    """Values of float64 that lerobot hands out as float32, changed by that. What is on disk has all digits."""
+    halved = [name for name in ours.keys() & theirs.keys() if ours[name].dtype.itemsize > theirs[name].dtype.itemsize]
+    return sum(int((ours[name] != theirs[name].reshape(ours[name].shape)).sum()) for name in halved)
+
+
 def _differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> int:
-    """Values that are not bit for bit equal, over the names that both have."""
+    """Values that are not bit for bit equal, over the names that both have; floats in the coarser type of the two."""
     count = 0
     for name in one.keys() & other.keys():
         a, b = one[name], np.asarray(other[name]).reshape(one[name].shape)
-        count += int((a != b.astype(a.dtype)).sum()) if a.dtype.kind != "f" else int((a.view(_bits(a)) != _as(b, a)).sum())
+        kind = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize) if a.dtype.kind == "f" else a.dtype
+        a, b = (np.ascontiguousarray(x, dtype=kind) for x in (a, b))
+        count += int((a.view(f"u{kind.itemsize}") != b.view(f"u{kind.itemsize}")).sum())
     return count
-
-
-def _bits(array: np.ndarray) -> str:
-    return f"u{array.dtype.itemsize}"
-
-
-def _as(array: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array, dtype=like.dtype).view(_bits(like))
 
 
 def _largest(one: np.ndarray, other: np.ndarray) -> int:
