@@ -8,8 +8,8 @@ Which windows a step holds follows from the seed and the step's number alone, ne
 loaded before: the number of the next step is all that a checkpoint needs.
 
 Windows of several steps (a horizon) are ordered together, by file and by position in it: a frame that several of them
-show is decoded once, and each file is passed through forwards, from key frame to key frame. Threads suffice, because
-decoding, conversion and copying all run outside Python's lock, and frames then need not travel between processes.
+show is decoded once, and each file is passed through forwards, from key frame to key frame. Decoding, conversion and
+copying run outside Python's lock, so threads do it, and frames need not travel between processes.
 
 Shapes: B windows, N rows of a window, H x W pixels.
 """
