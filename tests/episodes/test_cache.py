@@ -150,8 +150,8 @@ def test_an_interrupted_frame_cache_goes_on_where_it_was(root, monkeypatch):
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_written(root, monkeypatch):
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10_000))
-    with pytest.raises(UserError, match=r"frames-16-front takes 0\.0 GB and the disk has 0\.0 GB free; free space"):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10_000))
+    with pytest.raises(UserError, match="frames-16-front .*; free space"):
         frame_cache(Dataset(root), ["front"], 16)
     assert cached_files(root) == []
 
