@@ -130,11 +130,11 @@ def test_an_interrupted_frame_cache_goes_on_where_it_was(root, monkeypatch):
     monkeypatch.setattr(cache, "_EPISODES_PER_JOB", 1)
     dataset, iterate, decoded = Dataset(root), Dataset.iterate_frames, []
 
-    def interrupted(self, episodes, camera):
+    def interrupted(self, episodes, camera, *more):
         decoded.append((episodes[0], camera))
         if len(decoded) == 6:
             raise KeyboardInterrupt
-        return iterate(self, episodes, camera)
+        return iterate(self, episodes, camera, *more)
 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
