@@ -24,7 +24,8 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 
 def has_amx() -> bool:
     """Whether the CPU multiplies bf16 matrices in hardware; False where torch is too old to say (2.10 is)."""
-    return bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False))
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask is not None and bool(ask().get("amx_bf16", False))
 
 
 @contextlib.contextmanager
