@@ -155,7 +155,8 @@ class _Building:
     def open(self, shape: tuple[int, ...], dtype: np.dtype | type, pieces: int) -> tuple[np.memmap, set[int]]:
         """The array to fill, and which of its ``pieces`` a killed build had filled already."""
         head = f"{np.dtype(dtype).str} {shape} in {pieces} pieces"
-        lines = self._journal.read_text().splitlines() if self._journal.exists() else []
+        # Behind the last line break stands nothing, or what a power cut left of a line.
+        lines = self._journal.read_text().split("\n")[:-1] if self._journal.exists() else []
         if lines[:1] == [head]:
             self._array = np.lib.format.open_memmap(self._hidden, mode="r+")
             return self._array, {int(line) for line in lines[1:]}
