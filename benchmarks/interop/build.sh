@@ -49,6 +49,6 @@ build() { # name, lerobot requirement, gigabytes, Python versions
 }
 
 build lerobot-0.4.4 'lerobot==0.4.4' 9 3.11
-build lerobot-0.6.1 'lerobot[dataset]==0.6.1' 6 3.12 3.13
+build lerobot-0.6.1 'lerobot[dataset,diffusion]==0.6.1' 6 3.12 3.13
 
 echo "export PRESAGE_LEROBOT=$(IFS=:; echo "${pythons[*]}")"
