@@ -19,7 +19,13 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     """
     if device.type == "cuda":
         return torch.bfloat16
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16", False) else torch.float32
+    return torch.bfloat16 if has_amx() else torch.float32
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware; False where torch is too old to say (2.10 is)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask is not None and bool(ask().get("amx_bf16", False))
 
 
 @contextlib.contextmanager

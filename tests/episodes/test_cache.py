@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.episodes.samples import make_episode
 
 from presage.episodes import cache
-from presage.episodes.cache import array_cache, frame_cache
+from presage.episodes.cache import array_cache, frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 
@@ -89,6 +90,70 @@ def test_leftovers_of_a_killed_build_are_removed(root):
     alive.touch()
     array_cache(Dataset(root), "latents", lambda: np.zeros((22, 1)))
     assert alive.exists() and not dead.exists()
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from presage.episodes import cache
+from presage.episodes.dataset import Dataset
+
+cache._SAVE_SECONDS = 0.0
+calls = []
+
+def compute(rows):
+    calls.append(rows)
+    if len(calls) == 4:
+        os._exit(9)
+    return np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+
+cache.row_cache(Dataset(sys.argv[1]), "latents", compute, block=5)
+"""
+
+
+def test_a_killed_build_goes_on_where_it_was(root):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root)])
+    assert killed.returncode == 9 and len(cached_files(root)) == 2  # the hidden array and its journal
+    computed = []
+
+    def compute(rows: slice) -> np.ndarray:
+        computed.append((rows.start, rows.stop))
+        return np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+
+    latents = row_cache(Dataset(root), "latents", compute, block=5)
+    np.testing.assert_array_equal(latents[:, 0], np.arange(22))
+    assert computed == [(0, 5), (15, 20), (20, 22)]  # the first one tells the shape; three had been noted
+    assert len(cached_files(root)) == 1
+
+
+def test_an_interrupted_frame_cache_goes_on_where_it_was(root, monkeypatch):
+    monkeypatch.setattr(cache, "_EPISODES_PER_JOB", 1)
+    dataset, iterate, decoded = Dataset(root), Dataset.iterate_frames, []
+
+    def interrupted(self, episodes, camera, *more):
+        decoded.append((episodes[0], camera))
+        if len(decoded) == 6:
+            raise KeyboardInterrupt
+        return iterate(self, episodes, camera, *more)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Dataset, "iterate_frames", interrupted)
+        frame_cache(dataset, ["front", "top"], 16)
+    decoded.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "iterate_frames", interrupted)
+        frames = frame_cache(dataset, ["front", "top"], 16)
+    assert len(decoded) == 3
+    for record in dataset.episodes:
+        np.testing.assert_array_equal(frames[record.rows, 1], dataset.frames(record.index, "top"))
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_written(root, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10_000))
+    with pytest.raises(UserError, match="frames-16-front .*; free space"):
+        frame_cache(Dataset(root), ["front"], 16)
+    assert cached_files(root) == []
 
 
 def test_damaged_video_stops_the_build(root):

@@ -121,12 +121,14 @@ def describe_machine() -> dict[str, Any]:
     """What decides speed: processor, cores, memory, AMX, GPU. No names of hosts or people."""
     import torch
 
+    from presage.device import has_amx
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(memory, 1),
-        "amx": bool(torch.cpu.get_capabilities().get("amx_bf16", False)),
+        "amx": has_amx(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -90,9 +90,7 @@ class Dataset:
 
         convert: applied to every frame (H, W, 3) as soon as it is decoded.
         """
-        if camera not in self.camera_features:
-            raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
-        name = self.camera_features[camera]
+        name = self._camera_feature(camera)
         records = [self.episodes[episode] for episode in episodes]
         if self.features[name]["dtype"] == "image":
             yield from (self._embedded_images(record, name, convert) for record in records)
@@ -104,6 +102,21 @@ class Dataset:
     def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
         """``iterate_frames`` as the model sees them: (T, size, size, 3), cropped to their centre and averaged."""
         yield from self.iterate_frames(episodes, camera, squares(size, "crop"))
+
+    def video_places(self, camera: str) -> list[tuple[Path, float]]:
+        """(file, seconds of its first frame inside it) of each episode.
+
+        Raises UserError when the camera's frames are images inside the data files.
+        """
+        name = self._camera_feature(camera)
+        if self.features[name]["dtype"] == "image":
+            raise UserError(f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size")
+        return [(self.root / record.videos[name][0], record.videos[name][1]) for record in self.episodes]
+
+    def _camera_feature(self, camera: str) -> str:
+        if camera not in self.camera_features:
+            raise UserError(f"{self.root}: no camera {camera!r}; it has {_listing(self.cameras)}")
+        return self.camera_features[camera]
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(values, recorded) of a column, read once."""

@@ -33,7 +33,7 @@ class Mixture:
 
     def sample(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The next ``batch`` windows: dataset number (B,), rows of that dataset (B, T) int64, is_pad (B, T) bool."""
-        source = np.random.default_rng([self._seed, self._draws]).choice(len(self._parts), batch, p=self._share)
+        source = self._sources(self._draws, batch)
         self._draws += 1
         rows = np.empty((batch, self._parts[0].window), dtype=np.int64)
         is_pad = np.empty(rows.shape, dtype=bool)
@@ -41,6 +41,21 @@ class Mixture:
             chosen = np.flatnonzero(source == number)
             rows[chosen], is_pad[chosen] = part.sample(len(chosen))
         return source, rows, is_pad
+
+    def seek(self, draws: int, batch: int) -> None:
+        """Stand where ``sample(batch)`` has been called ``draws`` times since the beginning."""
+        counts = np.zeros(len(self._parts), dtype=np.int64)
+        for draw in range(draws):
+            counts += np.bincount(self._sources(draw, batch), minlength=len(self._parts))
+        for part, count in zip(self._parts, counts):
+            part.seek(int(count))
+        self._draws = draws
+
+    def _sources(self, draw: int, batch: int) -> np.ndarray:
+        """Dataset number (batch,) of each window of one draw."""
+        if len(self._parts) == 1:
+            return np.zeros(batch, dtype=np.int64)
+        return np.random.default_rng([self._seed, draw]).choice(len(self._parts), batch, p=self._share)
 
     def state(self) -> dict[str, Any]:
         """Where the draw stands, as plain numbers for a checkpoint."""

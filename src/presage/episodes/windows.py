@@ -55,6 +55,12 @@ class Windows:
         last = self._last[chosen, None]
         return np.minimum(rows, last), rows > last
 
+    def seek(self, drawn: int) -> None:
+        """Stand where ``drawn`` windows have been drawn since the beginning."""
+        epoch, self._position = divmod(drawn, len(self))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._permutation(epoch)
+
     def state(self) -> dict[str, int]:
         """Where the draw stands, as plain numbers for a checkpoint."""
         return {"seed": self._seed, "epoch": self._epoch, "position": self._position, "windows": len(self)}

@@ -15,6 +15,8 @@ from presage.interface.output import Command, show, write_json, write_text
 GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "collect": {"frames_per_s": (">=", 84)},
     "codec": {"psnr": (">=", 34), "object_psnr": (">=", 28)},
+    "loading": {"ratio_video": (">=", 3), "ratio_cache": (">=", 20)},
+    "interop": {"values_differ": ("<=", 0), "frames_max_difference": ("<=", 0)},
     "control": {"best use": (">=", 0.8), "best use minus success_bc": (">=", 0)},
     "realtime": {
         "replans_per_s_full": (">=", 20),

@@ -1,0 +1,73 @@
+"""The benches that compare with lerobot, as far as they go without it."""
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from presage.benchmarks import interop, lerobot_env, loading
+from presage.benchmarks.common import SHIPPED, BenchArgs
+from presage.episodes.dataset import Dataset
+from presage.episodes.spool import spool_episode
+from presage.episodes.writer import write_dataset
+from presage.errors import UserError
+
+QUICK = BenchArgs(SHIPPED, 0, 1, torch.device("cpu"), quick=True)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    monkeypatch.delenv(lerobot_env.VARIABLE, raising=False)
+
+
+def test_loading_bench_without_lerobot(monkeypatch, capsys):
+    monkeypatch.setattr(loading, "MT10", ["reach-v3"])
+    monkeypatch.setattr(loading, "ROUNDS", 1)
+    figures = loading.run(QUICK)
+    assert figures["ratio_video"] is None and "lerobot is not measured" in capsys.readouterr().err
+    assert min(figures[f"samples_per_s_{side}/64"] for side in ("video", "cache", "own_encoding")) > 0
+
+
+@pytest.fixture
+def recorded(tmp_path) -> Dataset:
+    episode = interop.make_episodes(1, seed=0)[0]
+    spool_episode(tmp_path / "d.partial", "0", episode, interop.FPS)
+    return Dataset(write_dataset(tmp_path / "d.partial", tmp_path / "d", fps=interop.FPS, robot_type=None))
+
+
+def test_videos_are_encoded_as_lerobot_does(recorded):
+    before = recorded.frames(0, "front").astype(int)
+    path = recorded.video_places("front")[0][0]
+    loading.encode_as_lerobot(path)
+    after = recorded.frames(0, "front")
+    nearest = [int(np.abs(before - frame).mean(axis=(1, 2, 3)).argmin()) for frame in after]
+    # The same frames in the same order; that codec skips a motion of one pixel in every second of them.
+    assert nearest[::2] == pytest.approx(range(0, len(before), 2), abs=1) and nearest == sorted(nearest)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "libdav1d"
+        assert [entry.is_keyframe for entry in stream.index_entries][:4] == [True, False, True, False]
+
+
+def test_interop_bench_without_lerobot():
+    assert set(interop.run(QUICK).values()) == {None}
+
+
+def test_every_differing_value_counts():
+    ours = {"a": np.array([1.0, np.nan, 0.0], np.float32), "b": np.array([True, False])}
+    equal = {"a": np.array([1.0, np.nan, 0.0], np.float32), "b": np.array([[True], [False]])}
+    assert interop._differing(ours, equal) == 0
+    other = {"a": np.array([1.0, np.nan, -0.0], np.float32), "b": np.array([True, True])}
+    assert interop._differing(ours, other) == 2
+
+
+def test_a_missing_environment_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv(lerobot_env.VARIABLE, str(tmp_path / "python"))
+    with pytest.raises(UserError, match="PRESAGE_LEROBOT: .*/python does not exist; build it"):
+        lerobot_env.environments()
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'No module named lerobot' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    assert lerobot_env.environments() == [broken]
+    with pytest.raises(UserError, match="lerobot could not version .No module named lerobot."):
+        lerobot_env.ask(broken, "version")
