@@ -3,20 +3,26 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from presage.benchmarks.training import random_rows
+from presage.episodes.robot import Robot
 from presage.errors import UserError
+from presage.interface.cli import main
 from presage.networks.wan_model import WanWorldModel
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model, read_weights, save_model
+from presage.training.checkpoint import load_model, read_config, read_weights, save_model
 from presage.training.data import make_batch
 from presage.training.loop import TrainConfig, make_optimizer, train
 from presage.training.losses import Batch, LossConfig, timeline_loss
+from tests.episodes.robots import write_robot
 from tests.tiny import tiny_chunk, tiny_observation
 from tests.tiny_wan import tiny_wan
+from tests.training.test_robots import imagine
 
 
 def batch_of(model: WanWorldModel) -> Batch:
@@ -111,3 +117,16 @@ def test_a_training_goes_on_where_it_was_and_its_state_holds_nothing_frozen(wan_
     assert all(torch.equal(expected[n], resumed[n]) for n in expected)
     kept = read_weights(tmp_path / "whole" / "state.safetensors")
     assert {n.removeprefix("model.") for n in kept if n.startswith("model.")} == expected.keys()
+
+
+@pytest.mark.parametrize("recording", [{"cameras": ("wrist",), "joints": 7}, {"state": False, "action": False}])
+def test_any_robot_may_have_the_backbone(wan_folder: Path, tmp_path: Path, recording: dict[str, Any]) -> None:
+    data = write_robot(tmp_path / "data", length=21, **recording)
+    command = f"train --data {data} --out {tmp_path / 'run'} --recipe backbone --backbone {wan_folder} --size 32 --steps 2"
+    assert main(command.split()) == 0
+    folder = tmp_path / "run" / "model"
+    robot, model = Robot.all_from_config(read_config(folder), folder)[0], load_model(folder)
+    assert isinstance(model, WanWorldModel) and model.config.cameras == list(robot.cameras)
+    assert model.config.fps == pytest.approx(robot.steps_per_second)
+    action = imagine(folder)
+    assert not robot.action or (action.shape == (robot.chunk, 7) and np.isfinite(action).all())
