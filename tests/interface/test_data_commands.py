@@ -111,7 +111,7 @@ def test_a_dataset_larger_than_the_free_disk(tmp_path: Path, capfd, monkeypatch)
     root = write_robot(tmp_path / "arm")
     monkeypatch.setattr("shutil.disk_usage", lambda path: Full)
     said = refused(capfd, "train", "--data", root, "--out", tmp_path / "run", "--recipe", "debug")
-    assert "decoding 62 rows at 64 pixels needs 762 kB" in said and "free space" in said
+    assert "the cache frames-64-front" in said and "needs 762 kB" in said and "free space" in said
     assert "free space" in refused(capfd, "dataset", "filter", root, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -162,7 +162,7 @@ class _Building:
             self._array = np.lib.format.open_memmap(self._hidden, mode="r+")
             return self._array, {int(line) for line in lines[1:]}
         needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        require_space(self._hidden, needed, f"the cache {self._path.name.rsplit('.', 2)[0]}")
+        require_space(self._path.parent, needed, f"the cache {self._path.name.rsplit('.', 2)[0]}")
         self._array = np.lib.format.open_memmap(self._hidden, mode="w+", dtype=dtype, shape=shape)
         with self._hidden.open("r+b") as file:  # writing into a map of a full disk would kill the process
             os.posix_fallocate(file.fileno(), 0, self._hidden.stat().st_size)
