@@ -5,15 +5,14 @@ dataset: training never waits for video decoding.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from presage.episodes.cache import array_cache, frame_cache
+from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
 from presage.errors import UserError
@@ -79,13 +78,12 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     rows = len(frames)
 
-    def encode() -> Iterator[np.ndarray]:
-        for i in tqdm(range(0, rows, 128), desc="encode frames", unit="batch"):
-            part = torch.from_numpy(np.array(frames[i : i + 128]))  # a copy: the map is read-only
-            tokens = model.codec.encode(part.flatten(0, 1).to(model.device))
-            yield tokens.unflatten(0, part.shape[:2]).half().cpu().numpy()
+    def encode(part: slice) -> np.ndarray:
+        images = torch.from_numpy(np.array(frames[part]))  # a copy: the map is read-only
+        tokens = model.codec.encode(images.flatten(0, 1).to(model.device))
+        return tokens.unflatten(0, images.shape[:2]).half().cpu().numpy()
 
-    latents = array_cache(dataset, f"latents-{'-'.join(config.cameras)}", encode, key=codec_fingerprint(model))
+    latents = row_cache(dataset, f"latents-{'-'.join(config.cameras)}", encode, key=codec_fingerprint(model))
     start = np.array([e.start for e in dataset.episodes])
     length = np.array([e.length for e in dataset.episodes])
     flat_action = config.chunk * config.action_dim
