@@ -164,6 +164,11 @@ def test_the_clock_waits_for_nobody() -> None:
     assert report.ages == []
 
 
+def test_a_machine_too_busy_to_answer_leaves_the_quantiles_open() -> None:
+    assert realtime._milliseconds("live", []) == {"p50_ms_live": None, "p99_ms_live": None}
+    assert realtime._milliseconds("live", [0.5]) == {"p50_ms_live": 500, "p99_ms_live": 500}
+
+
 def test_realtime_bench(arguments: BenchArgs) -> None:
     figures = realtime.run(arguments)
     for key in ("replans_per_s_full", "p50_ms_full", "p99_ms_full", "deadline_ms", "missed_full"):
