@@ -10,7 +10,7 @@ import pytest
 from tests.episodes.samples import make_episode
 
 from presage.episodes import cache
-from presage.episodes.cache import array_cache, frame_cache, row_cache
+from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 
@@ -54,29 +54,26 @@ def test_wide_frames_are_cropped_to_their_centre(build):
     np.testing.assert_array_equal(frame_cache(dataset, ["front"], 16)[:, 0], dataset.frames(0, "front")[:, :, 8:24])
 
 
-def test_array_cache_follows_dataset_and_key(root):
+def test_row_cache_follows_dataset_and_key(root):
     dataset = Dataset(root)
     built = []
 
-    def build_rows() -> np.ndarray:
-        built.append(1)
-        return np.arange(22 * 3, dtype=np.float16).reshape(22, 3)
+    def compute(rows: slice) -> np.ndarray:
+        built.append(rows)
+        return np.arange(22 * 3, dtype=np.float16).reshape(22, 3)[rows]
 
     for _ in range(2):
-        latents = array_cache(dataset, "latents", build_rows, key="weights 1")
-    np.testing.assert_array_equal(latents, build_rows())
-    assert len(built) == 2
-    blocks = array_cache(dataset, "latents", lambda: (np.full((11, 2), i) for i in range(2)), key="weights 2")
-    assert blocks[:, 0].tolist() == [0] * 11 + [1] * 11
-    assert len(cached_files(root)) == 1
+        latents = row_cache(dataset, "latents", compute, key="weights 1", block=10)
+    np.testing.assert_array_equal(latents, compute(slice(None)))
+    assert built == [slice(0, 10), slice(10, 20), slice(20, 22), slice(None)]
+    row_cache(dataset, "latents", compute, key="weights 2")
+    assert len(built) == 5 and len(cached_files(root)) == 1
 
 
 def test_failed_build_leaves_nothing(root):
     dataset = Dataset(root)
-    with pytest.raises(ValueError, match="built 3 rows for a dataset of 22"):
-        array_cache(dataset, "latents", lambda: np.zeros((3, 2)))
     with pytest.raises(ZeroDivisionError):
-        array_cache(dataset, "latents", lambda: np.zeros(1 // 0))
+        row_cache(dataset, "latents", lambda rows: np.zeros((10, 2)) if rows.start == 0 else 1 // 0, block=10)
     assert cached_files(root) == []
 
 
@@ -88,7 +85,7 @@ def test_leftovers_of_a_killed_build_are_removed(root):
     alive = root / ".cache" / f".latents.0123456789abcdef.npy.{os.getppid()}"
     dead.touch()
     alive.touch()
-    array_cache(Dataset(root), "latents", lambda: np.zeros((22, 1)))
+    row_cache(Dataset(root), "latents", lambda rows: np.zeros((22, 1)))
     assert alive.exists() and not dead.exists()
 
 
@@ -174,7 +171,7 @@ def test_unknown_camera_and_bad_name(root):
     with pytest.raises(UserError, match="no camera 'wrist'; it has front, top"):
         frame_cache(Dataset(root), ["wrist"], 16)
     with pytest.raises(UserError, match="cache name 'a/b'"):
-        array_cache(Dataset(root), "a/b", lambda: np.zeros(22))
+        row_cache(Dataset(root), "a/b", lambda rows: np.zeros(22))
 
 
 def test_decoding_uses_every_job(root, monkeypatch):

@@ -75,26 +75,6 @@ def row_cache(
     return np.load(path, mmap_mode="r")
 
 
-def array_cache(
-    dataset: Dataset,
-    name: str,
-    build: Callable[[], np.ndarray | Iterable[np.ndarray]],
-    key: str = "",
-) -> np.memmap:
-    """An array with one entry per row: (N, ...), read only and memory-mapped. A killed build starts again.
-
-    build: called when the file is not there; returns the array, or its consecutive blocks of rows when it would not
-    fit into memory. key: as in ``row_cache``. Raises UserError when the folder cannot be written or the disk is too
-    small.
-    """
-    path = _cache_path(dataset, name, key)
-    if not path.exists():
-        with _Building(path) as building:
-            built = build()
-            _write_blocks(building, [built] if isinstance(built, np.ndarray) else built, dataset.num_rows)
-    return np.load(path, mmap_mode="r")
-
-
 def fingerprint(dataset: Dataset) -> str:
     """Hash over names, sizes and modification times of all files of the dataset."""
     digest = hashlib.sha256()
@@ -264,17 +244,3 @@ def _decode_into(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _write_blocks(building: _Building, blocks: Iterable[np.ndarray], rows: int) -> None:
-    """Write consecutive blocks (n, ...) as one array of (rows, ...)."""
-    array: np.memmap | None = None
-    filled = 0
-    for block in blocks:
-        if array is None:
-            array, _ = building.open((rows, *block.shape[1:]), block.dtype, 1)
-        array[filled : filled + len(block)] = block
-        filled += len(block)
-    if array is None or filled != rows:
-        raise ValueError(f"array cache: built {filled} rows for a dataset of {rows}")
-    array.flush()

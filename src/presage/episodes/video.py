@@ -8,7 +8,7 @@ conversion too, cost more than such small frames take.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -124,35 +124,28 @@ def decode_spans(
     Yields one (T, H, W, 3) uint8 RGB array per span. Decodes from the key frame before the span to its end and nothing
     else. Raises UserError naming the file when it is missing, damaged, too short or of an unknown codec.
     """
-    with open_video(path) as (container, stream):
+    with closing(VideoReader(path, fps)) as reader:
         for start, length in spans:
             images = np.empty((length, 0, 0, 3), dtype=np.uint8)
-            seen = np.zeros(length, dtype=bool)
-            for t, image in _span_frames(container, stream, start, length, fps):
+            for t, image in enumerate(_rgb_span(reader, start, length)):
                 image = image if convert is None else convert(image)
-                if not seen.any():
+                if t == 0:
                     images = np.empty((length, *image.shape), dtype=np.uint8)
-                images[t], seen[t] = image, True
-            if not seen.all():
-                raise UserError(
-                    f"{path}: only {seen.sum()} of {length} frames behind {start:.3f} s can be read; "
-                    "restore the file or record it again"
-                )
+                images[t] = image
             yield images
 
 
 def decode_frames(path: Path, start: float, length: int, fps: float) -> Iterator[np.ndarray]:
     """The frames of one span, one after the other: no more than one is in memory. Raises UserError like decode_spans."""
-    expected = 0
-    with open_video(path) as (container, stream):
-        for t, image in _span_frames(container, stream, start, length, fps):
-            if t == expected:
-                yield image
-                expected += 1
-    if expected < length:
-        raise UserError(
-            f"{path}: frame {expected} of {length} behind {start:.3f} s cannot be read; restore the file or record it again"
-        )
+    with closing(VideoReader(path, fps)) as reader:
+        yield from _rgb_span(reader, start, length)
+
+
+def _rgb_span(reader: "VideoReader", start: float, length: int) -> Iterator[np.ndarray]:
+    """RGB (H, W, 3) of the frames shown from ``start`` seconds on."""
+    reformatter = VideoReformatter()
+    for _, frame in reader.read(start + np.arange(length) / reader.fps):
+        yield rgb_pixels(frame, reformatter)
 
 
 @contextmanager
@@ -160,36 +153,16 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """A video file and its stream; what goes wrong with it becomes a UserError that names the file."""
     if not path.exists():
         raise UserError(f"{path}: the video is missing; restore the file or download the dataset again")
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise UserError(f"{path}: the video's codec is unknown here; convert it to h264, hevc or av1")
-            stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
-            stream.codec_context.options = {"err_detect": "explode"}
-            yield container, stream
-    except av.FFmpegError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise UserError(f"{path}: the video is damaged ({reason}); restore the file or record it again") from error
-    except IndexError as error:
-        raise UserError(f"{path}: no video stream inside; restore the file or record it again") from error
-
-
-def _span_frames(
-    container: InputContainer, stream: av.VideoStream, start: float, length: int, fps: float
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(t, RGB) of the frames shown from ``start`` seconds on, as they are decoded."""
-    container.seek(int((start + 0.25 / fps) / cast(Fraction, stream.time_base)), stream=stream)
-    reformatter = VideoReformatter()
-    for frame in container.decode(stream):
-        t = round(((frame.time or 0.0) - start) * fps)
-        if t >= length:
-            break
-        if t < 0 or frame.is_corrupt:
-            continue
-        yield t, reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        if t == length - 1:
-            break
+    with _naming(path), av.open(str(path)) as container:
+        if not container.streams.video:
+            raise UserError(f"{path}: no video stream inside; restore the file or record it again")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise UserError(f"{path}: the video's codec is unknown here; convert it to h264, hevc or av1")
+        stream.thread_type = "NONE"  # callers decode several files side by side; threads per file only cost
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"err_detect": "explode"}
+        yield container, stream
 
 
 class VideoReader:
@@ -206,17 +179,8 @@ class VideoReader:
 
     def __init__(self, path: Path, fps: float):
         self.path, self.fps = path, fps
-        if not path.exists():
-            raise UserError(f"{path}: the video is missing; restore the file or download the dataset again")
-        with _naming(path):
-            self._container = av.open(str(path))
-            if not self._container.streams.video:
-                self._container.close()
-                raise UserError(f"{path}: no video stream inside; restore the file or record it again")
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "NONE"
-            self._stream.codec_context.thread_count = 1
-            self._stream.codec_context.options = {"err_detect": "explode"}
+        self._open = ExitStack()
+        self._container, self._stream = self._open.enter_context(open_video(path))
         self._tick = cast(Fraction, self._stream.time_base)
         self._decoded: Iterator[av.VideoFrame] = iter(())
         self._last: float | None = None
@@ -244,7 +208,7 @@ class VideoReader:
                 yield i, frame
 
     def close(self) -> None:
-        self._container.close()
+        self._open.close()
 
     def _forward_to(self, wanted: float, half: float) -> av.VideoFrame | None:
         if self._must_seek(wanted, half):
