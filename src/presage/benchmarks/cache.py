@@ -58,11 +58,13 @@ class Uncached:
         denoised = [s for s in streams if s.is_denoised]
         batch, device = len(self.text), self.model.device
         x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in denoised}
+        newest = {name: value[:, None] for name, value in self.history[-1][1].items()}
+        expected = {name: value[:, 0] for name, value in self.model.expect(newest, self.text).items()}
         for i in range(plan.steps):
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
             for s in denoised:
                 levels = plan.action if s.kind == ACTION else plan.video
-                clean = self.model.predict(s, hidden[s.name], self.history[-1][1].get(s.name))
+                clean = self.model.predict(s, hidden[s.name], expected.get(s.name))
                 x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return x
 

@@ -24,7 +24,8 @@ class Train(Command):
     be said otherwise. Columns are a feature, `action:0-5,7` or `action:elbow,gripper` (by number or name), or `none`.
     Datasets of different robots train one model, each in entries of its own.
 
-    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), backbone (adapt a published
+    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), refine (the
+    same, on its own dreams of the data as well: dreams stay true for longer), backbone (adapt a published
     video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
     taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same
     numbers when the same command is repeated.
@@ -45,17 +46,19 @@ class Train(Command):
     out: Path
     """Folder of the run."""
     recipe: str = "metaworld"
-    """metaworld, finetune, backbone, behaviour_cloning or debug."""
+    """metaworld, finetune, refine, backbone, behaviour_cloning or debug."""
     weights: tuple[float, ...] = ()
     """How often each dataset is drawn from; equally by default."""
     steps: Annotated[int | None, arg(metavar="N")] = None
     """Steps of the world model; the recipe's by default."""
     codec_steps: Annotated[int | None, arg(metavar="N")] = None
     """Steps of the image codec; the recipe's by default."""
+    reader_steps: Annotated[int | None, arg(metavar="N")] = None
+    """Steps of the scene reader, which is taught before the world model; the recipe's by default."""
     codec_from: Annotated[Path | None, arg(metavar="DIR")] = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipe finetune."""
+    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine."""
     backbone: Annotated[Path | None, arg(metavar="DIR")] = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int, arg(metavar="RANK")] = 16
@@ -92,11 +95,17 @@ class Train(Command):
             raise UserError("--data names no dataset: give at least one folder")
         if self.weights and len(self.weights) != len(self.data):
             raise UserError(f"--weights has {len(self.weights)} numbers for {len(self.data)} datasets: one for each")
-        for name, value in (("--steps", self.steps), ("--codec-steps", self.codec_steps)):
+        for name, value in (
+            ("--steps", self.steps),
+            ("--codec-steps", self.codec_steps),
+            ("--reader-steps", self.reader_steps),
+        ):
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
-        if (self.recipe == "finetune") != (self.start_from is not None):
-            raise UserError("--recipe finetune and --start-from DIR go together: give both or neither")
+        if (self.recipe in ("finetune", "refine")) != (self.start_from is not None):
+            raise UserError(
+                "--start-from DIR goes with --recipe finetune or refine, and they with it: give both or neither"
+            )
         if (self.recipe == "backbone") != (self.backbone is not None):
             raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
@@ -112,7 +121,8 @@ class Train(Command):
             wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
             training = training if self.lora else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
-        recipe = replace(recipe, training=training, codec=codec)
+        reader = replace(recipe.reader, seed=self.seed, steps=self.reader_steps or recipe.reader.steps)
+        recipe = replace(recipe, training=training, codec=codec, reader=reader)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
         checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, robots, episodes, wan)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.networks.reader import SceneReader
 from presage.timeline.streams import ACTION, Stream
 
 
@@ -25,6 +26,8 @@ class TransformerConfig:
     heads: int = 4
     mlp: int = 4
     """Hidden width of the feed-forward layers as a multiple of `width`."""
+    reader: int = 384
+    """Width of the scene reader."""
     text_dim: int = 256
     window: int = 3
     """Clean blocks before its own that a token sees."""
@@ -79,7 +82,11 @@ class Transformer(nn.Module):
         self.streams = {s.name: s for s in config.streams}
         d = config.width
         key = _module_key
-        self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams})
+        self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams if not s.is_view})
+        for s in config.streams:
+            if s.is_view:
+                action = self.streams[ACTION].dim
+                self.inputs[key(s.name)] = SceneReader(s.dim, config.text_dim, config.reader, d, action)
         self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams if not s.is_view})
         self.positions = nn.ParameterDict(
             {key(s.name): nn.Parameter(torch.randn(s.tokens, d) * 0.02) for s in config.streams}
@@ -124,7 +131,8 @@ class Transformer(nn.Module):
         if x_BNTC is None:
             value = absent
         else:
-            value = self.inputs[key](x_BNTC)
+            read = self.inputs[key]
+            value = read(x_BNTC, text_BE) if isinstance(read, SceneReader) else read(x_BNTC)
             if missing_BN is not None:
                 value = torch.where(missing_BN[..., None, None], absent.to(value.dtype), value)
         return value + self.positions[key] + context[:, :, None]

@@ -95,9 +95,9 @@ class WanWorldModel(WorldModel):
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
 
-    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
-        """Predicted clean tokens (..., T, C). The frame before is not added: Wan was published to predict whole frames."""
-        return self.network.read(stream.name, hidden).float()
+    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+        """Nothing: Wan was published to predict whole frames, not changes of the frame before."""
+        return {}
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         """(B, L, E), zeros behind each instruction."""

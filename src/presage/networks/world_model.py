@@ -14,6 +14,7 @@ from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.reader import SceneReader
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream
 
@@ -35,6 +36,8 @@ class WorldModelConfig:
     """Progress of a frame is discount ** (model steps until success); 0 when success never comes."""
     codec: ImageCodecConfig | PixelCodecConfig = field(default_factory=ImageCodecConfig)
     width: int = 256
+    reader: int = 384
+    """Width of the scene reader, which reads a whole frame into one token (networks/reader.py)."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -43,7 +46,8 @@ class WorldModelConfig:
         """The streams of one block, in token order."""
         out = [Stream(ACTION, 1, self.chunk * self.action_dim)]
         out += [Stream(f"{VIDEO}.{c}", self.codec.tokens, self.codec.token_dim) for c in self.cameras]
-        out += [Stream(f"{SCENE}.{c}", 1, self.codec.tokens * self.codec.token_dim) for c in self.cameras]
+        frame = len(self.cameras) * self.codec.tokens * self.codec.token_dim
+        out.append(Stream(SCENE, 1, frame + self.state_dim))
         if self.state_dim:
             out.append(Stream(STATE, 1, self.state_dim))
         return [*out, Stream(PROGRESS, 1, 1)]
@@ -65,6 +69,7 @@ class WorldModel(nn.Module):
                 width=config.width,
                 layers=config.layers,
                 heads=config.heads,
+                reader=config.reader,
                 window=config.window,
                 text_dim=TEXT_DIM,
                 streams=self.streams,
@@ -76,22 +81,28 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`values` (..., T, C) and, for every camera in them that has a view, its frame as one token (..., 1, T * C)."""
-        cameras = [s.name.removeprefix(f"{SCENE}.") for s in self.streams if s.is_view]
-        views = {
-            f"{SCENE}.{c}": values[f"{VIDEO}.{c}"].flatten(-2)[..., None, :] for c in cameras if f"{VIDEO}.{c}" in values
-        }
-        return values | views
+        """`values` (..., T, C) and the scene (..., 1, all numbers of a frame), where they hold all that a frame shows."""
+        shown = [s.name for s in self.streams if s.kind in (VIDEO, STATE)]
+        if not any(s.is_view for s in self.streams) or any(name not in values for name in shown):
+            return values
+        return values | {SCENE: torch.cat([values[name].flatten(-2) for name in shown], -1)[..., None, :]}
 
-    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
-        """Predicted clean tokens (..., T, C) of hidden states (..., T, D).
+    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+        """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, and the chunk that
+        the reader proposes. Predictions are changes of it, so that a network that starts there spends its weights on
+        what is different."""
+        out = {name: x for name, x in values.items() if name.startswith((VIDEO, STATE))}
+        scene = self.with_views(values).get(SCENE)
+        if scene is not None:
+            reader = self.network.inputs[SCENE]
+            assert isinstance(reader, SceneReader)
+            out[ACTION] = reader.propose(scene, text)
+        return out
 
-        What is seen is predicted as a change of `before`, the newest frame's tokens: most of a frame stays as it was, and
-        a network that starts as the repeated frame spends its weights on what moves. None, for a stream that has no
-        frame before: the tokens themselves.
-        """
+    def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
+        """Predicted clean tokens (..., T, C) of hidden states (..., T, D), given what `expect` said of the stream."""
         out = self.network.read(stream.name, hidden).float()
-        return out + before if before is not None and stream.kind in (VIDEO, STATE) else out
+        return out if expected is None else out + expected
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         return torch.from_numpy(embed_text(instructions)).to(self.device)

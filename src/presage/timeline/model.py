@@ -89,12 +89,13 @@ class Model(Protocol):
         """`values` and the views of them that are streams of the model, if it has any."""
         ...
 
-    def predict(self, stream: Stream, hidden: Tensor, before: Tensor | None) -> Tensor:
-        """Predicted clean tokens (..., T, C) of what the network returned for a stream.
+    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+        """What comes after frames (B, N, T, C), as they were shown, in the simplest case: stream -> (B, N, T, C). A model
+        may predict the change from there; streams that it predicts as they are, are left out."""
+        ...
 
-        `before` are the newest frame's tokens of it, as they were shown: a model may predict the change from there. None:
-        there is no frame before.
-        """
+    def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
+        """Predicted clean tokens (..., T, C) of what the network returned for a stream, given what was expected of it."""
         ...
 
     def embed_text(self, instructions: list[str]) -> Tensor:

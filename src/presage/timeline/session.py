@@ -55,7 +55,7 @@ class Session:
 
     Args:
         model: in eval mode.
-        instructions: one per batch row.
+        instructions: one per batch row, or their embeddings.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
         seed: of the sampler's noise.
         window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
@@ -65,13 +65,13 @@ class Session:
     def __init__(
         self,
         model: WorldModel,
-        instructions: list[str],
+        instructions: list[str] | Tensor,
         quality: float = 1.0,
         seed: int = 0,
         window: int | None = None,
     ) -> None:
         self.model = model
-        self.text = model.embed_text(instructions)
+        self.text = instructions if isinstance(instructions, Tensor) else model.embed_text(instructions)
         self.quality = quality
         self.generator = torch.Generator(model.device).manual_seed(seed)
         self.blocks: list[Block] = []
@@ -186,7 +186,10 @@ class Session:
         given = given or {}
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        before = self.blocks[-1].values if self.blocks else {}
+        expected: Values = {}
+        if self.blocks:
+            newest = {name: value[:, None] for name, value in self.blocks[-1].values.items()}
+            expected = {name: value[:, 0] for name, value in self.model.expect(newest, self.text).items()}
         for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         for i in range(plan.steps):
@@ -195,7 +198,7 @@ class Session:
             for s in [s for s in streams if s.is_denoised]:
                 levels = plan.action if s.kind == ACTION else video
                 if levels[i] != levels[i + 1]:
-                    clean = self.model.predict(s, hidden[s.name], before.get(s.name))
+                    clean = self.model.predict(s, hidden[s.name], expected.get(s.name))
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
 

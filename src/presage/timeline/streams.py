@@ -10,7 +10,7 @@ VIDEO, SCENE, ACTION, STATE, PROGRESS = "video", "scene", "action", "state", "pr
 
 @dataclass(frozen=True)
 class Stream:
-    """One kind of token. `name` is `video.<camera>`, `scene.<camera>`, `action`, `state` or `progress`."""
+    """One kind of token. `name` is `video.<camera>`, `scene`, `action`, `state` or `progress`."""
 
     name: str
     tokens: int
@@ -29,8 +29,8 @@ class Stream:
 
     @property
     def is_view(self) -> bool:
-        """Another view of the block's video, computed when it is embedded and never predicted: a whole frame as one token,
-        so that a single projection sees where things are (`docs/decisions.md`)."""
+        """Another view of what the block shows, computed when it is embedded and never predicted: all cameras and the state
+        as one token, so that one network sees where things are (networks/reader.py)."""
         return self.kind == SCENE
 
     @property

@@ -21,6 +21,17 @@ from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
 from presage.training.losses import Batch, cat_batches
 
 
+@dataclass(frozen=True)
+class Dreams:
+    """The same rows as the model dreams them (training/dreams.py)."""
+
+    latents: np.ndarray
+    """(R, cameras, T, C) float16, a memory map"""
+    state: np.ndarray
+    known: np.ndarray
+    """(R,) False where nothing was dreamed"""
+
+
 @dataclass
 class Rows:
     """All R rows of a dataset, normalised by the model's codecs. Missing columns are masks, never zeros that count."""
@@ -41,6 +52,7 @@ class Rows:
     """(E,)"""
     text: np.ndarray
     """(I, ...) the I different instructions, embedded by the model"""
+    dreams: Dreams | None = None
 
 
 def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
@@ -151,12 +163,10 @@ def mixed_batch(parts: list[Rows], model: WorldModel, source: np.ndarray, index:
 
 def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np.ndarray) -> Batch:
     """The batch of the rows `index` (B, N)."""
-    values = {}
-    latents = np.asarray(rows.latents[index.reshape(-1)], np.float32).reshape(*index.shape, *rows.latents.shape[1:])
-    for i, camera in enumerate(model.config.cameras):
-        values[f"{VIDEO}.{camera}"] = torch.from_numpy(np.ascontiguousarray(latents[:, :, i]))
-    if model.config.state_dim:
-        values[STATE] = torch.from_numpy(rows.state[index])[:, :, None]
+    values = _frames(rows.latents, rows.state, model, index)
+    dreamed, known = {}, np.zeros(index.shape, bool)
+    if rows.dreams is not None:
+        dreamed, known = _frames(rows.dreams.latents, rows.dreams.state, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
     return Batch(
@@ -166,7 +176,19 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
         torch.from_numpy(rows.action_valid[index] & frame_valid),
         torch.from_numpy(rows.quality[index]),
         torch.from_numpy(frame_valid & rows.progress_valid),
+        torch.from_numpy(known),
+        dreamed,
     )
+
+
+def _frames(latents: np.ndarray, state: np.ndarray, model: WorldModel, index: np.ndarray) -> dict[str, torch.Tensor]:
+    """What the rows `index` (B, N) show."""
+    picked = np.asarray(latents[index.reshape(-1)], np.float32).reshape(*index.shape, *latents.shape[1:])
+    cameras = model.config.cameras
+    values = {f"{VIDEO}.{c}": torch.from_numpy(np.ascontiguousarray(picked[:, :, i])) for i, c in enumerate(cameras)}
+    if model.config.state_dim:
+        values[STATE] = torch.from_numpy(state[index])[:, :, None]
+    return values
 
 
 def open_dataset(path: Path, episodes: Sequence[int] | None = None) -> Dataset:

@@ -11,7 +11,7 @@ so that what is trained is exactly what a cached session computes.
 Shapes: B batch, N blocks, T tokens of a stream, C numbers per token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -40,22 +40,28 @@ class Batch:
     """(B, N) of the chunk: 1 expert, 0 not, NaN unknown"""
     progress_valid: Tensor
     """(B, N) False where the outcome of the episode is unknown"""
+    dream_known: Tensor
+    """(B, N) False where `dreamed` has no frame"""
+    dreamed: dict[str, Tensor] = field(default_factory=dict)
+    """what the model itself dreamed of these frames: stream -> (B, N, T, C); empty: no dreams"""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(
             {k: v.to(device) for k, v in self.values.items()},
-            *(getattr(self, f).to(device) for f in ("text", "frame_valid", "action_valid", "quality", "progress_valid")),
+            *(getattr(self, f).to(device) for f in _PLAIN),
+            {k: v.to(device) for k, v in self.dreamed.items()},
         )
+
+
+_PLAIN = ("text", "frame_valid", "action_valid", "quality", "progress_valid", "dream_known")
 
 
 def cat_batches(parts: list[Batch]) -> Batch:
     """One batch of the windows of several."""
     return Batch(
         {k: torch.cat([p.values[k] for p in parts]) for k in parts[0].values},
-        *(
-            torch.cat([getattr(p, f) for p in parts])
-            for f in ("text", "frame_valid", "action_valid", "quality", "progress_valid")
-        ),
+        *(torch.cat([getattr(p, f) for p in parts]) for f in _PLAIN),
+        {k: torch.cat([p.dreamed[k] for p in parts]) for k in parts[0].dreamed},
     )
 
 
@@ -64,8 +70,10 @@ class LossConfig:
     law: Law = Law()
     noisy_blocks: int = 2
     """Fully noised blocks per window; each costs as many tokens as a clean one."""
-    context_noise: float = 0.2
+    context_noise: float = 0.4
     """Half of the clean frames are noised up to this level, so that a dream survives its own small errors."""
+    dreamed: float = 0.5
+    """Share of windows that are shown their dream where there is one (training/dreams.py); the goal stays the truth."""
     drop_actions: float = 0.4
     """Share of windows whose past actions are hidden: video without actions is data too."""
     drop_quality: float = 0.15
@@ -120,13 +128,16 @@ def timeline_loss(
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    error = _action_error(network.read(ACTION, pieces[1]).float()[:, :, None], values[ACTION], policy_level)
+    expected = model.expect(shown, batch.text)
+    action = next(s for s in streams if s.kind == ACTION)
+    chunk = model.predict(action, pieces[1][:, :, None], expected.get(ACTION))
+    error = _action_error(chunk, values[ACTION], policy_level)
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
     total = losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
-        losses |= _noisy_losses(model, batch, noisy, pieces[2], shown)
+        losses |= _noisy_losses(model, batch, noisy, pieces[2], expected)
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
@@ -149,6 +160,9 @@ def _embed_clean(
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
     frames = [s.name for s in model.streams if s.kind in (VIDEO, STATE)]
     shown = {name: corrupt(values[name], _noise_like(values[name], generator), level) for name in frames}
+    if batch.dreamed:
+        asleep = (torch.rand(b, 1, generator=generator) < config.dreamed).to(device) & batch.dream_known
+        shown = {name: torch.where(asleep[..., None, None], batch.dreamed[name], x) for name, x in shown.items()}
     views, out = model.with_views(shown), []
     for s in model.streams:
         if s.kind == ACTION:
@@ -189,7 +203,7 @@ def _embed_noisy(
 
 
 def _noisy_losses(
-    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, shown: dict[str, Tensor]
+    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, expected: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Errors of what was asked for: streams at level 0 were given and cost nothing."""
     recorded = [s for s in model.streams if not s.is_query]
@@ -199,14 +213,14 @@ def _noisy_losses(
     for s, h in zip(recorded, pieces, strict=True):
         if s.is_view:
             continue
-        before = None
         if s.kind == ACTION:
             target, level = batch.values[ACTION][:, noisy.chosen - 1], noisy.action_level
             valid = batch.action_valid[:, noisy.chosen - 1]
         else:
             target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
-            valid, before = batch.frame_valid[:, noisy.chosen], shown[s.name][:, noisy.chosen - 1]
-        out = model.predict(s, h, before)
+            valid = batch.frame_valid[:, noisy.chosen]
+        before = expected.get(s.name)
+        out = model.predict(s, h, None if before is None else before[:, noisy.chosen - 1])
         if s.kind == ACTION:
             error = _action_error(out, target, level)
         else:

@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone  ->  world model  ->  (behaviour cloning: the baseline, on the same codec and data)
+    codec, or a published backbone  ->  scene reader  ->  world model  ->  the same on its own dreams (refine)
 
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
@@ -26,8 +26,10 @@ from presage.networks.world_model import WorldModel, WorldModelConfig
 from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
+from presage.training.dreams import dream_rows
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
+from presage.training.reader import ReaderTraining, train_reader
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Recipe:
 
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     codec: CodecTraining = field(default_factory=CodecTraining)
+    reader: ReaderTraining = field(default_factory=ReaderTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
+    dreamed: float = 0.0
+    """Share of the episodes that are dreamed again with the weights the training starts from, and shown in training."""
 
 
 def metaworld() -> Recipe:
@@ -59,6 +64,11 @@ def finetune() -> Recipe:
     return replace(recipe, training=training)
 
 
+def refine() -> Recipe:
+    """Continue a checkpoint on its own dreams: long dreams stay true, and policies read them as they read frames."""
+    return replace(finetune(), dreamed=0.4)
+
+
 def backbone() -> Recipe:
     """Fine-tune a published video model (`--backbone`) by LoRA; all of its weights want a tenth of the rate. Rates as
     published for Wan on robot data: 1e-4 with LoRA (Jang et al. 2025, DreamGen), 1e-5 without (LingBot-VA)."""
@@ -69,8 +79,11 @@ def backbone() -> Recipe:
 
 def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
-    model = WorldModelConfig(codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, layers=2, heads=2)
-    return Recipe(model, CodecTraining(steps=20, batch=8), TrainConfig(steps=20, batch=4, warmup=5, save_every=10))
+    model = WorldModelConfig(
+        codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, reader=64, layers=2, heads=2
+    )
+    training = TrainConfig(steps=20, batch=4, warmup=5, save_every=10)
+    return Recipe(model, CodecTraining(steps=20, batch=8), ReaderTraining(steps=20, batch=32), training)
 
 
 def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,6 +125,7 @@ def for_robots(recipe: Recipe, robots: Sequence[Robot]) -> Recipe:
 RECIPES = {
     "metaworld": metaworld,
     "finetune": finetune,
+    "refine": refine,
     "backbone": backbone,
     "behaviour_cloning": behaviour_cloning,
     "debug": debug,
@@ -215,5 +229,10 @@ def fit(
     else:
         model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
+    if start_from is None:
+        train_reader(model, parts, recipe.reader, out / "reader")
+    if recipe.dreamed:
+        dreams = out / "dreams"
+        parts = [(dream_rows(model, r, recipe.dreamed, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
     train(model, parts, recipe.training, out / "state")
     return save_model(model, out / "model", card, described)

@@ -1,0 +1,72 @@
+"""Dreams as training data: a world model that only ever saw true frames does not know its own mistakes.
+
+Recorded episodes are dreamed again from their first frame with the actions that were executed. Training then shows a
+dreamed frame in the place of the true one and still asks for the true next frame (Venkatraman et al. 2015, "Improving
+multi-step prediction of learned time series models"): the model learns to come back to the truth instead of drifting.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from presage.networks.world_model import WorldModel
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session
+from presage.timeline.streams import ACTION, STATE, VIDEO
+from presage.training.data import Dreams, Rows
+
+BATCH = 64
+
+
+def dream_rows(model: WorldModel, rows: Rows, share: float, folder: Path, seed: int = 0) -> Rows:
+    """`rows` with a dream of every 1/`share`-th episode, kept in `folder`; a folder that is whole is read again.
+
+    Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none.
+    """
+    files = [folder / f"{name}.npy" for name in ("latents", "state", "known")]
+    if not files[-1].exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _dream_into(model, rows, share, files, seed)
+    latents, state, known = (np.load(file, mmap_mode="r") for file in files)
+    return replace(rows, dreams=Dreams(latents, state, known))
+
+
+def _dream_into(model: WorldModel, rows: Rows, share: float, files: list[Path], seed: int) -> None:
+    create = np.lib.format.open_memmap  # sparse: what is never dreamed takes no room
+    latents = create(files[0], "w+", np.float16, rows.latents.shape)
+    state = create(files[1], "w+", np.float32, rows.state.shape)
+    known = np.zeros(len(rows.state), bool)
+    episodes = np.arange(len(rows.length))[:: max(1, round(1 / share))]
+    episodes = episodes[np.argsort(rows.length[episodes], kind="stable")]  # those of one batch are about as long
+    groups = [episodes[i : i + BATCH] for i in range(0, len(episodes), BATCH)]
+    for number, group in enumerate(tqdm(groups, desc="dream again", unit="batch")):
+        start, length = rows.start[group], rows.length[group]
+        text = torch.from_numpy(rows.text[rows.instruction[start]]).to(model.device)
+        session = Session(model, text, quality=float("nan"), seed=seed + number)
+        session.append(_values(model, rows, start))
+        for t in range(1, int(length.max())):
+            executed = np.minimum(start + t - 1, start + length - 1)
+            action = torch.from_numpy(rows.action[executed])[:, None].to(model.device)
+            block = session.append(session.imagine(Plan.forward(1), {ACTION: action}).values, imagined=True)
+            going = (t < length) & rows.action_valid[executed]
+            row = (start + t)[going]
+            for i, camera in enumerate(model.config.cameras):
+                latents[row, i] = block.values[f"{VIDEO}.{camera}"].cpu().numpy()[going]
+            if STATE in block.values:
+                state[row] = block.values[STATE].cpu().numpy()[going, 0]
+            known[row] = True
+    latents.flush()
+    state.flush()
+    np.save(files[2], known)  # last: it says that the others are whole
+
+
+def _values(model: WorldModel, rows: Rows, index: np.ndarray) -> dict[str, torch.Tensor]:
+    """What the rows (B,) show, as a session takes it."""
+    latents = torch.from_numpy(np.asarray(rows.latents[index], np.float32)).to(model.device)
+    values = {f"{VIDEO}.{camera}": latents[:, i] for i, camera in enumerate(model.config.cameras)}
+    if model.config.state_dim:
+        values[STATE] = torch.from_numpy(rows.state[index])[:, None].to(model.device)
+    return values

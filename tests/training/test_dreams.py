@@ -1,0 +1,56 @@
+"""Recorded episodes dreamed again line up with their rows."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from presage.networks.world_model import WorldModel
+from presage.timeline.session import Session
+from presage.timeline.streams import STATE
+from presage.training.data import Rows, make_batch
+from presage.training.dreams import dream_rows
+from tests.tiny import tiny_model
+from tests.training.test_data import numbered_rows
+
+
+def small_rows(model: WorldModel, lengths: list[int]) -> Rows:
+    rows = numbered_rows(lengths)
+    rng = np.random.default_rng(0)
+    rows.state, rows.action = rows.state / 10, rng.uniform(-1, 1, rows.action.shape).astype(np.float32)
+    shape = (sum(lengths), 2, model.config.codec.tokens, model.config.codec.token_dim)
+    rows.latents = rng.standard_normal(shape).astype(np.float16)
+    return rows
+
+
+def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> None:
+    model = tiny_model()
+    every = dream_rows(model, small_rows(model, [3, 5, 2]), 1.0, tmp_path / "all").dreams
+    half = dream_rows(model, small_rows(model, [3, 5, 2]), 0.5, tmp_path / "half").dreams
+    assert every is not None and half is not None
+    assert every.known.tolist() == [False, True, True, False, True, True, True, True, False, True]
+    assert half.known.tolist() == [False, True, True, False, False, False, False, False, False, True]
+
+
+def test_a_dream_is_what_a_session_rolls_from_the_first_frame_with_the_executed_chunks(tmp_path: Path) -> None:
+    model = tiny_model()
+    rows = small_rows(model, [5])
+    dreamed = dream_rows(model, rows, 1.0, tmp_path, seed=3)
+    assert dreamed.dreams is not None
+    session = Session(model, torch.from_numpy(rows.text[:1]), quality=float("nan"), seed=3)
+    batch = make_batch(rows, model, np.array([[0]]), np.ones((1, 1), bool))
+    session.append({name: x[:, 0] for name, x in batch.values.items() if name.startswith(("video", "state"))})
+    for t in range(1, 5):
+        block = session.roll(model.decode_action(torch.from_numpy(rows.action[t - 1])[None, None]))
+        np.testing.assert_allclose(dreamed.dreams.state[t], block.values[STATE][0, 0].numpy(), atol=1e-5)
+
+
+def test_a_batch_carries_the_dreams_and_a_whole_folder_is_read_again(tmp_path: Path) -> None:
+    model = tiny_model()
+    rows = dream_rows(model, small_rows(model, [4, 3]), 1.0, tmp_path)
+    again = dream_rows(model, small_rows(model, [4, 3]), 1.0, tmp_path, seed=99)
+    assert rows.dreams is not None and again.dreams is not None
+    np.testing.assert_array_equal(rows.dreams.latents, again.dreams.latents)
+    batch = make_batch(rows, model, np.array([[0, 1, 2, 3]]), np.ones((1, 4), bool))
+    assert batch.dream_known.tolist() == [[False, True, True, True]]
+    np.testing.assert_allclose(batch.dreamed["state"][0, 2, 0], rows.dreams.state[2])

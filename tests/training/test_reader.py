@@ -1,0 +1,76 @@
+"""The scene reader is taught alone: it must learn where things are, and a killed teaching must not differ."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from presage.networks.world_model import WorldModel
+from presage.training.data import Rows
+from presage.training.reader import ReaderTraining, train_reader
+from tests.tiny import tiny_model
+from tests.training.test_dreams import small_rows
+
+CONFIG = ReaderTraining(steps=80, batch=32, save_every=20)
+
+
+def pointing_rows(model: WorldModel, count: int = 200) -> Rows:
+    """Rows whose chunk is written in one number of one camera's latents."""
+    rows = small_rows(model, [10] * (count // 10))
+    rows.progress = np.zeros(count, np.float32)
+    rows.action[:] = np.clip(rows.latents[:, 1, 2, 3].astype(np.float32), -1, 1)[:, None]
+    return rows
+
+
+def taught(out: Path, config: ReaderTraining = CONFIG) -> WorldModel:
+    torch.set_num_threads(1)
+    model = tiny_model()
+    train_reader(model, [(pointing_rows(model), 1.0)], config, out)
+    return model
+
+
+def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Path) -> None:
+    model = taught(tmp_path)
+    rows = pointing_rows(model)
+    frames = {
+        "video.front": torch.from_numpy(rows.latents[:, 0]).float()[:, None],
+        "video.top": torch.from_numpy(rows.latents[:, 1]).float()[:, None],
+        "state": torch.from_numpy(rows.state)[:, None, None],
+    }
+    text = torch.from_numpy(rows.text[rows.instruction])
+    with torch.no_grad():
+        scene = model.with_views(frames)["scene"]
+        token = model.network.inputs["scene"](scene, text)[:, 0, 0].numpy()
+    wanted = rows.action[:, 0]
+    fit, *_ = np.linalg.lstsq(np.c_[token, np.ones(len(token))], wanted, rcond=None)
+    assert np.corrcoef(np.c_[token, np.ones(len(token))] @ fit, wanted)[0, 1] > 0.9
+
+
+def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import presage.training.reader as module
+
+    whole = taught(tmp_path / "whole").network.inputs["scene"].state_dict()
+    save, saves = module.save_state, []
+
+    def killed(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "save_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        taught(tmp_path / "killed")
+    again = taught(tmp_path / "killed").network.inputs["scene"].state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.streams = [s for s in model.streams if not s.is_view]
+    train_reader(model, [], replace(CONFIG, steps=1), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
