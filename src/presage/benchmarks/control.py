@@ -1,5 +1,5 @@
 """Success of every way to act with the model, beside behaviour cloning (the same network, codec, data and steps, taught
-the expert's chunks alone) and the scripted expert, all on the same episodes."""
+the expert's chunks alone), the reader's bare proposals and the scripted expert, all on the same episodes."""
 
 import sys
 from typing import Any
@@ -9,6 +9,8 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
 from presage.policy import USES, make_policy
+from presage.policy.grounded import GroundedPolicy
+from presage.policy.proposal import proposal
 from presage.policy.protocol import Policy
 from presage.training.checkpoint import load_model
 from presage.worlds import ExpertPolicy, rollout
@@ -33,6 +35,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         policies["bc"] = cloned
     else:
         print(f"no behaviour cloning checkpoint in {args.checkpoint / 'bc'}: success_bc is left out", file=sys.stderr)
+    policies["reader"] = GroundedPolicy(model, proposal, seed=args.seed)
     policies["expert"] = ExpertPolicy(world)
     figures: dict[str, Any] = {"episodes_per_task": tasks.count(tasks[0]), "max_steps": max_steps(args)}
     bar = tqdm(policies.items(), desc="control", unit="policy")

@@ -186,10 +186,7 @@ class Session:
         given = given or {}
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        expected: Values = {}
-        if self.blocks:
-            newest = {name: value[:, None] for name, value in self.blocks[-1].values.items()}
-            expected = {name: value[:, 0] for name, value in self.model.expect(newest, self.text).items()}
+        expected = self.expected()
         for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         for i in range(plan.steps):
@@ -201,6 +198,15 @@ class Session:
                     clean = self.model.predict(s, hidden[s.name], expected.get(s.name))
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
+
+    @torch.inference_mode()
+    def expected(self) -> Values:
+        """What the model expects after the newest block in the simplest case (`Model.expect`); what it imagines is a change
+        of that."""
+        if not self.blocks:
+            return {}
+        newest = {name: value[:, None] for name, value in self.last.values.items()}
+        return {name: value[:, 0] for name, value in self.model.expect(newest, self.text).items()}
 
     def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
         """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""

@@ -1,0 +1,21 @@
+"""The scene reader's proposal, executed as it is: behaviour cloning on the world model's codec and data, with no world
+model. The control that tells what all the rest adds."""
+
+import numpy as np
+
+from presage.errors import UserError
+from presage.policy.grounded import executable
+from presage.timeline.session import Session
+from presage.timeline.streams import ACTION
+
+
+def proposal(session: Session) -> np.ndarray:
+    """Chunk (B, chunk, A) that the reader proposes for the newest frame.
+
+    Raises:
+        UserError: the model has no reader.
+    """
+    expected = session.expected()
+    if ACTION not in expected:
+        raise UserError("this model has no scene reader that proposes actions: use another policy")
+    return executable(session.model, expected[ACTION])
