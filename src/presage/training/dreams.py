@@ -21,25 +21,25 @@ from presage.training.data import Dreams, Rows
 BATCH = 64
 
 
-def dream_rows(model: WorldModel, rows: Rows, share: float, folder: Path, seed: int = 0) -> Rows:
-    """`rows` with a dream of every 1/`share`-th episode, kept in `folder`; a folder that is whole is read again.
+def dream_rows(model: WorldModel, rows: Rows, every: int, folder: Path, seed: int = 0) -> Rows:
+    """`rows` with a dream of every so many-th episode, kept in `folder`; a folder that is whole is read again.
 
     Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none.
     """
     files = [folder / f"{name}.npy" for name in ("latents", "state", "known")]
     if not files[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _dream_into(model, rows, share, files, seed)
+        _dream_into(model, rows, every, files, seed)
     latents, state, known = (np.load(file, mmap_mode="r") for file in files)
     return replace(rows, dreams=Dreams(latents, state, known))
 
 
-def _dream_into(model: WorldModel, rows: Rows, share: float, files: list[Path], seed: int) -> None:
+def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], seed: int) -> None:
     create = np.lib.format.open_memmap  # sparse: what is never dreamed takes no room
     latents = create(files[0], "w+", np.float16, rows.latents.shape)
     state = create(files[1], "w+", np.float32, rows.state.shape)
     known = np.zeros(len(rows.state), bool)
-    episodes = np.arange(len(rows.length))[:: max(1, round(1 / share))]
+    episodes = np.arange(len(rows.length))[::every]
     episodes = episodes[np.argsort(rows.length[episodes], kind="stable")]  # those of one batch are about as long
     groups = [episodes[i : i + BATCH] for i in range(0, len(episodes), BATCH)]
     for number, group in enumerate(tqdm(groups, desc="dream again", unit="batch")):

@@ -40,8 +40,8 @@ class Recipe:
     codec: CodecTraining = field(default_factory=CodecTraining)
     reader: ReaderTraining = field(default_factory=ReaderTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
-    dreamed: float = 0.0
-    """Share of the episodes that are dreamed again with the weights the training starts from, and shown in training."""
+    dream_every: int = 0
+    """Every so many-th episode is dreamed again with the weights the training starts from, and shown in training; 0: none."""
 
 
 def metaworld() -> Recipe:
@@ -66,7 +66,7 @@ def finetune() -> Recipe:
 
 def refine() -> Recipe:
     """Continue a checkpoint on its own dreams: long dreams stay true, and policies read them as they read frames."""
-    return replace(finetune(), dreamed=0.4)
+    return replace(finetune(), dream_every=2)
 
 
 def backbone() -> Recipe:
@@ -231,8 +231,8 @@ def fit(
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     if start_from is None:
         train_reader(model, parts, recipe.reader, out / "reader")
-    if recipe.dreamed:
+    if recipe.dream_every:
         dreams = out / "dreams"
-        parts = [(dream_rows(model, r, recipe.dreamed, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
+        parts = [(dream_rows(model, r, recipe.dream_every, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
     train(model, parts, recipe.training, out / "state")
     return save_model(model, out / "model", card, described)
