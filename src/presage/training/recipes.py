@@ -41,7 +41,7 @@ class Recipe:
     reader: ReaderTraining = field(default_factory=ReaderTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
     dream_every: int = 0
-    """Every so many-th episode is dreamed again with the weights the training starts from, and shown in training; 0: none."""
+    """Every so many-th episode is dreamed again with the weights that training starts from; 0: none is."""
 
 
 def metaworld() -> Recipe:
