@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
+from presage.interface.output import Command, check_writable, command_line, summary, write_json
 
 if TYPE_CHECKING:
     from presage.episodes.dataset import Dataset
@@ -125,9 +125,12 @@ class Train(Command):
         recipe = replace(recipe, training=training, codec=codec, reader=reader)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
-        checkpoint = fit(recipe, data, self.out, self.codec_from, "", self.start_from, robots, episodes, wan)
-        figures = _last_log(self.out / "state" / "log.jsonl")
-        write_text(checkpoint / "card.md", self._card(recipe, figures, episodes))
+
+        def card() -> str:
+            return self._card(recipe, self._last_log(), episodes)
+
+        checkpoint = fit(recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan)
+        figures = self._last_log()
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
         simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
         print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve --checkpoint {checkpoint}"))
@@ -164,6 +167,11 @@ class Train(Command):
             robots.append(Robot.of_chunked_rows(self.cameras or model.cameras, *shape))
         return separate(robots)
 
+    def _last_log(self) -> dict[str, Any]:
+        path = self.out / "state" / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return jsonlib.loads(lines[-1]) if lines else {}
+
     def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
         from presage.benchmarks.common import describe_commit, describe_machine
         from presage.training.data import open_dataset
@@ -187,8 +195,3 @@ class Train(Command):
             *[f"| {k} | {v:.4f} |" for k, v in figures.items() if k not in ("step", "seconds")],
         ]
         return "\n".join(lines) + "\n"
-
-
-def _last_log(path: Path) -> dict[str, Any]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return jsonlib.loads(lines[-1]) if lines else {}

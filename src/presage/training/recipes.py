@@ -5,7 +5,7 @@
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,7 @@ def fit(
     datasets: Sequence[tuple[Path, float]],
     out: Path,
     codec_from: Path | None,
-    card: str,
+    card: Callable[[], str],
     start_from: Path | None = None,
     robots: Sequence[Robot] = (),
     episodes: Sequence[int] | None = None,
@@ -197,7 +197,7 @@ def fit(
         robots: for each dataset the robot that recorded it; none: rows are model steps that fit the recipe as they are.
         episodes: numbers of the episodes to read of every dataset, all by default.
         codec_from: a checkpoint whose codec is kept instead of training one.
-        card: text of `card.md`.
+        card: gives the text of `card.md`, once the training is over.
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
         wan: a published backbone to adapt instead, and the robot it is for.
     """
@@ -235,4 +235,4 @@ def fit(
         dreams = out / "dreams"
         parts = [(dream_rows(model, r, recipe.dream_every, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
     train(model, parts, recipe.training, out / "state")
-    return save_model(model, out / "model", card, described)
+    return save_model(model, out / "model", card(), described)
