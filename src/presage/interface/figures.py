@@ -43,6 +43,13 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "rss_growth": ("<=", 0.05),
         "exit_code": ("<=", 0),
     },
+    "play": {
+        "frames_per_s": (">=", 10),
+        "p95_ms": ("<", 150),
+        "rss_growth": ("<=", 0.05),
+        "players_difference": ("<=", 0),
+        "reload_resumes": (">=", 1),
+    },
     "training": {"ceiling_share": (">=", 0.33)},
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""
@@ -104,7 +111,7 @@ def reached(bench: str, figures: Mapping[str, Any]) -> list[tuple[str, float | N
     out = []
     for name, (sign, bound) in GOALS.get(bench, {}).items():
         value = _value(figures, name)
-        good = value is not None and {">=": value >= bound, "<=": value <= bound, ">": value > bound}[sign]
+        good = value is not None and {">=": value >= bound, "<=": value <= bound, ">": value > bound, "<": value < bound}[sign]
         out.append((name, value, f"{sign} {show(bound)}", good))
     return out
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from presage.interface.play.dream import Moment
 
-WIDEST = 32.0
+WIDEST = 16.0
 """Grey levels of disagreement that are drawn brightest."""
 
 

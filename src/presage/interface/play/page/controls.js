@@ -76,17 +76,17 @@ export class Controls {
     const direction = KEYS[event.code];
     if (direction) {
       if (down) event.preventDefault(); // arrows would scroll
-      this.hold(event.code, down ? direction : null);
+      this.hold(event.code, down ? direction : null, event.timeStamp);
     } else if (down && !event.repeat && shortcuts[event.code]) {
       event.preventDefault();
       this.shortcut(shortcuts[event.code]);
     } else this.update();
   }
 
-  hold(from, direction) {
+  hold(from, direction, stamp) {
     if (direction) this.held.set(from, direction);
     else this.held.delete(from);
-    this.update();
+    this.update(stamp);
   }
 
   release() {
@@ -137,11 +137,12 @@ export class Controls {
     return action.slice(0, this.robot.gripper ? -1 : undefined).some((x) => x !== 0);
   }
 
-  update() {
+  /** Tell of a change; `stamp` is when it happened, on the clock of performance.now(). */
+  update(stamp = performance.now()) {
     const action = this.action();
     const text = JSON.stringify(action);
     if (text === this.last) return;
     this.last = text;
-    this.changed(action, performance.now());
+    this.changed(action, stamp);
   }
 }

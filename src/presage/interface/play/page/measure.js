@@ -8,6 +8,7 @@ export class Measure {
     this.drawn = []; // times of late
     this.waiting = []; // stamps of changes that no drawn frame has heeded yet
     this.latencies = [];
+    this.heard = 0; // changes that were shown, in all
     this.frames = 0;
     this.skipped = 0; // arrived, but a newer one was there before the screen was drawn
     this.dropped = 0; // never sent, because this browser was behind
@@ -21,7 +22,10 @@ export class Measure {
     this.frames++;
     this.dropped = dropped;
     this.drawn.push(now);
-    while (this.waiting.length && this.waiting[0] <= stamp) this.latencies.push(now - this.waiting.shift());
+    while (this.waiting.length && this.waiting[0] <= stamp) {
+      this.latencies.push(now - this.waiting.shift());
+      this.heard++;
+    }
     if (this.latencies.length > REMEMBERED) this.latencies.splice(0, this.latencies.length - REMEMBERED);
   }
 

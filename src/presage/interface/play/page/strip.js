@@ -3,7 +3,7 @@
 export class Strip {
   constructor(keep) {
     this.keep = keep;
-    this.nodes = new Map(); // number -> {number, parent, depth, progress, lane}
+    this.nodes = new Map(); // number -> {number, parent, depth, progress, lane, continued}
     this.lanes = 1;
     this.path = []; // numbers, from the oldest kept to the end of the present branch
     this.at = -1; // index in path
@@ -15,8 +15,9 @@ export class Strip {
     if (parent === null) { this.nodes.clear(); this.lanes = 0; this.path = []; this.at = -1; }
     if (this.nodes.has(number)) return;
     const from = this.nodes.get(parent);
-    const first = from && ![...this.nodes.values()].some((node) => node.parent === parent);
-    this.nodes.set(number, { number, parent, depth, progress, lane: first ? from.lane : this.lanes++ });
+    const lane = from && !from.continued ? from.lane : this.lanes++;
+    if (from) from.continued = true;
+    this.nodes.set(number, { number, parent, depth, progress, lane });
     for (const old of this.nodes.keys()) {
       if (old > number - this.keep) break;
       this.nodes.delete(old);

@@ -1,7 +1,7 @@
 // Pictures: what a frame holds, and how it is drawn. Pixels come raw, so differences are exact.
 
 const TITLES = { imagined: "imagined", real: "real", difference: "difference", spread: "uncertainty" };
-const AMPLIFY = 3; // small differences are what one looks for
+const AMPLIFY = 1.5; // small differences are what one looks for
 
 /** A frame from its bytes: {header, planes: Map "what camera" -> Uint8Array}. See message.py: pack_frame. */
 export function readFrame(buffer, size) {
@@ -75,7 +75,7 @@ export class Views {
       for (let c = 0; c < 3; c++) {
         if (kind === "imagined") out[j + c] = imagined[i + c];
         else if (kind === "real") out[j + c] = real[i + c];
-        else if (kind === "difference") out[j + c] = Math.min(255, AMPLIFY * Math.abs(imagined[i + c] - real[i + c]));
+        else if (kind === "difference") out[j + c] = heat(apart(imagined, real, i), c, 0);
         else out[j + c] = heat(spread[i / 3], c, imagined[i + 1]);
       }
     }
@@ -94,6 +94,12 @@ export class Views {
     }
     return sum === 0 ? Infinity : 10 * Math.log10((255 * 255 * count) / sum);
   }
+}
+
+/** How far two pixels are apart, mean over colours, amplified. */
+function apart(one, other, i) {
+  const sum = Math.abs(one[i] - other[i]) + Math.abs(one[i + 1] - other[i + 1]) + Math.abs(one[i + 2] - other[i + 2]);
+  return Math.min(255, (AMPLIFY * sum) / 3);
 }
 
 /** Black, red, yellow, white for 0 to 255, over a dimmed grey picture so that one sees where it is. */
