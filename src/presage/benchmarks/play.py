@@ -61,7 +61,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     at the same time as another and the same player alone; players_apart is its control.
     """
     seconds, warm, steps = (10.0, 5.0, 8) if args.quick else (600.0, 60.0, 60)
-    with playing(args) as server:
+    with tempfile.TemporaryDirectory() as out, playing(args, Path(out)) as server:
         with opened(server.url) as page:
             set_rate(page, RATE)
             press_keys(page, warm, args.seed)
@@ -99,21 +99,20 @@ def run(args: BenchArgs) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def playing(args: BenchArgs) -> Iterator[Playing]:
-    """A server process; it is ended in any case."""
-    with tempfile.TemporaryDirectory() as out:
-        module = [sys.executable, "-m", "presage.interface.cli", "play", "--checkpoint", str(args.checkpoint)]
-        process = subprocess.Popen(
-            [*module, "--port", "0", "--seed", str(args.seed), "--out", out], stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert process.stdout is not None
-            address = re.search(r"http://\S+", process.stdout.readline())
-            assert address is not None, "the server did not start"
-            yield Playing(process, address[0])
-        finally:
-            process.kill()
-            process.wait()
+def playing(args: BenchArgs, out: Path) -> Iterator[Playing]:
+    """A server process that records to `out`; it is ended in any case."""
+    module = [sys.executable, "-m", "presage.interface.cli", "play", "--checkpoint", str(args.checkpoint)]
+    process = subprocess.Popen(
+        [*module, "--port", "0", "--seed", str(args.seed), "--out", str(out)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address is not None, "the server did not start"
+        yield Playing(process, address[0])
+    finally:
+        process.kill()
+        process.wait()
 
 
 # -- a browser --------------------------------------------------------------------------------------------------------
