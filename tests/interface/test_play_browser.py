@@ -80,7 +80,9 @@ def test_a_person_drives_takes_over_rewinds_records_and_trains(server, tmp_path)
         folder = Path(text(page, "#recorded").removeprefix("Saved ").partition(":")[0])
     assert Dataset(folder).num_rows > DRIVE
     train = [sys.executable, "-m", "presage.interface.cli", "train", "--data", str(folder), "--out", str(tmp_path / "run")]
-    done = subprocess.run([*train, "--recipe", "debug", "--steps", "1", "--codec-steps", "1"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*train, "--recipe", "debug", "--steps", "1", "--codec-steps", "1"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
@@ -111,6 +113,30 @@ def test_the_object_is_knocked_and_the_dream_grounded(server) -> None:
         play.wait(page, "window.presage.state.instruction === 'go up'")
 
 
+def test_a_drag_a_stick_and_a_button_of_the_page_drive(server) -> None:
+    with play.opened(server.url) as page:
+        asked = "window.presage.controls.action().slice(0, 3)"
+        picture = page.locator("#views canvas").last.bounding_box()
+        x, y = picture["x"] + picture["width"] / 2, picture["y"] + picture["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + picture["width"], y)
+        assert max(map(abs, page.evaluate(asked))) == 1
+        page.mouse.up()
+        assert page.evaluate(asked) == [0, 0, 0]
+        rise = page.locator("[data-hold=rise]").bounding_box()
+        page.mouse.move(rise["x"] + 10, rise["y"] + 10)
+        page.mouse.down()
+        assert page.evaluate(asked) == [0, 0, 1]
+        page.mouse.up()
+        page.evaluate(
+            "navigator.getGamepads = () => [{ id: 'a pad', axes: [0, 0, 0, 0.5], buttons: [{ pressed: true }] }]; 0"
+        )
+        play.wait(page, "window.presage.controls.action()[2] === -0.5 && window.presage.controls.closed")
+        assert "a pad" in text(page, "#pad-name")
+        play.wait(page, "window.presage.state.running")
+
+
 def test_typing_does_not_drive(server) -> None:
     with play.opened(server.url) as page:
         page.locator("#instruction").click()
@@ -123,18 +149,23 @@ def test_typing_does_not_drive(server) -> None:
         assert page.locator("#gripper").get_attribute("aria-pressed") == "false"
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows_and_everything_has_a_name(server, width: int, scheme: str) -> None:
-    with play.opened(server.url, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+NAMELESS = """[...document.querySelectorAll('button, input, select, canvas')]
+    .filter(e => e.offsetParent && !e.textContent.trim() && !e.ariaLabel && !e.labels?.length).map(e => e.outerHTML)"""
+
+
+def test_nothing_overflows_and_everything_has_a_name(server) -> None:
+    with play.opened(server.url) as page:
         page.locator("#show-difference").check()
         page.locator("#show-spread").check()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        nameless = page.evaluate(
-            "[...document.querySelectorAll('button, input, select, canvas')].filter(e => e.offsetParent && !e.textContent.trim()"
-            " && !e.ariaLabel && !e.labels?.length).map(e => e.outerHTML)"
-        )
-        assert nameless == []
+        for width in (360, 390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.wait_for_timeout(200)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(NAMELESS) == []
         elsewhere = page.evaluate("performance.getEntriesByType('resource').map(e => new URL(e.name).origin)")
         assert set(elsewhere) == {server.url.rstrip("/")}
+        papers = []
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            papers.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert papers == ["rgb(255, 255, 255)", "rgb(20, 23, 26)"]

@@ -136,7 +136,9 @@ def test_only_tasks_of_this_world_are_played(dream: Dream) -> None:
 # -- steering ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("task", "camera"), [("reach-v3", "front"), ("reach-v3", "top"), ("fetch-push", "front"), (TASK, "top")])
+@pytest.mark.parametrize(
+    ("task", "camera"), [("reach-v3", "front"), ("reach-v3", "top"), ("fetch-push", "front"), (TASK, "top")]
+)
 def test_right_is_right_in_the_picture(task: str, camera: str) -> None:
     world = find_world(task)
     state = {"reach-v3": [0.0, 0.6, 0.2, 1.0], "fetch-push": [1.3, 0.75, 0.4, 0.0], TASK: [250.0, 250.0]}[task]
@@ -219,7 +221,7 @@ def test_a_dream_starts_from_a_recorded_frame(dream: Dream, tmp_path) -> None:
     recording.stop(dream.now.row.number)
     data = open_data(recording.write(tmp_path, 2.5, "pusher"), dream.studio.model)
     later = Dream(Studio(dream.studio.model, TASK, data=data), 0)
-    row = later.reset_recorded(0, 2)
+    row = later.start(*later.studio.recorded(0, 2))
     assert row.real is None and later.settings.instruction == dream.settings.instruction
     assert (row.imagined["image.top"][0] == data.frames(0, "top")[2]).all()
     assert later.step(RIGHT).real is None
@@ -228,6 +230,6 @@ def test_a_dream_starts_from_a_recorded_frame(dream: Dream, tmp_path) -> None:
             interfere()
     for episode, frame in ((1, 0), (0, 4)):
         with pytest.raises(UserError, match="episode"):
-            later.reset_recorded(episode, frame)
+            later.studio.recorded(episode, frame)
     with pytest.raises(UserError, match="--data"):
-        dream.reset_recorded(0, 0)
+        dream.studio.recorded(0, 0)

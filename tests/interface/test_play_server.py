@@ -57,7 +57,9 @@ def test_the_page_is_plain_files_of_its_own(address) -> None:
     assert f"connect-src 'self' ws://{address}" in headers["Content-Security-Policy"]
     assert {"/", "/play.js", "/style.css"} <= set(read_files())
     for name, (body, _) in read_files().items():
-        assert set(re.findall(rb"https?://[a-z0-9.]+", body)) <= {b"http://www.w3.org"}, name  # the name of SVG, never asked
+        assert set(re.findall(rb"https?://[a-z0-9.]+", body)) <= {b"http://www.w3.org"}, (
+            name
+        )  # the name of SVG, never asked
     assert get(address, "/healthz") == "OK\n"
     assert refusal(address, "/etc/passwd")[0] == 404 and refusal(address, "/../server.py")[0] == 404
 
@@ -284,4 +286,4 @@ def test_recordings_are_written_when_stopped_and_when_the_server_stops(tmp_path)
         depth = client.frame()[0]["depth"]
         client.until(depth + 3)
     assert Dataset(tmp_path / "played" / "0002").episodes[0].info["frames"] == "real"
-    assert server.recordings == 2
+    assert server.studio.recordings == 2

@@ -167,7 +167,6 @@ def wait(page: Any, condition: str, seconds: float = 60.0) -> None:
 def set_rate(page: Any, rate: int) -> None:
     page.locator("#rate").fill(str(rate))
     page.locator("#rate").press("Enter")
-    page.locator("h1").click()  # keys drive again
     wait(page, f"window.presage.state.rate === {rate}")
 
 

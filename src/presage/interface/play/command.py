@@ -90,7 +90,7 @@ class Play(Command):
             print(f"play with {name} at http://{host}:{port}/{secret} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)
-        figures = {"players": server.served, "recordings": server.recordings}
+        figures = {"players": server.served, "recordings": studio.recordings}
         summary("played", figures)
         if self.json is not None:
             write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})

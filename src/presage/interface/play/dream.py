@@ -105,9 +105,9 @@ class Dream:
         self.settings.instruction = instructions(task)[0]
         return self._begin(observation, observation, bool(success[0]))
 
-    def reset_recorded(self, episode: int, frame: int) -> Row:
+    def start(self, observation: Observation, instruction: str) -> Row:
         """Begin from a recorded frame. No simulator is in its state, so nothing real runs beside the dream."""
-        observation, self.settings.instruction = self.studio.recorded(episode, frame)
+        self.settings.instruction = instruction
         return self._begin(observation, None, False)
 
     def _begin(self, imagined: Observation, real: Observation | None, success: bool) -> Row:
@@ -126,7 +126,9 @@ class Dream:
         """Hold `action` (A,) for a chunk, in the dream and in the simulator; None lets the model drive."""
         studio, now, settings = self.studio, self.now, self.settings
         model = studio.model
-        chunk = self._policy_chunk() if action is None else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
+        chunk = (
+            self._policy_chunk() if action is None else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
+        )
         chunk = np.clip(chunk, -1.0, 1.0)
         session = now.session.fork(1, self._noise_seed())
         session.text = model.embed_text([settings.instruction])  # it may have changed since

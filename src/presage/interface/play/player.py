@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from presage.errors import UserError
 from presage.interface.play.dream import KEEP, Dream, Moment, Row
@@ -27,6 +28,8 @@ from presage.interface.play.view import planes
 
 log = logging.getLogger("presage.play")
 
+IDLE_SECONDS = 120.0
+"""Time stands still when nobody has touched the controls for so long, unless the policy drives."""
 IN_FLIGHT = 2
 """Frames sent that the browser has not drawn yet."""
 
@@ -71,13 +74,13 @@ class Player:
     """A dream, and the browser that drives it while one is connected. Lives in the event loop's thread.
 
     Args:
-        compute, record: run a function in the thread of the model, and in the one that writes files.
+        compute, files: run a function in the thread of the model, and in the one that reads and writes files.
         out: folder of recordings.
     """
 
-    def __init__(self, key: str, dream: Dream, compute: Compute[Any], record: Compute[Any], out: Path, name: str) -> None:
+    def __init__(self, key: str, dream: Dream, compute: Compute[Any], files: Compute[Any], out: Path, name: str) -> None:
         self.key, self.dream, self.out, self.name = key, dream, out, name
-        self.compute, self.record = compute, record
+        self.compute, self.files = compute, files
         config = dream.studio.model.config
         self.controls = Controls(config.action_dim)
         self.rate = config.fps
@@ -88,6 +91,9 @@ class Player:
         """When the last browser went away."""
         self.steps, self.dropped, self.step_seconds = 0, 0, 0.0
         self._chair = asyncio.Lock()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._touched = time.monotonic()
+        """When the person last did anything."""
         self._wake = asyncio.Event()
         self._fresh, self._drawn = asyncio.Event(), asyncio.Event()
         self._frame: tuple[Moment, float] | None = None
@@ -168,7 +174,9 @@ class Player:
             "running": self.running,
             "driver": "policy" if self.model_drives else "person",
             "simulator": dream.now.row.real is not None,
-            "recording": None if self.recording is None else {"frames": self.recording.source, "rows": self.recording.length},
+            "recording": None
+            if self.recording is None
+            else {"frames": self.recording.source, "rows": self.recording.length},
         }
 
     def _show(self, row: Row | None) -> None:
@@ -221,6 +229,10 @@ class Player:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            if not self.model_drives and time.monotonic() - self._touched > IDLE_SECONDS:
+                self.running = False
+                await self._tell()
+                continue
             started = time.perf_counter()
             action = self.controls.heed()
             held = None if self.model_drives else action
@@ -233,7 +245,7 @@ class Player:
             self.step_seconds = time.perf_counter() - started
             self.steps += 1
             self._show(row)
-            await self._keep(row)
+            self._keep(row)
             if not self.controls.urgent:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, started + 1 / self.rate - time.perf_counter())):
@@ -244,6 +256,8 @@ class Player:
         async for data in connection:
             try:
                 kind, fields = read_message(data)
+                if kind != "seen":
+                    self._touched = time.monotonic()
                 await getattr(self, f"_on_{kind}")(**fields)
             except UserError as error:
                 await self._complain(error)
@@ -291,7 +305,8 @@ class Player:
         await self._began(row)
 
     async def _on_start(self, episode: int, frame: int) -> None:
-        row = await self.compute(lambda: self.dream.reset_recorded(episode, frame))
+        found = await self.files(lambda: self.dream.studio.recorded(episode, frame))
+        row = await self.compute(lambda: self.dream.start(*found))
         await self._began(row)
 
     async def _began(self, row: Row) -> None:
@@ -314,7 +329,7 @@ class Player:
     async def _interfere(self, action: Callable[[], Row]) -> None:
         row = await self.compute(action)
         self._show(row)
-        await self._keep(row)
+        self._keep(row)
 
     # -- recording --------------------------------------------------------------------------------------------------------
 
@@ -325,14 +340,14 @@ class Player:
             self.recording = Recording(source, good, row, self._facts(), words)
             await self._tell()
         elif not on and self.recording is not None:
-            await self._save()
+            self._save()
 
-    async def _keep(self, row: Row) -> None:
+    def _keep(self, row: Row) -> None:
         """Record a row; a recording that is full is written."""
         if self.recording is not None:
             self.recording.add(row)
             if self.recording.length >= MAX_ROWS:
-                await self._save()
+                self._save()
 
     def _begin_episode(self, row: Row) -> None:
         if self.recording is not None:
@@ -343,22 +358,38 @@ class Player:
 
     async def close(self) -> None:
         """Write what is still being recorded."""
-        with suppress(UserError):
-            await self._on_record(False, "imagined", True)
+        if self.recording is not None:
+            self._save()
+        await asyncio.gather(*self._writing)
 
-    async def _save(self) -> None:
+    def _save(self) -> None:
+        """End the recording and write it, while the dream goes on."""
         recording, self.recording = self.recording, None
         assert recording is not None
         recording.stop(self.dream.now.row.number)
-        await self._tell()
-        config, robot = self.dream.studio.model.config, self.dream.studio.world.robot
-        written = await self.record(lambda: recording.write(self.out, config.fps, robot))
-        rows = sum(episode.length for episode in recording.episodes)
-        await self._say("saved", folder=str(written), episodes=len(recording.episodes), rows=rows)
+        task = asyncio.create_task(self._write(recording))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, recording: Recording) -> None:
+        studio = self.dream.studio
+        try:
+            with suppress(ConnectionClosed):  # the dataset is there, whoever hears of it
+                await self._tell()
+            folder = await self.files(lambda: recording.write(self.out, studio.model.config.fps, studio.world.robot))
+            studio.recordings += 1
+            rows = sum(episode.length for episode in recording.episodes)
+            with suppress(ConnectionClosed):
+                await self._say("saved", folder=str(folder), episodes=len(recording.episodes), rows=rows)
+        except UserError as error:
+            with suppress(ConnectionClosed):
+                await self._complain(error)
+        except Exception:
+            log.exception("a recording could not be written")
+            with suppress(ConnectionClosed):
+                await self._complain(UserError("the recording could not be written; the server's log says more"))
 
 
 def branch(row: Row) -> list[Any]:
     """What the browser draws of a moment: number, parent, depth, progress."""
     return [row.number, row.parent, row.depth, finite(row.progress)]
-
-

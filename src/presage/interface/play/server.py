@@ -62,7 +62,7 @@ class PlayServer:
         self.draining = asyncio.Event()
         """Set it to send everybody away and return from `run`."""
         self.host = "127.0.0.1"
-        self.served, self.recordings = 0, 0
+        self.served = 0
         self._files = read_files()
 
     async def run(self, host: str, port: int, ready: Callable[[int], None]) -> None:
@@ -75,9 +75,9 @@ class PlayServer:
         quiet = logging.getLogger("presage.play.websockets")
         quiet.setLevel(logging.CRITICAL)  # what strangers send is refused, not printed with a traceback each
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "dream") as dreaming, ThreadPoolExecutor(1, "recording") as writing:
+        with ThreadPoolExecutor(1, "dream") as dreaming, ThreadPoolExecutor(1, "files") as filing:
             self._compute: Any = lambda function: loop.run_in_executor(dreaming, function)
-            self._write: Any = lambda function: loop.run_in_executor(writing, function)
+            self._files_thread: Any = lambda function: loop.run_in_executor(filing, function)
             # What is missing for drawing is said now, and the first player does not wait for it.
             await self._compute(lambda: self.studio.slots.reset([0], [self.studio.task], [self.seed]))
             try:
@@ -92,7 +92,9 @@ class PlayServer:
                     logger=quiet,
                 )
             except OSError as error:
-                raise UserError(f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port") from None
+                raise UserError(
+                    f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port"
+                ) from None
             ready(server.sockets[0].getsockname()[1])
             await self.draining.wait()
             server.close()
@@ -157,11 +159,6 @@ class PlayServer:
             log.exception("a player's request failed")
             await connection.close(1011, "internal error; the server's log says more")
 
-    async def _record(self, function: Callable[[], Path]) -> Path:
-        written = await self._write(function)
-        self.recordings += 1
-        return written
-
     async def _enter(self, key: str) -> Player | None:
         """The player that has this key, else a new one; None where there is no room."""
         await self._forget()
@@ -176,7 +173,7 @@ class PlayServer:
         slot = next(slot for slot in range(self.studio.players) if slot not in taken)
         key = secrets.token_urlsafe(16)
         dream = Dream(self.studio, slot, self.seed)
-        self.players[key] = Player(key, dream, self._compute, self._record, self.out, self.name)
+        self.players[key] = Player(key, dream, self._compute, self._files_thread, self.out, self.name)
         self.served += 1
         return self.players[key]
 
@@ -218,5 +215,3 @@ def _file(body: bytes, kind: str, host: str) -> Response:
     ):
         headers[name] = value
     return Response(HTTPStatus.OK, "OK", headers, body)
-
-

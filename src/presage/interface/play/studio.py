@@ -50,7 +50,16 @@ class Studio:
         players: int = 4,
         data: Dataset | None = None,
     ) -> None:
-        self.model, self.task, self.use, self.threshold, self.players, self.data = model, task, use, threshold, players, data
+        self.model, self.task, self.use, self.threshold, self.players, self.data = (
+            model,
+            task,
+            use,
+            threshold,
+            players,
+            data,
+        )
+        self.recordings = 0
+        """Datasets written."""
         config, world = model.config, self.world
         if config.action_dim != world.action_size:
             raise UserError(

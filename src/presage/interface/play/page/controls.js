@@ -70,8 +70,7 @@ export class Controls {
 
   key(event, down, shortcuts) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const where = event.target.closest?.("input, select, textarea, button");
-    if (where && down && !(where.tagName === "BUTTON" && !["Space", "Enter"].includes(event.code))) return;
+    if (down && isNative(event)) return;
     this.gentle = event.shiftKey;
     const direction = KEYS[event.code];
     if (direction) {
@@ -145,4 +144,10 @@ export class Controls {
     this.last = text;
     this.changed(action, stamp);
   }
+}
+
+/** Whether a key belongs to what has the focus: all of them to a field, those that press it to a button. */
+function isNative({ target, code }) {
+  if (!target.matches?.("input, select, button")) return false;
+  return !(target.matches("button, [type=checkbox]") && code !== "Space" && code !== "Enter");
 }

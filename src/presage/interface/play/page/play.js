@@ -15,7 +15,8 @@ const SHOWN_TIPS = 8;
 let socket, hello, state, views, controls, strip;
 let frame = null; // newest, not drawn yet
 const measure = new Measure();
-window.presage = { measure, get strip() { return strip; }, get state() { return state; } };
+// For whoever measures or tests the page.
+window.presage = { measure, get strip() { return strip; }, get state() { return state; }, get controls() { return controls; } };
 
 // -- the connection --------------------------------------------------------------------------------------------------
 
@@ -237,8 +238,11 @@ function act(name) {
 function rewind(moment) { if (moment !== undefined) send("rewind", { moment }); }
 
 for (const id of ["run", "driver", "back", "ground", "record", "gripper"]) $(id).onclick = () => act(id);
-// A button that was clicked gives the keys back to driving; reached by keyboard it keeps them.
-addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button")?.blur(); });
+// What was clicked or finished gives the keys back to driving; reached by keyboard it keeps them.
+addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button, [type=checkbox]")?.blur(); });
+addEventListener("pointerup", ({ target }) => { if (target.matches?.("[type=range]")) setTimeout(() => target.blur()); });
+addEventListener("change", ({ target }) => { if (target.matches?.("select")) target.blur(); });
+addEventListener("keydown", (event) => { if (event.key === "Escape" || (event.key === "Enter" && event.target.closest?.("#settings"))) event.target.blur(); });
 addEventListener("resize", () => { if (strip && hello) drawStrips(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (strip && hello) drawStrips(); });
 document.addEventListener("visibilitychange", () => { if (document.hidden && state?.running) send("run", { on: false }); });
