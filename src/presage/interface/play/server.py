@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -78,8 +79,7 @@ class PlayServer:
         with ThreadPoolExecutor(1, "dream") as dreaming, ThreadPoolExecutor(1, "files") as filing:
             self._compute: Any = lambda function: loop.run_in_executor(dreaming, function)
             self._files_thread: Any = lambda function: loop.run_in_executor(filing, function)
-            # What is missing for drawing is said now, and the first player does not wait for it.
-            await self._compute(lambda: self.studio.slots.reset([0], [self.studio.task], [self.seed]))
+            await self._compute(self._warm_up)
             try:
                 server = await serve(
                     self._connection,
@@ -101,6 +101,12 @@ class PlayServer:
             await server.wait_closed()
             for player in self.players.values():
                 await player.close()
+
+    def _warm_up(self) -> None:
+        """A step of nobody's dream: what is missing is said now, and the first player waits for nothing."""
+        dream = Dream(self.studio, 0, self.seed)
+        dream.reset(self.studio.task, self.seed)
+        dream.step(np.zeros(self.studio.model.config.action_dim, np.float32))
 
     # -- plain HTTP, and who may come in ----------------------------------------------------------------------------------
 
