@@ -1,4 +1,4 @@
-"""Make docs/images/play.png: the page of `presage play`, driven for a few seconds. Needs Chromium (see docs/uses/play.md)."""
+"""Make docs/images/play.png: the page of `presage play`, driven for a few seconds in Chromium, on an idle machine."""
 
 import tempfile
 from pathlib import Path

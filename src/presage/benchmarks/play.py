@@ -202,10 +202,11 @@ def resumes(page: Any) -> bool:
     if page.evaluate("window.presage.state.running"):
         page.keyboard.press("KeyP")
     wait(page, "!window.presage.state.running")
-    page.wait_for_timeout(500)
-    before = page.evaluate(look)
+    before = None
+    while before != (before := page.evaluate(look)):  # the step that was on its way is drawn yet
+        page.wait_for_timeout(1000)
     page.reload()
-    wait(page, "window.presage.measure.frames > 0")
+    wait(page, "window.presage?.measure.frames > 0")
     return page.evaluate(look) == before
 
 
