@@ -19,6 +19,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "synthesis": ("presage.benchmarks.synthesis", "are the labels of real and dreamed videos executable"),
     "representation": ("presage.benchmarks.representation", "features of the video model, beside random weights"),
     "serving": ("presage.benchmarks.serving", "a policy server under load, malformed messages and killed clients"),
+    "play": ("presage.benchmarks.play", "a person's page: frames a second, key to frame, memory, players at once"),
     "backbone": ("presage.benchmarks.backbone", "Wan 2.1 behind the session: as published, cached, causal, trainable"),
     "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
 }

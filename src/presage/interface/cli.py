@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("use", "Evaluate", "judge policies in imagination and compare with the simulator"),
     "synthesize": ("use", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
     "plan": ("use", "PlanCommand", "imagine several futures and act on the best"),
+    "play": ("play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
     "models": ("models", "Models", "list the models presage can load, what they need, and which are on this machine"),
     "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("bench", "Bench", "measure one published figure with its controls"),

@@ -1,6 +1,7 @@
 """`presage figures`: bench results as tables, so that no figure of the documentation is typed by hand."""
 
 import json as jsonlib
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,13 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "malformed_not_refused": ("<=", 0),
         "rss_growth": ("<=", 0.05),
         "exit_code": ("<=", 0),
+    },
+    "play": {
+        "frames_per_s": (">=", 10),
+        "p95_ms": ("<", 150),
+        "rss_growth": ("<=", 0.05),
+        "players_difference": ("<=", 0),
+        "reload_resumes": (">=", 1),
     },
     "training": {"ceiling_share": (">=", 0.33)},
 }
@@ -104,7 +112,8 @@ def reached(bench: str, figures: Mapping[str, Any]) -> list[tuple[str, float | N
     out = []
     for name, (sign, bound) in GOALS.get(bench, {}).items():
         value = _value(figures, name)
-        good = value is not None and {">=": value >= bound, "<=": value <= bound, ">": value > bound}[sign]
+        holds = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}[sign]
+        good = value is not None and holds(value, bound)
         out.append((name, value, f"{sign} {show(bound)}", good))
     return out
 

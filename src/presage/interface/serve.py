@@ -102,8 +102,8 @@ def run_until_signalled(server: Any, host: str, port: int, ready: Any) -> None:
     asyncio.run(main())
 
 
-def api_key(file: Path | None) -> str | None:
-    """The key from `file`, else from the environment; None where there is neither.
+def api_key(file: Path | None, option: str = "--api-key-file") -> str | None:
+    """The key from `file`, which `option` names, else from the environment; None where there is neither.
 
     Raises:
         UserError: the file cannot be read, or the key is empty or not printable.
@@ -115,7 +115,7 @@ def api_key(file: Path | None) -> str | None:
         try:
             key = file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read --api-key-file {file}: {error}") from None
+            raise UserError(f"cannot read {option} {file}: {error}") from None
     if key is not None and not (key.isascii() and key.isprintable() and key and " " not in key):
         raise UserError(f"{where} holds no key: give printable ASCII without blanks, such as openssl rand -hex 32 makes")
     return key

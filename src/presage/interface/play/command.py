@@ -1,0 +1,96 @@
+"""`presage play`: drive the robot in the dream, in a browser."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from presage.errors import UserError
+from presage.interface.output import Command, command_line, summary, write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(Command):
+    """Drive the robot in the dream with keyboard, mouse or gamepad, on a web page of this machine.
+
+    The page shows what the model imagines beside what the simulator really does on the same actions, and where they
+    differ. Drive with the arrow keys or W A S D, E and Q for up and down, space for the gripper; let the policy drive and
+    take over; rewind and try another way; knock the object and ground the dream again; see where the model is unsure.
+    What you record is a LeRobot dataset that presage train takes as it is.
+
+        presage play
+        presage play --task door-open-v3 --seed 7
+        presage play --checkpoint runs/mt10/model --data data/mt10 --out data/played
+        presage train --data data/played/0001 --out runs/played
+        PRESAGE_API_KEY=$(openssl rand -hex 32) presage play --host 0.0.0.0
+
+    Everybody who opens the page has a dream and a simulator of their own; a reload goes on with the same one. Other
+    machines are let in only with a token, from the variable PRESAGE_API_KEY or --token-file; the printed address has it.
+    Recordings appear as OUT/0001, OUT/0002, ... when they are stopped. Ctrl-C ends it with code 0.
+    """
+
+    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Checkpoint folder; the one that comes with presage by default."""
+    task: str = "drawer-open-v3"
+    """Task to begin with; the page offers the others of its world. --seed is the scene to begin with."""
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Dataset whose recorded frames a dream can start from."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/play")
+    """Folder for recordings, one dataset each."""
+    use: str = "joint"
+    """How the policy drives: joint, closed_loop, open_loop or no_imagination."""
+    players: int = 4
+    """Dreams at a time; more browsers are turned away. Each keeps its last minute, about 150 MB."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is reachable from this machine only."""
+    port: int = 8010
+    """Port to listen on; 0 chooses a free one."""
+    token_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """File that holds the token."""
+
+    def run(self) -> None:
+        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
+        from presage.interface.play.server import PlayServer
+        from presage.interface.play.studio import Studio, open_data
+        from presage.interface.serve import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+        from presage.policy import USES
+        from presage.worlds.instructions import check_task
+
+        self.check_output()
+        check_task(self.task)
+        if self.use not in USES:
+            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
+        if not 0 <= self.port < 65536:
+            raise UserError(f"--port {self.port}: give a number from 0 to 65535")
+        if self.players < 1:
+            raise UserError(f"--players {self.players}: give at least 1")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")
+        token = api_key(self.token_file, "--token-file")
+        if token is None and not is_loopback(self.host):
+            raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --token-file")
+        folder = self.checkpoint or default_checkpoint()
+        name = describe_checkpoint(folder)["name"]
+
+        from presage.device import default_device
+        from presage.simulator.success import load_threshold
+        from presage.training.checkpoint import load_model
+
+        model = load_model(folder, default_device())
+        data = None if self.data is None else open_data(self.data, model)
+        calibrated = load_threshold(folder)
+        threshold = 0.9 if calibrated is None else calibrated.threshold
+        studio = Studio(model, self.task, self.use, threshold, self.players, data)
+        server = PlayServer(studio, name, self.out, token, self.seed)
+
+        def ready(port: int) -> None:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            secret = "" if token is None else f"#token={token}"
+            print(f"play with {name} at http://{host}:{port}/{secret} (Ctrl-C stops it)", flush=True)
+
+        run_until_signalled(server, self.host, self.port, ready)
+        figures = {"players": server.served, "recordings": studio.recordings}
+        summary("played", figures)
+        if self.json is not None:
+            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})

@@ -1,0 +1,238 @@
+"""One person's dream: what is imagined, what the simulator really does on the same actions, and the way back.
+
+    dream = Dream(studio, slot=0)
+    dream.reset("drawer-open-v3", scene=3)
+    dream.step(np.array([0, 1, 0, -1]))       # a person's action, held for a chunk
+    dream.step(None)                          # the model drives
+    dream.rewind(0)                           # and from there another way: a branch
+
+A `Moment` is one step of one branch. It keeps its own session, whose past is shared with its parent's, and the
+simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the seed and the depth in
+the tree alone: the same actions from the same moment lead to the same future.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from presage.errors import UserError
+from presage.interface.play.studio import Studio
+from presage.networks.world_model import WorldModel
+from presage.policy import make_policy
+from presage.policy.protocol import Observation, Policy
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session
+from presage.timeline.streams import ACTION, STATE
+from presage.worlds.instructions import instructions
+
+KEEP = 240
+"""Moments that can be returned to: 48 seconds of robot time. A moment of the shipped model takes half a megabyte."""
+SEEDS = 4
+"""Futures whose disagreement is shown as uncertainty."""
+PERSON, MODEL = "person", "policy"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is recorded of a moment. Observations have one row: `image.<camera>` (1, S, S, 3) uint8, `state` (1, D)."""
+
+    number: int
+    parent: int | None
+    depth: int
+    """Steps since the dream began."""
+    chunk: np.ndarray | None
+    """(chunk, A) float32 that led here; None where something else did: a reset, a knock, grounding."""
+    driver: str
+    imagined: Observation
+    real: Observation | None
+    """None: no simulator is in the state of a recorded frame."""
+    progress: float
+    """Predicted for the imagined frame, in [0, 1]."""
+    reached: bool
+    """Whether predicted progress has exceeded the threshold up to here."""
+    success: bool
+    """Whether the simulator has seen success up to here."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    row: Row
+    session: Session
+    snapshot: bytes | None
+    spread: dict[str, np.ndarray]
+    """camera -> (S, S) float32, standard deviation over futures in grey levels of 0 to 255; empty where not asked for."""
+
+
+@dataclass
+class Settings:
+    """What a person chooses; the next step heeds it."""
+
+    instruction: str = ""
+    steps: int = 1
+    """Denoising steps of a frame."""
+    seed: int = 0
+    """Of the dream's noise."""
+    spread: bool = False
+    """Whether several futures are imagined to see where they disagree."""
+
+
+class Dream:
+    """One player's dream, in one thread. `slot` is its environment in the studio's simulator."""
+
+    def __init__(self, studio: Studio, slot: int, seed: int = 0) -> None:
+        self.studio, self.slot = studio, slot
+        self.settings = Settings(seed=seed)
+        self.moments: dict[int, Moment] = {}
+        self.now: Moment
+        self.task, self.scene = studio.task, seed
+        self._count = 0
+        self._policy: Policy | None = None
+        self._policy_at = -1
+        """The moment that the policy's own memory belongs to."""
+
+    # -- beginnings -----------------------------------------------------------------------------------------------------
+
+    def reset(self, task: str, scene: int) -> Row:
+        """Begin in the simulator: an episode's first frame, imagined from there on.
+
+        Raises:
+            UserError: there is no such task in this world.
+        """
+        if task not in self.studio.tasks:
+            raise UserError(f"task {task!r} is not played here; choose from {', '.join(self.studio.tasks)}")
+        observation, success = self.studio.slots.reset([self.slot], [task], [scene])
+        self.task, self.scene = task, scene
+        self.settings.instruction = instructions(task)[0]
+        return self._begin(observation, observation, bool(success[0]))
+
+    def start(self, observation: Observation, instruction: str) -> Row:
+        """Begin from a recorded frame. No simulator is in its state, so nothing real runs beside the dream."""
+        self.settings.instruction = instruction
+        return self._begin(observation, None, False)
+
+    def _begin(self, imagined: Observation, real: Observation | None, success: bool) -> Row:
+        self.moments.clear()
+        return self._ground(imagined, real, success, parent=None)
+
+    def _ground(self, imagined: Observation, real: Observation | None, success: bool, parent: Moment | None) -> Row:
+        """A moment that truth led to: a session that has seen one real frame and nothing before."""
+        session = Session(self.studio.model, [self.settings.instruction], float("nan"), self.settings.seed)
+        progress = float(session.observe(self._seen(imagined)).progress[0])
+        return self._add(session, parent, None, imagined, real, progress, success, {})
+
+    # -- steps ----------------------------------------------------------------------------------------------------------
+
+    def step(self, action: np.ndarray | None) -> Row:
+        """Hold `action` (A,) for a chunk, in the dream and in the simulator; None lets the model drive."""
+        studio, now, settings = self.studio, self.now, self.settings
+        model = studio.model
+        chunk = (
+            self._policy_chunk() if action is None else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
+        )
+        chunk = np.clip(chunk, -1.0, 1.0)
+        session = now.session.fork(1, self._noise_seed())
+        session.text = model.embed_text([settings.instruction])  # it may have changed since
+        if settings.spread:
+            spread = disagreement(session.fork(SEEDS, self._noise_seed() + 1), chunk, settings.steps)
+        else:
+            spread = {}
+        block = session.roll(chunk[None], settings.steps)
+        imagined: Observation = model.decode_images(block.values)
+        if model.config.state_dim:
+            imagined["state"] = model.decode_state(block.values[STATE])
+        real, success = now.row.real, now.row.success
+        if real is not None:
+            real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
+            success = bool(reached[0])
+        driver = MODEL if action is None else PERSON
+        progress = float(block.progress[0])
+        row = self._add(session, now, chunk, imagined, real, progress, success, spread, driver)
+        if action is None:
+            self._policy_at = row.number
+        return row
+
+    def _policy_chunk(self) -> np.ndarray:
+        """(chunk, A) that the model decides on, from what it imagines."""
+        self._policy = self._policy or make_policy(self.studio.use, self.studio.model, self.settings.seed)
+        if self._policy_at != self.now.row.number:  # it has not led here: what it remembers is of another branch
+            self._policy.reset([self.settings.instruction])
+        return self._policy.act(self._seen(self.now.row.imagined))[0]
+
+    def _noise_seed(self) -> int:
+        return (self.settings.seed * 1_000_003 + self.now.row.depth) * 2
+
+    def _seen(self, observation: Observation) -> Observation:
+        """What the model looks at."""
+        return {name: x for name, x in observation.items() if name != "state" or self.studio.model.config.state_dim}
+
+    # -- interference -----------------------------------------------------------------------------------------------------
+
+    def rewind(self, number: int) -> Row:
+        """Return to a moment; the next step begins a branch there.
+
+        Raises:
+            UserError: it is too long ago, or was never.
+        """
+        if number not in self.moments:
+            raise UserError(f"moment {number} is not kept: the last {KEEP} can be returned to")
+        self.now = self.moments[number]
+        if self.now.snapshot is not None:
+            self.studio.slots.restore([self.slot], [self.now.snapshot])
+        return self.now.row
+
+    def ground(self) -> Row:
+        """Let the dream see the real frame, and forget what it imagined.
+
+        Raises:
+            UserError: there is no simulator beside this dream.
+        """
+        row = self.now.row
+        if row.real is None:
+            raise UserError("there is no simulator beside a dream that began from a recorded frame: nothing to look at")
+        return self._ground(row.real, row.real, row.success, parent=self.now)
+
+    def disturb(self, kind: str) -> Row:
+        """Knock, move or remove the object in the simulator. The dream does not know until it is grounded."""
+        now = self.now
+        if now.row.real is None:
+            raise UserError("there is no simulator beside a dream that began from a recorded frame: nothing to knock")
+        real, success = self.studio.slots.disturb([self.slot], kind, self._count)
+        row = now.row
+        return self._add(now.session, now, None, row.imagined, real, row.progress, bool(success[0]), now.spread)
+
+    def instruct(self, instruction: str) -> None:
+        """What is imagined from now on is imagined for other words; what was, stays."""
+        self.settings.instruction = instruction
+        self._policy_at = -1
+
+    def _add(
+        self,
+        session: Session,
+        parent: Moment | None,
+        chunk: np.ndarray | None,
+        imagined: Observation,
+        real: Observation | None,
+        progress: float,
+        success: bool,
+        spread: dict[str, np.ndarray],
+        driver: str = PERSON,
+    ) -> Row:
+        """Append a moment to the tree, stand on it, and forget the oldest."""
+        reached = progress > self.studio.threshold or (parent is not None and chunk is not None and parent.row.reached)
+        depth = 0 if parent is None else parent.row.depth + 1
+        origin = None if parent is None else parent.row.number
+        row = Row(self._count, origin, depth, chunk, driver, imagined, real, progress, reached, success)
+        snapshot = None if real is None else self.studio.slots.snapshot([self.slot])[0]
+        self.now = self.moments[self._count] = Moment(row, session, snapshot, spread)
+        self._count += 1
+        self.moments.pop(self._count - 1 - KEEP, None)
+        return row
+
+
+def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """Where futures of one past and one chunk (chunk, A) differ: camera -> (S, S) float32, standard deviation over the
+    session's rows in grey levels of 0 to 255, mean over colours."""
+    model: WorldModel = futures.model
+    action = model.encode_action(np.repeat(chunk[None], futures.batch, 0))
+    images = model.decode_images(futures.imagine(Plan.forward(steps), {ACTION: action}).values)
+    return {name.removeprefix("image."): x.astype(np.float32).std(0).mean(-1) for name, x in images.items()}
