@@ -10,7 +10,8 @@ import numpy as np
 
 from presage.interface.clips import choose_episodes, recall
 from presage.interface.output import show
-from presage.interface.page import Measured, Point, Use
+from presage.interface.page import Measured, Use
+from presage.interface.plots import Point
 from presage.interface.record import Film
 from presage.worlds.instructions import MT10
 
