@@ -104,7 +104,7 @@ def _confusion(run: Run, policies: Sequence[str]) -> str:
         if pairs:
             rows.append([policy, *(str(pairs.count(kind)) for kind in _KINDS)])
     head = ["policy", "reached in both", "in the dream only", "in the simulator only", "in neither"]
-    caption = "Episodes by outcome. In the dream only: a success that was hallucinated."
+    caption = f"{run.name}: episodes by outcome. In the dream only: a success that was hallucinated."
     return table(head, rows, caption) if rows else ""
 
 
@@ -239,7 +239,7 @@ def _episode(
         film = f'<p><a href="#film-{filmed.index((task, seed))}">Film of {_(task)}, seed {seed}</a></p>'
     return (
         f'<details class="episode" data-task="{_(task)}" data-outcome="{outcome}"><summary>{_(task)}, seed {seed}: {said}'
-        f"</summary><div>{table(head, rows)}{film}</div></details>\n"
+        f"</summary><div>{table(head, rows, label=f'{task}, seed {seed}')}{film}</div></details>\n"
     )
 
 

@@ -41,12 +41,14 @@ def bounded(run: Run, name: str) -> Interval | None:
 
 
 def success_tables(runs: Sequence[Run]) -> str:
-    """All episodes, then task by task."""
+    """All episodes, then task by task, of the runs that have success rates."""
+    runs = [run for run in runs if rates(run)]
     found = [rates(run) for run in runs]
-    if not any(found):
+    if not runs:
         return ""
-    alone = [next(iter(f)) if len(f) == 1 else None for f in found]
-    if len(runs) > 1 and all(alone):  # runs of one policy each are compared whatever the policy is called
+    alone = [next(iter(f)) if len(f) == 1 else "" for f in found]
+    same_world = len({name.endswith(", imagined") for name in alone}) == 1
+    if len(runs) > 1 and all(alone) and same_world:  # one policy each: compared whatever it is called
         found = [{"all episodes": next(iter(f.values()))} for f in found]
     names = list(dict.fromkeys(name for f in found for name in f))
     head = ["", *[_heading(run, policy) for run, policy in zip(runs, alone, strict=True)]]
@@ -59,13 +61,13 @@ def success_tables(runs: Sequence[Run]) -> str:
     note = ""
     if len(runs) > 1:
         note = (
-            "<p>Differences are in percentage points, with Newcombe's 95 % interval; those in bold exclude zero. Where runs "
-            f"share episodes the interval is wider than it need be: it takes them as independent.{_shared(runs)}</p>"
+            "<p>Differences are in percentage points, with Newcombe's 95 % interval; those in bold exclude zero. Where "
+            f"runs share episodes the interval is wider than it need be: it takes them as independent.{_shared(runs)}</p>"
         )
     return table(head, rows, caption, raw=True) + note + _per_task(runs)
 
 
-def _heading(run: Run, policy: str | None) -> str:
+def _heading(run: Run, policy: str) -> str:
     return f"{run.name} ({policy})" if policy else run.name
 
 
@@ -126,16 +128,18 @@ def _per_task(runs: Sequence[Run]) -> str:
     return table(head, rows, "Task by task.", raw=True)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", raw: bool = False) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", raw: bool = False, label: str | None = None
+) -> str:
     """A table that scrolls sideways where it is wide. Cells are text, or HTML where they are `raw`; the first one of a row
-    names it."""
+    names it. `label` names the table where it has no caption, and has to differ from those of the other tables."""
     text = str if raw else _
     titles = "".join(f'<th scope="col">{_(cell)}</th>' if cell else "<td></td>" for cell in head)
     body = "".join(
         f'<tr><th scope="row">{text(row[0])}</th>' + "".join(f"<td>{text(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
-    label = caption.rstrip(".") or ", ".join(cell for cell in head if cell)
+    label = label or caption.rstrip(".") or ", ".join(cell for cell in head if cell)
     said = f"<caption>{_(caption)}</caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{_(label)}"><table class="compact">{said}'
