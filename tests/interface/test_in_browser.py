@@ -55,10 +55,10 @@ def test_episodes_are_filtered(files: list[Path]) -> None:
     with open_page(files[0], viewport=PHONE) as (page, asked):
         count = page.locator(".filter output")
         assert count.inner_text() == "6 of 6 episodes shown"
-        page.get_by_label("Task").select_option("push-v3")
+        page.locator(".filter select").nth(0).select_option("push-v3")
         assert count.inner_text() == "3 of 6 episodes shown"
         assert page.locator(".episode:visible").count() == 3
-        page.get_by_label("Outcome").select_option("reached by all")
+        page.locator(".filter select").nth(1).select_option(label="reached by all")
         assert count.inner_text() == "0 of 6 episodes shown"
     assert asked == []
 
