@@ -31,8 +31,8 @@ def open_page(address: Path | str, **context: Any) -> Iterator[tuple[Any, list[s
         browser.close()
 
 
-def serious_findings(page: Any) -> list[str]:
-    """What axe-core finds serious or critical in the open page."""
+def serious_findings(page: Any, within: str = "body") -> list[str]:
+    """What axe-core finds serious or critical in the open page, or in the part of it that a selector names."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing: pip install -e '.[dev]'")
-    found = axe.Axe().run(page).response["violations"]
+    found = axe.Axe().run(page, within).response["violations"]
     return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
