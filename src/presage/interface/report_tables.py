@@ -132,7 +132,10 @@ def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", raw: bool = False, label: str | None = None
 ) -> str:
     """A table that scrolls sideways where it is wide. Cells are text, or HTML where they are `raw`; the first one of a row
-    names it. `label` names the table where it has no caption, and has to differ from those of the other tables."""
+    names it. `label` names the table where it has no caption, and has to differ from those of the other tables. Columns
+    without a value are left out: runs that have nothing in common have no differences."""
+    kept = [i for i, _title in enumerate(head) if i == 0 or not rows or any(row[i] != "-" for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     text = str if raw else _
     titles = "".join(f'<th scope="col">{_(cell)}</th>' if cell else "<td></td>" for cell in head)
     body = "".join(
