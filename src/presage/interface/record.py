@@ -122,7 +122,7 @@ def dreams_written(root: Path, world: Any, count: int) -> tuple[list[dict[str, A
 
     data = Dataset(root)
     dreams = [
-        RolloutResult(e.info["task"], int(e.info["seed"]), bool(e.info["success"]), e.length - 1, e.instruction)
+        RolloutResult(str(e.info["task"]), int(e.info["seed"]), bool(e.info["success"]), e.length - 1, e.instruction)
         for e in data.episodes
     ]
     rows = episode_rows("dream", dreams, "imagined")

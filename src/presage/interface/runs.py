@@ -142,8 +142,8 @@ def read_training(folder: Path) -> Run:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
-    words = [str(row[name]) for name in ("policy", "world", "task")]
-    return Outcome(*words, int(row["seed"]), str(row["instruction"]), bool(row["success"]), int(row["steps"]))
+    policy, world, task, instruction = (str(row[name]) for name in ("policy", "world", "task", "instruction"))
+    return Outcome(policy, world, task, int(row["seed"]), instruction, bool(row["success"]), int(row["steps"]))
 
 
 def _footage(file: Path, film: Mapping[str, Any]) -> Footage:
