@@ -66,7 +66,7 @@ install_packages() {
     fi
     say "installing presage and what it needs (some minutes; torch is the large one)"
     # pip, not another installer: the user's pip configuration decides between the CPU and the CUDA build of torch.
-    $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[metaworld,pusht,fetch,wan,dev]'
+    $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[metaworld,pusht,fetch,wan,docs,dev]'
     touch $stamp
 }
 

@@ -74,6 +74,9 @@ def refused(capfd, *arguments: object) -> str:
         (["bench", "cache", "--episodes", "0"], "--episodes"),
         (["figures", "nowhere.json"], "nowhere.json"),
         (["demo", "--checkpoint", "nowhere"], "nowhere"),
+        (["act", "--films", "2"], "--json FILE"),
+        (["report"], "no runs"),
+        (["report", "nowhere.json"], "nowhere.json"),
     ],
 )
 def test_bad_arguments(arguments, says, capfd, tmp_path, monkeypatch) -> None:

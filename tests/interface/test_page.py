@@ -11,7 +11,8 @@ import pytest
 from tests.tiny import tiny_chunk, tiny_model
 
 from presage.interface.clips import Clip, contact_sheet, encode_mp4, imagine_again, side_by_side
-from presage.interface.page import Measured, Point, Report, Use, render
+from presage.interface.page import Measured, Report, Use, render
+from presage.interface.plots import Point
 from presage.interface.stage import share_of_pairings
 from presage.worlds import RolloutResult
 

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,8 @@ from presage.measures.statistics import wilson
 
 if TYPE_CHECKING:
     import torch
+
+    from presage.worlds.rollout import RolloutResult
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "mt10"
 FIRST_TRAINING_SEED = 600_000
@@ -40,6 +42,12 @@ class BenchArgs:
     device: "torch.device"
     quick: bool
     """A run of seconds that exercises everything; its figures are not worth publishing."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """The episodes behind the figures: a bench appends what it rolled out."""
+
+    def keep(self, policy: str, results: "Sequence[RolloutResult]", world: str = "real") -> None:
+        """Note the episodes of a policy in `rows`."""
+        self.rows.extend(episode_rows(policy, results, world))
 
 
 def default_checkpoint() -> Path:
@@ -72,6 +80,23 @@ def success_figures(name: str, successes: Sequence[bool]) -> dict[str, float]:
     """`{name, name_low, name_high}`: a success rate with its 95 % Wilson bounds."""
     rate = wilson(int(np.sum(successes)), len(successes))
     return {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
+
+
+def episode_rows(policy: str, results: "Sequence[RolloutResult]", world: str = "real") -> list[dict[str, Any]]:
+    """One row an episode, as result files keep them: `world` is real (the simulator) or imagined (the dream), `steps`
+    counts chunks until success or the end."""
+    return [
+        {
+            "policy": policy,
+            "world": world,
+            "task": r.task,
+            "seed": r.seed,
+            "instruction": r.instruction,
+            "success": r.success,
+            "steps": r.steps,
+        }
+        for r in results
+    ]
 
 
 def describe_checkpoint(folder: Path) -> dict[str, str]:

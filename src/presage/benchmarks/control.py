@@ -42,6 +42,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     for name, policy in bar:
         bar.set_postfix_str(name)
         results = rollout(policy, world, tasks, seeds, max_steps(args))
+        args.keep(name, results)
         figures |= per_task(f"success_{name}", results)
         figures[f"steps_{name}"] = sum(r.steps for r in results) / len(results)
     world.close()

@@ -61,6 +61,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
     for name, policy in bar:
         bar.set_postfix_str(name)
         judged[name] = judge(policy, world, dream, tasks, seeds, steps)
+        args.keep(name, judged[name].real)
+        args.keep(name, judged[name].imagined, "imagined")
     world.close()
 
     agreed = agreement(judged)

@@ -81,7 +81,9 @@ def run(args: BenchArgs) -> dict[str, Any]:
         "spread": SPREAD,
     }
     for name, policy in policies.items():
-        figures |= per_task(f"success_{name}", rollout(policy, world, tasks, seeds, steps))
+        results = rollout(policy, world, tasks, seeds, steps)
+        args.keep(name, results)
+        figures |= per_task(f"success_{name}", results)
     repeats = 3 if args.quick else 20
     figures["seconds_per_decision"] = seconds_per_decision(model, planned, world, repeats)
     figures["seconds_per_decision_base"] = seconds_per_decision(model, joint, world, repeats)

@@ -30,6 +30,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
         seed = head.config.random_seed
         source = model if seed is None else random_twin(model, seed)
         policy = GroundedPolicy(source, representation(head), seed=args.seed)
-        figures |= per_task(name, rollout(policy, world, tasks, seeds, max_steps(args)))
+        results = rollout(policy, world, tasks, seeds, max_steps(args))
+        args.keep(name.removeprefix("success_"), results)
+        figures |= per_task(name, results)
     world.close()
     return figures

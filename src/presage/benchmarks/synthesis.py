@@ -69,6 +69,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     original = rollout(ReplayPolicy([e.actions for e in experts if e.actions is not None]), world, tasks, seeds, steps)
     figures: dict[str, Any] = {"episodes": len(tasks)}
     for name, results in (("original_success", original), ("replay_success", replayed)):
+        args.keep({"original_success": "actions replayed", "replay_success": "labels replayed"}[name], results)
         figures |= success_figures(name, [r.success for r in results])
     figures["replay_ratio"] = figures["replay_success"] / max(figures["original_success"], 1e-9)
 
@@ -85,6 +86,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     instructions = [e.instruction for e in experts]
     videos = dream(model, first_observation(experts), instructions, found.threshold, max_steps=steps, seed=args.seed)
     results = rollout(ReplayPolicy(label(model, videos)), world, tasks, seeds, steps)
+    args.keep("labels of dreams replayed", results)
     figures |= success_figures("dream_success", [r.success for r in results])
     figures["dream_predicted_success"] = float(np.mean([v.progress.max() > found.threshold for v in videos]))
     world.close()

@@ -9,16 +9,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from presage.benchmarks import BENCHES
-from presage.benchmarks.common import (
-    BenchArgs,
-    default_checkpoint,
-    describe_checkpoint,
-    describe_commit,
-    describe_machine,
-    describe_versions,
-)
+from presage.benchmarks.common import BenchArgs, default_checkpoint, describe_checkpoint
 from presage.errors import UserError
-from presage.interface.output import Command, Stopwatch, command_line, summary, write_json
+from presage.interface.output import Command, Stopwatch, summary, write_json
+from presage.interface.record import describe_run
 
 _LIST = "\n".join(f"    {name:<15} {line}" for name, (_, line) in BENCHES.items())
 
@@ -48,22 +42,14 @@ class Bench(Command):
 
         watch = Stopwatch()
         module = importlib.import_module(BENCHES[self.name][0])
-        figures = module.run(BenchArgs(checkpoint, self.seed, self.episodes, default_device(), self.quick))
-        record = {
-            "bench": self.name,
-            "figures": figures,
-            "command": command_line(),
-            "seed": self.seed,
-            "checkpoint": described,
-            "commit": describe_commit(),
-            "versions": describe_versions(),
-            "machine": describe_machine(),
-            "seconds": round(watch.seconds, 1),
-        }
+        bench = BenchArgs(checkpoint, self.seed, self.episodes, default_device(), self.quick)
+        figures = module.run(bench)
+        run = describe_run(self.seed, figures, checkpoint, bench.rows)
+        record = {"bench": self.name, **run, "seconds": round(watch.seconds, 1)}
         summary(f"bench {self.name}, checkpoint {described['name']} {described['sha256']}", figures)
         if self.json is not None:
             write_json(self.json, record)
-            print(f"\nwritten to {self.json}; presage figures makes tables of such files")
+            print(f"\nwritten to {self.json}; presage figures makes tables of such files, presage report a page")
 
 
 Bench.__doc__ = f"""Measure one published figure, with the controls that could refute it.
@@ -78,5 +64,5 @@ Episode seeds lie below 600000, where no recorded episode is; success rates carr
     presage bench codec --seed 0 --json runs/figures/codec.json
     presage bench control --episodes 5
 
-The summary is printed; --json gets figures, command, seed, checkpoint, commit, versions and machine.
+The summary is printed; --json gets figures, outcomes of episodes, command, seed, checkpoint, commit, versions and machine.
 """

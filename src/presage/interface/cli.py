@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("bench", "Bench", "measure one published figure with its controls"),
     "figures": ("figures", "Figures", "turn bench results into docs/figures.md"),
+    "report": ("report", "Report", "make one page of any results, with films, tables and curves, to share"),
     "demo": ("demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),
 }
 """name -> (module of presage.interface, class, one line of help)"""

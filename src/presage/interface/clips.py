@@ -10,13 +10,15 @@ import numpy as np
 
 from presage.errors import UserError
 
-ENLARGE = 4
-"""Screen pixels per pixel of the model: 64 would be a stamp."""
+SHOWN = 256
+"""Screen pixels a side that small frames are enlarged to: 64 would be a stamp."""
 GAP = 8
 GREY = 128
 """Between the pictures; as visible on a white page as on a black one."""
 REST_SECONDS = 1.0
 """The last frame stays for a moment before the loop starts over."""
+KEY_SECONDS = 2.0
+"""Between key frames, so that a scrubber need not decode a film from its start."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +33,31 @@ class Clip:
     fps: float
 
 
-def side_by_side(clip: Clip) -> np.ndarray:
-    """(T, H, W, 3) uint8: real on the left, imagined on the right, one camera below the other, enlarged."""
+def enlarge(images: np.ndarray) -> np.ndarray:
+    """(T, S, S, 3) uint8 at a multiple of its size, smoothed."""
     from PIL import Image
 
-    def enlarge(image: np.ndarray) -> np.ndarray:
-        size = (image.shape[1] * ENLARGE, image.shape[0] * ENLARGE)
-        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    factor = max(1, SHOWN // images.shape[1])
+    size = (images.shape[2] * factor, images.shape[1] * factor)
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) for image in images])
 
-    frames = []
-    for t in range(len(next(iter(clip.real.values())))):
-        rows: list[np.ndarray] = []
-        for camera in clip.real:
-            left, right = enlarge(clip.real[camera][t]), enlarge(clip.imagined[camera][t])
-            gap = np.full((left.shape[0], GAP, 3), GREY, np.uint8)
-            row = np.concatenate([left, gap, right], 1)
-            if rows:
-                rows.append(np.full((GAP, row.shape[1], 3), GREY, np.uint8))
-            rows.append(row)
-        frames.append(np.concatenate(rows))
-    rest = round(REST_SECONDS * clip.fps)
-    return np.stack(frames + frames[-1:] * rest)
+
+def one_side(frames: dict[str, np.ndarray]) -> np.ndarray:
+    """Camera -> (T, S, S, 3) as one film (T, H, W, 3) uint8: enlarged, one camera below the other."""
+    rows: list[np.ndarray] = []
+    for images in frames.values():
+        large = enlarge(images)
+        if rows:
+            rows.append(np.full((len(large), GAP, large.shape[2], 3), GREY, np.uint8))
+        rows.append(large)
+    return np.concatenate(rows, 1)
+
+
+def side_by_side(clip: Clip) -> np.ndarray:
+    """(T, H, W, 3) uint8: real on the left, imagined on the right, and a rest at the end."""
+    left, right = one_side(clip.real), one_side(clip.imagined)
+    film = np.concatenate([left, np.full((*left.shape[:2], GAP, 3), GREY, np.uint8), right], 2)
+    return np.concatenate([film, film[-1:].repeat(round(REST_SECONDS * clip.fps), 0)])
 
 
 def encode_mp4(frames: np.ndarray, fps: float) -> bytes:
@@ -60,7 +66,9 @@ def encode_mp4(frames: np.ndarray, fps: float) -> bytes:
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=round(fps), options={"crf": "23", "preset": "veryfast"})
+        rate = max(1, round(fps))
+        options = {"crf": "23", "preset": "veryfast", "g": str(max(1, round(KEY_SECONDS * rate)))}
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for image in frames:
@@ -88,8 +96,7 @@ def save_videos(folder: Path, videos: dict[str, np.ndarray], fps: float) -> None
 
 def cameras_side_by_side(frames: dict[str, np.ndarray]) -> np.ndarray:
     """Camera -> (T, S, S, 3) as one enlarged video (T, H, W, 3), the cameras from left to right."""
-    joined = np.concatenate(list(frames.values()), 2)
-    return joined.repeat(ENLARGE, 1).repeat(ENLARGE, 2)
+    return np.concatenate([enlarge(images) for images in frames.values()], 2)
 
 
 def contact_sheet(clips: Sequence[Clip], camera: str, file: Path, columns: int = 8) -> None:
@@ -154,3 +161,21 @@ def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, n
         matched = psnr(np.concatenate([imagined[c][1:] for c in cameras]), real)
         out.append((imagined, matched, psnr(still, real)))
     return out
+
+
+def choose_episodes(results: Sequence[Any], success: bool, count: int) -> list[Any]:
+    """Up to `count` episodes of that outcome that have a second frame: the first of every task, then the second, ..."""
+    pool = [r for r in results if r.success == success and r.steps > 0]
+    turn = [sum(other.task == r.task for other in pool[:i]) for i, r in enumerate(pool)]
+    return [pool[i] for i in sorted(range(len(pool)), key=turn.__getitem__)][: max(0, count)]
+
+
+def recall(model: Any, episodes: Sequence[Any]) -> list[Clip]:
+    """Recorded episodes beside the dream of the same actions; the caption says the outcome and how well the dream fits."""
+    clips = []
+    for episode, (imagined, matched, repeated) in zip(episodes, imagine_again(model, episodes), strict=True):
+        seconds = episode.steps / model.config.fps
+        outcome = f"Reached after {seconds:.1f} s." if episode.success else f"Not reached within {seconds:.1f} s."
+        caption = f"{outcome} The dream matches at {matched:.0f} dB, the first frame repeated at {repeated:.0f} dB."
+        clips.append(Clip(episode.instruction, caption, episode.frames, imagined, model.config.fps))
+    return clips

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from presage.interface.output import Command, check_new_folder, command_line, summary, write_json
+from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface.record import describe_run
 from presage.worlds.instructions import MT10
 
 
@@ -53,4 +54,4 @@ class Collect(Command):
         summary(f"dataset {self.out}", figures)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+            write_json(self.json, describe_run(self.seed, figures))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, command_line, summary, write_json
+from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
     from presage.episodes.edit import Written
@@ -41,7 +42,7 @@ class Tool(Command):
                 )
         print(f"\nNext: presage inspect {next(iter(folders))}")
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+            write_json(self.json, describe_run(self.seed, figures))
 
 
 @dataclass(frozen=True, kw_only=True)

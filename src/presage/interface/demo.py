@@ -11,6 +11,7 @@ from presage.errors import UserError
 from presage.interface.clips import contact_sheet
 from presage.interface.output import Command, check_writable, command_line, write_json, write_text
 from presage.interface.page import Report, render
+from presage.interface.record import describe_run, save_films
 from presage.interface.stage import Stage
 
 
@@ -55,8 +56,8 @@ class Demo(Command):
         if self.picture is not None:
             contact_sheet(report.clips[:2], "front", self.picture)
         if self.json is not None:
-            record = {"command": command_line(), "seed": self.seed, "figures": stage.figures, "checkpoint": described}
-            write_json(self.json, record)
+            films = save_films(self.json, stage.films)
+            write_json(self.json, describe_run(self.seed, stage.figures, folder, stage.rows, films))
         _print_table(report)
         seconds = time.monotonic() - start
         print(f"\n{seconds:.0f} s in all. The page with the videos: {self.out}  (open it in a browser)")
@@ -73,7 +74,7 @@ def _report(stage: Stage, described: dict[str, str]) -> Report:
             "simulated tasks, and stands in for the simulator itself."
         ),
         uses=uses,
-        clips=stage.clips,
+        clips=[film.clip for film in stage.films],
         points=stage.points,
         agreement=stage.agreement,
         rates=stage.rates,

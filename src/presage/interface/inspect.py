@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from presage.errors import UserError
 from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
+from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
     from presage.episodes.survey import Survey
@@ -62,7 +63,7 @@ class Inspect(Command):
                     print(f"  and {len(lines) - 10} more, on the page")
         print(f"\nPage: {page}")
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": shown})
+            write_json(self.json, describe_run(self.seed, shown))
 
 
 def figures_of(found: "Survey") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from presage.episodes.fit import scaled_to_height
 from presage.errors import UserError
 from presage.interface.clips import encode_mp4
 from presage.interface.output import show
-from presage.interface.page import STYLE, _
+from presage.interface.page import _, document
 
 if TYPE_CHECKING:
     from presage.episodes.survey import Feature, Number, Survey
@@ -26,19 +26,7 @@ def render(found: "Survey", figures: Mapping[str, Any], training: str, command: 
     data = found.dataset
     facts = "".join(f"<dt>{_(name)}</dt><dd>{_(show(value))}</dd>" for name, value in figures.items())
     features = "".join(_feature(f) for f in found.features if f.name not in BORING)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{_(data.root.name)}</title>
-<style>{STYLE}
-.columns td{{vertical-align:middle}}
-</style>
-</head>
-<body>
-<main>
-<h1>{_(data.root.name)}</h1>
+    body = f"""<h1>{_(data.root.name)}</h1>
 <dl>{facts}</dl>
 <p>{_(training)}</p>
 {_problems("Damage", found.damage, "Nothing that was looked at is damaged.")}
@@ -53,11 +41,8 @@ def render(found: "Survey", figures: Mapping[str, Any], training: str, command: 
 {_bars(np.histogram(data.lengths, 24)[0].tolist(), 360, 80)}
 <p class="soft">{int(data.lengths.min())} to {int(data.lengths.max())} rows, from left to right.</p>
 <h2>Repeat it</h2>
-<pre>{_(command)}</pre>
-</main>
-</body>
-</html>
-"""
+<pre>{_(command)}</pre>"""
+    return document(data.root.name, body, ".columns td{vertical-align:middle}")
 
 
 def _problems(title: str, lines: list[str], none: str) -> str:

@@ -82,17 +82,18 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def command_line(arguments: Sequence[str] | None = None) -> str:
-    """The command as typed, without folders of this machine: absolute paths are shown from here, or by their name."""
+def portable(path: Path) -> str:
+    """A path without folders of this machine: absolute ones are shown from here, or by their name."""
+    if not path.is_absolute():
+        return str(path)
     here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
 
-    def portable(argument: str) -> str:
-        path = Path(argument)
-        if not path.is_absolute():
-            return argument
-        return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
 
-    return shlex.join(["presage", *map(portable, sys.argv[1:] if arguments is None else arguments)])
+def command_line(arguments: Sequence[str] | None = None) -> str:
+    """The command as typed, its paths `portable`."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["presage", *(portable(Path(a)) if Path(a).is_absolute() else a for a in typed)])
 
 
 def summary(title: str, rows: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The page of a demo: one HTML file with everything inside, readable on a phone and in the dark.
+"""The frame of every page, and the page of a demo: one HTML file with everything inside, for phones and for the dark.
 
 No script, no font, no picture is fetched from anywhere: videos are data, drawings are SVG.
 """
@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from presage.interface.clips import Clip, encode_mp4, side_by_side
+from presage.interface.plots import Point, letter, measured_bar, scatter
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; img-src data:"
 
 PALETTE_LIGHT = "--paper:#fff;--ink:#15181c;--soft:#5a6370;--line:#dde2e7;--real:#38424d;--dream:#1659c7;--fill:#f3f5f8"
 PALETTE_DARK = "--paper:#14171a;--ink:#e6e9ec;--soft:#98a2ad;--line:#2e353c;--real:#ccd4db;--dream:#7fb2ff;--fill:#1d2126"
@@ -39,10 +42,12 @@ table{{border-collapse:collapse;width:100%;font-size:.92rem;line-height:1.4;marg
 th{{text-align:left;font-weight:600;color:var(--soft);font-size:.8rem}}
 th,td{{padding:.55rem .8rem .55rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
 td:first-child{{min-width:9.5rem}}
+.points td:first-child{{min-width:0}}
 td small{{display:block;line-height:1.35;font-size:.82rem}}
 td.n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
 svg{{display:block;max-width:100%}}
 svg text{{font-size:12px;fill:var(--soft)}}
+a{{color:var(--dream)}}
 .bar{{margin-top:.3rem}}
 .rates{{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:1rem 0}}
 .rates div{{font-size:.85rem;line-height:1.3;color:var(--soft)}}
@@ -88,15 +93,6 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Point:
-    """One policy: success in the dream and in the simulator."""
-
-    name: str
-    imagined: float
-    real: float
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything a page shows."""
 
@@ -119,17 +115,8 @@ def render(report: Report) -> str:
     rates = "".join(f"<div><b>{_(number)}</b>{_(what)}</div>" for number, what in report.rates)
     facts = "".join(f"<dt>{_(name)}</dt><dd>{_(value)}</dd>" for name, value in report.facts)
     notes = "".join(f"<p>{_(note)}</p>" for note in report.notes)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{_(report.title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{_(report.title)}</h1>
+    ordered = sorted(report.points, key=lambda p: -p.real)
+    body = f"""<h1>{_(report.title)}</h1>
 <p class="lead">{_(report.lead)}</p>
 <h2>What happened, and what the model saw coming</h2>
 <p>Left, the simulator. Right, the model's imagination: it is shown the first frame and the actions the robot then
@@ -140,13 +127,31 @@ took, nothing else.</p>
 {_table(report.uses)}
 {notes}
 <h2>Does imagination know which policy is better?</h2>
-<div class="plot">{_scatter(report.points)}<div><p>{_(report.agreement)}</p>{_points_table(report.points)}</div></div>
+<div class="plot">{scatter(ordered)}<div><p>{_(report.agreement)}</p>{points_table(ordered)}</div></div>
 <h2>Speed on this machine</h2>
 <div class="rates">{rates}</div>
 <h2>Repeat it</h2>
 <pre>{_(report.command)}</pre>
-<dl>{facts}</dl>
+<dl>{facts}</dl>"""
+    return document(report.title, body)
+
+
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
+    """A whole page around `body`. Its policy forbids the browser to fetch anything from anywhere."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{_(title)}</title>
+<style>{STYLE}{style}</style>
+</head>
+<body>
+<main>
+{body}
 </main>
+{f"<script>{script}</script>" if script else ""}
 </body>
 </html>
 """
@@ -181,52 +186,15 @@ def _measured(figure: Measured, colour: str) -> str:
     text = f"{_(figure.text)}<small>{_(figure.label)}</small>"
     if figure.value is None or figure.low is None or figure.high is None:
         return text
-    width = 140
-    left, right, tick = (width * min(max(x, 0.0), 1.0) for x in (figure.low, figure.high, figure.value))
-    alt = f"{figure.label}: {figure.text}"
-    return (
-        f'{text}<svg class="bar" width="{width}" height="10" viewBox="0 0 {width} 10" role="img" aria-label="{_(alt)}">'
-        f'<rect x="0" y="4" width="{width}" height="2" fill="var(--line)"/>'
-        f'<rect x="{left:.1f}" y="2" width="{max(right - left, 1):.1f}" height="6" fill="{colour}" opacity=".35"/>'
-        f'<rect x="{min(max(tick - 1.5, 0), width - 3):.1f}" y="0" width="3" height="10" fill="{colour}"/></svg>'
-    )
+    return text + measured_bar(figure.low, figure.value, figure.high, colour, f"{figure.label}: {figure.text}")
 
 
-def _scatter(points: Sequence[Point]) -> str:
-    side, margin = 300, 38
-    span = side - margin - 10
-
-    def at(imagined: float, real: float) -> tuple[float, float]:
-        return margin + span * imagined, 10 + span * (1 - real)
-
-    x0, y0 = at(0, 0)
-    x1, y1 = at(1, 1)
-    marks = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="var(--dream)" fill-opacity=".75">'
-        f"<title>{_(p.name)}</title></circle>"
-        for p in points
-        for x, y in [at(p.imagined, p.real)]
-    )
-    listed = "; ".join(f"{p.name} {100 * p.imagined:.0f} % imagined, {100 * p.real:.0f} % real" for p in points)
-    ticks = "".join(
-        f'<text x="{at(v, 0)[0]:.0f}" y="{y0 + 15:.0f}" text-anchor="middle">{100 * v:.0f}</text>'
-        f'<text x="{x0 - 6:.0f}" y="{at(0, v)[1] + 4:.0f}" text-anchor="end">{100 * v:.0f}</text>'
-        for v in (0, 0.5, 1)
-    )
-    return (
-        f'<svg width="{side}" height="{side + 24}" viewBox="0 0 {side} {side + 24}" role="img" '
-        f'aria-label="Scatter of policies, success in imagination against success in the simulator. {_(listed)}">'
-        f'<rect x="{x0}" y="{y1}" width="{span}" height="{span}" fill="none" stroke="var(--line)"/>'
-        f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="var(--line)" stroke-dasharray="4 4"/>{marks}{ticks}'
-        f'<text x="{(x0 + x1) / 2}" y="{y0 + 34}" text-anchor="middle">success in imagination, %</text>'
-        f'<text x="12" y="{(y0 + y1) / 2}" text-anchor="middle" transform="rotate(-90 12 {(y0 + y1) / 2})">'
-        "success in the simulator, %</text></svg>"
-    )
-
-
-def _points_table(points: Sequence[Point]) -> str:
+def points_table(points: Sequence[Point]) -> str:
+    """The points of a scatter, by their letters."""
     rows = "".join(
-        f'<tr><td>{_(p.name)}</td><td class="n">{100 * p.imagined:.0f} %</td><td class="n">{100 * p.real:.0f} %</td></tr>'
-        for p in sorted(points, key=lambda p: -p.real)
+        f'<tr><td>{letter(i)}</td><td>{_(p.name)}</td><td class="n">{100 * p.imagined:.0f} %</td>'
+        f'<td class="n">{100 * p.real:.0f} %</td></tr>'
+        for i, p in enumerate(points)
     )
-    return f"<table><thead><tr><th>policy</th><th>imagined</th><th>real</th></tr></thead><tbody>{rows}</tbody></table>"
+    head = "<tr><th>point</th><th>policy</th><th>imagined</th><th>real</th></tr>"
+    return f'<table class="points"><thead>{head}</thead><tbody>{rows}</tbody></table>'

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, command_line, summary, write_json
+from presage.interface.output import Command, summary, write_json
+from presage.interface.record import describe_run
 
 KEY_VARIABLE = "PRESAGE_API_KEY"
 
@@ -86,7 +87,7 @@ class Serve(Command):
         }
         summary("served", figures)
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+            write_json(self.json, describe_run(self.seed, figures))
 
 
 def run_until_signalled(server: Any, host: str, port: int, ready: Any) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from presage.interface.clips import Clip, imagine_again
+from presage.interface.clips import choose_episodes, recall
 from presage.interface.output import show
-from presage.interface.page import Measured, Point, Use
+from presage.interface.page import Measured, Use
+from presage.interface.plots import Point
+from presage.interface.record import Film
 from presage.worlds.instructions import MT10
 
 BUDGET = 200.0
@@ -34,6 +36,7 @@ class Stage:
 
     def run(self) -> list[Use]:
         """The seven uses in the order of the survey; later ones reuse the episodes of earlier ones."""
+        from presage.benchmarks.common import episode_rows
         from presage.benchmarks.episodes import world_for
         from presage.device import default_device
         from presage.training.checkpoint import load_model
@@ -42,6 +45,7 @@ class Stage:
         self.world = world_for(self.model, len(MT10))
         self.world.reset(seed=0)  # builds every task's simulation, so that the first use is not charged for it
         self.real: dict[str, list[Any]] = {}
+        self.imagined: list[dict[str, Any]] = []
         self.seconds: dict[str, float] = {}
         self.rates = self.measure_rates()
         uses = [
@@ -53,7 +57,8 @@ class Stage:
             self.evaluation(),
             self.synthesis(),
         ]
-        self.clips = self.make_clips()
+        self.films = self.make_films()
+        self.rows = [row for name, results in self.real.items() for row in episode_rows(name, results)] + self.imagined
         self.world.close()
         self.figures["seconds"] = dict(self.seconds)
         return sorted(uses, key=lambda use: use.number)
@@ -170,6 +175,7 @@ class Stage:
 
     def evaluation(self) -> Use:
         """Policies that already ran, and worse ones, rolled in the dream."""
+        from presage.benchmarks.common import episode_rows
         from presage.simulator.environment import DreamWorld
         from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, other_instruction
         from presage.worlds import RandomPolicy, rollout
@@ -191,6 +197,7 @@ class Stage:
         for name, policy in policies.items():
             real = self.act(name, policy)
             judged[name] = Judged(real, rollout(policy, dream, self.tasks, self.seeds, MAX_STEPS))
+            self.imagined += episode_rows(name, judged[name].imagined, "imagined")
         self.points = [Point(n.replace("_", " "), j.imagined_success, j.real_success) for n, j in judged.items()]
         agreed = agreement(judged)
         r, low, high = agreed.pearson
@@ -275,23 +282,13 @@ class Stage:
         )
         return rows
 
-    def make_clips(self) -> list[Clip]:
+    def make_films(self) -> list[Film]:
         """The first successes of different tasks and a failure, if there was one, beside the dream of the same actions."""
         say("videos")
-        chosen: list[Any] = []
-        for wanted, count in ((True, SUCCESSES_SHOWN), (False, FAILURES_SHOWN)):
-            pool = [r for r in self.real["joint"] if r.success == wanted and r.steps > 0]
-            different = list({r.task: r for r in reversed(pool)}.values())[::-1]
-            chosen += different[:count]
-        return [
-            self._clip(result, *dreamed) for result, dreamed in zip(chosen, imagine_again(self.model, chosen), strict=True)
-        ]
-
-    def _clip(self, result: Any, imagined: dict[str, np.ndarray], matched: float, repeated: float) -> Clip:
-        seconds = result.steps / self.model.config.fps
-        outcome = f"Reached after {seconds:.1f} s." if result.success else f"Not reached within {seconds:.1f} s."
-        caption = f"{outcome} The dream matches at {matched:.0f} dB, the first frame repeated at {repeated:.0f} dB."
-        return Clip(result.instruction, caption, result.frames, imagined, self.model.config.fps)
+        chosen = choose_episodes(self.real["joint"], True, SUCCESSES_SHOWN)
+        chosen += choose_episodes(self.real["joint"], False, FAILURES_SHOWN)
+        clips = recall(self.model, chosen)
+        return [Film("joint", r.task, r.seed, clip) for r, clip in zip(chosen, clips, strict=True)]
 
 
 def share_of_pairings(imagined: np.ndarray, real: np.ndarray, seed: int, pairings: int = 10_000) -> float:

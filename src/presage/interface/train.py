@@ -9,6 +9,7 @@ from tyro.conf import arg
 
 from presage.errors import UserError
 from presage.interface.output import Command, check_writable, command_line, summary, write_json
+from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
     from presage.episodes.dataset import Dataset
@@ -135,7 +136,7 @@ class Train(Command):
         simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
         print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve --checkpoint {checkpoint}"))
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+            write_json(self.json, describe_run(self.seed, figures))
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""

@@ -2,14 +2,16 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, command_line, show_rate, summary, write_json
+from presage.interface.output import Command, check_new_folder, show_rate, summary, write_json
+from presage.interface.record import Film, describe_run, dreams_written, film_both, film_recalled, save_films
 from presage.worlds.instructions import MT10, check_task
 
 
@@ -25,6 +27,8 @@ class ModelCommand(Command):
     """Episodes per task."""
     max_steps: int = 60
     """Chunks after which an episode has failed."""
+    films: int = 0
+    """Episodes (of each policy) to keep as films, real and imagined, beside the --json file: presage report shows them."""
 
     def folder(self) -> Path:
         """The checkpoint in use."""
@@ -52,6 +56,8 @@ class ModelCommand(Command):
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps)):
             if value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
+        if self.films < 0 or (self.films and self.json is None):
+            raise UserError(f"--films {self.films}: give how many, and --json FILE, beside which they are kept")
         seeds = self.seeds()
         from presage.benchmarks.episodes import world_for
         from presage.training.checkpoint import load_model
@@ -60,11 +66,19 @@ class ModelCommand(Command):
         tasks = list(self.tasks) * self.episodes
         return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
 
-    def finish(self, title: str, figures: dict[str, Any], shown: dict[str, Any]) -> None:
-        """Print the summary and write `--json`."""
+    def finish(
+        self,
+        title: str,
+        figures: dict[str, Any],
+        shown: dict[str, Any],
+        episodes: Sequence[dict[str, Any]] = (),
+        films: Sequence[Film] = (),
+    ) -> None:
+        """Print the summary and write `--json`, the films beside it."""
         summary(title, shown)
         if self.json is not None:
-            write_json(self.json, {"command": command_line(), "seed": self.seed, "figures": figures})
+            kept = save_films(self.json, films) if films else []
+            write_json(self.json, describe_run(self.seed, figures, self.folder(), episodes, kept))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +127,7 @@ class Act(PolicyCommand):
     """Folder for videos."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import success_figures
+        from presage.benchmarks.common import episode_rows, success_figures
         from presage.interface.clips import cameras_side_by_side, save_videos
         from presage.policy import USES, make_policy
         from presage.simulator.evaluation import Disturbed
@@ -130,8 +144,12 @@ class Act(PolicyCommand):
         if self.instruction is not None:
             text = self.instruction
             policy = Disturbed(policy, instruct=lambda instructions: [text] * len(instructions))
-        results = rollout(policy, world, tasks, seeds, self.max_steps, record=self.video is not None)
+        record = self.video is not None or self.films > 0
+        results = rollout(policy, world, tasks, seeds, self.max_steps, record)
         world.close()
+        if self.instruction is not None:
+            results = [replace(r, instruction=self.instruction) for r in results]
+        name = self.policy or self.use
         figures = success_figures("success", [r.success for r in results])
         shown: dict[str, Any] = {"all episodes": f"{show_rate(figures, 'success')} of {len(results)}"}
         for task in self.tasks:
@@ -143,7 +161,8 @@ class Act(PolicyCommand):
             videos = {f"{r.task}-{r.seed}": cameras_side_by_side(r.frames) for r in results}
             save_videos(self.video, videos, model.config.fps)
             shown["videos"] = self.video
-        self.finish(f"{self.policy or self.use}, {len(results)} episodes", figures, shown)
+        films = film_recalled(model, name, results, self.films)
+        self.finish(f"{name}, {len(results)} episodes", figures, shown, episode_rows(name, results), films)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +189,7 @@ class Evaluate(PolicyCommand):
     """Policies to judge."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import success_figures
+        from presage.benchmarks.common import episode_rows, success_figures
         from presage.simulator.environment import DreamWorld
         from presage.simulator.evaluation import agreement, judge
         from presage.simulator.success import checkpoint_threshold
@@ -180,11 +199,16 @@ class Evaluate(PolicyCommand):
         threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
         dream = DreamWorld(model, world, threshold, seed=self.seed)
         judged = {}
+        rows: list[dict[str, Any]] = []
+        films: list[Film] = []
         figures: dict[str, Any] = {}
         shown: dict[str, Any] = {}
         for name, policy in policies.items():
             print(f"{name} ...", flush=True)
-            judged[name] = judge(policy, world, dream, tasks, seeds, self.max_steps)
+            one = judge(policy, world, dream, tasks, seeds, self.max_steps, record=self.films > 0)
+            films += film_both(name, one.real, one.imagined, self.films, model.config.fps)
+            rows += episode_rows(name, one.real) + episode_rows(name, one.imagined, "imagined")
+            judged[name] = one.without_frames()
             figures |= success_figures(f"real/{name}", [r.success for r in judged[name].real])
             figures |= success_figures(f"imagined/{name}", [r.success for r in judged[name].imagined])
             real, imagined = show_rate(figures, f"real/{name}"), show_rate(figures, f"imagined/{name}")
@@ -196,7 +220,7 @@ class Evaluate(PolicyCommand):
                 figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
                 shown[name] = f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
             figures["mmrv"] = shown["mmrv"] = agreed.mmrv
-        self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown)
+        self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
 
     def _policy(self, name: str, model: Any, world: Any) -> Any:
         from presage.policy import USES, make_policy
@@ -264,8 +288,9 @@ class Synthesize(ModelCommand):
         threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
         starts = [(t, s, self.instruction or instructions(t)[0]) for t, s in zip(tasks, seeds, strict=True)]
         figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed)
+        rows, films = dreams_written(self.out, world, self.films)
         world.close()
-        self.finish(f"dataset {self.out}", figures, figures)
+        self.finish(f"dataset {self.out}", figures, figures, rows, films)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
 
 
@@ -289,7 +314,7 @@ class PlanCommand(ModelCommand):
     """How far candidates differ in their first chunk, in units of the action range."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import success_figures
+        from presage.benchmarks.common import episode_rows, success_figures
         from presage.policy.grounded import GroundedPolicy
         from presage.policy.joint import joint
         from presage.simulator.planning import at_random, best_of
@@ -305,6 +330,8 @@ class PlanCommand(ModelCommand):
             "base": joint,
             "random_choice": blind,
         }
+        rows: list[dict[str, Any]] = []
+        films: list[Film] = []
         figures: dict[str, Any] = {}
         shown: dict[str, Any] = {}
         for name, decide in decisions.items():
@@ -318,10 +345,13 @@ class PlanCommand(ModelCommand):
                 spent["decisions"] += session.batch
                 return chunk
 
-            results = rollout(GroundedPolicy(model, timed, seed=self.seed), world, tasks, seeds, self.max_steps)
+            acting = GroundedPolicy(model, timed, seed=self.seed)
+            results = rollout(acting, world, tasks, seeds, self.max_steps, record=self.films > 0)
+            rows += episode_rows(name, results)
+            films += film_recalled(model, name, results, self.films)
             figures |= success_figures(f"success_{name}", [r.success for r in results])
             figures[f"seconds_per_decision_{name}"] = spent["seconds"] / max(1, spent["decisions"])
             cost = f"{1000 * figures[f'seconds_per_decision_{name}']:.0f} ms a decision"
             shown[name] = f"{show_rate(figures, f'success_{name}'):<18} {cost}"
         world.close()
-        self.finish(f"best of {self.candidates} futures, {len(tasks)} episodes", figures, shown)
+        self.finish(f"best of {self.candidates} futures, {len(tasks)} episodes", figures, shown, rows, films)

@@ -54,6 +54,14 @@ def difference_of_proportions(
     """
     a = wilson(successes_a, n_a, confidence=confidence)
     b = wilson(successes_b, n_b, confidence=confidence)
+    return difference_of_estimates(a, b)
+
+
+def difference_of_estimates(a: Interval, b: Interval) -> Interval:
+    """a minus b, two independent estimates with intervals of the same confidence, from these intervals alone.
+
+    Source: Zou and Donner, Construction of confidence limits about effect measures: a general approach (2008), eq. 6.
+    """
     difference = a.value - b.value
     low = difference - float(np.hypot(a.value - a.low, b.high - b.value))
     high = difference + float(np.hypot(a.high - a.value, b.value - b.low))

@@ -43,7 +43,8 @@ def psnr(frames: np.ndarray, reference: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, from the mean squared error over all frames; infinite when equal.
 
     Args:
-        frames, reference: (..., H, W, 3) uint8.
+        frames: (..., H, W, 3) uint8.
+        reference: alike.
     Raises:
         ValueError: shapes or types differ from the above.
     """
@@ -70,7 +71,8 @@ def ssim(frames: np.ndarray, reference: np.ndarray) -> float:
     """Structural similarity, mean over frames; 1 is equality.
 
     Args:
-        frames, reference: (..., H, W, 3) uint8, H and W at least 11 (the Gaussian window).
+        frames: (..., H, W, 3) uint8, H and W at least 11 (the Gaussian window).
+        reference: alike.
     Raises:
         ValueError: shapes or types differ from the above.
     Source: Wang et al., Image quality assessment: from error visibility to structural similarity (2004), as

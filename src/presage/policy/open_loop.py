@@ -41,7 +41,8 @@ class OpenLoopPolicy:
 
     Args:
         horizon: chunks executed between two looks.
-        video_steps, action_steps: denoising steps of a frame and of its translation.
+        video_steps: denoising steps of a frame.
+        action_steps: denoising steps of its translation.
     """
 
     def __init__(

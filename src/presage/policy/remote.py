@@ -26,8 +26,8 @@ class RemotePolicy:
 
     Args:
         url: ws://host:port or wss://host:port.
-        chunk, action_dim: the shape of the chunk that is executed. Longer answers are cut to `chunk`, since the world
-            is looked at again then; other widths are refused.
+        chunk: actions that are executed. Longer answers are cut to it, since the world is looked at again then.
+        action_dim: width of an action; answers of another one are refused.
         names: presage's name of an observation -> the server's, such as {"image.front": "observation/image"}. Only these
             are sent, and the instruction as `prompt`. None: everything, under presage's names.
         key: sent as `Authorization: Api-Key KEY`.

@@ -5,7 +5,7 @@ WorldEval). What is compared are policies, so policies are the unit of every sta
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Judged:
     def imagined_success(self) -> float:
         return float(np.mean([r.success for r in self.imagined]))
 
+    def without_frames(self) -> "Judged":
+        """The outcomes alone: frames of many policies would fill the memory."""
+        return Judged(*([replace(r, frames={}) for r in side] for side in (self.real, self.imagined)))
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -49,9 +53,10 @@ def judge(
     tasks: Sequence[str],
     seeds: Sequence[int],
     max_steps: int,
+    record: bool = False,
 ) -> Judged:
-    """Run a policy from the same first frames in the simulator and in the dream."""
-    return Judged(rollout(policy, world, tasks, seeds, max_steps), rollout(policy, dream, tasks, seeds, max_steps))
+    """Run a policy from the same first frames in the simulator and in the dream; `record` keeps frames and actions."""
+    return Judged(*(rollout(policy, w, tasks, seeds, max_steps, record) for w in (world, dream)))
 
 
 def agreement(judged: Mapping[str, Judged]) -> Agreement:
