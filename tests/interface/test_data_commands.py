@@ -24,7 +24,7 @@ def test_inspect_writes_one_page_with_everything_inside(tmp_path: Path, capsys, 
     write_robot(tmp_path / "arm", ("front", "wrist"), instruction="lift <the> cube")
     done("inspect", "arm", "--json", "figures.json")
     page = (tmp_path / "runs/inspect/arm.html").read_text()
-    assert page.count("data:video/mp4;base64,") == 1 and "http" not in page
+    assert page.count("data:video/mp4;base64,") == 1 and "http:" not in page and "https:" not in page
     assert "lift &lt;the&gt; cube" in page and "action[6]" in page and str(tmp_path) not in page
     said = capsys.readouterr().out
     assert "2 cameras" in said and "6 actions of 7 numbers" in said and "runs/inspect/arm.html" in said
