@@ -6,7 +6,7 @@ dataset: training never waits for video decoding.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,8 @@ class Rows:
     text: np.ndarray
     """(I, ...) the I different instructions, embedded by the model"""
     dreams: Dreams | None = None
+    has: dict[str, np.ndarray] = field(default_factory=dict)
+    """ACTION and STATE -> (C,) False for numbers of a shared vector that this robot has not; absent: it has all"""
 
 
 def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
@@ -121,11 +123,16 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without")
+    action = model.action_codec.encode(action)
+    numbers = {ACTION: ~np.isnan(action[valid]).all(0)}
+    if config.state_dim:
+        state = model.state_codec.encode(state)
+        numbers[STATE] = ~np.isnan(state).all(0)
     instructions, said = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     return Rows(
         latents,
-        _fill(model.state_codec.encode(state)) if config.state_dim else state.astype(np.float32),
-        _fill(model.action_codec.encode(action)),
+        _fill(state.astype(np.float32)),
+        _fill(action),
         valid.astype(bool),
         quality.astype(np.float32),
         progress,
@@ -134,11 +141,12 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         start,
         length,
         model.embed_text(instructions.tolist()).cpu().numpy(),
+        has=numbers,
     )
 
 
 def _fill(codes: np.ndarray) -> np.ndarray:
-    """Entries of a shared vector that this robot has not (NaN) become its middle: the loss cannot mask single columns."""
+    """Entries of a shared vector that this robot has not (NaN) become its middle, and are left out of the loss."""
     return np.where(np.isnan(codes), np.float32(0), codes)
 
 
@@ -178,6 +186,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
         torch.from_numpy(frame_valid & rows.progress_valid),
         torch.from_numpy(known),
         dreamed,
+        {name: torch.from_numpy(has).expand(len(index), 1, 1, -1) for name, has in rows.has.items()},
     )
 
 

@@ -44,12 +44,15 @@ class Batch:
     """(B, N) False where `dreamed` has no frame"""
     dreamed: dict[str, Tensor] = field(default_factory=dict)
     """what the model itself dreamed of these frames: stream -> (B, N, T, C); empty: no dreams"""
+    has: dict[str, Tensor] = field(default_factory=dict)
+    """stream -> (B, 1, 1, C) False for numbers that the robot of a window has not; absent: all have all"""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(
             {k: v.to(device) for k, v in self.values.items()},
             *(getattr(self, f).to(device) for f in _PLAIN),
             {k: v.to(device) for k, v in self.dreamed.items()},
+            {k: v.to(device) for k, v in self.has.items()},
         )
 
 
@@ -62,6 +65,7 @@ def cat_batches(parts: list[Batch]) -> Batch:
         {k: torch.cat([p.values[k] for p in parts]) for k in parts[0].values},
         *(torch.cat([getattr(p, f) for p in parts]) for f in _PLAIN),
         {k: torch.cat([p.dreamed[k] for p in parts]) for k in parts[0].dreamed},
+        {k: torch.cat([p.has[k] for p in parts]) for k in parts[0].has},
     )
 
 
@@ -131,7 +135,7 @@ def timeline_loss(
     expected = model.expect(shown, batch.text)
     action = next(s for s in streams if s.kind == ACTION)
     chunk = model.predict(action, pieces[1][:, :, None], expected.get(ACTION))
-    error = _action_error(chunk, values[ACTION], policy_level)
+    error = action_error(chunk, values[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
@@ -222,18 +226,24 @@ def _noisy_losses(
         before = expected.get(s.name)
         out = model.predict(s, h, None if before is None else before[:, noisy.chosen - 1])
         if s.kind == ACTION:
-            error = _action_error(out, target, level)
+            error = action_error(out, target, batch.has.get(ACTION)) * flow_weight(level).sqrt()
         else:
-            error = (out - target).square().mean((2, 3)) * flow_weight(level)
+            error = per_block((out - target).square(), batch.has.get(s.name)) * flow_weight(level)
         losses[s.name] = _mean(error, (valid & (level > 0)).float())
     return losses
 
 
-def _action_error(predicted: Tensor, target: Tensor, level: Tensor) -> Tensor:
+def action_error(predicted: Tensor, target: Tensor, has: Tensor | None) -> Tensor:
     """(B, N) error of chunks (B, N, 1, C), absolute beyond a tenth of the range: a squared error cares for large motions
     and leaves the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
-    error = F.smooth_l1_loss(predicted, target, beta=0.1, reduction="none").mean((2, 3))
-    return error * flow_weight(level).sqrt()
+    return per_block(F.smooth_l1_loss(predicted, target, beta=0.1, reduction="none"), has)
+
+
+def per_block(error: Tensor, has: Tensor | None) -> Tensor:
+    """(B, N) mean of errors (B, N, T, C) over the numbers that there are: `has` (B, 1, 1, C), all by default."""
+    if has is None:
+        return error.mean((2, 3))
+    return (error * has).sum((2, 3)) / (has.sum((2, 3)).clamp(min=1) * error.shape[2])
 
 
 def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from presage.networks.reader import SceneReader
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, SCENE
 from presage.training.data import Rows, mixed_batch
-from presage.training.losses import Batch
+from presage.training.losses import Batch, action_error
 from presage.training.resume import load_state, save_state, step_generator
 
 
@@ -52,7 +51,7 @@ def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, g
     level = noise * torch.rand(len(frame), 1, 1, 1, generator=generator).to(frame.device)
     frame = frame + level * torch.randn(frame.shape, generator=generator).to(frame.device)
     token = taught.reader(frame, batch.text)
-    error = F.smooth_l1_loss(taught.reader.action(token), batch.values[ACTION], beta=0.1, reduction="none").mean((2, 3))
+    error = action_error(taught.reader.action(token), batch.values[ACTION], batch.has.get(ACTION))
     weight = (batch.action_valid & ~(batch.quality < 0.5)).float()
     progress = (taught.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
     known = (batch.progress_valid & batch.frame_valid).float()
