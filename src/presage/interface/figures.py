@@ -51,6 +51,12 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "players_difference": ("<=", 0),
         "reload_resumes": (">=", 1),
     },
+    "worlds": {
+        "expert/pusht": (">=", 0.9),
+        "expert/fetch": (">=", 0.9),
+        "snapshot_difference/pusht": ("<=", 0),
+        "snapshot_difference/fetch": ("<=", 0),
+    },
     "training": {"ceiling_share": (">=", 0.33)},
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""
