@@ -171,10 +171,13 @@ def mixed_batch(parts: list[Rows], model: WorldModel, source: np.ndarray, index:
 
 def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np.ndarray) -> Batch:
     """The batch of the rows `index` (B, N)."""
-    values = _frames(rows.latents, rows.state, model, index)
+    values = frames_of(rows.latents, rows.state, model, index)
     dreamed, known = {}, np.zeros(index.shape, bool)
     if rows.dreams is not None:
-        dreamed, known = _frames(rows.dreams.latents, rows.dreams.state, model, index), np.asarray(rows.dreams.known[index])
+        dreamed, known = (
+            frames_of(rows.dreams.latents, rows.dreams.state, model, index),
+            np.asarray(rows.dreams.known[index]),
+        )
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
     return Batch(
@@ -190,7 +193,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
     )
 
 
-def _frames(latents: np.ndarray, state: np.ndarray, model: WorldModel, index: np.ndarray) -> dict[str, torch.Tensor]:
+def frames_of(latents: np.ndarray, state: np.ndarray, model: WorldModel, index: np.ndarray) -> dict[str, torch.Tensor]:
     """What the rows `index` (B, N) show."""
     picked = np.asarray(latents[index.reshape(-1)], np.float32).reshape(*index.shape, *latents.shape[1:])
     cameras = model.config.cameras

@@ -16,7 +16,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE, VIDEO
-from presage.training.data import Dreams, Rows
+from presage.training.data import Dreams, Rows, frames_of
 
 BATCH = 64
 
@@ -46,7 +46,8 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
         start, length = rows.start[group], rows.length[group]
         text = torch.from_numpy(rows.text[rows.instruction[start]]).to(model.device)
         session = Session(model, text, quality=float("nan"), seed=seed + number)
-        session.append(_values(model, rows, start))
+        first = frames_of(rows.latents, rows.state, model, start[:, None])
+        session.append({name: x[:, 0].to(model.device) for name, x in first.items()})
         for t in range(1, int(length.max())):
             executed = np.minimum(start + t - 1, start + length - 1)
             action = torch.from_numpy(rows.action[executed])[:, None].to(model.device)
@@ -61,12 +62,3 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
     latents.flush()
     state.flush()
     np.save(files[2], known)  # last: it says that the others are whole
-
-
-def _values(model: WorldModel, rows: Rows, index: np.ndarray) -> dict[str, torch.Tensor]:
-    """What the rows (B,) show, as a session takes it."""
-    latents = torch.from_numpy(np.asarray(rows.latents[index], np.float32)).to(model.device)
-    values = {f"{VIDEO}.{camera}": latents[:, i] for i, camera in enumerate(model.config.cameras)}
-    if model.config.state_dim:
-        values[STATE] = torch.from_numpy(rows.state[index])[:, None].to(model.device)
-    return values

@@ -50,22 +50,30 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return Batch(
             {k: v.to(device) for k, v in self.values.items()},
-            *(getattr(self, f).to(device) for f in _PLAIN),
+            self.text.to(device),
+            self.frame_valid.to(device),
+            self.action_valid.to(device),
+            self.quality.to(device),
+            self.progress_valid.to(device),
+            self.dream_known.to(device),
             {k: v.to(device) for k, v in self.dreamed.items()},
             {k: v.to(device) for k, v in self.has.items()},
         )
 
 
-_PLAIN = ("text", "frame_valid", "action_valid", "quality", "progress_valid", "dream_known")
-
-
 def cat_batches(parts: list[Batch]) -> Batch:
     """One batch of the windows of several."""
+    first = parts[0]
     return Batch(
-        {k: torch.cat([p.values[k] for p in parts]) for k in parts[0].values},
-        *(torch.cat([getattr(p, f) for p in parts]) for f in _PLAIN),
-        {k: torch.cat([p.dreamed[k] for p in parts]) for k in parts[0].dreamed},
-        {k: torch.cat([p.has[k] for p in parts]) for k in parts[0].has},
+        {k: torch.cat([p.values[k] for p in parts]) for k in first.values},
+        torch.cat([p.text for p in parts]),
+        torch.cat([p.frame_valid for p in parts]),
+        torch.cat([p.action_valid for p in parts]),
+        torch.cat([p.quality for p in parts]),
+        torch.cat([p.progress_valid for p in parts]),
+        torch.cat([p.dream_known for p in parts]),
+        {k: torch.cat([p.dreamed[k] for p in parts]) for k in first.dreamed},
+        {k: torch.cat([p.has[k] for p in parts]) for k in first.has},
     )
 
 
