@@ -47,7 +47,7 @@ def test_items_become_one_table(tmp_path: Path) -> None:
         "checkpoint": {"name": "mt10", "sha256": "0123"},
         "commit": "abc",
         "versions": {"torch": "2"},
-        "machine": {"cpu": "c", "cores": 2, "amx": False, "gpu": None},
+        "machine": {"cpu": "c", "cores": 2, "bf16": False, "gpu": None},
     }
     text = render({"control": record})
     assert "| success_joint | 0.5 [0.2, 0.8] |" in text and "| push-v3 | 1 |" in text

@@ -143,17 +143,17 @@ def _version(package: str) -> str:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What decides speed: processor, cores, memory, AMX, GPU. No names of hosts or people."""
+    """What decides speed: processor, cores, memory, arithmetic, GPU. No names of hosts or people."""
     import torch
 
-    from presage.device import has_amx
+    from presage.device import multiplies_bf16
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(memory, 1),
-        "amx": has_amx(),
+        "bf16": multiplies_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -163,7 +163,7 @@ def _section(name: str, record: dict[str, Any]) -> str:
     lines += _by_item({k: v for k, v in figures.items() if "/" in k and not k.endswith(("_low", "_high"))})
     machine = record["machine"]
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
-    where = f"{machine['cpu']}, {machine['cores']} cores, {'AMX' if machine['amx'] else 'no AMX'}{gpu}"
+    where = f"{machine['cpu']}, {machine['cores']} cores, {'bf16 in hardware' if machine['bf16'] else 'fp32'}{gpu}"
     versions = f"torch {record['versions'].get('torch')}, mujoco {record['versions'].get('mujoco')}"
     checkpoint = f"{record['checkpoint']['name']} ({record['checkpoint']['sha256']})"
     lines += [f"`{record['command']}`", ""]

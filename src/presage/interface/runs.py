@@ -173,8 +173,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         facts["versions"] = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
     if "machine" in record:
         machine = record["machine"]
-        amx = "with AMX" if machine["amx"] else "without AMX"
-        facts["machine"] = f"{machine['cpu']}, {machine['cores']} cores, {amx}; GPU: {machine['gpu'] or 'none'}"
+        bf16 = "bf16 in hardware" if machine["bf16"] else "fp32"
+        facts["machine"] = f"{machine['cpu']}, {machine['cores']} cores, {bf16}; GPU: {machine['gpu'] or 'none'}"
     if "seconds" in record:
         facts["took"] = f"{record['seconds']:.0f} s"
     return facts

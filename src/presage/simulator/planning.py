@@ -44,18 +44,22 @@ def at_random(seed: int) -> Ranking:
     return lambda candidates: rng.random(candidates.progress.shape)
 
 
-def imagine_candidates(session: Session, n: int, horizon: int, spread: float, steps: int = 2) -> Candidates:
+def imagine_candidates(
+    session: Session, n: int, horizon: int, spread: float, steps: int = 2, keep_own: bool = True
+) -> Candidates:
     """Fork into `n` futures of `horizon` chunks.
 
     Args:
         spread: standard deviation of what is added to the first chunk of candidates 1 ... n - 1, one offset for the
             whole chunk, in units of the action range (1 is from the middle to the end).
         steps: denoising steps of the first chunks. Everything after them takes one: its mean is what a ranking needs.
+        keep_own: candidate 0 is the model's own choice; False shifts it like the others, as for a policy that is as bad
+            as its candidates.
     """
     batch = session.batch
     fork = session.fork(n, seed=session.generator.initial_seed() + 1 + session.step)
     first = fork.imagine(Plan.joint(steps)).values[ACTION]
-    first = first + _offsets(session, n, spread, fork.generator)
+    first = first + _offsets(session, n, spread, keep_own, fork.generator)
     chunks = [executable(session.model, first)]
     progress = fork.roll(chunks[0]).progress
     for _ in range(horizon - 1):
@@ -66,19 +70,22 @@ def imagine_candidates(session: Session, n: int, horizon: int, spread: float, st
     return Candidates(stacked.reshape(batch, n, *stacked.shape[1:]), progress.view(batch, n).cpu().numpy())
 
 
-def _offsets(session: Session, n: int, spread: float, generator: torch.Generator) -> Tensor:
-    """(B * n, 1, chunk * A); zero for the first of each n."""
+def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator: torch.Generator) -> Tensor:
+    """(B * n, 1, chunk * A); zero for the first of each n if that is kept."""
     config = session.model.config
     offset = torch.randn(session.batch, n, 1, config.action_dim, generator=generator, device=session.model.device)
-    offset[:, 0] = 0
+    if keep_own:
+        offset[:, 0] = 0
     return spread * offset.repeat(1, 1, 1, config.chunk).flatten(0, 1)
 
 
-def best_of(n: int = 8, horizon: int = 2, spread: float = 0.3, rank: Ranking = by_progress) -> Decision:
+def best_of(
+    n: int = 8, horizon: int = 2, spread: float = 0.3, rank: Ranking = by_progress, keep_own: bool = True
+) -> Decision:
     """The decision that executes the first chunk of the highest ranked of `n` futures."""
 
     def decide(session: Session) -> np.ndarray:
-        candidates = imagine_candidates(session, n, horizon, spread)
+        candidates = imagine_candidates(session, n, horizon, spread, keep_own=keep_own)
         best = rank(candidates).argmax(1)
         return candidates.chunks[np.arange(len(best)), best, 0]
 

@@ -14,13 +14,13 @@ from torch import Tensor
 class Law:
     """A mixture of roles for the noisy blocks; weights need not add to 1."""
 
-    joint: float = 0.3
+    joint: float = 0.25
     """video and action at one shared level: joint generation"""
-    independent: float = 0.1
+    independent: float = 0.05
     """video and action at levels of their own (UWM)"""
     forward: float = 0.3
     """action given: forward dynamics"""
-    inverse: float = 0.15
+    inverse: float = 0.25
     """video given: inverse dynamics"""
     video: float = 0.15
     """action unknown: the video plan"""
@@ -44,6 +44,12 @@ def draw(law: Law, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     video = torch.stack([k, k, k, zero, k])
     action = torch.stack([k, other, zero, k, one])
     return video.gather(0, role[None])[0], action.gather(0, role[None])[0]
+
+
+def unless_given(proposal: Tensor, video_level: Tensor) -> Tensor:
+    """Proposed actions (..., T, C), zero in blocks whose video is given (its level, shape (...), is 0): inverse dynamics
+    has to read them from what is seen, not from what a good robot would have done."""
+    return proposal * (video_level > 0).to(proposal.dtype)[..., None, None]
 
 
 def draw_levels(n: int, full_noise: float, generator: torch.Generator) -> Tensor:

@@ -21,9 +21,13 @@ from presage.device import autocast
 from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Plan, unless_given
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
+
+LIMIT = 6.0
+"""No clean token is further from 0: tokens have unit variance, and one number in ten thousand of real frames lies beyond.
+Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes wrong."""
 
 Values = dict[str, Tensor]
 """Stream name -> normalised tokens (B, T, C)."""
@@ -195,7 +199,10 @@ class Session:
             for s in [s for s in streams if s.is_denoised]:
                 levels = plan.action if s.kind == ACTION else video
                 if levels[i] != levels[i + 1]:
-                    clean = self.model.predict(s, hidden[s.name], expected.get(s.name))
+                    before = expected.get(s.name)
+                    if before is not None and s.kind == ACTION and plan.video is not None:
+                        before = unless_given(before, torch.full((self.batch,), video[i], device=before.device))
+                    clean = self.model.predict(s, hidden[s.name], before).clamp(-LIMIT, LIMIT)
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
 

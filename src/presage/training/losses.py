@@ -19,7 +19,7 @@ from torch import Tensor
 
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import DYNAMICS_ONLY, Law, draw, draw_levels
+from presage.timeline.levels import DYNAMICS_ONLY, Law, draw, draw_levels, unless_given
 from presage.timeline.sampler import corrupt, flow_weight
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
@@ -232,7 +232,11 @@ def _noisy_losses(
             target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
             valid = batch.frame_valid[:, noisy.chosen]
         before = expected.get(s.name)
-        out = model.predict(s, h, None if before is None else before[:, noisy.chosen - 1])
+        if before is not None:
+            before = before[:, noisy.chosen - 1]
+            if s.kind == ACTION:
+                before = unless_given(before, noisy.video_level)
+        out = model.predict(s, h, before)
         if s.kind == ACTION:
             error = action_error(out, target, batch.has.get(ACTION)) * flow_weight(level).sqrt()
         else:
