@@ -19,6 +19,12 @@ settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile("quick")
 
 
+@pytest.fixture(autouse=True)
+def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactness is tested in fp32, also where the processor would choose bf16."""
+    monkeypatch.setattr("presage.device.multiplies_bf16", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Wan 2.1 in diffusers' format."""

@@ -15,8 +15,8 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.training.checkpoint import save_model
 
-DRIVE = 10.0
-"""Seconds of driving; `presage bench play` drives for minutes."""
+DRIVE = 60.0
+"""Seconds of driving; `presage bench play` drives for ten minutes."""
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presage.timeline.levels import Law, Plan, draw
+from presage.timeline.levels import Law, Plan, draw, unless_given
 from presage.timeline.sampler import corrupt, euler_step
 
 
@@ -49,3 +49,9 @@ def test_an_exact_prediction_walks_down_exactly(level: float, share: float) -> N
     x = corrupt(clean, noise, torch.tensor(level))
     expected = corrupt(clean, noise, torch.tensor(to))
     torch.testing.assert_close(euler_step(x, clean, level, to), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_where_the_video_is_given_no_action_is_proposed() -> None:
+    proposal = torch.ones(2, 3, 1, 16)
+    left = unless_given(proposal, torch.tensor([[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]]))
+    assert left[:, :, 0, 0].tolist() == [[0, 1, 1], [1, 0, 0]]

@@ -9,8 +9,8 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
-from presage.timeline.session import Block, Session
-from presage.timeline.streams import PROGRESS, Tokens, block_tokens
+from presage.timeline.session import LIMIT, Block, Session
+from presage.timeline.streams import ACTION, PROGRESS, SCENE, Tokens, block_tokens
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +166,30 @@ def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> Non
     # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter.
     a, b = remembering.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
+
+
+def test_inverse_dynamics_does_not_hear_what_the_reader_would_do() -> None:
+    model = tiny_model()
+    session = grounded(model, 2)
+    video = {name: x for name, x in session.imagine(Plan.joint(1)).values.items() if name != ACTION}
+    before = [
+        session.imagine(plan, given).values[ACTION] for plan, given in ((Plan.inverse(1), video), (Plan.joint(1), None))
+    ]
+    model.network.inputs[SCENE].action.bias.data += 1.0
+    session = grounded(model, 2)
+    session.imagine(Plan.joint(1))  # the same noise again
+    after = [
+        session.imagine(plan, given).values[ACTION] for plan, given in ((Plan.inverse(1), video), (Plan.joint(1), None))
+    ]
+    torch.testing.assert_close(after[0], before[0])
+    torch.testing.assert_close(after[1], before[1] + 1.0)
+
+
+def test_a_dream_that_goes_wrong_does_not_grow_without_bound() -> None:
+    model = tiny_model()
+    model.network.outputs["video_front"].bias.data += 5.0
+    session = grounded(model, 1)
+    for _ in range(4):
+        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+    assert all(x.abs().max() <= LIMIT for x in session.last.values.values())
+    assert session.last.values["video.front"].max() > 5.0

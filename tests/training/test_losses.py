@@ -7,7 +7,7 @@ import torch
 
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Law
-from presage.training.losses import Batch, LossConfig, action_error, timeline_loss
+from presage.training.losses import Batch, LossConfig, absolute_error, timeline_loss
 from tests.tiny import tiny_model
 
 INVERSE = LossConfig(law=Law(0, 0, 0, 1, 0), context_noise=0.0, drop_actions=0.0)
@@ -100,7 +100,7 @@ def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value(model: W
     has = torch.arange(16) < 10
     masked = replace(batch, has={"action": has.expand(3, 1, 1, -1)})
     predicted, target = torch.randn(3, 4, 1, 16), batch.values["action"]
-    error = action_error(predicted, target, masked.has["action"])
-    torch.testing.assert_close(error, action_error(predicted, torch.where(has, target, 7.0), masked.has["action"]))
-    torch.testing.assert_close(error, action_error(predicted[..., :10], target[..., :10], None))
+    error = absolute_error(predicted, target, 0.1, masked.has["action"])
+    torch.testing.assert_close(error, absolute_error(predicted, torch.where(has, target, 7.0), 0.1, masked.has["action"]))
+    torch.testing.assert_close(error, absolute_error(predicted[..., :10], target[..., :10], 0.1, None))
     assert terms(model, masked, INVERSE)["action"] != terms(model, batch, INVERSE)["action"]

@@ -96,6 +96,11 @@ class LossConfig:
     """Weight of the policy loss on chunks that are not the expert's."""
 
 
+BETA = {ACTION: 0.1, STATE: 0.02}
+"""Error, in half ranges, beyond which it counts by its size and not by its square. The hand moves by 0.05 in a step: with
+squared errors a step of the hand was worth nothing beside the pixels, and dreams lost the arm (docs/decisions.md)."""
+
+
 @dataclass(frozen=True)
 class _Noisy:
     """The noisy blocks of a batch: which, at which levels, embedded."""
@@ -143,7 +148,7 @@ def timeline_loss(
     expected = model.expect(shown, batch.text)
     action = next(s for s in streams if s.kind == ACTION)
     chunk = model.predict(action, pieces[1][:, :, None], expected.get(ACTION))
-    error = action_error(chunk, values[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
+    error = absolute_error(chunk, values[ACTION], BETA[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
@@ -153,7 +158,7 @@ def timeline_loss(
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
-            total = total + 0.25 * losses[STATE]
+            total = total + 2.0 * losses[STATE]
     return total, {"loss": total.detach(), **{k: v.detach() for k, v in losses.items()}}
 
 
@@ -237,18 +242,18 @@ def _noisy_losses(
             if s.kind == ACTION:
                 before = unless_given(before, noisy.video_level)
         out = model.predict(s, h, before)
-        if s.kind == ACTION:
-            error = action_error(out, target, batch.has.get(ACTION)) * flow_weight(level).sqrt()
+        if s.kind in BETA:
+            error = absolute_error(out, target, BETA[s.kind], batch.has.get(s.name)) * flow_weight(level).sqrt()
         else:
             error = per_block((out - target).square(), batch.has.get(s.name)) * flow_weight(level)
         losses[s.name] = _mean(error, (valid & (level > 0)).float())
     return losses
 
 
-def action_error(predicted: Tensor, target: Tensor, has: Tensor | None) -> Tensor:
-    """(B, N) error of chunks (B, N, 1, C), absolute beyond a tenth of the range: a squared error cares for large motions
-    and leaves the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
-    return per_block(F.smooth_l1_loss(predicted, target, beta=0.1, reduction="none"), has)
+def absolute_error(predicted: Tensor, target: Tensor, beta: float, has: Tensor | None) -> Tensor:
+    """(B, N) error of numbers (B, N, 1, C), squared within `beta` only: a squared error cares for large motions and leaves
+    the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
+    return per_block(F.smooth_l1_loss(predicted, target, beta=beta, reduction="none"), has)
 
 
 def per_block(error: Tensor, has: Tensor | None) -> Tensor:

@@ -21,7 +21,7 @@ from presage.networks.reader import SceneReader
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, SCENE
 from presage.training.data import Rows, mixed_batch
-from presage.training.losses import Batch, action_error
+from presage.training.losses import BETA, Batch, absolute_error
 from presage.training.resume import load_state, save_state, step_generator
 
 
@@ -51,7 +51,7 @@ def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, g
     level = noise * torch.rand(len(frame), 1, 1, 1, generator=generator).to(frame.device)
     frame = frame + level * torch.randn(frame.shape, generator=generator).to(frame.device)
     token = taught.reader(frame, batch.text)
-    error = action_error(taught.reader.action(token), batch.values[ACTION], batch.has.get(ACTION))
+    error = absolute_error(taught.reader.action(token), batch.values[ACTION], BETA[ACTION], batch.has.get(ACTION))
     weight = (batch.action_valid & ~(batch.quality < 0.5)).float()
     progress = (taught.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
     known = (batch.progress_valid & batch.frame_valid).float()
