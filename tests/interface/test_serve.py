@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.embodied import ARM, HAND, by_hand, save_robots, sight
 from tests.servers import greeted, serving
 from tests.tiny import tiny_model, tiny_observation
 from websockets.exceptions import ConnectionClosedOK
@@ -20,7 +22,7 @@ from presage.interface.serve import api_key, is_loopback
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
 from presage.policy.wire import pack, unpack
-from presage.training.checkpoint import save_model
+from presage.training.checkpoint import load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,20 @@ def test_the_command_finishes_what_runs_and_exits_with_0(checkpoint, tmp_path, s
     assert "requests    1" in server.stdout.read() and json.loads(figures.read_text())["figures"]["requests"] == 1
     with pytest.raises(OSError):
         greeted(address)
+
+
+def test_one_of_two_robots_is_served_by_name(tmp_path, start, capfd) -> None:
+    folder = save_robots(tmp_path / "both" / "model", [ARM, HAND])
+    assert main(["serve", str(folder)]) == 2
+    assert "knows several robots: choose one with --robot, from arm, hand" in capfd.readouterr().err
+    assert main(["serve", str(folder), "--robot", "leg"]) == 2
+    assert "--robot leg" in (said := capfd.readouterr().err) and "choose from arm, hand" in said
+    line = start(folder, "--robot", "hand").stdout.readline()
+    assert line.startswith("serving joint of both to hand on ws://127.0.0.1:")
+    with greeted(line.split("ws://")[1].split()[0]) as connection:
+        connection.send(pack({**sight(HAND), "prompt": "close"}))
+        answer = unpack(connection.recv(60))["actions"]
+    np.testing.assert_allclose(answer, by_hand(load_model(folder), HAND, [0], "close")[0], atol=1e-3)
 
 
 def test_a_port_that_is_taken_is_one_line(checkpoint, capfd) -> None:

@@ -7,6 +7,7 @@ import urllib.error
 
 import numpy as np
 import pytest
+from tests.embodied import ARM, HAND, by_hand, save_robots, shared_model, sight
 from tests.servers import SlowPolicy, get, greeted, serving, wait_until
 from tests.tiny import tiny_model, tiny_observation
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -14,6 +15,7 @@ from websockets.sync.client import connect
 
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
+from presage.policy.embodied import choose_robot
 from presage.policy.wire import pack, unpack
 
 
@@ -202,6 +204,107 @@ def test_a_key_is_asked_for_where_there_is_one(model) -> None:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             get(address, "/metrics")
         assert "presage_requests_total 1" in get(address, "/metrics", {"Authorization": "Api-Key secret"})
+
+
+# -- in the terms of a robot ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return shared_model()
+
+
+@pytest.fixture(scope="module", params=[ARM, HAND], ids=["arm", "hand"])
+def embodied(shared, request, tmp_path_factory):
+    """(robot, server, address), of one model that both robots share."""
+    folder = save_robots(tmp_path_factory.mktemp("robots") / "model", [ARM, HAND])
+    body = choose_robot(folder, request.param.name)
+    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared.config, {}, deadline=60, body=body)  # noqa: E731
+    with serving(make) as running:
+        yield request.param, *running
+
+
+def test_metadata_describes_the_robot(embodied) -> None:
+    robot, _, address = embodied
+    with connect(f"ws://{address}", compression=None) as connection:
+        metadata = unpack(connection.recv(10))
+    names = {"arm": (["lift", "turn", "grip"], ["lift", "turn"], ["left", "right", "above"])}
+    names["hand"] = (["thumb", "lift", "turn"], ["thumb", "index", "lift", "turn"], ["front", "top"])
+    actions, states, cameras = names[robot.name]
+    assert metadata == {
+        "robot": robot.name,
+        "cameras": cameras,
+        "image_size": 32,
+        "chunk": 4,
+        "action_dim": 3,
+        "action_names": actions,
+        "state_dim": len(states),
+        "state_names": states,
+        "fps": 5.0,
+    }
+
+
+def test_a_robot_is_answered_what_follows_by_hand(shared, embodied) -> None:
+    """Tiled cameras of other sizes, a slot that two robots share, and actions relative to the state."""
+    robot, _, address = embodied
+    with greeted(address) as connection:
+        answers = [ask(connection, {**sight(robot, seed), "prompt": "lift it"})["actions"] for seed in range(4)]
+    assert answers[0].dtype == np.float32
+    np.testing.assert_allclose(answers, by_hand(shared, robot, range(4), "lift it"), atol=1e-4)
+
+
+def test_robots_in_one_batch_are_answered_as_each_alone(shared, embodied) -> None:
+    robot, server, address = embodied
+    count, steps = 3, 6
+    answers: dict[int, list[np.ndarray]] = {}
+
+    def act(i: int) -> None:
+        with greeted(address) as connection:
+            seen = [sight(robot, 100 * i + t) for t in range(steps)]
+            answers[i] = [ask(connection, {**x, "prompt": f"task {i}"})["actions"] for x in seen]
+
+    threads = [threading.Thread(target=act, args=(i,)) for i in range(count)]
+    before = server.metrics.batches.count
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.metrics.batches.count - before < count * steps  # some went together
+    for i in range(count):
+        expected = by_hand(shared, robot, range(100 * i, 100 * i + steps), f"task {i}")
+        np.testing.assert_allclose(answers[i], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            {"image.left": np.zeros((7, 60, 3), np.uint8)},
+            "image.left is (7, 60, 3) uint8; expected: image.left (8 to 4096, 8",
+        ),
+        ({"image.left": np.zeros((8, 4097, 3), np.uint8)}, "image.left is (8, 4097, 3) uint8"),
+        ({"image.left": np.zeros((40, 60), np.uint8)}, "image.left is (40, 60) uint8"),
+        ({"image.left": np.zeros((40, 60, 3), np.float32)}, "image.left is (40, 60, 3) float32"),
+        ({"state": np.zeros(4)}, "state is (4,) float64; expected: image.left"),
+        ({"state": [0.0, np.nan]}, "not finite"),
+    ],
+)
+@pytest.mark.parametrize("embodied", [ARM], ids=["arm"], indirect=True)
+def test_what_a_robot_sent_wrong_is_explained_in_its_terms(embodied, wrong, says) -> None:
+    robot, _, address = embodied
+    with greeted(address) as connection:
+        assert says in told(connection, pack({**sight(robot), "prompt": "lift it", **wrong}))
+
+
+@pytest.mark.parametrize("embodied", [ARM], ids=["arm"], indirect=True)
+def test_a_large_picture_fits_and_a_missing_one_is_named(embodied) -> None:
+    robot, server, address = embodied
+    large = np.zeros((4096, 4096, 3), np.uint8)
+    assert server.terms.message_limit > 3 * large.nbytes
+    with greeted(address) as connection:
+        ask(connection, {**sight(robot), "image.above": large, "prompt": "lift it"})
+        rest = {name: x for name, x in sight(robot).items() if name != "image.right"}
+        assert "the observation has no image.right" in told(connection, pack({**rest, "prompt": "lift it"}))
 
 
 # -- many at a time ---------------------------------------------------------------------------------------------------

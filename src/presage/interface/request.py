@@ -1,4 +1,4 @@
-"""What a robot sent, as an observation of the model: names, shapes and types checked before anything is computed.
+"""What a robot sent, as an observation: names, shapes and types checked before anything is computed.
 
 openpi's robots name what they send with slashes or nest it (`observation/state`, `{"observation": {"state": ...}}`),
 LeRobot's with dots and plurals (`observation.images.front`); both are read as presage's names, `image.front` and `state`.
@@ -12,17 +12,47 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.networks.world_model import WorldModelConfig
+from presage.policy.embodied import Embodiment
 from presage.policy.protocol import Observation
 
 MAX_PROMPT = 1_000
 """Characters of an instruction; embedded instructions are remembered, so their size must be bounded."""
+SIDES = (8, 4096)
+"""Pixels of the shortest and the longest side of a robot's picture."""
 _MAX_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an observation must hold, in the terms of the model itself or of one of its robots."""
+
+    cameras: list[str]
+    sides: tuple[int, int]
+    """Pixels of the shortest and the longest side of a picture that is taken; equal: only squares of this size."""
+    state_dim: int
+
+    @staticmethod
+    def of_model(config: WorldModelConfig) -> "Terms":
+        """Pictures in the model's size, numbers as it was trained with them."""
+        return Terms(list(config.cameras), (config.codec.size, config.codec.size), config.state_dim)
+
+    @staticmethod
+    def of_robot(body: Embodiment) -> "Terms":
+        """The robot's own cameras, in the size that they have, and its state."""
+        return Terms(body.cameras, SIDES, len(body.robot.state_names))
+
+    @property
+    def message_limit(self) -> int:
+        """Bytes of the largest message that is read. Where one size alone is taken, there is room for an observation of
+        another, so that it is explained."""
+        shortest, longest = self.sides
+        return 2**20 + (4 if shortest == longest else 1) * len(self.cameras) * 3 * longest**2
 
 
 @dataclass(frozen=True)
 class Request:
     observation: Observation
-    """One row: `image.<camera>` (1, S, S, 3) uint8 and, where the model has one, `state` (1, D) float32."""
+    """One row: `image.<camera>` (1, H, W, 3) uint8 and, where there is one, `state` (1, D) float32."""
     prompt: str
     reset: bool
     """A new episode begins with this observation."""
@@ -30,37 +60,36 @@ class Request:
     """Comes back with the answer; None: there was none."""
 
 
-def expected(config: WorldModelConfig) -> dict[str, str]:
+def expected(terms: Terms) -> dict[str, str]:
     """name -> what a request must hold under it."""
-    size = config.codec.size
-    names = {f"image.{camera}": f"({size}, {size}, 3) uint8" for camera in config.cameras}
-    if config.state_dim:
-        names["state"] = f"({config.state_dim},) numbers"
+    shortest, longest = terms.sides
+    side = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
+    names = {_image(camera): f"({side}, {side}, 3) uint8" for camera in terms.cameras}
+    if terms.state_dim:
+        names["state"] = f"({terms.state_dim},) numbers"
     return names | {"prompt": "the instruction, text"}
 
 
-def read_request(message: Any, config: WorldModelConfig) -> Request:
+def read_request(message: Any, terms: Terms) -> Request:
     """A request from an unpacked message. Entries nobody asked for are ignored.
 
     Raises:
         UserError: something is missing or does not fit; the line lists what is expected.
     """
     if not isinstance(message, dict):
-        raise UserError(f"an observation is a map, not {type(message).__name__}{_expectation(config)}")
+        raise UserError(f"an observation is a map, not {type(message).__name__}{_expectation(terms)}")
     given = dict(_flat(message))
-    missing = [name for name in expected(config) if name not in given]
+    missing = [name for name in expected(terms) if name not in given]
     if missing:
-        raise UserError(f"the observation has no {', '.join(missing)}{_expectation(config)}")
-    size = config.codec.size
+        raise UserError(f"the observation has no {', '.join(missing)}{_expectation(terms)}")
     observation = {}
-    for camera in config.cameras:
-        name = f"image.{camera}"
-        image = given[name]
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (size, size, 3):
-            raise UserError(f"{name} is {_kind(image)}{_expectation(config)}")
-        observation[name] = image[None]
-    if config.state_dim:
-        observation["state"] = _state(given["state"], config)[None]
+    for camera in terms.cameras:
+        image = given[_image(camera)]
+        if not _is_picture(image, terms):
+            raise UserError(f"{_image(camera)} is {_kind(image)}{_expectation(terms)}")
+        observation[f"image.{camera}"] = image[None]
+    if terms.state_dim:
+        observation["state"] = _state(given["state"], terms)[None]
     prompt, reset, sequence = given["prompt"], given.get("reset", False), given.get("sequence")
     if not isinstance(prompt, str) or not prompt.strip() or len(prompt) > MAX_PROMPT:
         raise UserError(f"prompt must be text of 1 to {MAX_PROMPT} characters that says what the robot should do")
@@ -71,14 +100,26 @@ def read_request(message: Any, config: WorldModelConfig) -> Request:
     return Request(observation, prompt, bool(reset), sequence)
 
 
-def _state(value: Any, config: WorldModelConfig) -> np.ndarray:
+def _image(camera: str) -> str:
+    """Name of a camera's picture, as `_flat` reads it."""
+    return f"image.{camera}".replace("/", ".")
+
+
+def _is_picture(image: Any, terms: Terms) -> bool:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+        return False
+    shortest, longest = terms.sides
+    return image.shape[2] == 3 and all(shortest <= side <= longest for side in image.shape[:2])
+
+
+def _state(value: Any, terms: Terms) -> np.ndarray:
     """(D,) float32; a list of numbers will do."""
     try:
         state = np.asarray(value)
     except ValueError:  # a ragged list
         state = np.array(None)
-    if state.dtype.kind not in "fiu" or state.shape != (config.state_dim,):
-        raise UserError(f"state is {_kind(value)}{_expectation(config)}")
+    if state.dtype.kind not in "fiu" or state.shape != (terms.state_dim,):
+        raise UserError(f"state is {_kind(value)}{_expectation(terms)}")
     if not np.isfinite(state).all() or np.abs(state).max() > np.finfo(np.float32).max:
         raise UserError("state holds numbers that are not finite: leave the observation out until the sensor answers")
     return state.astype(np.float32)
@@ -97,8 +138,8 @@ def _flat(message: dict[Any, Any], prefix: str = "", depth: int = 0) -> Iterator
             yield (f"image.{name.removeprefix('images.')}" if name.startswith("images.") else name), value
 
 
-def _expectation(config: WorldModelConfig) -> str:
-    return "; expected: " + ", ".join(f"{name} {what}" for name, what in expected(config).items())
+def _expectation(terms: Terms) -> str:
+    return "; expected: " + ", ".join(f"{name} {what}" for name, what in expected(terms).items())
 
 
 def _kind(value: Any) -> str:

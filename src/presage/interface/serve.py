@@ -22,8 +22,12 @@ class Serve(Command):
     A connection is an episode: send an observation, get the action chunk to execute until the next one. Requests that wait
     at the same time are computed in one batch. GET /healthz and GET /metrics answer on the same port.
 
+    A model trained on your own robot is served in that robot's terms: its cameras in any size, its state, and the commands
+    that it executes.
+
         presage serve
         presage serve runs/mt10/model --use no_imagination --port 8001
+        presage serve runs/both/model --robot arm
         PRESAGE_API_KEY=... presage serve --host 0.0.0.0
 
     Other machines are let in only with a key, from the variable PRESAGE_API_KEY or --api-key-file; clients send it as
@@ -34,6 +38,8 @@ class Serve(Command):
     """Checkpoint folder; the one that comes with presage by default."""
     use: str = "joint"
     """joint, closed_loop, open_loop or no_imagination."""
+    robot: Annotated[str | None, arg(metavar="NAME")] = None
+    """The robot to serve, where the model was trained on several."""
     host: str = "127.0.0.1"
     """Address to listen on; the default is reachable from this machine only."""
     port: int = 8000
@@ -67,17 +73,19 @@ class Serve(Command):
         import presage
         from presage.device import default_device
         from presage.interface.server import PolicyServer
+        from presage.policy.embodied import choose_robot
         from presage.training.checkpoint import load_model
 
+        robot = choose_robot(folder, self.robot)
         model = load_model(folder, default_device())
         metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": list(USES)}
-        server = PolicyServer(
-            lambda: make_policy(self.use, model, self.seed), model.config, metadata, key, self.deadline, self.sessions
-        )
+        acting = lambda: make_policy(self.use, model, self.seed)  # noqa: E731
+        server = PolicyServer(acting, model.config, metadata, key, self.deadline, self.sessions, robot)
 
         def ready(port: int) -> None:
             host = f"[{self.host}]" if ":" in self.host else self.host
-            print(f"serving {self.use} of {name} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
+            whom = name if robot is None else f"{name} to {robot.name}"
+            print(f"serving {self.use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)
         figures = {

@@ -24,8 +24,9 @@ from websockets.http11 import Response
 from presage.errors import UserError
 from presage.interface.batcher import Batcher, DeadlineError, Job
 from presage.interface.metrics import CONTENT_TYPE, Metrics
-from presage.interface.request import read_request
+from presage.interface.request import Terms, read_request
 from presage.networks.world_model import WorldModelConfig
+from presage.policy.embodied import Embodiment
 from presage.policy.protocol import Policy
 from presage.policy.wire import pack, unpack
 
@@ -41,11 +42,12 @@ class PolicyServer:
 
     Args:
         make: a policy of batch one, for a new connection.
-        config: says what an observation must hold.
+        config: of the model; says what an observation must hold.
         metadata: the first message to every client, besides what `config` says.
         key: what clients must send as `Authorization: Api-Key KEY`; None lets everybody in.
         deadline: seconds after its arrival until which a request may start.
         sessions: connections at a time; more are turned away.
+        body: the robot whose observations and commands are spoken; None: those of the model itself.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class PolicyServer:
         key: str | None = None,
         deadline: float = 2.0,
         sessions: int = 64,
+        body: Embodiment | None = None,
     ) -> None:
-        self.make, self.config, self.key, self.sessions = make, config, key, sessions
-        self.metadata = {**describe(config), **metadata}
+        self.make, self.key, self.sessions, self.body = make, key, sessions, body
+        self.terms = Terms.of_model(config) if body is None else Terms.of_robot(body)
+        self.metadata = {**describe(config, body), **metadata}
         self.metrics = Metrics()
         self.batcher = Batcher(deadline, self.metrics)
         self.draining = asyncio.Event()
@@ -80,7 +84,7 @@ class PolicyServer:
                 process_request=self._handshake,
                 origins=[None],  # browsers name an origin: no web page gets to talk to a robot's server on this machine
                 compression=None,
-                max_size=message_limit(self.config),
+                max_size=self.terms.message_limit,
                 max_queue=2,
                 logger=quiet,
             )
@@ -152,12 +156,17 @@ class PolicyServer:
                 message, arrived = receiving.result(), time.perf_counter()
                 if isinstance(message, str):
                     raise UserError("a text frame: send observations as binary msgpack")
-                request = read_request(unpack(message), self.config)
+                request = read_request(unpack(message), self.terms)
                 begin = request.reset or request.prompt != prompt
                 prompt = request.prompt
-                job = Job(policy, request.observation, prompt if begin else None, arrived)
                 receiving = asyncio.create_task(connection.recv())
+                seen = request.observation
+                if self.body is not None:  # in a thread of its own: large pictures take a while to scale
+                    seen = await asyncio.to_thread(self.body.see, seen)
+                job = Job(policy, seen, prompt if begin else None, arrived)
                 chunk, seconds = await self._answer(job, receiving)
+                if self.body is not None:
+                    chunk = self.body.command(chunk[None], request.observation)[0]
                 timing = {"infer_ms": 1000 * seconds} | ({} if total is None else {"prev_total_ms": 1000 * total})
                 sequence = {} if request.sequence is None else {"sequence": request.sequence}
                 await connection.send(pack({"actions": chunk, "server_timing": timing, **sequence}))
@@ -178,9 +187,9 @@ class PolicyServer:
         return job.answer.result()
 
 
-def describe(config: WorldModelConfig) -> dict[str, Any]:
-    """What a client has to know of a model: the server's first message."""
-    return {
+def describe(config: WorldModelConfig, body: Embodiment | None = None) -> dict[str, Any]:
+    """What a client has to know of a model, or of a robot of it: the server's first message."""
+    model = {
         "cameras": list(config.cameras),
         "image_size": config.codec.size,
         "chunk": config.chunk,
@@ -188,11 +197,16 @@ def describe(config: WorldModelConfig) -> dict[str, Any]:
         "state_dim": config.state_dim,
         "fps": config.fps,
     }
-
-
-def message_limit(config: WorldModelConfig) -> int:
-    """Bytes of the largest message that is read: room for an observation of the wrong size, so that it is explained."""
-    return 2**20 + 4 * len(config.cameras) * 3 * config.codec.size**2
+    if body is None:
+        return model
+    return model | {
+        "robot": body.name,
+        "cameras": body.cameras,
+        "action_dim": len(body.robot.action_names),
+        "action_names": body.robot.action_names,
+        "state_dim": len(body.robot.state_names),
+        "state_names": body.robot.state_names,
+    }
 
 
 def _authorised(request: Handshake, key: str) -> bool:

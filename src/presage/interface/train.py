@@ -134,7 +134,7 @@ class Train(Command):
         figures = self._last_log()
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
         simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
-        print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve --checkpoint {checkpoint}"))
+        print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve {checkpoint}"))
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
 
