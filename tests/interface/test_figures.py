@@ -8,7 +8,7 @@ from tests.tiny import tiny_model
 
 from presage.errors import UserError
 from presage.interface.cli import main
-from presage.interface.figures import GOALS, reached, read_record, render
+from presage.interface.figures import GOALS, reached, read_record, render, sections
 from presage.training.checkpoint import save_model
 
 
@@ -51,6 +51,9 @@ def test_items_become_one_table(tmp_path: Path) -> None:
     }
     text = render({"control": record})
     assert "| success_joint | 0.5 [0.2, 0.8] |" in text and "| push-v3 | 1 |" in text
+    (tmp_path / "figures.md").write_text(text)
+    kept = sections(tmp_path / "figures.md")
+    assert render({"control": record}, kept) == text == render({}, kept)  # what is not measured again stays, once
     (tmp_path / "a.json").write_text(json.dumps({"bench": "control"}))
     with pytest.raises(UserError, match="figures"):
         read_record(tmp_path / "a.json")

@@ -22,8 +22,8 @@ from presage.training.checkpoint import load_model
 from presage.worlds import MT10, instructions, make_world, rollout
 
 N, HORIZON = 8, 2
-SPOIL = 1.0
-"""Spread of the candidates of the spoiled policy; half of the action range."""
+SPOIL = 0.5
+"""Spread of the candidates of the spoiled policy, in half action ranges."""
 MAX_STEPS = 40
 """Fewer than for control: a decision costs as much as twenty without search."""
 
@@ -68,7 +68,7 @@ def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeat
 def run(args: BenchArgs) -> dict[str, Any]:
     """Success on the same episodes, and what a decision costs. `base` executes the first candidate whatever it is."""
     model = load_model(args.checkpoint, args.device)
-    tasks, seeds = task_list(args, episodes=3)
+    tasks, seeds = task_list(args, episodes=2)
     steps = min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)

@@ -68,7 +68,8 @@ CONTROL_USES = ("success_joint", "success_closed_loop", "success_open_loop", "su
 class Figures(Command):
     """Make tables of bench results, with the goals and whether they were reached.
 
-    A later file replaces an earlier one of the same bench.
+    A later file replaces an earlier one of the same bench. Sections of the Markdown file whose bench is not among FILES
+    stay as they are, with the checkpoint, commit and machine that they name.
 
         presage bench cache --json runs/figures/cache.json
         presage figures runs/figures/*.json --out docs/figures.md
@@ -84,7 +85,7 @@ class Figures(Command):
         records = {record["bench"]: record for record in map(read_record, self.files)}
         if not records:
             raise UserError("no files: name the JSON files of presage bench")
-        write_text(self.out, render(records))
+        write_text(self.out, render(records, sections(self.out)))
         goals = [goal for name, record in records.items() for goal in reached(name, record["figures"])]
         for figure, value, goal, good in goals:
             print(f"{_verdict(value, good).strip('*'):<12}  {figure} = {show(value)} ({goal})")
@@ -137,15 +138,24 @@ def _one(figures: Mapping[str, Any], name: str) -> float | None:
     return figures.get(name)
 
 
-def render(records: Mapping[str, dict[str, Any]]) -> str:
-    """The Markdown of all benches, in the order of `presage bench --help`."""
+def sections(file: Path) -> dict[str, str]:
+    """bench -> its section of a file that `render` made; empty where there is none."""
+    if not file.exists():
+        return {}
+    parts = file.read_text().split("\n## ")[1:]
+    return {name: f"## {name}\n{text.rstrip()}\n" for name, _, text in (part.partition("\n") for part in parts)}
+
+
+def render(records: Mapping[str, dict[str, Any]], kept: Mapping[str, str] | None = None) -> str:
+    """The Markdown of all benches, in the order of `presage bench --help`; sections of other benches are `kept`."""
+    written = {**(kept or {}), **{name: _section(name, record) for name, record in records.items()}}
     parts = [
         "# Figures\n",
         "Made by `presage figures` from the files that `presage bench NAME --json FILE` writes; each table names the "
         "command that prints it again. Success rates are followed by their 95 % Wilson interval, correlations by a "
         "bootstrap interval over policies. Episode seeds are below 600000, where training has none.\n",
     ]
-    return "\n".join([*parts, *[_section(name, records[name]) for name in BENCHES if name in records]])
+    return "\n".join([*parts, *[written[name] for name in BENCHES if name in written]])
 
 
 def _section(name: str, record: dict[str, Any]) -> str:
