@@ -256,19 +256,26 @@ async def send_malformed(server: Server, count: int, seed: int) -> int:
     async def sender() -> None:
         nonlocal refused
         while frames:
-            frame = frames.pop()
-            async with server.connect() as connection:
-                await connection.recv()
-                with contextlib.suppress(ConnectionClosed):  # a frame over the limit is closed without a word
-                    await connection.send(frame)
-                    if isinstance(await connection.recv(), bytes):
-                        continue
-                refused += 1
+            refused += await is_refused(server, frames.pop())
             bar.update()
 
     await asyncio.gather(*[sender() for _ in range(8)])
     bar.close()
     return refused
+
+
+async def is_refused(server: Server, frame: bytes | str) -> bool:
+    """Whether a message on a connection of its own is answered by an error, or the connection closed."""
+    connection = await server.connect()
+    try:
+        await connection.recv()
+        await connection.send(frame)
+        return isinstance(await connection.recv(), str)
+    except ConnectionClosed:  # a frame over the limit is closed without a word
+        return True
+    finally:
+        with contextlib.suppress(AttributeError):  # asyncio's, where the server hung up while a large frame was being sent
+            await connection.close()
 
 
 def malformed(rng: random.Random) -> bytes | str:
