@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 # Without a display mujoco would pick GLFW and fail.
 os.environ.setdefault("MUJOCO_GL", "egl")
+# Exactness is tested in fp32, also where the processor would choose bf16; processes that tests start inherit it.
+os.environ["PRESAGE_FP32"] = "1"
 
 from pathlib import Path  # noqa: E402
 
@@ -17,12 +19,6 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile("quick")
-
-
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exactness is tested in fp32, also where the processor would choose bf16."""
-    monkeypatch.setattr("presage.device.multiplies_bf16", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,14 @@
 """Which device and which arithmetic: one place, so that the CPU and GPU paths stay one code."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
+
+
+FP32_VARIABLE = "PRESAGE_FP32"
+"""Environment variable; when it is not empty everything is computed in fp32, so that machines can be compared exactly."""
 
 
 def default_device() -> torch.device:
@@ -17,6 +22,8 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     A CPU with AMX runs bf16 linear layers about nine times faster than fp32, one with AVX512-BF16 two to three times; one
     without either runs them at half the speed of fp32, so asking for bf16 everywhere would halve the speed of most laptops.
     """
+    if os.environ.get(FP32_VARIABLE):
+        return torch.float32
     if device.type == "cuda":
         return torch.bfloat16
     return torch.bfloat16 if multiplies_bf16() else torch.float32

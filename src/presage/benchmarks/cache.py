@@ -20,7 +20,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
-from presage.timeline.session import Session, Values
+from presage.timeline.session import LIMIT, Session, Values
 from presage.timeline.streams import ACTION, PROGRESS, Stream, Tokens, block_tokens
 from presage.training.checkpoint import load_model
 
@@ -64,7 +64,7 @@ class Uncached:
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
             for s in denoised:
                 levels = plan.action if s.kind == ACTION else plan.video
-                clean = self.model.predict(s, hidden[s.name], expected.get(s.name))
+                clean = self.model.predict(s, hidden[s.name], expected.get(s.name)).clamp(-LIMIT, LIMIT)
                 x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return x
 
