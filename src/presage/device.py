@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import torch
 
-
 FP32_VARIABLE = "PRESAGE_FP32"
 """Environment variable; when it is not empty everything is computed in fp32, so that machines can be compared exactly."""
 
