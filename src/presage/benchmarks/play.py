@@ -142,8 +142,9 @@ def opened(url: str, **context: Any) -> Iterator[Any]:
 
     errors: list[str] = []
     with sync_playwright() as driver:
-        # A browser as root needs --no-sandbox; the page is our own.
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        # A browser as root needs --no-sandbox; the page is our own. Without it zygotes are of no use, and sometimes spin.
+        alone = ["--no-sandbox", "--no-zygote"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=executable, args=alone)
         try:
             page = browser.new_context(**context).new_page()
             page.on("pageerror", lambda error: errors.append(str(error)))
