@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def ask(connection, message: object) -> dict:
     answer = connection.recv(60)
     assert isinstance(answer, bytes), answer
     return unpack(answer)
+
+
+def ask_at_once(server, address, count: int, steps: int, request: Callable[..., dict]) -> dict[int, list[np.ndarray]]:
+    """Chunks that `count` robots are answered who ask at the same time; robot i sends `request(seed, prompt)` of the seeds
+    from 100 * i on. Some of them go through the model together."""
+    answers: dict[int, list[np.ndarray]] = {}
+
+    def act(i: int) -> None:
+        with greeted(address) as connection:
+            requests = [request(100 * i + t, f"task {i}") for t in range(steps)]
+            answers[i] = [ask(connection, each)["actions"] for each in requests]
+
+    threads = [threading.Thread(target=act, args=(i,)) for i in range(count)]
+    before = server.metrics.batches.count
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.metrics.batches.count - before < count * steps  # some went together
+    return answers
 
 
 def told(connection, frame: bytes | str) -> str:
@@ -256,20 +277,7 @@ def test_a_robot_is_answered_what_follows_by_hand(shared, embodied) -> None:
 def test_robots_in_one_batch_are_answered_as_each_alone(shared, embodied) -> None:
     robot, server, address = embodied
     count, steps = 3, 6
-    answers: dict[int, list[np.ndarray]] = {}
-
-    def act(i: int) -> None:
-        with greeted(address) as connection:
-            seen = [sight(robot, 100 * i + t) for t in range(steps)]
-            answers[i] = [ask(connection, {**x, "prompt": f"task {i}"})["actions"] for x in seen]
-
-    threads = [threading.Thread(target=act, args=(i,)) for i in range(count)]
-    before = server.metrics.batches.count
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert server.metrics.batches.count - before < count * steps  # some went together
+    answers = ask_at_once(server, address, count, steps, lambda seed, prompt: {**sight(robot, seed), "prompt": prompt})
     for i in range(count):
         expected = by_hand(shared, robot, range(100 * i, 100 * i + steps), f"task {i}")
         np.testing.assert_allclose(answers[i], expected, atol=1e-4)
@@ -313,19 +321,7 @@ def test_a_large_picture_fits_and_a_missing_one_is_named(embodied) -> None:
 def test_robots_that_ask_at_once_do_not_hear_each_others_answers(model, running) -> None:
     server, address = running
     count, steps = 6, 8
-    answers: dict[int, list[np.ndarray]] = {}
-
-    def robot(i: int) -> None:
-        with greeted(address) as connection:
-            answers[i] = [ask(connection, row(100 * i + t, prompt=f"task {i}"))["actions"] for t in range(steps)]
-
-    threads = [threading.Thread(target=robot, args=(i,)) for i in range(count)]
-    before = server.metrics.batches.count
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert server.metrics.batches.count - before < count * steps  # some went together
+    answers = ask_at_once(server, address, count, steps, row)
     for i in range(count):
         expected = lone(model, range(100 * i, 100 * i + steps), f"task {i}")
         np.testing.assert_allclose(answers[i], expected, atol=1e-4)

@@ -79,8 +79,15 @@ class Serve(Command):
         robot = choose_robot(folder, self.robot)
         model = load_model(folder, default_device())
         metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": list(USES)}
-        acting = lambda: make_policy(self.use, model, self.seed)  # noqa: E731
-        server = PolicyServer(acting, model.config, metadata, key, self.deadline, self.sessions, robot)
+        server = PolicyServer(
+            lambda: make_policy(self.use, model, self.seed),
+            model.config,
+            metadata,
+            key,
+            self.deadline,
+            self.sessions,
+            robot,
+        )
 
         def ready(port: int) -> None:
             host = f"[{self.host}]" if ":" in self.host else self.host

@@ -21,7 +21,7 @@ from presage.device import autocast
 from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import Plan, unless_given
+from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
@@ -199,9 +199,9 @@ class Session:
             for s in [s for s in streams if s.is_denoised]:
                 levels = plan.action if s.kind == ACTION else video
                 if levels[i] != levels[i + 1]:
-                    before = expected.get(s.name)
-                    if before is not None and s.kind == ACTION and plan.video is not None:
-                        before = unless_given(before, torch.full((self.batch,), video[i], device=before.device))
+                    # As in training (`unless_given`): inverse dynamics hears no proposal.
+                    unheard = s.kind == ACTION and plan.video is not None and plan.video[i] == 0
+                    before = None if unheard else expected.get(s.name)
                     clean = self.model.predict(s, hidden[s.name], before).clamp(-LIMIT, LIMIT)
                     x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return Imagination(x, plan)
