@@ -5,7 +5,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -157,6 +157,11 @@ def describe_machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def arithmetic(machine: Mapping[str, Any]) -> str:
+    """What the processor of a described machine is asked to multiply, in words."""
+    return "bf16 in hardware" if machine["bf16"] else "fp32"
 
 
 def _cpu_model() -> str:

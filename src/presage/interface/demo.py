@@ -88,10 +88,9 @@ def _report(stage: Stage, described: dict[str, str]) -> Report:
 
 
 def _facts(seed: int, described: dict[str, str]) -> list[tuple[str, str]]:
-    from presage.benchmarks.common import describe_commit, describe_machine, describe_versions
+    from presage.benchmarks.common import arithmetic, describe_commit, describe_machine, describe_versions
 
     machine = describe_machine()
-    bf16 = "bf16 in hardware" if machine["bf16"] else "fp32"
     return [
         ("checkpoint", f"{described['name']}, weights {described['sha256']}"),
         ("seed", str(seed)),
@@ -99,7 +98,7 @@ def _facts(seed: int, described: dict[str, str]) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {value}" for name, value in describe_versions().items())),
         (
             "machine",
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {bf16}; "
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {arithmetic(machine)}; "
             f"GPU: {machine['gpu'] or 'none'}",
         ),
     ]

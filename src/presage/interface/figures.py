@@ -159,6 +159,8 @@ def render(records: Mapping[str, dict[str, Any]], kept: Mapping[str, str] | None
 
 
 def _section(name: str, record: dict[str, Any]) -> str:
+    from presage.benchmarks.common import arithmetic
+
     figures = record["figures"]
     lines = [f"## {name}", "", f"{BENCHES[name][1][0].upper()}{BENCHES[name][1][1:]}.", ""]
     goals = reached(name, figures)
@@ -173,7 +175,7 @@ def _section(name: str, record: dict[str, Any]) -> str:
     lines += _by_item({k: v for k, v in figures.items() if "/" in k and not k.endswith(("_low", "_high"))})
     machine = record["machine"]
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
-    where = f"{machine['cpu']}, {machine['cores']} cores, {'bf16 in hardware' if machine['bf16'] else 'fp32'}{gpu}"
+    where = f"{machine['cpu']}, {machine['cores']} cores, {arithmetic(machine)}{gpu}"
     versions = f"torch {record['versions'].get('torch')}, mujoco {record['versions'].get('mujoco')}"
     checkpoint = f"{record['checkpoint']['name']} ({record['checkpoint']['sha256']})"
     lines += [f"`{record['command']}`", ""]

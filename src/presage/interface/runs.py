@@ -165,6 +165,8 @@ def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     """What repeats a run, in words; what an older result does not say is left out."""
+    from presage.benchmarks.common import arithmetic
+
     facts: dict[str, str] = {}
     if "checkpoint" in record:
         facts["checkpoint"] = f"{record['checkpoint']['name']}, weights {record['checkpoint']['sha256']}"
@@ -173,8 +175,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         facts["versions"] = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
     if "machine" in record:
         machine = record["machine"]
-        bf16 = "bf16 in hardware" if machine["bf16"] else "fp32"
-        facts["machine"] = f"{machine['cpu']}, {machine['cores']} cores, {bf16}; GPU: {machine['gpu'] or 'none'}"
+        cpu = f"{machine['cpu']}, {machine['cores']} cores, {arithmetic(machine)}"
+        facts["machine"] = f"{cpu}; GPU: {machine['gpu'] or 'none'}"
     if "seconds" in record:
         facts["took"] = f"{record['seconds']:.0f} s"
     return facts
