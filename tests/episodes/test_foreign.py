@@ -13,7 +13,7 @@ import pytest
 from tests.episodes.samples import FPS, make_episode
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.video import decode_spans
+from presage.episodes.video import decode_spans, same_priority
 from presage.errors import UserError
 
 DATA = "data/chunk-000/file-000.parquet"
@@ -110,7 +110,7 @@ def test_long_groups_of_reordered_frames(tmp_path, codec):
     """Key frames far apart and frames stored out of order: every span still gives its own frames."""
     frames = np.stack([np.full((64, 64, 3), 8 * t, dtype=np.uint8) for t in range(30)])
     data = io.BytesIO()
-    with av.open(data, "w", format="mp4") as container:
+    with same_priority(), av.open(data, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=FPS, options={"g": "12"})
         stream.height = stream.width = 64
         stream.pix_fmt = "yuv420p"

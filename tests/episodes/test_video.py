@@ -1,5 +1,6 @@
 """Clips survive joining bit for bit, and a span is decoded without what lies before it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.episodes.samples import FPS, make_episode
 
-from presage.episodes.video import ClipJoiner, decode_spans, encode_clip
+from presage.episodes.video import ClipJoiner, decode_spans, encode_clip, encoding
 from presage.errors import UserError
 
 
@@ -61,3 +62,11 @@ def test_span_behind_the_end_is_reported(tmp_path):
     path, _, _ = _join(tmp_path, [3], FPS)
     with pytest.raises(UserError, match="only 3 of 5 frames"):
         next(decode_spans(path, [(0.0, 5)], FPS))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="scheduling policies are Linux's")
+def test_an_encoder_leaves_the_priority_as_it_was(tmp_path):
+    """SVT-AV1 raises it where it may: as root."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    encode_clip(tmp_path / "clip.mp4", [np.zeros((64, 64, 3), np.uint8)] * 4, 5, encoding("av1", 30))
+    assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before

@@ -23,6 +23,7 @@ from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.lerobot_env import VARIABLE, ask, environments
 from presage.episodes.dataset import Dataset
 from presage.episodes.loader import Loader
+from presage.episodes.video import same_priority
 from presage.worlds.collect import collect
 from presage.worlds.instructions import MT10
 
@@ -115,7 +116,7 @@ def encode_as_lerobot(path: Path) -> None:
     """Encode a video again with lerobot's default settings."""
     os.environ.setdefault("SVT_LOG", "1")  # the encoder talks otherwise
     hidden = path.with_suffix(".av1")
-    with av.open(str(path)) as source, av.open(str(hidden), "w", format="mp4") as target:
+    with same_priority(), av.open(str(path)) as source, av.open(str(hidden), "w", format="mp4") as target:
         video = source.streams.video[0]
         stream = target.add_stream("libsvtav1", rate=video.average_rate, options=LEROBOT_ENCODING)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"  # type: ignore[union-attr]

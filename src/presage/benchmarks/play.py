@@ -33,9 +33,6 @@ from presage.errors import UserError
 KEYS = ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "KeyE", "KeyQ")
 RATE = 20
 """Steps a second that are asked for: as many as the page offers."""
-UNCAGED = ["--no-sandbox", "--no-zygote"]
-"""What a browser needs that runs as root. Without a sandbox zygotes are of no use; as root they may take real-time priority
-and starve the machine."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -145,8 +142,8 @@ def opened(url: str, **context: Any) -> Iterator[Any]:
 
     errors: list[str] = []
     with sync_playwright() as driver:
-        # The page is our own.
-        browser = driver.chromium.launch(executable_path=executable, args=UNCAGED if os.geteuid() == 0 else [])
+        # A browser as root needs --no-sandbox; the page is our own.
+        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         try:
             page = browser.new_context(**context).new_page()
             page.on("pageerror", lambda error: errors.append(str(error)))

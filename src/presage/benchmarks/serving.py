@@ -256,7 +256,8 @@ async def send_malformed(server: Server, count: int, seed: int) -> int:
     async def sender() -> None:
         nonlocal refused
         while frames:
-            refused += await is_refused(server, frames.pop())
+            if await is_refused(server, frames.pop()):  # not `refused += await ...`, which reads before it waits
+                refused += 1
             bar.update()
 
     await asyncio.gather(*[sender() for _ in range(8)])

@@ -7,6 +7,7 @@ or veryfast, 10 ms with medium, all within 47-51 dB. Everything runs on one thre
 conversion too, cost more than such small frames take.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -45,11 +46,25 @@ def frame_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
+@contextmanager
+def same_priority() -> Iterator[None]:
+    """Around an encoder: SVT-AV1, run as root, gives the calling thread real-time priority (SCHED_FIFO 99) and leaves it
+    so. Whatever that thread starts would inherit it; a browser starved the machine."""
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def encode_clip(path: Path, frames: Iterable[np.ndarray], fps: float, encoding: Encoding = Encoding()) -> None:
     """Write frames (T, H, W, 3) uint8 RGB as an mp4 whose frame t is shown at t / fps seconds."""
     rate = frame_rate(fps)
     reformatter = VideoReformatter()
-    with av.open(str(path), "w", format="mp4") as container:
+    with same_priority(), av.open(str(path), "w", format="mp4") as container:
         stream: av.VideoStream | None = None
         for t, image in enumerate(frames):
             if stream is None:
