@@ -83,19 +83,20 @@ def timeline() -> str:
 
 
 MODES = [
-    ("joint generation", "1 to 0", "1 to 0"),
-    ("policy, imagination skipped", "absent", "1 to 0"),
-    ("forward dynamics: simulate", "1 to 0", "given"),
-    ("inverse dynamics: label", "given", "1 to 0"),
-    ("video plan", "1 to 0", "stays 1"),
-    ("value of a future", "given", "given"),
+    ("joint generation", "1 to 0", "1 to 0", "1 to 0"),
+    ("policy, imagination skipped", "absent", "absent", "1 to 0"),
+    ("forward dynamics: simulate", "1 to 0", "given", "given"),
+    ("inverse dynamics: label", "given", "given", "1 to 0"),
+    ("video plan", "1 to 0", "1 to 0", "stays 1"),
+    ("value of a future", "given", "given", "given"),
 ]
 
 
 def levels() -> str:
-    """Uses down; video and action across."""
-    left, w, h = 210, 190, 34
-    parts = [text(left + w / 2, 20, "video and state", "m b"), text(left + 1.5 * w + 12, 20, "action", "m b")]
+    """Uses down; video, state and action across."""
+    left, w, h = 210, 150, 34
+    streams = enumerate(("video", "state", "action"))
+    parts = [text(left + i * (w + 12) + w / 2, 20, name, "m b") for i, name in streams]
     for row, (name, *cells) in enumerate(MODES):
         y = 34 + row * (h + 8)
         parts.append(text(left - 14, y + 22, name, "e"))
@@ -113,9 +114,9 @@ def levels() -> str:
             else:
                 words = "not in the block" if cell == "absent" else "k = 1, stays unknown"
                 parts += [box(x, y, w, h, "none"), text(x + w / 2, y + 22, words, "m s")]
-    listed = "; ".join(f"{name}: video {video}, action {action}" for name, video, action in MODES)
+    listed = "; ".join(f"{name}: video {video}, state {state}, action {action}" for name, video, state, action in MODES)
     height = 34 + len(MODES) * (h + 8)
-    return svg(left + 2 * w + 20, height, f"Noise levels of the next block in every mode. {listed}.", "\n".join(parts))
+    return svg(left + 3 * w + 32, height, f"Noise levels of the next block in every mode. {listed}.", "\n".join(parts))
 
 
 def attention(window: int = 1, blocks: int = 4) -> str:

@@ -132,7 +132,7 @@ def test_the_place_of_a_block_matters_only_relative_to_its_past(model: WanWorldM
         session.blocks = []
         values = model.encode_images(tiny_observation(1))
         streams = [s for s in model.streams if s.kind != "state"]
-        hidden, kv, tokens = session._run(streams, values, first, 0, 0.0, 0.0)
+        hidden, kv, tokens = session._run(streams, values, first, 0, {})
         noisy = {s.name: torch.ones(1, s.tokens, s.dim) for s in model.streams if not s.is_query}
         mask = torch.ones(10, tokens.block.numel() + 10, dtype=torch.bool)
         level = torch.full((1, 1), 0.5)

@@ -10,7 +10,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
 from presage.timeline.session import LIMIT, Block, Session
-from presage.timeline.streams import ACTION, PROGRESS, SCENE, Tokens, block_tokens
+from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, Tokens, block_tokens
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,26 @@ def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
         history.append(session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None))
     expected = uncached_progress(model, history, session.text)
     torch.testing.assert_close(session.last.progress, expected, atol=1e-4, rtol=0)
+
+
+def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:
+    session = grounded(model, 3)
+    action = model.encode_action(tiny_chunk(2, seed=9))
+    newest, before = (session.blocks[i].values for i in (-1, -2))
+    past = (before[STATE][:, 0], newest[ACTION][:, 0], torch.ones(2))
+    led_to = model.kinematics(newest[STATE][:, 0], action[:, 0], past)[:, None]
+    rolled = session.fork(1).roll(tiny_chunk(2, seed=9), steps=2).values
+    torch.testing.assert_close(rolled[STATE], led_to)
+    said = session.imagine(Plan.forward(2), {ACTION: action, STATE: led_to + 1}).values
+    torch.testing.assert_close(said[STATE], led_to + 1)
+    assert not torch.allclose(said["video.front"], rolled["video.front"])
+
+
+def test_without_a_state_there_is_none_to_lead_to(model: WorldModel) -> None:
+    session = Session(model, ["push"])
+    assert session.moved(torch.zeros(1, 1, 16)) is None
+    session.append({name: x for name, x in grounded(model, 1, 1).last.values.items() if name != STATE})
+    assert session.moved(torch.zeros(1, 1, 16)) is None
 
 
 def test_the_cache_is_bounded(model: WorldModel) -> None:

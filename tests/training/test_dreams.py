@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from presage.networks.world_model import WorldModel
+from presage.timeline.levels import Plan
 from presage.timeline.session import Session
-from presage.timeline.streams import STATE
+from presage.timeline.streams import ACTION, STATE
 from presage.training.data import Rows, make_batch
 from presage.training.dreams import dream_rows
 from tests.tiny import tiny_model
@@ -32,7 +33,7 @@ def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> 
     assert half.known.tolist() == [False, True, True, False, False, False, False, False, False, True]
 
 
-def test_a_dream_is_what_a_session_rolls_from_the_first_frame_with_the_executed_chunks(tmp_path: Path) -> None:
+def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_and_states(tmp_path: Path) -> None:
     model = tiny_model()
     rows = small_rows(model, [5])
     dreamed = dream_rows(model, rows, 1, tmp_path, seed=3)
@@ -41,8 +42,11 @@ def test_a_dream_is_what_a_session_rolls_from_the_first_frame_with_the_executed_
     batch = make_batch(rows, model, np.array([[0]]), np.ones((1, 1), bool))
     session.append({name: x[:, 0] for name, x in batch.values.items() if name.startswith(("video", "state"))})
     for t in range(1, 5):
-        block = session.roll(model.decode_action(torch.from_numpy(rows.action[t - 1])[None, None]))
-        np.testing.assert_allclose(dreamed.dreams.state[t], block.values[STATE][0, 0].numpy(), atol=1e-5)
+        given = {ACTION: torch.from_numpy(rows.action[t - 1]), STATE: torch.from_numpy(rows.state[t])}
+        dream = session.imagine(Plan.forward(1), {name: x[None, None] for name, x in given.items()})
+        block = session.append(dream.values, imagined=True)
+        seen = np.stack([block.values[f"video.{c}"][0].numpy() for c in model.config.cameras])
+        np.testing.assert_allclose(dreamed.dreams.latents[t], seen, atol=2e-3)  # kept in float16
 
 
 def test_a_batch_carries_the_dreams_and_a_whole_folder_is_read_again(tmp_path: Path) -> None:
@@ -53,4 +57,5 @@ def test_a_batch_carries_the_dreams_and_a_whole_folder_is_read_again(tmp_path: P
     np.testing.assert_array_equal(rows.dreams.latents, again.dreams.latents)
     batch = make_batch(rows, model, np.array([[0, 1, 2, 3]]), np.ones((1, 4), bool))
     assert batch.dream_known.tolist() == [[False, True, True, True]]
-    np.testing.assert_allclose(batch.dreamed["state"][0, 2, 0], rows.dreams.state[2])
+    np.testing.assert_allclose(batch.dreamed["video.front"][0, 2], rows.dreams.latents[2, 0])
+    assert "state" not in batch.dreamed

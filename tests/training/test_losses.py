@@ -37,6 +37,12 @@ def test_given_streams_cost_nothing(model: WorldModel) -> None:
     assert terms(model, batch, FORWARD)["action"] == 0 and terms(model, batch, FORWARD)["video.front"] > 0
 
 
+def test_a_state_costs_nothing_where_the_action_that_leads_to_it_is_given(model: WorldModel) -> None:
+    batch = random_batch(model)
+    assert terms(model, batch, FORWARD)["state"] == 0
+    assert terms(model, batch, LossConfig(law=Law(0, 0, 0, 0, 1)))["state"] > 0
+
+
 def test_an_action_that_was_not_recorded_is_masked_whatever_its_value(model: WorldModel) -> None:
     batch = random_batch(model)
     nothing = replace(batch, action_valid=torch.zeros_like(batch.action_valid))
@@ -85,7 +91,7 @@ def test_a_dream_is_shown_in_the_place_of_the_frame_where_there_is_one_and_the_t
     model: WorldModel,
 ) -> None:
     batch = random_batch(model)
-    perfect = {name: batch.values[name] for name in ("video.front", "video.top", "state")}
+    perfect = {name: batch.values[name] for name in ("video.front", "video.top")}
     wrong = {name: x + 5 for name, x in perfect.items()}
     known = torch.ones_like(batch.dream_known)
     always = replace(FORWARD, dreamed=1.0)

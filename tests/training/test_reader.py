@@ -51,7 +51,7 @@ def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Pa
 def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import presage.training.reader as module
+    import presage.training.part as module
 
     whole = taught(tmp_path / "whole").network.inputs["scene"].state_dict()
     save, saves = module.save_state, []

@@ -196,7 +196,7 @@ class VideoReader:
         self.path, self.fps = path, fps
         self._open = ExitStack()
         self._container, self._stream = self._open.enter_context(open_video(path))
-        self._tick = cast(Fraction, self._stream.time_base)
+        self._tick = float(cast(Fraction, self._stream.time_base))  # fractions cost more than decoding small frames
         self._decoded: Iterator[av.VideoFrame] = iter(())
         self._last: float | None = None
 
@@ -230,7 +230,7 @@ class VideoReader:
             self._container.seek(self._ticks(wanted + half / 2), stream=self._stream)
             self._decoded = self._container.decode(self._stream)
         for frame in self._decoded:
-            self._last = frame.time or 0.0
+            self._last = (frame.pts or 0) * self._tick
             if self._last > wanted + half:
                 return None
             if self._last >= wanted - half and not frame.is_corrupt:
@@ -242,9 +242,11 @@ class VideoReader:
         """Whether going on from the last frame is impossible, or a key frame lies in between that saves decoding."""
         if self._last is None or wanted <= self._last + half:
             return True
+        if wanted <= self._last + 3 * half:  # the very next frame
+            return False
         entries = self._stream.index_entries
         found = entries.search_timestamp(self._ticks(wanted + half / 2))
-        return found >= 0 and float(entries[found].timestamp * self._tick) > self._last + 3 * half
+        return found >= 0 and entries[found].timestamp * self._tick > self._last + 3 * half
 
     def _ticks(self, seconds: float) -> int:
         return int(seconds / self._tick)

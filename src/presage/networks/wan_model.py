@@ -19,7 +19,7 @@ from presage.device import compute_dtype, default_device
 from presage.errors import UserError
 from presage.networks.published import BACKBONES, places, read_shape, wan_extra
 from presage.networks.wan import TEXT_LENGTH, WanNetwork
-from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.networks.world_model import WorldModel, WorldModelConfig, make_kinematics
 from presage.timeline.streams import Stream
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class WanWorldModel(WorldModel):
         self.codec = codec  # type: ignore[assignment]
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
+        self.kinematics = make_kinematics(config)
 
     def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
         """Nothing: Wan was published to predict whole frames, not changes of the frame before."""
@@ -135,7 +136,8 @@ class WanWorldModel(WorldModel):
 
 def _trained(model: WanWorldModel) -> dict[str, nn.Parameter]:
     assert isinstance(model.network, WanNetwork)
-    return model.network.trained()
+    own = {} if model.kinematics is None else dict(model.kinematics.named_parameters(prefix="kinematics"))
+    return model.network.trained() | own
 
 
 def open_wan(

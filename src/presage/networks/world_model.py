@@ -14,6 +14,7 @@ from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.kinematics import Kinematics
 from presage.networks.reader import SceneReader
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream
@@ -38,6 +39,8 @@ class WorldModelConfig:
     width: int = 256
     reader: int = 384
     """Width of the scene reader, which reads a whole frame into one token (networks/reader.py)."""
+    kinematics: int = 256
+    """Width of the network that says where an action takes the robot itself (networks/kinematics.py)."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -51,6 +54,13 @@ class WorldModelConfig:
         if self.state_dim:
             out.append(Stream(STATE, 1, self.state_dim))
         return [*out, Stream(PROGRESS, 1, 1)]
+
+
+def make_kinematics(config: WorldModelConfig) -> Kinematics | None:
+    """For a robot with a state; untaught, it says that nothing moves."""
+    if not config.state_dim:
+        return None
+    return Kinematics(config.state_dim, config.chunk * config.action_dim, config.kinematics)
 
 
 class WorldModel(nn.Module):
@@ -75,6 +85,8 @@ class WorldModel(nn.Module):
                 streams=self.streams,
             )
         )
+
+        self.kinematics = make_kinematics(config)
 
     @property
     def device(self) -> torch.device:

@@ -63,9 +63,8 @@ def imagine_candidates(
     chunks = [executable(session.model, first)]
     progress = fork.roll(chunks[0]).progress
     for _ in range(horizon - 1):
-        dream = fork.imagine(Plan.joint(1))
-        chunks.append(executable(session.model, dream.values[ACTION]))
-        progress = fork.append(dream.values, imagined=True).progress
+        chunks.append(executable(session.model, fork.imagine(Plan.policy(1)).values[ACTION]))
+        progress = fork.roll(chunks[-1]).progress
     stacked = np.stack(chunks, 1)
     return Candidates(stacked.reshape(batch, n, *stacked.shape[1:]), progress.view(batch, n).cpu().numpy())
 

@@ -52,6 +52,12 @@ def unless_given(proposal: Tensor, video_level: Tensor) -> Tensor:
     return proposal * (video_level > 0).to(proposal.dtype)[..., None, None]
 
 
+def state_level(video_level: Tensor, action_level: Tensor) -> Tensor:
+    """Level of the state in blocks of these levels: that of the video, but given where the action is. What a known action
+    does to the robot itself is kinematics (networks/kinematics.py), and the video shows it."""
+    return video_level * (action_level > 0).to(video_level.dtype)
+
+
 def draw_levels(n: int, full_noise: float, generator: torch.Generator) -> Tensor:
     """n levels: exactly 1 with probability `full_noise`, else uniform in [0, 1)."""
     k = torch.rand(n, generator=generator)

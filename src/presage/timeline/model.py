@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from presage.networks.kinematics import Kinematics
 from presage.networks.transformer import KV
 from presage.timeline.streams import Stream
 
@@ -84,6 +85,11 @@ class Model(Protocol):
     def network(self) -> Network: ...
     @property
     def device(self) -> torch.device: ...
+
+    @property
+    def kinematics(self) -> Kinematics | None:
+        """Where an action takes the robot itself; None where it has no state."""
+        ...
 
     def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """`values` and the views of them that are streams of the model, if it has any."""

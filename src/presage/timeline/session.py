@@ -125,7 +125,7 @@ class Session:
         index = self.step + 1
         streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
         shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
-        hidden, kv, tokens = self._run(streams, shown, index, copy=0, video=0.0, action=0.0)
+        hidden, kv, tokens = self._run(streams, shown, index, 0, {})
         progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
         keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
         kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
@@ -183,28 +183,46 @@ class Session:
 
     @torch.inference_mode()
     def imagine(self, plan: Plan, given: Values | None = None) -> Imagination:
-        """Denoise the next block by `plan`. `given` are tokens of the streams that the plan holds at level 0.
+        """Denoise the next block by `plan`. `given` are tokens of the streams that the plan holds at level 0. Where the
+        action is given and the state is not, the state is the one that the action leads to (`moved`).
 
         The session itself does not change: `append(imagination.values, imagined=True)` takes the step.
         """
-        given = given or {}
+        given = dict(given or {})
+        if ACTION in given and STATE not in given and (state := self.moved(given[ACTION])) is not None:
+            given[STATE] = state
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
         expected = self.expected()
         for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
+        video = plan.video or plan.action
+        levels = {s.name: plan.action if s.kind == ACTION else video for s in streams}
+        if STATE in given:
+            levels[STATE] = (0.0,) * (plan.steps + 1)
         for i in range(plan.steps):
-            video = plan.video or plan.action
-            hidden, _, _ = self._run(streams, x, self.step + 1, 1, video[i], plan.action[i])
+            now = {name: level[i] for name, level in levels.items()}
+            hidden, _, _ = self._run(streams, x, self.step + 1, 1, now)
             for s in [s for s in streams if s.is_denoised]:
-                levels = plan.action if s.kind == ACTION else video
-                if levels[i] != levels[i + 1]:
+                if now[s.name] != levels[s.name][i + 1]:
                     # As in training (`unless_given`): inverse dynamics hears no proposal.
                     unheard = s.kind == ACTION and plan.video is not None and plan.video[i] == 0
                     before = None if unheard else expected.get(s.name)
                     clean = self.model.predict(s, hidden[s.name], before).clamp(-LIMIT, LIMIT)
-                    x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
+                    x[s.name] = euler_step(x[s.name], clean, now[s.name], levels[s.name][i + 1])
         return Imagination(x, plan)
+
+    @torch.inference_mode()
+    def moved(self, action: Tensor) -> Tensor | None:
+        """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest has none."""
+        now = self.last.values.get(STATE) if self.blocks else None
+        if now is None or self.model.kinematics is None:
+            return None
+        before = next((b.values for b in self.blocks if b.index == self.step - 1), {})
+        led_here, past = self.last.values.get(ACTION), None
+        if STATE in before and led_here is not None:
+            past = (before[STATE][:, 0], led_here[:, 0], torch.ones(self.batch, device=now.device))
+        return self.model.kinematics(now[:, 0], action[:, 0], past)[:, None]
 
     @torch.inference_mode()
     def expected(self) -> Values:
@@ -227,7 +245,8 @@ class Session:
         the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
         streams = [s for s in self.model.streams if not s.is_query]
         x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams if s.is_denoised}
-        hidden, _, _ = self._run(streams, x, self.step + 1, 1, plan_level, 1.0, tap=tap)
+        levels = {s.name: 1.0 if s.kind == ACTION else plan_level for s in streams}
+        hidden, _, _ = self._run(streams, x, self.step + 1, 1, levels, tap=tap)
         return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -238,11 +257,11 @@ class Session:
         x: Values,
         index: int,
         copy: int,
-        video: float,
-        action: float,
+        levels: dict[str, float],
         tap: int | None = None,
     ) -> tuple[Values, KV, Tokens]:
-        """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens."""
+        """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens. Streams
+        without a level are clean."""
         model, network = self.model, self.model.network
         context = [b for b in self.blocks if index - b.index <= self.reach]
         tokens = block_tokens(streams, index, copy, model.device)
@@ -255,12 +274,12 @@ class Session:
         with autocast(model.device):
             for s in streams:
                 value = x.get(s.name)
-                level = 1.0 if s.is_query else action if s.kind == ACTION else video
+                level = 1.0 if s.is_query else levels.get(s.name, 0.0)
                 if value is None and not s.is_query:
                     level = 1.0  # not recorded: unknown, and marked as missing
-                levels = torch.full((self.batch, 1), level, device=model.device)
+                level_B1 = torch.full((self.batch, 1), level, device=model.device)
                 value_BNTC = None if value is None else value[:, None]
-                parts.append(network.embed(s.name, value_BNTC, levels, self.text, quality)[:, 0])
+                parts.append(network.embed(s.name, value_BNTC, level_B1, self.text, quality)[:, 0])
             hidden, kv = network(torch.cat(parts, 1), self._times(tokens), mask, past, tap, self.text)
         sizes = [s.tokens for s in streams]
         return dict(zip([s.name for s in streams], hidden.split(sizes, 1), strict=True)), kv, tokens

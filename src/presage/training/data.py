@@ -27,7 +27,6 @@ class Dreams:
 
     latents: np.ndarray
     """(R, cameras, T, C) float16, a memory map"""
-    state: np.ndarray
     known: np.ndarray
     """(R,) False where nothing was dreamed"""
 
@@ -174,10 +173,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
     values = frames_of(rows.latents, rows.state, model, index)
     dreamed, known = {}, np.zeros(index.shape, bool)
     if rows.dreams is not None:
-        dreamed, known = (
-            frames_of(rows.dreams.latents, rows.dreams.state, model, index),
-            np.asarray(rows.dreams.known[index]),
-        )
+        dreamed, known = videos_of(rows.dreams.latents, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
     return Batch(
@@ -195,12 +191,17 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
 
 def frames_of(latents: np.ndarray, state: np.ndarray, model: WorldModel, index: np.ndarray) -> dict[str, torch.Tensor]:
     """What the rows `index` (B, N) show."""
-    picked = np.asarray(latents[index.reshape(-1)], np.float32).reshape(*index.shape, *latents.shape[1:])
-    cameras = model.config.cameras
-    values = {f"{VIDEO}.{c}": torch.from_numpy(np.ascontiguousarray(picked[:, :, i])) for i, c in enumerate(cameras)}
+    values = videos_of(latents, model, index)
     if model.config.state_dim:
         values[STATE] = torch.from_numpy(state[index])[:, :, None]
     return values
+
+
+def videos_of(latents: np.ndarray, model: WorldModel, index: np.ndarray) -> dict[str, torch.Tensor]:
+    """Camera by camera what the rows `index` (B, N) show."""
+    picked = np.asarray(latents[index.reshape(-1)], np.float32).reshape(*index.shape, *latents.shape[1:])
+    cameras = model.config.cameras
+    return {f"{VIDEO}.{c}": torch.from_numpy(np.ascontiguousarray(picked[:, :, i])) for i, c in enumerate(cameras)}
 
 
 def open_dataset(path: Path, episodes: Sequence[int] | None = None) -> Dataset:

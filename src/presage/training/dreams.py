@@ -3,6 +3,8 @@
 Recorded episodes are dreamed again from their first frame with the actions that were executed. Training then shows a
 dreamed frame in the place of the true one and still asks for the true next frame (Venkatraman et al. 2015, "Improving
 multi-step prediction of learned time series models"): the model learns to come back to the truth instead of drifting.
+States are given to the dream as they were: a frame that has lost the arm finds it where the state says, whereas a state
+that has drifted cannot be told the way back.
 """
 
 from dataclasses import replace
@@ -26,19 +28,18 @@ def dream_rows(model: WorldModel, rows: Rows, every: int, folder: Path, seed: in
 
     Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none.
     """
-    files = [folder / f"{name}.npy" for name in ("latents", "state", "known")]
+    files = [folder / f"{name}.npy" for name in ("latents", "known")]
     if not files[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
         _dream_into(model, rows, every, files, seed)
-    latents, state, known = (np.load(file, mmap_mode="r") for file in files)
-    return replace(rows, dreams=Dreams(latents, state, known))
+    latents, known = (np.load(file, mmap_mode="r") for file in files)
+    return replace(rows, dreams=Dreams(latents, known))
 
 
 def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], seed: int) -> None:
     create = np.lib.format.open_memmap  # sparse: what is never dreamed takes no room
     latents = create(files[0], "w+", np.float16, rows.latents.shape)
-    state = create(files[1], "w+", np.float32, rows.state.shape)
-    known = np.zeros(len(rows.state), bool)
+    known = np.zeros(len(latents), bool)
     episodes = np.arange(len(rows.length))[::every]
     episodes = episodes[np.argsort(rows.length[episodes], kind="stable")]  # those of one batch are about as long
     groups = [episodes[i : i + BATCH] for i in range(0, len(episodes), BATCH)]
@@ -50,15 +51,15 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
         session.append({name: x[:, 0].to(model.device) for name, x in first.items()})
         for t in range(1, int(length.max())):
             executed = np.minimum(start + t - 1, start + length - 1)
-            action = torch.from_numpy(rows.action[executed])[:, None].to(model.device)
-            block = session.append(session.imagine(Plan.forward(1), {ACTION: action}).values, imagined=True)
+            given = {ACTION: torch.from_numpy(rows.action[executed])[:, None].to(model.device)}
+            if STATE in first:
+                reached = rows.state[np.minimum(start + t, start + length - 1)]
+                given[STATE] = torch.from_numpy(reached)[:, None].to(model.device)
+            block = session.append(session.imagine(Plan.forward(1), given).values, imagined=True)
             going = (t < length) & rows.action_valid[executed]
             row = (start + t)[going]
             for i, camera in enumerate(model.config.cameras):
                 latents[row, i] = block.values[f"{VIDEO}.{camera}"].cpu().numpy()[going]
-            if STATE in block.values:
-                state[row] = block.values[STATE].cpu().numpy()[going, 0]
             known[row] = True
     latents.flush()
-    state.flush()
-    np.save(files[2], known)  # last: it says that the others are whole
+    np.save(files[1], known)  # last: it says that the others are whole

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import DYNAMICS_ONLY, Law, draw, draw_levels, unless_given
+from presage.timeline.levels import DYNAMICS_ONLY, Law, draw, draw_levels, state_level, unless_given
 from presage.timeline.sampler import corrupt, flow_weight
-from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
+from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream, Tokens, block_tokens
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ class LossConfig:
     noisy_blocks: int = 2
     """Fully noised blocks per window; each costs as many tokens as a clean one."""
     context_noise: float = 0.4
-    """Half of the clean frames are noised up to this level, so that a dream survives its own small errors."""
-    dreamed: float = 0.5
+    """Half of the clean frames are noised up to this level, so that a dream survives its own small errors. Half of the
+    windows keep their states: those that follow from actions are better than the images."""
+    dreamed: float = 0.8
     """Share of windows that are shown their dream where there is one (training/dreams.py); the goal stays the truth."""
     drop_actions: float = 0.4
     """Share of windows whose past actions are hidden: video without actions is data too."""
@@ -107,9 +108,8 @@ class _Noisy:
 
     chosen: Tensor
     """(M,) block indices, the same for the whole batch so that one mask serves it"""
-    video_level: Tensor
-    action_level: Tensor
-    """(B, M)"""
+    levels: dict[str, Tensor]
+    """kind of stream -> (B, M)"""
     embedded: Tensor
     """(B, M * tokens, D)"""
 
@@ -176,10 +176,13 @@ def _embed_clean(
     level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
     frames = [s.name for s in model.streams if s.kind in (VIDEO, STATE)]
-    shown = {name: corrupt(values[name], _noise_like(values[name], generator), level) for name in frames}
+    levels = {name: level for name in frames}
+    if STATE in levels:
+        levels[STATE] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
+    shown = {name: corrupt(values[name], _noise_like(values[name], generator), levels[name]) for name in frames}
     if batch.dreamed:
         asleep = (torch.rand(b, 1, generator=generator) < config.dreamed).to(device) & batch.dream_known
-        shown = {name: torch.where(asleep[..., None, None], batch.dreamed[name], x) for name, x in shown.items()}
+        shown |= {name: torch.where(asleep[..., None, None], x, shown[name]) for name, x in batch.dreamed.items()}
     views, out = model.with_views(shown), []
     for s in model.streams:
         if s.kind == ACTION:
@@ -187,7 +190,7 @@ def _embed_clean(
         elif s.is_query:
             out.append(network.embed(s.name, None, torch.ones(b, n, device=device), batch.text))
         else:
-            out.append(network.embed(s.name, views[s.name], level, batch.text))
+            out.append(network.embed(s.name, views[s.name], levels.get(s.name, level), batch.text))
     return torch.cat(out, 2).flatten(1, 2), shown
 
 
@@ -205,18 +208,19 @@ def _embed_noisy(
     video_level = torch.where(poor, video_poor, video).view(b, m).to(device)
     action_level = torch.where(poor, action_poor, action).view(b, m).to(device)
     action_level = torch.where(missing, 1.0, action_level)
+    levels = {ACTION: action_level, VIDEO: video_level, SCENE: video_level, STATE: state_level(video_level, action_level)}
     x = {}
     for s in model.streams:
         if s.is_denoised:
             target = values[s.name][:, chosen - 1 if s.kind == ACTION else chosen]
-            x[s.name] = corrupt(target, _noise_like(target, generator), action_level if s.kind == ACTION else video_level)
+            x[s.name] = corrupt(target, _noise_like(target, generator), levels[s.kind])
     x, out = model.with_views(x), []
     for s in model.streams:
         if s.kind == ACTION:
             out.append(network.embed(s.name, x[s.name], action_level, batch.text, told_quality[:, chosen - 1], missing))
         elif not s.is_query:
-            out.append(network.embed(s.name, x[s.name], video_level, batch.text))
-    return _Noisy(chosen, video_level, action_level, torch.cat(out, 2).flatten(1, 2))
+            out.append(network.embed(s.name, x[s.name], levels[s.kind], batch.text))
+    return _Noisy(chosen, levels, torch.cat(out, 2).flatten(1, 2))
 
 
 def _noisy_losses(
@@ -230,17 +234,16 @@ def _noisy_losses(
     for s, h in zip(recorded, pieces, strict=True):
         if s.is_view:
             continue
+        level = noisy.levels[s.kind]
         if s.kind == ACTION:
-            target, level = batch.values[ACTION][:, noisy.chosen - 1], noisy.action_level
-            valid = batch.action_valid[:, noisy.chosen - 1]
+            target, valid = batch.values[ACTION][:, noisy.chosen - 1], batch.action_valid[:, noisy.chosen - 1]
         else:
-            target, level = batch.values[s.name][:, noisy.chosen], noisy.video_level
-            valid = batch.frame_valid[:, noisy.chosen]
+            target, valid = batch.values[s.name][:, noisy.chosen], batch.frame_valid[:, noisy.chosen]
         before = expected.get(s.name)
         if before is not None:
             before = before[:, noisy.chosen - 1]
             if s.kind == ACTION:
-                before = unless_given(before, noisy.video_level)
+                before = unless_given(before, noisy.levels[VIDEO])
         out = model.predict(s, h, before)
         if s.kind in BETA:
             error = absolute_error(out, target, BETA[s.kind], batch.has.get(s.name)) * flow_weight(level).sqrt()

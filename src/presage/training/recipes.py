@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone  ->  scene reader  ->  world model  ->  the same on its own dreams (refine)
+    codec, or a published backbone  ->  kinematics and scene reader  ->  world model  ->  the same on its own dreams (refine)
 
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
@@ -27,6 +27,7 @@ from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.dreams import dream_rows
+from presage.training.kinematics import KinematicsTraining, train_kinematics
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
 from presage.training.reader import ReaderTraining, train_reader
@@ -39,6 +40,7 @@ class Recipe:
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     codec: CodecTraining = field(default_factory=CodecTraining)
     reader: ReaderTraining = field(default_factory=ReaderTraining)
+    kinematics: KinematicsTraining = field(default_factory=KinematicsTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
     dream_every: int = 0
     """Every so many-th episode is dreamed again with the weights that training starts from; 0: none is."""
@@ -83,7 +85,13 @@ def debug() -> Recipe:
         codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, reader=64, layers=2, heads=2
     )
     training = TrainConfig(steps=20, batch=4, warmup=5, save_every=10)
-    return Recipe(model, CodecTraining(steps=20, batch=8), ReaderTraining(steps=20, batch=32), training)
+    return Recipe(
+        model,
+        CodecTraining(steps=20, batch=8),
+        ReaderTraining(steps=20, batch=32),
+        KinematicsTraining(steps=50, batch=32),
+        training,
+    )
 
 
 def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -230,6 +238,7 @@ def fit(
         model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     if start_from is None:
+        train_kinematics(model, parts, recipe.kinematics, out / "kinematics")
         train_reader(model, parts, recipe.reader, out / "reader")
     if recipe.dream_every:
         dreams = out / "dreams"
