@@ -31,9 +31,7 @@ class Kinematics(nn.Module):
             nn.init.zeros_(last.bias)
         self.requires_grad_(False)
 
-    def forward(
-        self, state_BS: Tensor, action_BA: Tensor, before: tuple[Tensor, Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, state_BS: Tensor, action_BA: Tensor, before: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
         """State (B, S) after the chunk.
 
         before: the state and chunk a step ago, and (B,) whether they are known; None: nobody's is.

@@ -212,7 +212,6 @@ class Session:
                     x[s.name] = euler_step(x[s.name], clean, now[s.name], levels[s.name][i + 1])
         return Imagination(x, plan)
 
-    @torch.inference_mode()
     def moved(self, action: Tensor) -> Tensor | None:
         """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest has none."""
         now = self.last.values.get(STATE) if self.blocks else None

@@ -7,6 +7,7 @@ States are given to the dream as they were: a frame that has lost the arm finds 
 that has drifted cannot be told the way back.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,4 +63,6 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
                 latents[row, i] = block.values[f"{VIDEO}.{camera}"].cpu().numpy()[going]
             known[row] = True
     latents.flush()
-    np.save(files[1], known)  # last: it says that the others are whole
+    partial = files[1].with_suffix(".partial.npy")
+    np.save(partial, known)
+    os.replace(partial, files[1])  # last and at once: it says that the others are whole
