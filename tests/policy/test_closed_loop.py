@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from torch import Tensor, nn
 
 from presage.policy.closed_loop import OFFSET_ERROR, STATE_ERROR, explain
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 GAIN = 0.1
 

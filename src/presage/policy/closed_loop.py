@@ -39,10 +39,11 @@ def translate(session: Session, video: Values, steps: int) -> Tensor:
 
 
 def explain(session: Session, action: Tensor, video: Values) -> Tensor:
-    """Action tokens (B, 1, C) shifted so that kinematics lead nearer to the state in `video`: the likeliest action, given what
-    was read from the pictures and what the state says, both with errors (one step of an extended Kalman filter, Gelb
-    1974, section 6.1). One offset per number of an environment step, the same in the whole chunk, as a state at its end
-    says no more. Unchanged where there is no state.
+    """Action tokens (B, 1, C) shifted so that kinematics lead nearer to the state in `video`.
+
+    The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of an
+    extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the whole
+    chunk, as a state at its end says no more. Unchanged where there is no state.
     """
     config = session.model.config
     if STATE not in video or session.moved(action) is None:

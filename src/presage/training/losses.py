@@ -176,7 +176,7 @@ def _embed_clean(
     level = draw_levels(b * n, 0.0, generator).view(b, n) * config.context_noise
     level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
     frames = [s.name for s in model.streams if s.kind in (VIDEO, STATE)]
-    levels = {name: level for name in frames}
+    levels = dict.fromkeys(frames, level)
     if STATE in levels:
         levels[STATE] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
     shown = {name: corrupt(values[name], _noise_like(values[name], generator), levels[name]) for name in frames}
