@@ -26,9 +26,9 @@ def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
     torch.testing.assert_close(progress(load_model(again)), progress(load_model(folder)), atol=0, rtol=0)
 
 
-def test_a_checkpoint_is_three_files_and_replaced_whole(folder: Path) -> None:
+def test_a_checkpoint_is_four_files_and_replaced_whole(folder: Path) -> None:
     save_model(tiny_model(seed=1), folder, "# new card")
-    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", "model.safetensors", "renderer.safetensors"]
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 

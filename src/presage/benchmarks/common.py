@@ -105,11 +105,12 @@ def describe_checkpoint(folder: Path) -> dict[str, str]:
     Raises:
         UserError: `folder` is not a checkpoint.
     """
-    path = folder / "model.safetensors"
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        raise UserError(f"{folder} is not a checkpoint: it has no model.safetensors; name another") from None
+    from presage.training.checkpoint import WEIGHTS
+
+    files = [path for name in WEIGHTS if (path := folder / name).exists()]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    if not (folder / WEIGHTS[0]).exists():
+        raise UserError(f"{folder} is not a checkpoint: it has no model.safetensors; name another")
     # A training leaves its checkpoint in RUN/model: the run's name says more.
     folder = folder.resolve()
     return {"name": folder.parent.name if folder.name == "model" else folder.name, "sha256": digest[:16]}

@@ -41,14 +41,15 @@ def shipped() -> list[dict[str, Any]]:
     """The checkpoint that comes with presage, if this copy has it."""
     from presage.benchmarks.common import default_checkpoint
     from presage.networks.published import gibibytes
-    from presage.training.checkpoint import read_weights
+    from presage.training.checkpoint import checkpoint_weights
 
     try:
         folder = default_checkpoint()
     except UserError:
         return []
-    weights = read_weights(folder / "model.safetensors")
-    parts = {p: sum(w.numel() for n, w in weights.items() if n.startswith(f"{p}.")) for p in ("network", "codec")}
+    weights = checkpoint_weights(folder)
+    names = ("network", "codec", "kinematics", "renderer")
+    parts = {p: sum(w.numel() for n, w in weights.items() if n.startswith(f"{p}.")) for p in names}
     return [
         {
             "name": folder.name,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
@@ -32,7 +32,7 @@ class SceneReader(nn.Module):
 
     def __init__(self, frame: int, text: int, width: int, token: int, action: int, blocks: int = 2) -> None:
         super().__init__()
-        residuals = [_Residual(width) for _ in range(blocks)]
+        residuals = [Residual(width) for _ in range(blocks)]
         self.layers = nn.Sequential(
             nn.Linear(frame + text, width), *residuals, nn.LayerNorm(width), nn.Linear(width, token)
         )

@@ -94,10 +94,14 @@ class WanWorldModel(WorldModel):
         self.codec = codec  # type: ignore[assignment]
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
-        self.kinematics = make_kinematics(config)
+        self.kinematics, self.renderer = make_kinematics(config), None
 
     def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
         """Nothing: Wan was published to predict whole frames, not changes of the frame before."""
+        return {}
+
+    def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Nothing, for the same reason."""
         return {}
 
     def embed_text(self, instructions: list[str]) -> Tensor:

@@ -16,6 +16,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.kinematics import Kinematics
 from presage.networks.reader import SceneReader
+from presage.networks.renderer import Renderer
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream
 
@@ -41,6 +42,8 @@ class WorldModelConfig:
     """Width of the scene reader, which reads a whole frame into one token (networks/reader.py)."""
     kinematics: int = 256
     """Width of the network that says where an action takes the robot itself (networks/kinematics.py)."""
+    renderer: int = 512
+    """Width of the network that says what the robot looks like in a state (networks/renderer.py)."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -87,6 +90,8 @@ class WorldModel(nn.Module):
         )
 
         self.kinematics = make_kinematics(config)
+        frame = len(config.cameras) * config.codec.tokens * config.codec.token_dim
+        self.renderer = Renderer(config.state_dim, TEXT_DIM, frame, config.renderer) if config.state_dim else None
 
     @property
     def device(self) -> torch.device:
@@ -110,6 +115,17 @@ class WorldModel(nn.Module):
             assert isinstance(reader, SceneReader)
             out[ACTION] = reader.propose(scene, text)
         return out
+
+    def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """The videos of frames `values` (B, N, T, C), their robot carried to `state` (B, N, 1, S): what `expect` says of them
+        where the state is known."""
+        if self.renderer is None or STATE not in values:
+            return {}
+        videos = [s for s in self.streams if s.kind == VIDEO]
+        text_BNE = text[:, None].expand(-1, state.shape[1], -1)
+        then, now = (self.renderer(x[:, :, 0], text_BNE) for x in (values[STATE], state))
+        moved = (now - then).float().split([s.tokens * s.dim for s in videos], -1)
+        return {s.name: values[s.name] + m.unflatten(-1, (s.tokens, s.dim)) for s, m in zip(videos, moved, strict=True)}
 
     def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
         """Predicted clean tokens (..., T, C) of hidden states (..., T, D), given what `expect` said of the stream."""

@@ -13,7 +13,7 @@ from presage.timeline.levels import Plan
 from presage.timeline.session import Session, Values
 from presage.timeline.streams import ACTION, STATE
 
-OFFSET_ERROR, STATE_ERROR = 0.1, 0.015
+OFFSET_ERROR, STATE_ERROR = 0.1, 0.01
 """Standard deviations, in half ranges, of what inverse dynamics gets wrong over a whole chunk and of what kinematics gets
 wrong about the state it leads to."""
 

@@ -18,7 +18,7 @@ from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import translate
+from presage.policy.closed_loop import explain, translate
 from presage.policy.grounded import executable
 from presage.policy.protocol import Observation
 from presage.timeline.levels import Plan
@@ -101,7 +101,7 @@ def label(model: WorldModel, videos: Sequence[Video], steps: int = 1) -> list[np
     chunks = []
     for t in range(max(v.steps for v in videos)):
         future = tokens(model, stack(videos, t + 1))
-        chunk = executable(model, translate(session, future, steps))
+        chunk = executable(model, explain(session, translate(session, future, steps), future))
         session.append({**future, ACTION: model.encode_action(chunk)})
         chunks.append(chunk)
     return [np.stack([c[row] for c in chunks[: v.steps]]) for row, v in enumerate(videos)]

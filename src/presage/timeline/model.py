@@ -100,6 +100,10 @@ class Model(Protocol):
         may predict the change from there; streams that it predicts as they are, are left out."""
         ...
 
+    def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """What to expect instead of the videos of `values` where the state (B, N, 1, S) they lead to is known."""
+        ...
+
     def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
         """Predicted clean tokens (..., T, C) of what the network returned for a stream, given what was expected of it."""
         ...

@@ -193,7 +193,7 @@ class Session:
             given[STATE] = state
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        expected = self.expected()
+        expected = self.expected(given.get(STATE))
         for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         video = plan.video or plan.action
@@ -224,13 +224,16 @@ class Session:
         return self.model.kinematics(now[:, 0], action[:, 0], past)[:, None]
 
     @torch.inference_mode()
-    def expected(self) -> Values:
-        """What the model expects after the newest block in the simplest case (`Model.expect`); what it imagines is a change
-        of that."""
+    def expected(self, state: Tensor | None = None) -> Values:
+        """What the model expects after the newest block in the simplest case (`Model.expect`, and `Model.carry` where the
+        state it leads to is known); what it imagines is a change of that."""
         if not self.blocks:
             return {}
         newest = {name: value[:, None] for name, value in self.last.values.items()}
-        return {name: value[:, 0] for name, value in self.model.expect(newest, self.text).items()}
+        expected = self.model.expect(newest, self.text)
+        if state is not None:
+            expected = expected | self.model.carry(newest, state[:, None], self.text)
+        return {name: value[:, 0] for name, value in expected.items()}
 
     def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
         """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with `config.json`, `model.safetensors` and `card.md`. No pickle, anywhere.
+"""Checkpoints: a folder with `config.json`, `model.safetensors`, `renderer.safetensors` and `card.md`. No pickle, anywhere.
 
 Weights are stored in bf16 and loaded as fp32: the rounding is far below what training resolves, and halves the file.
 """
@@ -24,6 +24,8 @@ from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 
 FORMAT = 1
+WEIGHTS = ("model.safetensors", "renderer.safetensors")
+"""A file for each: together they would be larger than some hosts take at once."""
 _CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
 """`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
 is in the backbone's folder."""
@@ -48,7 +50,10 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
     try:
         temporary.mkdir(parents=True)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        save_file(weights, temporary / "model.safetensors")
+        renderer = {name: weights.pop(name) for name in list(weights) if name.startswith("renderer.")}
+        save_file(weights, temporary / WEIGHTS[0])
+        if renderer:
+            save_file(renderer, temporary / WEIGHTS[1])
         (temporary / "card.md").write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
@@ -87,7 +92,7 @@ def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
             model = WorldModel(WorldModelConfig(**fields), *scalars)
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'}: field {error} does not fit; retrain or fetch it again") from None
-    weights = read_weights(folder / "model.safetensors")
+    weights = checkpoint_weights(folder)
     if isinstance(model, WanWorldModel):
         model.restore(weights, folder / "model.safetensors")
         return model
@@ -110,6 +115,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if config.get("format") != FORMAT:
         raise UserError(f"{path}: format is {config.get('format')}, this presage reads {FORMAT}; retrain or upgrade")
     return config
+
+
+def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint folder.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    weights = read_weights(folder / WEIGHTS[0])
+    return weights | (read_weights(folder / WEIGHTS[1]) if (folder / WEIGHTS[1]).exists() else {})
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -145,7 +145,8 @@ def timeline_loss(
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    expected = model.expect(shown, batch.text)
+    with torch.no_grad():  # frozen networks
+        expected = model.expect(shown, batch.text)
     action = next(s for s in streams if s.kind == ACTION)
     chunk = model.predict(action, pieces[1][:, :, None], expected.get(ACTION))
     error = absolute_error(chunk, values[ACTION], BETA[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
@@ -154,7 +155,7 @@ def timeline_loss(
 
     total = losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
-        losses |= _noisy_losses(model, batch, noisy, pieces[2], expected)
+        losses |= _noisy_losses(model, batch, noisy, pieces[2], _before(model, batch, noisy, expected, shown))
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
@@ -223,8 +224,24 @@ def _embed_noisy(
     return _Noisy(chosen, levels, torch.cat(out, 2).flatten(1, 2))
 
 
+@torch.no_grad()
+def _before(
+    model: WorldModel, batch: Batch, noisy: _Noisy, expected: dict[str, Tensor], shown: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """What noisy blocks (B, M, T, C) are changes of, as a session expects it (`Session.imagine`)."""
+    before = {name: x[:, noisy.chosen - 1] for name, x in expected.items()}
+    if ACTION in before:
+        before[ACTION] = unless_given(before[ACTION], noisy.levels[VIDEO])
+    if STATE in shown:
+        seen = {name: x[:, noisy.chosen - 1] for name, x in (shown | {STATE: batch.values[STATE]}).items()}
+        told = (noisy.levels[STATE] == 0)[..., None, None]
+        for name, carried in model.carry(seen, batch.values[STATE][:, noisy.chosen], batch.text).items():
+            before[name] = torch.where(told, carried, before[name])
+    return before
+
+
 def _noisy_losses(
-    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, expected: dict[str, Tensor]
+    model: WorldModel, batch: Batch, noisy: _Noisy, hidden: Tensor, before: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Errors of what was asked for: streams at level 0 were given and cost nothing."""
     recorded = [s for s in model.streams if not s.is_query]
@@ -239,12 +256,7 @@ def _noisy_losses(
             target, valid = batch.values[ACTION][:, noisy.chosen - 1], batch.action_valid[:, noisy.chosen - 1]
         else:
             target, valid = batch.values[s.name][:, noisy.chosen], batch.frame_valid[:, noisy.chosen]
-        before = expected.get(s.name)
-        if before is not None:
-            before = before[:, noisy.chosen - 1]
-            if s.kind == ACTION:
-                before = unless_given(before, noisy.levels[VIDEO])
-        out = model.predict(s, h, before)
+        out = model.predict(s, h, before.get(s.name))
         if s.kind in BETA:
             error = absolute_error(out, target, BETA[s.kind], batch.has.get(s.name)) * flow_weight(level).sqrt()
         else:

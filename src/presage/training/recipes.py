@@ -31,6 +31,7 @@ from presage.training.kinematics import KinematicsTraining, train_kinematics
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
 from presage.training.reader import ReaderTraining, train_reader
+from presage.training.renderer import RendererTraining, train_renderer
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Recipe:
     codec: CodecTraining = field(default_factory=CodecTraining)
     reader: ReaderTraining = field(default_factory=ReaderTraining)
     kinematics: KinematicsTraining = field(default_factory=KinematicsTraining)
+    renderer: RendererTraining = field(default_factory=RendererTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
     dream_every: int = 0
     """Every so many-th episode is dreamed again with the weights that training starts from; 0: none is."""
@@ -82,7 +84,7 @@ def backbone() -> Recipe:
 def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(
-        codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, reader=64, layers=2, heads=2
+        codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, reader=64, renderer=64, layers=2, heads=2
     )
     training = TrainConfig(steps=20, batch=4, warmup=5, save_every=10)
     return Recipe(
@@ -90,6 +92,7 @@ def debug() -> Recipe:
         CodecTraining(steps=20, batch=8),
         ReaderTraining(steps=20, batch=32),
         KinematicsTraining(steps=50, batch=32),
+        RendererTraining(steps=20, batch=32),
         training,
     )
 
@@ -239,6 +242,7 @@ def fit(
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
     if start_from is None:
         train_kinematics(model, parts, recipe.kinematics, out / "kinematics")
+        train_renderer(model, parts, recipe.renderer, out / "renderer")
         train_reader(model, parts, recipe.reader, out / "reader")
     if recipe.dream_every:
         dreams = out / "dreams"
