@@ -28,7 +28,12 @@ def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
 
 def test_a_checkpoint_is_four_files_and_replaced_whole(folder: Path) -> None:
     save_model(tiny_model(seed=1), folder, "# new card")
-    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", "model.safetensors", "renderer.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "card.md",
+        "config.json",
+        "model.safetensors",
+        "renderer.safetensors",
+    ]
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 

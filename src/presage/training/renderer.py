@@ -23,9 +23,7 @@ class RendererTraining(PartTraining):
     cooldown: float = 0.6
 
 
-def train_renderer(
-    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path
-) -> None:
+def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path) -> None:
     """Fit the renderer of `model` in place; a model without one is left as it is. Resumes from `out`."""
     renderer = model.renderer
     if renderer is None:
