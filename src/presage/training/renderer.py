@@ -31,12 +31,12 @@ def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], train
     rows = [r for r, _ in parts]
 
     def loss(drawn: Drawn, _: torch.Generator) -> Tensor:
-        source, index, _ = drawn  # a window of one row has no padding
+        source, index = drawn[:2]  # a window of one row has no padding
         columns = []
         for number, part in enumerate(rows):
             i = index[source == number, 0]
             columns.append((part.state[i], part.text[part.instruction[i]], np.asarray(part.latents[i], np.float32)))
-        joined = (np.concatenate(column) for column in zip(*columns, strict=True))
+        joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
         state, text, frame = (torch.from_numpy(x).to(model.device) for x in joined)
         with autocast(model.device):
             out = renderer(state, text)
