@@ -8,7 +8,7 @@ import torch
 
 from presage.errors import UserError
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model, save_model
+from presage.training.checkpoint import WEIGHTS, load_model, save_model
 from tests.tiny import tiny_model, tiny_observation
 
 
@@ -37,10 +37,11 @@ def test_a_checkpoint_is_four_files_and_replaced_whole(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
-def test_truncated_weights(folder: Path) -> None:
-    weights = folder / "model.safetensors"
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_truncated_weights(folder: Path, name: str) -> None:
+    weights = folder / name
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(UserError, match="model.safetensors is truncated or damaged"):
+    with pytest.raises(UserError, match=f"{name} is truncated or damaged"):
         load_model(folder)
 
 

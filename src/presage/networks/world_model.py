@@ -117,8 +117,8 @@ class WorldModel(nn.Module):
         return out
 
     def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """The videos of frames `values` (B, N, T, C), the robot carried to `state` (B, N, 1, S): what is expected instead of
-        the same frame again where the state is known."""
+        """The videos of frames `values` (B, N, T, C), the robot carried to `state` (B, N, 1, S): expected instead of the same
+        frame again where the state is known."""
         if self.renderer is None or STATE not in values:
             return {}
         videos = [s for s in self.streams if s.kind == VIDEO]
