@@ -174,7 +174,7 @@ def test_it_has_no_views_and_predicts_whole_frames(model: WanWorldModel) -> None
     level, text = torch.zeros(1, 1), model.embed_text(["push"])
     shown = model.network.embed(video.name, values[video.name][:, None], level, text)
     # At level 0 a velocity has nothing to move, so that what was shown is what is predicted.
-    assert model.expect(values, text) == {}
+    assert model.expect(values, None, text) == {}
     torch.testing.assert_close(model.predict(video, shown, None), values[video.name][:, None])
 
 

@@ -8,7 +8,7 @@ import torch
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
+from presage.timeline.streams import STATE
 from presage.training.data import Rows
 from presage.training.renderer import RendererTraining, train_renderer
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
@@ -50,7 +50,7 @@ def test_a_frame_that_is_carried_away_and_back_is_the_same() -> None:
         torch.testing.assert_close(x, newest[name], atol=1e-4, rtol=0)
 
 
-def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action_leads() -> None:
+def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action_leads_given_or_proposed() -> None:
     model = tiny_model()
     for output in model.network.outputs.values():
         torch.nn.init.zeros_(output.weight)
@@ -62,9 +62,14 @@ def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action
     carried = model.carry(newest, led_to[:, None], session.text)
     rolled = session.fork(1).roll(tiny_chunk(1)).values
     torch.testing.assert_close(rolled["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
-    unmoved = session.imagine(Plan.video_only(1)).values
-    torch.testing.assert_close(unmoved["video.front"], newest["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
-    assert ACTION in unmoved
+    proposed = model.propose(newest, session.text)
+    assert proposed is not None
+    meant = session.moved(proposed[:, 0])
+    assert meant is not None
+    planned = session.imagine(Plan.video_only(1)).values
+    carried = model.carry(newest, meant[:, None], session.text)
+    torch.testing.assert_close(planned["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(planned[STATE], meant)
 
 
 def test_a_model_without_one_is_left_alone(tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ class Kinematics(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, state_BS: Tensor, action_BA: Tensor, before: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
-        """State (B, S) after the chunk.
+        """State (B, S) after the chunk; B may be several dimensions.
 
         before: the state and chunk a step ago, and (B,) whether they are known; None: nobody's is.
         """
         if before is None:
-            past = [torch.zeros_like(state_BS), torch.zeros_like(action_BA), torch.zeros_like(state_BS[:, :1])]
+            past = [torch.zeros_like(state_BS), torch.zeros_like(action_BA), torch.zeros_like(state_BS[..., :1])]
         else:
-            known = before[2][:, None].to(state_BS.dtype)
+            known = before[2][..., None].to(state_BS.dtype)
             past = [(state_BS - before[0]) / CHANGE * known, before[1] * known, known]
         x = inputs = torch.cat([state_BS, action_BA, *past], -1)
         for layer in self.layers:

@@ -96,12 +96,8 @@ class WanWorldModel(WorldModel):
         self._text = text
         self.kinematics, self.renderer = make_kinematics(config), None
 
-    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+    def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         """Nothing: Wan was published to predict whole frames, not changes of the frame before."""
-        return {}
-
-    def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """Nothing, for the same reason."""
         return {}
 
     def embed_text(self, instructions: list[str]) -> Tensor:

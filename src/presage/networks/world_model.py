@@ -104,21 +104,24 @@ class WorldModel(nn.Module):
             return values
         return values | {SCENE: torch.cat([values[name].flatten(-2) for name in shown], -1)[..., None, :]}
 
-    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, and the chunk that
-        the reader proposes. Predictions are changes of it, so that a network that starts there spends its weights on
-        what is different."""
-        out = {name: x for name, x in values.items() if name.startswith((VIDEO, STATE))}
+    def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """The chunk (B, N, 1, A) that the reader proposes after frames (B, N, T, C)."""
         scene = self.with_views(values).get(SCENE)
-        if scene is not None:
-            reader = self.network.inputs[SCENE]
-            assert isinstance(reader, SceneReader)
-            out[ACTION] = reader.propose(scene, text)
-        return out
+        if scene is None:
+            return None
+        reader = self.network.inputs[SCENE]
+        assert isinstance(reader, SceneReader)
+        return reader.propose(scene, text)
+
+    def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
+        """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, with the robot
+        carried to `state` (B, N, 1, S) if that is not None. Predictions are changes of it, so that a network that starts
+        there spends its weights on what is different."""
+        out = {name: x for name, x in values.items() if name.startswith((VIDEO, STATE))}
+        return out if state is None else out | {STATE: state, **self.carry(values, state, text)}
 
     def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """The videos of frames `values` (B, N, T, C), the robot carried to `state` (B, N, 1, S): expected instead of the same
-        frame again where the state is known."""
+        """The videos of frames `values` (B, N, T, C), the robot carried to `state` (B, N, 1, S)."""
         if self.renderer is None or STATE not in values:
             return {}
         videos = [s for s in self.streams if s.kind == VIDEO]

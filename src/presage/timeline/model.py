@@ -95,13 +95,15 @@ class Model(Protocol):
         """`values` and the views of them that are streams of the model, if it has any."""
         ...
 
-    def expect(self, values: dict[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """What comes after frames (B, N, T, C), as they were shown, in the simplest case: stream -> (B, N, T, C). A model
-        may predict the change from there; streams that it predicts as they are, are left out."""
+    def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """The chunk (B, N, 1, A) that a good robot would execute after frames (B, N, T, C), at a first glance; None where
+        the model has no such glance."""
         ...
 
-    def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """What to expect instead of the videos of `values` where the state (B, N, 1, S) they lead to is known."""
+    def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
+        """What is seen after frames (B, N, T, C), as they were shown, in the simplest case: stream -> (B, N, T, C), given
+        the state (B, N, 1, S) that kinematics lead to, if any. A model may predict the change from there; streams that it
+        predicts as they are, are left out."""
         ...
 
     def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:

@@ -225,14 +225,17 @@ class Session:
 
     @torch.inference_mode()
     def expected(self, state: Tensor | None = None) -> Values:
-        """What the model expects after the newest block in the simplest case (`Model.expect`, and `Model.carry` where the
-        state it leads to is known); what it imagines is a change of that."""
+        """What the model expects after the newest block in the simplest case, if it leads to `state`: by default, where the
+        chunk leads that is proposed. What it imagines is a change of that."""
         if not self.blocks:
             return {}
         newest = {name: value[:, None] for name, value in self.last.values.items()}
-        expected = self.model.expect(newest, self.text)
-        if state is not None:
-            expected = expected | self.model.carry(newest, state[:, None], self.text)
+        proposed = self.model.propose(newest, self.text)
+        if state is None and proposed is not None:
+            state = self.moved(proposed[:, 0])
+        expected = self.model.expect(newest, None if state is None else state[:, None], self.text)
+        if proposed is not None:
+            expected = expected | {ACTION: proposed}
         return {name: value[:, 0] for name, value in expected.items()}
 
     def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:

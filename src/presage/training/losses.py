@@ -145,17 +145,17 @@ def timeline_loss(
     error = (network.read(PROGRESS, progress).float() - values[PROGRESS]).square().mean((2, 3))
     losses["progress"] = _mean(error, (batch.progress_valid & batch.frame_valid).float())
 
-    with torch.no_grad():  # frozen networks
-        expected = model.expect(shown, batch.text)
+    with torch.no_grad():  # of frozen networks
+        proposed = model.propose(shown, batch.text)
     action = next(s for s in streams if s.kind == ACTION)
-    chunk = model.predict(action, pieces[1][:, :, None], expected.get(ACTION))
+    chunk = model.predict(action, pieces[1][:, :, None], proposed)
     error = absolute_error(chunk, values[ACTION], BETA[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
     total = losses["policy"] + 0.5 * losses["progress"]
     if noisy is not None:
-        losses |= _noisy_losses(model, batch, noisy, pieces[2], _before(model, batch, noisy, expected, shown))
+        losses |= _noisy_losses(model, batch, noisy, pieces[2], _expected(model, batch, noisy, shown, proposed))
         video = torch.stack([v for k, v in losses.items() if k.startswith(VIDEO)]).mean()
         total = total + video + losses[ACTION]
         if STATE in losses:
@@ -225,19 +225,25 @@ def _embed_noisy(
 
 
 @torch.no_grad()
-def _before(
-    model: WorldModel, batch: Batch, noisy: _Noisy, expected: dict[str, Tensor], shown: dict[str, Tensor]
+def _expected(
+    model: WorldModel, batch: Batch, noisy: _Noisy, shown: dict[str, Tensor], proposed: Tensor | None
 ) -> dict[str, Tensor]:
     """What noisy blocks (B, M, T, C) are changes of, as a session expects it (`Session.imagine`)."""
-    before = {name: x[:, noisy.chosen - 1] for name, x in expected.items()}
-    if ACTION in before:
-        before[ACTION] = unless_given(before[ACTION], noisy.levels[VIDEO])
-    if STATE in shown:
-        seen = {name: x[:, noisy.chosen - 1] for name, x in (shown | {STATE: batch.values[STATE]}).items()}
-        told = (noisy.levels[STATE] == 0)[..., None, None]
-        for name, carried in model.carry(seen, batch.values[STATE][:, noisy.chosen], batch.text).items():
-            before[name] = torch.where(told, carried, before[name])
-    return before
+    last, values = noisy.chosen - 1, batch.values
+    seen = {name: x[:, last] for name, x in shown.items()}
+    state = None
+    if STATE in seen and proposed is not None and model.kinematics is not None:
+        seen[STATE] = values[STATE][:, last]  # the robot knows its own state, whatever it is shown
+        earlier = (last - 1).clamp(min=0)
+        known = batch.action_valid[:, earlier] & (last > 0)
+        before = (values[STATE][:, earlier, 0], values[ACTION][:, earlier, 0], known)
+        state = model.kinematics(seen[STATE][:, :, 0], proposed[:, last, 0], before)[:, :, None]
+        given = (noisy.levels[STATE] == 0)[..., None, None]
+        state = torch.where(given, values[STATE][:, noisy.chosen], state)
+    expected = model.expect(seen, state, batch.text)
+    if proposed is not None:
+        expected[ACTION] = unless_given(proposed[:, last], noisy.levels[VIDEO])
+    return expected
 
 
 def _noisy_losses(
