@@ -32,8 +32,8 @@ def test_models_lists_shapes_and_what_is_here(
 def test_a_backbone_is_adapted_to_a_dataset(wan_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     dataset(tmp_path / "data")
-    command = f"train --data data --out run --recipe backbone --backbone {wan_folder} --lora 2 --size 32 --steps 2"
-    assert main(command.split()) == 0
+    command = f"train --data data --out run --recipe backbone --backbone {wan_folder} --lora 2 --size 32"
+    assert main([*command.split(), "--steps", "2", "--part-steps", "20"]) == 0
     model = load_model(tmp_path / "run" / "model")
     assert isinstance(model, WanWorldModel) and model.config.lora == 2
     assert "Recipe `backbone`" in (tmp_path / "run" / "model" / "card.md").read_text()

@@ -54,8 +54,9 @@ class Train(Command):
     """Steps of the world model; the recipe's by default."""
     codec_steps: Annotated[int | None, arg(metavar="N")] = None
     """Steps of the image codec; the recipe's by default."""
-    reader_steps: Annotated[int | None, arg(metavar="N")] = None
-    """Steps of the scene reader, which is taught before the world model; the recipe's by default."""
+    part_steps: Annotated[int | None, arg(metavar="N")] = None
+    """Steps of each part that is taught alone, before the world model (kinematics, renderer, scene reader); the recipe's by
+    default."""
     codec_from: Annotated[Path | None, arg(metavar="DIR")] = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -99,7 +100,7 @@ class Train(Command):
         for name, value in (
             ("--steps", self.steps),
             ("--codec-steps", self.codec_steps),
-            ("--reader-steps", self.reader_steps),
+            ("--part-steps", self.part_steps),
         ):
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
@@ -122,8 +123,11 @@ class Train(Command):
             wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
             training = training if self.lora else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
-        reader = replace(recipe.reader, seed=self.seed, steps=self.reader_steps or recipe.reader.steps)
-        recipe = replace(recipe, training=training, codec=codec, reader=reader)
+        kinematics, renderer, reader = (
+            replace(part, seed=self.seed, steps=self.part_steps or part.steps)
+            for part in (recipe.kinematics, recipe.renderer, recipe.reader)
+        )
+        recipe = replace(recipe, training=training, codec=codec, kinematics=kinematics, renderer=renderer, reader=reader)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
 

@@ -64,6 +64,7 @@ class Session:
         seed: of the sampler's noise.
         window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
             came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
+            Kinematics know both: where the robot goes depends on how it moves.
     """
 
     def __init__(
