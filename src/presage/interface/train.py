@@ -123,11 +123,15 @@ class Train(Command):
             wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
             training = training if self.lora else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
-        kinematics, renderer, reader = (
-            replace(part, seed=self.seed, steps=self.part_steps or part.steps)
-            for part in (recipe.kinematics, recipe.renderer, recipe.reader)
+        steps = [self.part_steps or part.steps for part in (recipe.kinematics, recipe.renderer, recipe.reader)]
+        recipe = replace(
+            recipe,
+            training=training,
+            codec=codec,
+            kinematics=replace(recipe.kinematics, seed=self.seed, steps=steps[0]),
+            renderer=replace(recipe.renderer, seed=self.seed, steps=steps[1]),
+            reader=replace(recipe.reader, seed=self.seed, steps=steps[2]),
         )
-        recipe = replace(recipe, training=training, codec=codec, kinematics=kinematics, renderer=renderer, reader=reader)
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
 
