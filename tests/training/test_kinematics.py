@@ -10,6 +10,7 @@ from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
 from presage.training.kinematics import KinematicsTraining, kinematics_loss, train_kinematics, triples
 from tests.tiny import tiny_model
+from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
 
 CONFIG = KinematicsTraining(steps=300, batch=64, save_every=100)
@@ -69,8 +70,6 @@ def test_chunks_that_were_not_executed_and_padding_teach_nothing() -> None:
 def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import presage.training.part as module
-
     torch.set_num_threads(1)
 
     def taught(out: Path) -> dict[str, torch.Tensor]:
@@ -79,19 +78,7 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
         assert model.kinematics is not None
         return model.kinematics.state_dict()
 
-    whole, save, saves = taught(tmp_path / "whole"), module.save_state, []
-
-    def killed(*arguments: object) -> None:
-        save(*arguments)  # type: ignore[arg-type]
-        saves.append(1)
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "save_state", killed)
-    with pytest.raises(KeyboardInterrupt):
-        taught(tmp_path / "killed")
-    again = taught(tmp_path / "killed")
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert_resumes(taught, tmp_path, monkeypatch)
 
 
 def test_a_robot_without_a_state_has_none(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
 from presage.training.reader import ReaderTraining, train_reader
 from tests.tiny import tiny_model
+from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
 
 CONFIG = ReaderTraining(steps=80, batch=32, save_every=20)
@@ -51,22 +52,7 @@ def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Pa
 def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import presage.training.part as module
-
-    whole = taught(tmp_path / "whole").network.inputs["scene"].state_dict()
-    save, saves = module.save_state, []
-
-    def killed(*arguments: object) -> None:
-        save(*arguments)  # type: ignore[arg-type]
-        saves.append(1)
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "save_state", killed)
-    with pytest.raises(KeyboardInterrupt):
-        taught(tmp_path / "killed")
-    again = taught(tmp_path / "killed").network.inputs["scene"].state_dict()
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert_resumes(lambda out: taught(out).network.inputs["scene"].state_dict(), tmp_path, monkeypatch)
 
 
 def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:

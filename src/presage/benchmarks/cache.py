@@ -18,10 +18,11 @@ import presage.timeline.session as session_module
 from presage.benchmarks.common import BenchArgs
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
+from presage.timeline.expectation import Values, expected
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
-from presage.timeline.session import LIMIT, Session, Values
-from presage.timeline.streams import ACTION, PROGRESS, STATE, Stream, Tokens, block_tokens
+from presage.timeline.session import LIMIT, Session
+from presage.timeline.streams import ACTION, PROGRESS, Stream, Tokens, block_tokens
 from presage.training.checkpoint import load_model
 
 CHUNKS = 50
@@ -58,29 +59,15 @@ class Uncached:
         denoised = [s for s in streams if s.is_denoised]
         batch, device = len(self.text), self.model.device
         x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in denoised}
-        expected = self._expected()
+        newest, before = self.history[-1][1], self.history[-2][1] if len(self.history) > 1 else {}
+        foreseen = expected(self.model, newest, before, self.text)
         for i in range(plan.steps):
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
             for s in denoised:
                 levels = plan.action if s.kind == ACTION else plan.video
-                clean = self.model.predict(s, hidden[s.name], expected.get(s.name)).clamp(-LIMIT, LIMIT)
+                clean = self.model.predict(s, hidden[s.name], foreseen.get(s.name)).clamp(-LIMIT, LIMIT)
                 x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
         return x
-
-    def _expected(self) -> Values:
-        """What `Session.expected` says."""
-        newest = {name: value[:, None] for name, value in self.history[-1][1].items()}
-        proposed, state = self.model.propose(newest, self.text), None
-        if proposed is not None and self.model.kinematics is not None:
-            before = None
-            if len(self.history) > 1 and ACTION in newest:
-                known = torch.ones(len(self.text), 1, device=self.model.device)
-                before = (self.history[-2][1][STATE], newest[ACTION][:, 0], known)
-            state = self.model.kinematics(newest[STATE][:, 0], proposed[:, 0], before)[:, None]
-        expected = self.model.expect(newest, state, self.text)
-        if proposed is not None:
-            expected[ACTION] = proposed
-        return {name: value[:, 0] for name, value in expected.items()}
 
     def _pass(self, wanted: list[Stream], noisy: tuple[Values, float, float] | None) -> dict[str, Tensor]:
         """One pass over all blocks (and the noisy one): hidden states of the streams of the last block."""

@@ -105,12 +105,12 @@ def describe_checkpoint(folder: Path) -> dict[str, str]:
     Raises:
         UserError: `folder` is not a checkpoint.
     """
-    from presage.training.checkpoint import WEIGHTS
+    from presage.training.checkpoint import weight_files
 
-    files = [path for name in WEIGHTS if (path := folder / name).exists()]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    if not (folder / WEIGHTS[0]).exists():
-        raise UserError(f"{folder} is not a checkpoint: it has no model.safetensors; name another")
+    try:
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in weight_files(folder))).hexdigest()
+    except OSError:
+        raise UserError(f"{folder} is not a checkpoint: it has no model.safetensors; name another") from None
     # A training leaves its checkpoint in RUN/model: the run's name says more.
     folder = folder.resolve()
     return {"name": folder.parent.name if folder.name == "model" else folder.name, "sha256": digest[:16]}

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from presage.policy.grounded import executable
+from presage.timeline.expectation import Values
 from presage.timeline.levels import Plan
-from presage.timeline.session import Session, Values
+from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
 
 OFFSET_ERROR, STATE_ERROR = 0.1, 0.01
@@ -46,12 +47,11 @@ def explain(session: Session, action: Tensor, video: Values) -> Tensor:
     chunk, as a state at its end says no more. Unchanged where there is no state.
     """
     config = session.model.config
-    if STATE not in video or session.moved(action) is None:
-        return action
     with torch.inference_mode(False), torch.enable_grad():
         offset = torch.zeros(session.batch, 1, config.action_dim, device=action.device, requires_grad=True)
         led_to = session.moved(action.clone() + offset.repeat(1, 1, config.chunk))
-        assert led_to is not None
+        if led_to is None or STATE not in video:
+            return action
         slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
     slope_BSA = torch.stack(slopes, 1)
     missed = (video[STATE] - led_to.detach())[:, 0, :, None]

@@ -10,7 +10,8 @@ from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import imagine_video, translate
 from presage.policy.grounded import MEMORY, executable
 from presage.policy.protocol import Observation
-from presage.timeline.session import Session, Values
+from presage.timeline.expectation import Values
+from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 
 

@@ -15,7 +15,7 @@ def proposal(session: Session) -> np.ndarray:
     Raises:
         UserError: the model has no reader.
     """
-    expected = session.expected()
-    if ACTION not in expected:
+    proposed = session.proposed()
+    if ACTION not in proposed:
         raise UserError("this model has no scene reader that proposes actions: use another policy")
-    return executable(session.model, expected[ACTION])
+    return executable(session.model, proposed[ACTION])

@@ -21,8 +21,9 @@ from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import explain, translate
 from presage.policy.grounded import executable
 from presage.policy.protocol import Observation
+from presage.timeline.expectation import Values
 from presage.timeline.levels import Plan
-from presage.timeline.session import Session, Values
+from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
 
 ROWS_AFTER_SUCCESS = 2

@@ -21,6 +21,7 @@ from presage.device import autocast
 from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
+from presage.timeline.expectation import Values, expected, moved, proposed
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
@@ -28,9 +29,6 @@ from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tok
 LIMIT = 6.0
 """No clean token is further from 0: tokens have unit variance, and one number in ten thousand of real frames lies beyond.
 Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes wrong."""
-
-Values = dict[str, Tensor]
-"""Stream name -> normalised tokens (B, T, C)."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,11 @@ class Session:
             given[STATE] = state
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
         x: Values = {}
-        expected = self.expected(given.get(STATE))
+        foreseen: Values = {}  # only what the plan needs: carrying the robot costs two passes of the renderer
+        if plan.video is None:
+            foreseen = self.proposed()
+        elif plan.video[0] > 0:
+            foreseen = self.expected(given.get(STATE))
         for s in [s for s in streams if s.is_denoised]:
             x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         video = plan.video or plan.action
@@ -208,36 +210,29 @@ class Session:
                 if now[s.name] != levels[s.name][i + 1]:
                     # As in training (`unless_given`): inverse dynamics hears no proposal.
                     unheard = s.kind == ACTION and plan.video is not None and plan.video[i] == 0
-                    before = None if unheard else expected.get(s.name)
+                    before = None if unheard else foreseen.get(s.name)
                     clean = self.model.predict(s, hidden[s.name], before).clamp(-LIMIT, LIMIT)
                     x[s.name] = euler_step(x[s.name], clean, now[s.name], levels[s.name][i + 1])
         return Imagination(x, plan)
 
     def moved(self, action: Tensor) -> Tensor | None:
         """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest has none."""
-        now = self.last.values.get(STATE) if self.blocks else None
-        if now is None or self.model.kinematics is None:
-            return None
-        before = next((b.values for b in self.blocks if b.index == self.step - 1), {})
-        led_here, past = self.last.values.get(ACTION), None
-        if STATE in before and led_here is not None:
-            past = (before[STATE][:, 0], led_here[:, 0], torch.ones(self.batch, device=now.device))
-        return self.model.kinematics(now[:, 0], action[:, 0], past)[:, None]
+        return moved(self.model, self.last.values, self._before(), action) if self.blocks else None
+
+    @torch.inference_mode()
+    def proposed(self) -> Values:
+        """The chunk that the model proposes after the newest block; empty where it proposes none."""
+        return proposed(self.model, self.last.values, self.text) if self.blocks else {}
 
     @torch.inference_mode()
     def expected(self, state: Tensor | None = None) -> Values:
         """What the model expects after the newest block in the simplest case, if it leads to `state`: by default, where the
         chunk leads that is proposed. What it imagines is a change of that."""
-        if not self.blocks:
-            return {}
-        newest = {name: value[:, None] for name, value in self.last.values.items()}
-        proposed = self.model.propose(newest, self.text)
-        if state is None and proposed is not None:
-            state = self.moved(proposed[:, 0])
-        expected = self.model.expect(newest, None if state is None else state[:, None], self.text)
-        if proposed is not None:
-            expected = expected | {ACTION: proposed}
-        return {name: value[:, 0] for name, value in expected.items()}
+        return expected(self.model, self.last.values, self._before(), self.text, state) if self.blocks else {}
+
+    def _before(self) -> Values:
+        """Values of the block before the newest; empty where it is not kept."""
+        return next((b.values for b in self.blocks if b.index == self.step - 1), {})
 
     def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
         """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""

@@ -117,14 +117,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a checkpoint's weights: the first always, the renderer's where there is one."""
+    first, renderer = (folder / name for name in WEIGHTS)
+    return [first, renderer] if renderer.exists() else [first]
+
+
 def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a checkpoint folder.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    weights = read_weights(folder / WEIGHTS[0])
-    return weights | (read_weights(folder / WEIGHTS[1]) if (folder / WEIGHTS[1]).exists() else {})
+    return {name: tensor for file in weight_files(folder) for name, tensor in read_weights(file).items()}
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

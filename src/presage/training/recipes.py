@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone  ->  kinematics, scene reader  ->  world model  ->  the same on its own dreams (refine)
+    codec, or a published backbone  ->  kinematics, renderer, reader  ->  world model  ->  the same on its dreams (refine)
 
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """

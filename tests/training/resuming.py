@@ -1,0 +1,28 @@
+"""A part that is taught alone, killed in between."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import presage.training.part as module
+
+
+def assert_resumes(
+    taught: Callable[[Path], dict[str, torch.Tensor]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`taught` in a folder gives weights: killed after its second save and repeated, the very same."""
+    whole, save, saves = taught(folder / "whole"), module.save_state, []
+
+    def killed(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "save_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        taught(folder / "killed")
+    again = taught(folder / "killed")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
