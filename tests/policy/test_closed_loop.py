@@ -3,8 +3,9 @@
 import pytest
 import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
-from torch import Tensor, nn
+from torch import Tensor
 
+from presage.networks.kinematics import Kinematics
 from presage.policy.closed_loop import OFFSET_ERROR, STATE_ERROR, explain
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
@@ -12,17 +13,17 @@ from presage.timeline.streams import STATE
 GAIN = 0.1
 
 
-class Pushed(nn.Module):
+class Pushed(Kinematics):
     """Every number of a step moves its number of the state by a tenth of its mean."""
 
-    def forward(self, state: Tensor, action: Tensor, before: object = None) -> Tensor:
+    def forward(self, state: Tensor, action: Tensor, memory: Tensor) -> Tensor:
         return state + GAIN * action.unflatten(-1, (4, 4)).mean(-2)
 
 
 @pytest.fixture
 def session() -> Session:
     model = tiny_model()
-    model.kinematics = Pushed()  # type: ignore[assignment]
+    model.kinematics = Pushed(4, 16, 8)
     session = Session(model, ["push"] * 2)
     session.observe(tiny_observation(2))
     return session

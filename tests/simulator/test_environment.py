@@ -33,7 +33,7 @@ def test_observations_and_info_are_those_of_a_world():
 def test_a_dream_is_the_sessions_own_rollout():
     model = tiny_model()
     observation, chunk = tiny_observation(2), tiny_chunk(2)
-    dream = DreamWorld(model, FakeWorld(2), 2.0, steps=1, seed=5)
+    dream = DreamWorld(model, FakeWorld(2), 2.0, seed=5)
     dream.reset(options={"observation": observation, "instruction": ["a", "b"]})
     seen, *_ = dream.step(chunk)
     session = Session(model, ["a", "b"], float("nan"), seed=5)

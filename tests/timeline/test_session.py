@@ -1,5 +1,7 @@
 """A session is one imagination that can be grounded: cached equals uncached, truth overwrites, forks share, rewinds cut."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -56,14 +58,26 @@ def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
 def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:
     session = grounded(model, 3)
     action = model.encode_action(tiny_chunk(2, seed=9))
-    newest, before = (session.blocks[i].values for i in (-1, -2))
-    past = (before[STATE][:, 0], newest[ACTION][:, 0], torch.ones(2))
-    led_to = model.kinematics(newest[STATE][:, 0], action[:, 0], past)[:, None]
+    led_to = model.kinematics(session.last.values[STATE][:, 0], action[:, 0], session.last.memory)[:, None]
     rolled = session.fork(1).roll(tiny_chunk(2, seed=9), steps=2).values
     torch.testing.assert_close(rolled[STATE], led_to)
     said = session.imagine(Plan.forward(2), {ACTION: action, STATE: led_to + 1}).values
     torch.testing.assert_close(said[STATE], led_to + 1)
     assert not torch.allclose(said["video.front"], rolled["video.front"])
+
+
+def test_kinematics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(model: WorldModel) -> None:
+    session = Session(model, ["push"])
+    memories = []
+    for t in range(5):
+        memories.append(session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None).memory)
+    assert not memories[0].any() and all(not torch.equal(a, b) for a, b in itertools.pairwise(memories))
+    session.rewind(3)
+    again = session.observe(tiny_observation(1, seed=4), tiny_chunk(1, seed=4)).memory
+    torch.testing.assert_close(again, memories[4])
+    first = Session(model, ["push"])
+    first.observe(tiny_observation(1, seed=4))
+    assert not torch.equal(first.last.memory, again)
 
 
 def test_without_a_state_there_is_none_to_lead_to(model: WorldModel) -> None:
@@ -146,6 +160,25 @@ def test_given_streams_stay_as_they_were_given(model: WorldModel) -> None:
     action = model.encode_action(tiny_chunk(2))
     dream = session.imagine(Plan.forward(2), {"action": action})
     assert torch.equal(dream.values["action"], action)
+
+
+def test_without_denoising_the_robot_is_carried_and_with_it_the_network_corrects(model: WorldModel) -> None:
+    session, chunk = grounded(model, 2), tiny_chunk(2, seed=1)
+    carried = session.carried(model.encode_action(chunk))
+    rolled = session.fork(1).roll(chunk).values
+    corrected = session.fork(1).roll(chunk, steps=1).values
+    assert carried is not None and rolled.keys() == carried.keys() == corrected.keys()
+    for name in ("video.front", "video.top"):
+        assert torch.equal(rolled[name], carried[name]) and not torch.allclose(corrected[name], carried[name])
+
+
+def test_a_model_that_carries_nothing_denoises() -> None:
+    model = tiny_model()
+    model.renderer = None
+    session, chunk = grounded(model, 2), tiny_chunk(2, seed=1)
+    assert session.carried(model.encode_action(chunk)) is None
+    rolled, corrected = session.fork(1, seed=3).roll(chunk).values, session.fork(1, seed=3).roll(chunk, steps=1).values
+    assert torch.equal(rolled["video.front"], corrected["video.front"])
 
 
 def test_the_dream_follows_the_action(model: WorldModel) -> None:

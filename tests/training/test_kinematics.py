@@ -1,5 +1,6 @@
 """Kinematics are taught alone: what an action does to the robot, with and without the step before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import torch
 
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
-from presage.training.kinematics import KinematicsTraining, kinematics_loss, train_kinematics, triples
+from presage.training.kinematics import KinematicsTraining, kinematics_loss, tracks, train_kinematics
 from tests.tiny import tiny_model
 from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
 
-CONFIG = KinematicsTraining(steps=300, batch=64, save_every=100)
+CONFIG = KinematicsTraining(steps=120, batch=32, save_every=40)
 
 
 def moving_rows(model: WorldModel) -> Rows:
@@ -27,14 +28,14 @@ def moving_rows(model: WorldModel) -> Rows:
 
 
 def errors(model: WorldModel, rows: Rows) -> tuple[float, float]:
-    """Mean absolute error of the third row of every episode, knowing the first or not."""
-    assert model.kinematics is not None
-    at = rows.start
+    """Mean absolute error of the third row of every episode, remembering the first or not."""
+    kinematics, at = model.kinematics, rows.start
+    assert kinematics is not None
     state, action = torch.from_numpy(rows.state), torch.from_numpy(rows.action)
-    past = (state[at], action[at], torch.ones(len(at)))
-    told = model.kinematics(state[at + 1], action[at + 1], past)
-    untold = model.kinematics(state[at + 1], action[at + 1])
-    return tuple((x - state[at + 2]).abs().mean().item() for x in (told, untold))  # type: ignore[return-value]
+    blank = kinematics.blank(state[at])
+    memory = kinematics.remember(state[at], action[at], state[at + 1], blank)
+    found = [kinematics(state[at + 1], action[at + 1], m) for m in (memory, blank)]
+    return tuple((x - state[at + 2]).abs().mean().item() for x in found)  # type: ignore[return-value]
 
 
 def test_untaught_nothing_moves() -> None:
@@ -42,15 +43,16 @@ def test_untaught_nothing_moves() -> None:
     assert model.kinematics is not None
     torch.nn.init.zeros_(model.kinematics.output.weight)
     state = torch.randn(3, 4)
-    torch.testing.assert_close(model.kinematics(state, torch.randn(3, 16)), state)
+    blank = model.kinematics.blank(state)
+    torch.testing.assert_close(model.kinematics(state, torch.randn(3, 16), blank), state)
 
 
-def test_it_learns_what_actions_do_and_uses_the_step_before_where_it_is_known(tmp_path: Path) -> None:
+def test_it_learns_what_actions_do_and_uses_what_it_remembers(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     model = tiny_model()
     rows = moving_rows(model)
     still = float(np.abs(rows.state[rows.start + 2] - rows.state[rows.start + 1]).mean())
-    train_kinematics(model, [(rows, 1.0)], CONFIG, tmp_path)
+    train_kinematics(model, [(rows, 1.0)], replace(CONFIG, steps=300), tmp_path)
     told, untold = errors(model, rows)
     assert told < 0.25 * still and told < 0.7 * untold < 0.7 * still
 
@@ -59,12 +61,33 @@ def test_chunks_that_were_not_executed_and_padding_teach_nothing() -> None:
     model = tiny_model()
     assert model.kinematics is not None
     rows = small_rows(model, [4, 4])
+    alone = torch.ones(1, dtype=torch.long)
     drawn = (np.zeros(1, int), np.array([[3, 3, 3]]), np.array([[False, True, True]]))
-    assert kinematics_loss(model.kinematics, triples([rows], drawn)) == 0
+    assert kinematics_loss(model.kinematics, tracks([rows], drawn, np.zeros(1, bool)), alone) == 0
     drawn = (np.zeros(1, int), np.array([[0, 1, 2]]), np.zeros((1, 3), bool))
-    assert kinematics_loss(model.kinematics, triples([rows], drawn)) > 0
-    rows.action_valid[:] = False
-    assert kinematics_loss(model.kinematics, triples([rows], drawn)) == 0
+    assert kinematics_loss(model.kinematics, tracks([rows], drawn, np.zeros(1, bool)), alone) > 0
+    rows.action_valid[1] = False
+    assert tracks([rows], drawn, np.zeros(1, bool)).valid.tolist() == [[True, True, False]]
+
+
+def test_a_fresh_window_begins_with_its_episode() -> None:
+    rows = small_rows(tiny_model(), [5, 3, 4])
+    drawn = (np.zeros(3, int), np.array([[1, 2, 3, 4], [6, 7, 7, 7], [8, 9, 10, 11]]), np.zeros((3, 4), bool))
+    drawn[2][1, 2:] = True
+    batch = tracks([rows], drawn, np.array([True, True, False]))
+    np.testing.assert_array_equal(batch.state.numpy(), rows.state[[[0, 1, 2, 3], [5, 6, 7, 7], [8, 9, 10, 11]]])
+    assert batch.valid.tolist() == [[True] * 4, [True, True, True, False], [True] * 4]
+
+
+def test_the_next_state_of_a_window_follows_from_what_it_is_told() -> None:
+    model = tiny_model()
+    assert model.kinematics is not None
+    torch.nn.init.zeros_(model.kinematics.output.weight)  # nothing moves
+    rows = small_rows(model, [3])
+    rows.state[:] = [[0.0], [1.0], [1.0]]
+    batch = tracks([rows], (np.zeros(1, int), np.array([[0, 1, 2]]), np.zeros((1, 3), bool)), np.zeros(1, bool))
+    alone, told = (kinematics_loss(model.kinematics, batch, torch.tensor([n])) for n in (1, 2))
+    torch.testing.assert_close(told, alone / 2)  # wrong once, not twice
 
 
 def test_killed_between_two_saves_and_repeated_equals_uninterrupted(

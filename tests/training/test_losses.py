@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from presage.codecs.image import ImageCodecConfig
+from presage.codecs.scalars import ScalarCodec
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Law
 from presage.training.losses import Batch, LossConfig, absolute_error, timeline_loss
+from presage.training.recipes import behaviour_cloning
 from tests.tiny import tiny_model
 
 INVERSE = LossConfig(law=Law(0, 0, 0, 1, 0), context_noise=0.0, drop_actions=0.0)
@@ -68,6 +71,14 @@ def test_behaviour_cloning_ignores_chunks_that_are_not_the_experts(model: WorldM
     batch = replace(random_batch(model), quality=torch.zeros(3, 4))
     loss = terms(model, batch, config)
     assert loss["policy"] == 0 and "action" not in loss
+
+
+def test_the_model_of_behaviour_cloning_carries_nothing() -> None:
+    config = replace(behaviour_cloning().model, codec=ImageCodecConfig(size=32, width=8, blocks=1, latent_channels=4))
+    model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4))
+    assert model.kinematics is None and model.renderer is None
+    loss = terms(model, random_batch(model), LossConfig(noisy_blocks=0))
+    assert loss["policy"] > 0
 
 
 def test_one_batch_can_be_overfitted() -> None:

@@ -43,6 +43,20 @@ def test_rows_follow_the_time_rule(behaviour):
     assert np.array_equal(simulation.state, columns["observation.state"][-1])
 
 
+def test_an_episode_of_full_length_goes_on_after_success_and_is_no_example_there():
+    simulation, renderer = Simulation("drawer-close-v3"), Renderer(("front",), 16, 1)
+    lengths = []
+    for behaviour in ("perturbed", "random"):
+        episode = record_episode(simulation, renderer, 600_004, behaviour, Behaviours(full_length=True))
+        lengths.append(episode.length)
+        success, quality = episode.columns["next.success"], episode.columns["quality"]
+        if behaviour == "perturbed":
+            assert success[:-1].any()
+            reached = int(success.argmax())
+            assert quality[: reached + 1].any() and not quality[reached + 1 :].any()
+    assert lengths == [60, 60]
+
+
 def test_first_frames_are_of_their_own_task():
     """Tasks share one OpenGL context: the first image after a change of task must not go to the other's framebuffer."""
     renderer = Renderer(("front", "top"), 32, 1)

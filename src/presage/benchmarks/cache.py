@@ -18,7 +18,7 @@ import presage.timeline.session as session_module
 from presage.benchmarks.common import BenchArgs
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.expectation import Values, expected
+from presage.timeline.expectation import Values, expected, remembered
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
 from presage.timeline.session import LIMIT, Session
@@ -42,11 +42,13 @@ class Uncached:
         self.model, self.text, self.reach = model, model.embed_text(instructions), reach
         self.generator = torch.Generator(model.device).manual_seed(seed)
         self.history: list[tuple[int, Values]] = []
+        self.memory: Tensor | None = None
 
     @torch.inference_mode()
     def append(self, values: Values) -> Tensor:
         """Append a clean block; returns its progress (B,)."""
-        index = self.history[-1][0] + 1 if self.history else 0
+        index, before = (self.history[-1][0] + 1, self.history[-1][1]) if self.history else (0, {})
+        self.memory = remembered(self.model, values, before, self.memory)
         self.history = [*self.history, (index, values)][-(self.reach or len(self.history) + 1) :]
         hidden = self._pass(self.model.streams, None)
         return self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
@@ -59,8 +61,7 @@ class Uncached:
         denoised = [s for s in streams if s.is_denoised]
         batch, device = len(self.text), self.model.device
         x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in denoised}
-        newest, before = self.history[-1][1], self.history[-2][1] if len(self.history) > 1 else {}
-        foreseen = expected(self.model, newest, before, self.text)
+        foreseen = expected(self.model, self.history[-1][1], self.memory, self.text)
         for i in range(plan.steps):
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
             for s in denoised:

@@ -226,7 +226,7 @@ def hold(url: str, action: Sequence[float], steps: int) -> dict[int, bytes]:
         hello = json.loads(connection.recv())
         say = lambda kind, **fields: connection.send(json.dumps({"type": kind, **fields}))  # noqa: E731
         say("controls", action=list(action[: hello["actions"]]), stamp=0)
-        say("settings", steps=1, rate=RATE, seed=0, spread=False)
+        say("settings", steps=0, rate=RATE, seed=0, spread=False)
         say("run", on=True)
         while max(seen, default=0) < steps:
             data = connection.recv(60)

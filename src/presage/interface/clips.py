@@ -151,7 +151,7 @@ def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, n
         session.observe({**first, "state": episode.states[:1]})
         frames = {camera: [frames[0]] for camera, frames in episode.frames.items()}
         for chunk in episode.actions:
-            block = session.roll(chunk[None], steps=2)
+            block = session.roll(chunk[None])
             for camera, image in model.decode_images(block.values).items():
                 frames[camera.removeprefix("image.")].append(image[0])
         imagined = {camera: np.stack(images) for camera, images in frames.items()}

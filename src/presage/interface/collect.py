@@ -36,12 +36,15 @@ class Collect(Command):
     """Pixels a side."""
     workers: int = 2
     """Processes that simulate, render and encode."""
+    full_length: bool = False
+    """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
 
     def run(self) -> None:
         self.check_output()
         check_new_folder(self.out)
-        from presage.worlds.collect import collect
+        from presage.worlds.collect import Behaviours, collect
 
+        long = Behaviours(expert=0.1, perturbed=0.5, random=0.4, full_length=True)
         figures = collect(
             self.out,
             list(self.tasks),
@@ -50,6 +53,7 @@ class Collect(Command):
             cameras=self.cameras or None,
             size=self.size,
             workers=self.workers,
+            behaviours=long if self.full_length else None,
         )
         summary(f"dataset {self.out}", figures)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")

@@ -41,9 +41,11 @@ class WorldModelConfig:
     reader: int = 384
     """Width of the scene reader, which reads a whole frame into one token (networks/reader.py)."""
     kinematics: int = 256
-    """Width of the network that says where an action takes the robot itself (networks/kinematics.py)."""
+    """Width of the network that says where an action takes the robot itself (networks/kinematics.py); 0: none."""
     renderer: int = 512
-    """Width of the network that says what the robot looks like in a state (networks/renderer.py)."""
+    """Width of the network that says what the robot looks like in a state (networks/renderer.py); 0: none."""
+    code: int = 32
+    """Numbers that it reads from the frame before."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -61,7 +63,7 @@ class WorldModelConfig:
 
 def make_kinematics(config: WorldModelConfig) -> Kinematics | None:
     """For a robot with a state; untaught, it says that nothing moves."""
-    if not config.state_dim:
+    if not config.state_dim or not config.kinematics:
         return None
     return Kinematics(config.state_dim, config.chunk * config.action_dim, config.kinematics)
 
@@ -91,7 +93,9 @@ class WorldModel(nn.Module):
 
         self.kinematics = make_kinematics(config)
         frame = len(config.cameras) * config.codec.tokens * config.codec.token_dim
-        self.renderer = Renderer(config.state_dim, TEXT_DIM, frame, config.renderer) if config.state_dim else None
+        self.renderer: Renderer | None = None
+        if config.state_dim and config.renderer:
+            self.renderer = Renderer(config.state_dim, TEXT_DIM, frame, config.renderer, config.code)
 
     @property
     def device(self) -> torch.device:
@@ -126,9 +130,10 @@ class WorldModel(nn.Module):
             return {}
         videos = [s for s in self.streams if s.kind == VIDEO]
         text_BNE = text[:, None].expand(-1, state.shape[1], -1)
-        then, now = (self.renderer(x[:, :, 0], text_BNE) for x in (values[STATE], state))
-        moved = (now - then).float().split([s.tokens * s.dim for s in videos], -1)
-        return {s.name: values[s.name] + m.unflatten(-1, (s.tokens, s.dim)) for s, m in zip(videos, moved, strict=True)}
+        frame = torch.cat([values[s.name].flatten(-2) for s in videos], -1)
+        carried = self.renderer.carry(frame, values[STATE][:, :, 0], state[:, :, 0], text_BNE)
+        parts = carried.split([s.tokens * s.dim for s in videos], -1)
+        return {s.name: x.unflatten(-1, (s.tokens, s.dim)) for s, x in zip(videos, parts, strict=True)}
 
     def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
         """Predicted clean tokens (..., T, C) of hidden states (..., T, D), given what `expect` said of the stream."""

@@ -84,6 +84,7 @@ def keep_rows(session: Session, rows: np.ndarray) -> None:
             values={name: x[index] for name, x in block.values.items()},
             kv=KV(block.kv.keys[:, index], block.kv.values[:, index]),
             progress=block.progress[index],
+            memory=None if block.memory is None else block.memory[index],
         )
         for block in session.blocks
     ]

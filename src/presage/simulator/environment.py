@@ -27,10 +27,10 @@ class DreamWorld(gymnasium.vector.VectorEnv):
     Args:
         world: where first frames come from: `reset` resets it, and it is never stepped.
         threshold: progress above which an imagined frame shows success (see `simulator/success.py`).
-        steps: denoising steps of a frame. One was as good as two or four: over 40 steps errors of the past dominate.
+        steps: denoising steps of a frame (`Session.roll`).
     """
 
-    def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 1, seed: int = 0) -> None:
+    def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
         config = model.config
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed

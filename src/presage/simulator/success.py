@@ -49,7 +49,7 @@ def record_outcomes(
     return results
 
 
-def dreamed_progress(model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 1) -> np.ndarray:
+def dreamed_progress(model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
     """Highest progress (N,) predicted in a dream of each recorded episode: its first frame, its actions."""
     session = Session(model, [e.instruction for e in episodes], float("nan"))
     session.observe(first_observation(episodes))

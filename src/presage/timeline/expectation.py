@@ -1,10 +1,9 @@
 """What comes next in the simplest case: where kinematics lead, and what imaginations are changes of.
 
-Functions of the newest frame and the one before it, for whoever keeps a past: a session, or a recomputation without a
-cache. Values are those of one block: stream name -> tokens (B, T, C).
+Functions of the newest frame and of what kinematics remember there, for whoever keeps a past: a session, or a
+recomputation without a cache. Values are those of one block: stream name -> tokens (B, T, C).
 """
 
-import torch
 from torch import Tensor
 
 from presage.networks.world_model import WorldModel
@@ -14,18 +13,24 @@ Values = dict[str, Tensor]
 """Stream name -> normalised tokens (B, T, C)."""
 
 
-def moved(model: WorldModel, newest: Values, before: Values, action: Tensor) -> Tensor | None:
-    """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest frame has none.
+def remembered(model: WorldModel, values: Values, before: Values, memory: Tensor | None) -> Tensor | None:
+    """What kinematics remember (B, M) at a block of `values`; None where it has no state.
 
-    before: the block before the newest, empty where there is none.
+    before, memory: the block before and what they remembered there; empty and None where there is none.
     """
-    now, led_here = newest.get(STATE), newest.get(ACTION)
-    if now is None or model.kinematics is None:
+    if model.kinematics is None or STATE not in values:
         return None
-    past = None
-    if STATE in before and led_here is not None:
-        past = (before[STATE][:, 0], led_here[:, 0], torch.ones(len(now), device=now.device))
-    return model.kinematics(now[:, 0], action[:, 0], past)[:, None]
+    state = values[STATE][:, 0]
+    if memory is None or STATE not in before or ACTION not in values:
+        return model.kinematics.blank(state)
+    return model.kinematics.remember(before[STATE][:, 0], values[ACTION][:, 0], state, memory)
+
+
+def moved(model: WorldModel, newest: Values, memory: Tensor | None, action: Tensor) -> Tensor | None:
+    """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest frame has none."""
+    if memory is None or model.kinematics is None or STATE not in newest:
+        return None
+    return model.kinematics(newest[STATE][:, 0], action[:, 0], memory)[:, None]
 
 
 def proposed(model: WorldModel, newest: Values, text: Tensor) -> Values:
@@ -34,12 +39,12 @@ def proposed(model: WorldModel, newest: Values, text: Tensor) -> Values:
     return {} if chunk is None else {ACTION: chunk[:, 0]}
 
 
-def expected(model: WorldModel, newest: Values, before: Values, text: Tensor, state: Tensor | None = None) -> Values:
+def expected(model: WorldModel, newest: Values, memory: Tensor | None, text: Tensor, state: Tensor | None = None) -> Values:
     """What is expected after the newest frame, if it leads to `state` (B, 1, S): by default, where the proposed chunk
     leads."""
     proposal = proposed(model, newest, text)
     if state is None and ACTION in proposal:
-        state = moved(model, newest, before, proposal[ACTION])
+        state = moved(model, newest, memory, proposal[ACTION])
     shown = {name: x[:, None] for name, x in newest.items()}
     seen = model.expect(shown, None if state is None else state[:, None], text)
     return {name: x[:, 0] for name, x in seen.items()} | proposal

@@ -75,7 +75,9 @@ def _join(blocks: Sequence[Block]) -> Block:
     kv = KV(*(torch.cat([getattr(b.kv, part) for b in blocks], 1) for part in KV._fields))
     shared = [name for name in blocks[0].values if all(name in b.values for b in blocks)]  # a first block has no action
     values = {name: torch.cat([b.values[name] for b in blocks]) for name in shared}
-    return replace(blocks[0], values=values, kv=kv, progress=torch.cat([b.progress for b in blocks]))
+    memories = [b.memory for b in blocks if b.memory is not None]
+    memory = torch.cat(memories) if len(memories) == len(blocks) else None
+    return replace(blocks[0], values=values, kv=kv, progress=torch.cat([b.progress for b in blocks]), memory=memory)
 
 
 def _rows(block: Block, rows: slice, shift: int) -> Block:
@@ -88,4 +90,5 @@ def _rows(block: Block, rows: slice, shift: int) -> Block:
         kv=KV(block.kv.keys[:, rows].clone(), block.kv.values[:, rows].clone()),
         tokens=tokens,
         progress=block.progress[rows].clone(),
+        memory=None if block.memory is None else block.memory[rows].clone(),
     )

@@ -21,7 +21,7 @@ from presage.device import autocast
 from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.expectation import Values, expected, moved, proposed
+from presage.timeline.expectation import Values, expected, moved, proposed, remembered
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
@@ -41,6 +41,8 @@ class Block:
     tokens: Tokens
     progress: Tensor
     """(B,) predicted progress at this frame, in [0, 1]."""
+    memory: Tensor | None
+    """(B, M) what kinematics remember here; None where there is no state."""
     imagined: bool
 
 
@@ -62,7 +64,7 @@ class Session:
         seed: of the sampler's noise.
         window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
             came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
-            Kinematics know both: where the robot goes depends on how it moves.
+            Kinematics remember: where the robot goes depends on how it moved.
     """
 
     def __init__(
@@ -129,7 +131,9 @@ class Session:
         keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
         kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
         tokens = Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep])
-        block = Block(index, values, kv, tokens, progress, imagined)
+        before, memory = (self.last.values, self.last.memory) if self.blocks else ({}, None)
+        memory = remembered(self.model, values, before, memory)
+        block = Block(index, values, kv, tokens, progress, memory, imagined)
         self.blocks.append(block)
         self._evict()
         return block
@@ -172,6 +176,7 @@ class Session:
                 KV(_repeat(b.kv.keys, 1, n), _repeat(b.kv.values, 1, n)),
                 b.tokens,
                 _repeat(b.progress, 0, n),
+                None if b.memory is None else _repeat(b.memory, 0, n),
                 b.imagined,
             )
             for b in self.blocks
@@ -217,7 +222,7 @@ class Session:
 
     def moved(self, action: Tensor) -> Tensor | None:
         """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest has none."""
-        return moved(self.model, self.last.values, self._before(), action) if self.blocks else None
+        return moved(self.model, self.last.values, self.last.memory, action) if self.blocks else None
 
     @torch.inference_mode()
     def proposed(self) -> Values:
@@ -228,17 +233,30 @@ class Session:
     def expected(self, state: Tensor | None = None) -> Values:
         """What the model expects after the newest block in the simplest case, if it leads to `state`: by default, where the
         chunk leads that is proposed. What it imagines is a change of that."""
-        return expected(self.model, self.last.values, self._before(), self.text, state) if self.blocks else {}
+        return expected(self.model, self.last.values, self.last.memory, self.text, state) if self.blocks else {}
 
-    def _before(self) -> Values:
-        """Values of the block before the newest; empty where it is not kept."""
-        return next((b.values for b in self.blocks if b.index == self.step - 1), {})
+    @torch.inference_mode()
+    def carried(self, action: Tensor, state: Tensor | None = None) -> Values | None:
+        """The block that action tokens lead to where nothing is denoised: the state by kinematics (or the one that is
+        given), and the frame with the robot carried there. None where the model or the newest block cannot."""
+        state = self.moved(action) if state is None else state
+        if state is None or self.model.renderer is None:
+            return None
+        shown = {name: x[:, None] for name, x in self.last.values.items()}
+        frames = self.model.carry(shown, state[:, None], self.text)
+        return {ACTION: action, STATE: state, **{name: x[:, 0].clamp(-LIMIT, LIMIT) for name, x in frames.items()}}
 
-    def roll(self, chunk: np.ndarray, steps: int = 1) -> Block:
-        """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it."""
+    def roll(self, chunk: np.ndarray, steps: int = 0) -> Block:
+        """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it.
+
+        Without denoising steps the robot is carried, where the model can do that, and all else stays: long dreams stay
+        truer so (docs/decisions.md).
+        """
         action = self.model.encode_action(chunk)
-        dream = self.imagine(Plan.forward(steps), {ACTION: action})
-        return self.append(dream.values, imagined=True)
+        values = None if steps else self.carried(action)
+        if values is None:
+            values = self.imagine(Plan.forward(max(1, steps)), {ACTION: action}).values
+        return self.append(values, imagined=True)
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:

@@ -52,11 +52,15 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
         session.append({name: x[:, 0].to(model.device) for name, x in first.items()})
         for t in range(1, int(length.max())):
             executed = np.minimum(start + t - 1, start + length - 1)
-            given = {ACTION: torch.from_numpy(rows.action[executed])[:, None].to(model.device)}
+            action, state = torch.from_numpy(rows.action[executed])[:, None].to(model.device), None
             if STATE in first:
                 reached = rows.state[np.minimum(start + t, start + length - 1)]
-                given[STATE] = torch.from_numpy(reached)[:, None].to(model.device)
-            block = session.append(session.imagine(Plan.forward(1), given).values, imagined=True)
+                state = torch.from_numpy(reached)[:, None].to(model.device)
+            values = session.carried(action, state)
+            if values is None:
+                given = {ACTION: action} if state is None else {ACTION: action, STATE: state}
+                values = session.imagine(Plan.forward(1), given).values
+            block = session.append(values, imagined=True)
             going = (t < length) & rows.action_valid[executed]
             row = (start + t)[going]
             for i, camera in enumerate(model.config.cameras):

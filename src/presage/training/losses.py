@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from presage.networks.kinematics import Kinematics
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import DYNAMICS_ONLY, Law, draw, draw_levels, state_level, unless_given
@@ -234,16 +235,24 @@ def _expected(
     state = None
     if STATE in seen and proposed is not None and model.kinematics is not None:
         seen[STATE] = values[STATE][:, last]  # the robot knows its own state, whatever it is shown
-        earlier = (last - 1).clamp(min=0)
-        known = batch.action_valid[:, earlier] & (last > 0)
-        before = (values[STATE][:, earlier, 0], values[ACTION][:, earlier, 0], known)
-        state = model.kinematics(seen[STATE][:, :, 0], proposed[:, last, 0], before)[:, :, None]
+        memory = _memories(model.kinematics, batch)[:, last]
+        state = model.kinematics(seen[STATE][:, :, 0], proposed[:, last, 0], memory)[:, :, None]
         given = (noisy.levels[STATE] == 0)[..., None, None]
         state = torch.where(given, values[STATE][:, noisy.chosen], state)
     expected = model.expect(seen, state, batch.text)
     if proposed is not None:
         expected[ACTION] = unless_given(proposed[:, last], noisy.levels[VIDEO])
     return expected
+
+
+def _memories(kinematics: Kinematics, batch: Batch) -> Tensor:
+    """(B, N, M) what kinematics remember at every row of windows, having felt nothing before the first."""
+    state, action = batch.values[STATE][:, :, 0], batch.values[ACTION][:, :, 0]
+    out = [kinematics.blank(state[:, 0])]
+    for i in range(1, state.shape[1]):
+        led_here = kinematics.remember(state[:, i - 1], action[:, i - 1], state[:, i], out[-1])
+        out.append(led_here * batch.action_valid[:, i - 1, None])
+    return torch.stack(out, 1)
 
 
 def _noisy_losses(

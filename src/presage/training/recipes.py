@@ -55,10 +55,11 @@ def metaworld() -> Recipe:
 
 def behaviour_cloning() -> Recipe:
     """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
-    newest frame alone, as the world model does when it acts."""
+    newest frame alone, as the world model does when it acts. It imagines nothing, so nothing carries its frames."""
     recipe = metaworld()
+    model = replace(recipe.model, kinematics=0, renderer=0)
     loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, context_noise=0.0, memoryless=1.0)
-    return replace(recipe, training=replace(recipe.training, loss=loss))
+    return replace(recipe, model=model, training=replace(recipe.training, loss=loss))
 
 
 def finetune() -> Recipe:

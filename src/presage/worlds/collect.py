@@ -54,6 +54,9 @@ class Behaviours:
     noise: float = 0.3  # standard deviation of the white noise
     gripper_flip: float = 0.25  # probability per burst
     random_rows: int = 30
+    full_length: bool = False
+    """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is done
+    after success is nobody's example (quality 0)."""
 
     def share(self) -> dict[str, float]:
         return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random}
@@ -106,7 +109,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     world = find_world(simulation.task)
     driver = _Driver(behaviour, seed, settings, world)
     limit = MAX_ROWS
-    if behaviour == "random":
+    if behaviour == "random" and not settings.full_length:
         limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
     frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
     states, actions, quality, success = [], [], [], []
@@ -117,18 +120,20 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         states.append(simulation.state)
         if simulation.success and success_row is None:
             success_row = row
-        done = behaviour != "random" and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
+        ends = behaviour != "random" and not settings.full_length
+        done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
         chunk = np.zeros((CHUNK, world.action_size), np.float32)
         if done or row == limit - 1:  # nothing is executed after the last frame
             actions.append(chunk.ravel())
             quality.append(0.0)
             success.append(simulation.success)
             break
-        quality.append(driver.next_chunk(row))
+        clean = driver.next_chunk(row) == 1.0
         for step in range(CHUNK):
             expert = simulation.expert_action()
-            chunk[step] = expert if quality[-1] == 1.0 else driver.disturb(expert)
+            chunk[step] = expert if clean else driver.disturb(expert)
             simulation.step(chunk[step])
+        quality.append(float(clean and (success_row is None or not settings.full_length)))
         actions.append(chunk.ravel())
         success.append(simulation.success)
     columns = {

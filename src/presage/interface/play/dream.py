@@ -68,8 +68,8 @@ class Settings:
     """What a person chooses; the next step heeds it."""
 
     instruction: str = ""
-    steps: int = 1
-    """Denoising steps of a frame."""
+    steps: int = 0
+    """Denoising steps of a frame; 0: the robot is carried."""
     seed: int = 0
     """Of the dream's noise."""
     spread: bool = False
@@ -231,8 +231,9 @@ class Dream:
 
 def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     """Where futures of one past and one chunk (chunk, A) differ: camera -> (S, S) float32, standard deviation over the
-    session's rows in grey levels of 0 to 255, mean over colours."""
+    session's rows in grey levels of 0 to 255, mean over colours. They are denoised, in one step at least: a robot that is
+    carried looks the same in all of them."""
     model: WorldModel = futures.model
     action = model.encode_action(np.repeat(chunk[None], futures.batch, 0))
-    images = model.decode_images(futures.imagine(Plan.forward(steps), {ACTION: action}).values)
+    images = model.decode_images(futures.imagine(Plan.forward(max(1, steps)), {ACTION: action}).values)
     return {name.removeprefix("image."): x.astype(np.float32).std(0).mean(-1) for name, x in images.items()}
