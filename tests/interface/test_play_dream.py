@@ -121,6 +121,7 @@ def test_uncertainty_is_shown_and_changes_nothing(dream: Dream) -> None:
 
 
 def test_other_words_change_what_comes(dream: Dream) -> None:
+    dream.settings.steps = 1
     one = dream.step(RIGHT)
     dream.rewind(0)
     dream.instruct("leave everything as it is")
