@@ -240,7 +240,7 @@ class Session:
         """The block that action tokens lead to where nothing is denoised: the state by kinematics (or the one that is
         given), and the frame with the robot carried there. None where the model or the newest block cannot."""
         state = self.moved(action) if state is None else state
-        if state is None or self.model.renderer is None:
+        if state is None or self.model.renderer is None or STATE not in self.last.values:
             return None
         shown = {name: x[:, None] for name, x in self.last.values.items()}
         frames = self.model.carry(shown, state[:, None], self.text)
