@@ -79,6 +79,14 @@ def test_a_fresh_window_begins_with_its_episode() -> None:
     assert batch.valid.tolist() == [[True] * 4, [True, True, True, False], [True] * 4]
 
 
+def test_windows_of_several_datasets_stay_in_the_order_in_which_they_were_drawn() -> None:
+    one, other = (small_rows(tiny_model(), [3]) for _ in range(2))
+    one.state[:], other.state[:] = 1.0, 2.0
+    drawn = (np.array([1, 0, 1]), np.tile(np.arange(3), (3, 1)), np.zeros((3, 3), bool))
+    batch = tracks([one, other], drawn, np.zeros(3, bool))
+    assert batch.state[:, 0, 0].tolist() == [2.0, 1.0, 2.0]
+
+
 def test_the_next_state_of_a_window_follows_from_what_it_is_told() -> None:
     model = tiny_model()
     assert model.kinematics is not None

@@ -13,7 +13,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.streams import STATE
 from presage.training.data import Rows
 from presage.training.losses import absolute_error
-from presage.training.part import Drawn, PartTraining, teach
+from presage.training.part import Drawn, PartTraining, gather, teach
 
 ROWS = 33
 """Of a window: what holds a hand back shows after dozens of steps."""
@@ -51,9 +51,9 @@ class Tracks:
 def tracks(parts: Sequence[Rows], drawn: Drawn, fresh: np.ndarray) -> Tracks:
     """The windows that were drawn; those `fresh` (B,) moved to the beginning of their episode."""
     source, index, is_pad = drawn
-    columns = []
-    for i, rows in enumerate(parts):
-        mine, pad, moved = (x[source == i] for x in (index, is_pad, fresh))
+
+    def columns(rows: Rows, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+        mine, pad, moved = (x[chosen] for x in (index, is_pad, fresh))
         episode = np.searchsorted(rows.start, mine[moved, 0], side="right") - 1
         last = (rows.start + rows.length - 1)[episode, None]
         first = rows.start[episode, None] + np.arange(mine.shape[1])
@@ -63,8 +63,9 @@ def tracks(parts: Sequence[Rows], drawn: Drawn, fresh: np.ndarray) -> Tracks:
         valid = np.logical_and.accumulate(led_here & ~pad, 1)
         numbers = rows.state.shape[1]
         has = np.repeat(rows.has.get(STATE, np.ones(numbers, bool))[None], len(mine), 0)
-        columns.append((rows.state[mine], rows.action[mine], valid, has))
-    return Tracks(*[torch.from_numpy(np.concatenate(column)) for column in zip(*columns, strict=True)])
+        return rows.state[mine], rows.action[mine], valid, has
+
+    return Tracks(*gather(parts, source, columns))
 
 
 def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Tensor:

@@ -33,6 +33,18 @@ Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Windows drawn by a `Mixture`: dataset (B,), rows of it (B, T), padding (B, T)."""
 
 
+def gather(
+    parts: Sequence[Rows], source_B: np.ndarray, columns: Callable[[Rows, np.ndarray], tuple[np.ndarray, ...]]
+) -> list[Tensor]:
+    """Columns (B, ...) of windows of several datasets, in the order in which they were drawn.
+
+    columns: those of the windows `chosen` (B,) bool, which are of `rows`.
+    """
+    grouped = [columns(rows, source_B == i) for i, rows in enumerate(parts)]
+    place = np.argsort(np.argsort(source_B, kind="stable"))
+    return [torch.from_numpy(np.concatenate(column)[place]) for column in zip(*grouped, strict=True)]
+
+
 def teach(
     part: nn.Module,
     loss: Callable[[Drawn, torch.Generator], Tensor],

@@ -12,7 +12,7 @@ from presage.device import autocast
 from presage.networks.renderer import Renderer
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
-from presage.training.part import Drawn, PartTraining, teach
+from presage.training.part import Drawn, PartTraining, gather, teach
 
 STRIDES = (1, 1, 2, 4)
 """Rows between the frames of a window, drawn: what is far apart differs in more than what moves in a step."""
@@ -51,12 +51,13 @@ def sequences(parts: Sequence[Rows], drawn: Drawn, stride_B: np.ndarray) -> Sequ
     source, index, is_pad = drawn
     kept = stride_B[:, None] * np.arange(FRAMES)
     index, is_pad = (np.take_along_axis(x, kept, 1) for x in (index, is_pad))
-    columns = []
-    for i, rows in enumerate(parts):
-        mine = index[source == i]
+
+    def columns(rows: Rows, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+        mine = index[chosen]
         frame = np.asarray(rows.latents[mine.ravel()], np.float32).reshape(*mine.shape, -1)
-        columns.append((frame, rows.state[mine], rows.text[rows.instruction[mine[:, 0]]], ~is_pad[source == i]))
-    return Sequences(*[torch.from_numpy(np.concatenate(column)) for column in zip(*columns, strict=True)])
+        return frame, rows.state[mine], rows.text[rows.instruction[mine[:, 0]]], ~is_pad[chosen]
+
+    return Sequences(*gather(parts, source, columns))
 
 
 def renderer_loss(renderer: Renderer, batch: Sequences) -> Tensor:
