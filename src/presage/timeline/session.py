@@ -246,17 +246,20 @@ class Session:
         frames = self.model.carry(shown, state[:, None], self.text)
         return {ACTION: action, STATE: state, **{name: x[:, 0].clamp(-LIMIT, LIMIT) for name, x in frames.items()}}
 
-    def roll(self, chunk: np.ndarray, steps: int = 0) -> Block:
-        """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to, and step into it.
+    def led_to(self, action: Tensor, state: Tensor | None = None, steps: int = 0) -> Values:
+        """The block that action tokens lead to, or that shows the `state` they are known to have led to.
 
         Without denoising steps the robot is carried, where the model can do that, and all else stays: long dreams stay
         truer so (docs/decisions.md).
         """
-        action = self.model.encode_action(chunk)
-        values = None if steps else self.carried(action)
-        if values is None:
-            values = self.imagine(Plan.forward(max(1, steps)), {ACTION: action}).values
-        return self.append(values, imagined=True)
+        if not steps and (values := self.carried(action, state)) is not None:
+            return values
+        given = {ACTION: action} if state is None else {ACTION: action, STATE: state}
+        return self.imagine(Plan.forward(max(1, steps)), given).values
+
+    def roll(self, chunk: np.ndarray, steps: int = 0) -> Block:
+        """Forward dynamics: imagine the frame that `chunk` (B, chunk, A) leads to (`led_to`), and step into it."""
+        return self.append(self.led_to(self.model.encode_action(chunk), steps=steps), imagined=True)
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:

@@ -16,9 +16,8 @@ import torch
 from tqdm import tqdm
 
 from presage.networks.world_model import WorldModel
-from presage.timeline.levels import Plan
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE, VIDEO
+from presage.timeline.streams import STATE, VIDEO
 from presage.training.data import Dreams, Rows, frames_of
 
 BATCH = 64
@@ -56,11 +55,7 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
             if STATE in first:
                 reached = rows.state[np.minimum(start + t, start + length - 1)]
                 state = torch.from_numpy(reached)[:, None].to(model.device)
-            values = session.carried(action, state)
-            if values is None:
-                given = {ACTION: action} if state is None else {ACTION: action, STATE: state}
-                values = session.imagine(Plan.forward(1), given).values
-            block = session.append(values, imagined=True)
+            block = session.append(session.led_to(action, state), imagined=True)
             going = (t < length) & rows.action_valid[executed]
             row = (start + t)[going]
             for i, camera in enumerate(model.config.cameras):

@@ -114,13 +114,13 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
     states, actions, quality, success = [], [], [], []
     success_row: int | None = None  # first row that shows the success
+    ends = behaviour != "random" and not settings.full_length
     for row in range(limit):
         for name, image in simulation.frames(renderer).items():
             frames[name].append(image)
         states.append(simulation.state)
         if simulation.success and success_row is None:
             success_row = row
-        ends = behaviour != "random" and not settings.full_length
         done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
         chunk = np.zeros((CHUNK, world.action_size), np.float32)
         if done or row == limit - 1:  # nothing is executed after the last frame
