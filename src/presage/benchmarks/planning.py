@@ -21,7 +21,7 @@ from presage.timeline.session import Session
 from presage.training.checkpoint import load_model
 from presage.worlds import MT10, instructions, make_world, rollout
 
-N, HORIZON = 8, 2
+N, HORIZON = 8, 1
 SPOIL = 0.5
 """Spread of the candidates of the spoiled policy, in half action ranges."""
 MAX_STEPS = 40

@@ -308,7 +308,7 @@ class PlanCommand(ModelCommand):
 
     candidates: int = 8
     """Futures per decision."""
-    horizon: int = 2
+    horizon: int = 1
     """Chunks each future is imagined ahead."""
     spread: float = 0.3
     """How far candidates differ in their first chunk, in units of the action range."""

@@ -79,7 +79,7 @@ def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator:
 
 
 def best_of(
-    n: int = 8, horizon: int = 2, spread: float = 0.3, rank: Ranking = by_progress, keep_own: bool = True
+    n: int = 8, horizon: int = 1, spread: float = 0.3, rank: Ranking = by_progress, keep_own: bool = True
 ) -> Decision:
     """The decision that executes the first chunk of the highest ranked of `n` futures."""
 
