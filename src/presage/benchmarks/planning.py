@@ -25,7 +25,7 @@ N, HORIZON = 8, 1
 SPOIL = 0.5
 """Spread of the candidates of the spoiled policy, in half action ranges."""
 MAX_STEPS = 40
-"""Fewer than for control: a decision costs as much as twenty without search."""
+"""Fewer than for control: a decision costs several times as much as one without search."""
 
 
 def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
