@@ -16,12 +16,11 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, GroundedPolicy
 from presage.policy.joint import joint
-from presage.simulator.planning import Candidates, Ranking, at_random, best_of, by_progress
+from presage.simulator.planning import CANDIDATES, HORIZON, Candidates, Ranking, at_random, best_of, by_progress
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model
 from presage.worlds import MT10, instructions, make_world, rollout
 
-N, HORIZON = 8, 1
 SPOIL = 0.5
 """Spread of the candidates of the spoiled policy, in half action ranges."""
 MAX_STEPS = 40
@@ -73,12 +72,13 @@ def run(args: BenchArgs) -> dict[str, Any]:
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
 
-    def searching(rank: Ranking, n: int = N) -> GroundedPolicy:
-        return GroundedPolicy(model, best_of(n, HORIZON, SPOIL, rank, keep_own=False), seed=args.seed)
+    def searching(rank: Ranking, n: int = CANDIDATES) -> GroundedPolicy:
+        return GroundedPolicy(model, best_of(n, spread=SPOIL, rank=rank, keep_own=False), seed=args.seed)
 
     oracle = searching(by_progress)
-    oracle.decide = best_of(N, HORIZON, SPOIL, in_simulator(world, scratch, lambda: oracle.rows), keep_own=False)
-    planned = best_of(N, HORIZON)
+    in_truth = in_simulator(world, scratch, lambda: oracle.rows)
+    oracle.decide = best_of(spread=SPOIL, rank=in_truth, keep_own=False)
+    planned = best_of()
     policies = {
         "base": searching(by_progress, n=1),
         "planned": searching(by_progress),
@@ -89,7 +89,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     }
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
-        "candidates": N,
+        "candidates": CANDIDATES,
         "horizon": HORIZON,
         "spread": SPOIL,
     }

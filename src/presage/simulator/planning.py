@@ -18,6 +18,10 @@ from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 
+CANDIDATES, HORIZON = 8, 1
+"""Futures of a decision, and chunks that each is imagined ahead. Further ahead the model repairs what they differ in
+(docs/decisions.md)."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -79,7 +83,11 @@ def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator:
 
 
 def best_of(
-    n: int = 8, horizon: int = 1, spread: float = 0.3, rank: Ranking = by_progress, keep_own: bool = True
+    n: int = CANDIDATES,
+    horizon: int = HORIZON,
+    spread: float = 0.3,
+    rank: Ranking = by_progress,
+    keep_own: bool = True,
 ) -> Decision:
     """The decision that executes the first chunk of the highest ranked of `n` futures."""
 
