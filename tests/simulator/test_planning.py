@@ -4,7 +4,7 @@ import numpy as np
 from tests.tiny import tiny_model, tiny_observation
 
 from presage.policy.grounded import GroundedPolicy
-from presage.simulator.planning import at_random, best_of, by_progress, imagine_candidates
+from presage.simulator.planning import at_random, best_of, by_progress, by_worth, imagine_candidates
 from presage.timeline.session import Session
 
 
@@ -48,6 +48,18 @@ def test_progress_ranks_and_chance_does_not():
     candidates = imagine_candidates(grounded(), n=5, horizon=1, spread=0.3)
     assert np.array_equal(by_progress(candidates), candidates.progress)
     assert not np.array_equal(at_random(0)(candidates), candidates.progress)
+
+
+def test_the_critic_ranks_where_there_is_one():
+    session = grounded()
+    assert imagine_candidates(session, n=3, horizon=1, spread=0.3).worth is None
+    session.model.add_critic(8)
+    candidates = imagine_candidates(session, n=3, horizon=2, spread=0.3)
+    alone = session.worth(session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
+    np.testing.assert_allclose(candidates.worth[1], alone[1], atol=1e-5)
+    assert np.array_equal(by_worth(candidates), candidates.worth) and len(np.unique(candidates.worth)) == 6
+    chosen = candidates.chunks[np.arange(2), candidates.worth.argmax(1), 0]
+    np.testing.assert_array_equal(best_of(n=3, horizon=2)(session), chosen)
 
 
 def test_a_planner_is_a_policy():

@@ -8,7 +8,7 @@ import torch
 
 from presage.errors import UserError
 from presage.timeline.session import Session
-from presage.training.checkpoint import WEIGHTS, load_model, save_model
+from presage.training.checkpoint import PARTS, WEIGHTS, load_model, save_model
 from tests.tiny import tiny_model, tiny_observation
 
 
@@ -37,8 +37,19 @@ def test_a_checkpoint_is_four_files_and_replaced_whole(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_critic_comes_back(folder: Path) -> None:
+    model = tiny_model()
+    model.add_critic(8)
+    save_model(model, folder, "# card")
+    again = load_model(folder)
+    assert (folder / "critic.safetensors").exists() and again.critic is not None and again.config == model.config
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, *[f"{part}.safetensors" for part in PARTS]])
 def test_truncated_weights(folder: Path, name: str) -> None:
+    model = tiny_model()
+    model.add_critic(8)
+    save_model(model, folder, "# card")
     weights = folder / name
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match=f"{name} is truncated or damaged"):

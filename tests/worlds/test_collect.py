@@ -57,6 +57,27 @@ def test_an_episode_of_full_length_goes_on_after_success_and_is_no_example_there
     assert lengths == [60, 60]
 
 
+def test_what_is_tried_leaves_the_recording_as_it_is_and_says_how_soon_the_expert_succeeds():
+    simulation, renderer = Simulation("reach-v3"), Renderer(("front",), 16, 1)
+    plain = record_episode(simulation, renderer, 600_004, "perturbed", Behaviours())
+    tried = record_episode(simulation, renderer, 600_004, "perturbed", Behaviours(counterfactuals=3))
+    assert all(np.array_equal(plain.columns[name], tried.columns[name]) for name in plain.columns)
+    known, steps = tried.columns["counterfactual.action.valid"], tried.columns["counterfactual.steps"]
+    until = int(tried.columns["next.success"].argmax()) + 1  # the first row that shows the success
+    assert known.tolist() == [row % 3 == 0 and row < until for row in range(len(known))]
+    assert not steps[~known].any()
+    simulation.reset(600_004)
+    for action in tried.columns["action"][:3].reshape(-1, 4):
+        simulation.step(action)
+    for action in tried.columns["counterfactual.action"][3].reshape(3, 4, 4)[2]:
+        simulation.step(action)
+    count = 0
+    while not simulation.success:
+        simulation.step(simulation.expert_action())
+        count += 1
+    assert steps[3, 2] == count > 0
+
+
 def test_first_frames_are_of_their_own_task():
     """Tasks share one OpenGL context: the first image after a change of task must not go to the other's framebuffer."""
     renderer = Renderer(("front", "top"), 32, 1)

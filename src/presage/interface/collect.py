@@ -1,8 +1,9 @@
 """`presage collect`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from presage.errors import UserError
 from presage.interface.output import Command, check_new_folder, summary, write_json
 from presage.interface.record import describe_run
 from presage.worlds.instructions import MT10
@@ -38,13 +39,21 @@ class Collect(Command):
     """Processes that simulate, render and encode."""
     full_length: bool = False
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
+    counterfactuals: int = 0
+    """Try so many chunks at every third row besides the one executed, and record how soon the expert succeeds after each: a
+    critic is taught by that. About a second for every 30 of them and worker."""
 
     def run(self) -> None:
         self.check_output()
         check_new_folder(self.out)
         from presage.worlds.collect import Behaviours, collect
 
-        long = Behaviours(expert=0.1, perturbed=0.5, random=0.4, full_length=True)
+        if self.counterfactuals < 0:
+            raise UserError(f"--counterfactuals {self.counterfactuals}: give 0 or more")
+        # Long dreams, and judges of chunks, have to know more than an expert's surroundings.
+        wide = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
+        behaviours = wide if self.full_length or self.counterfactuals else Behaviours()
+        behaviours = replace(behaviours, full_length=self.full_length, counterfactuals=self.counterfactuals)
         figures = collect(
             self.out,
             list(self.tasks),
@@ -53,7 +62,7 @@ class Collect(Command):
             cameras=self.cameras or None,
             size=self.size,
             workers=self.workers,
-            behaviours=long if self.full_length else None,
+            behaviours=behaviours,
         )
         summary(f"dataset {self.out}", figures)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")

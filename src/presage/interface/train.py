@@ -36,6 +36,7 @@ class Train(Command):
         presage train --data user/name --episodes 0:50 --out runs/name
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
         presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from runs/mt10/model
+        presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
         presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
@@ -55,12 +56,16 @@ class Train(Command):
     codec_steps: Annotated[int | None, arg(metavar="N")] = None
     """Steps of the image codec; the recipe's by default."""
     part_steps: Annotated[int | None, arg(metavar="N")] = None
-    """Steps of each part that is taught alone, before the world model (kinematics, renderer, scene reader); the recipe's by
-    default."""
+    """Steps of each part that is taught alone, before the world model (kinematics, renderer, scene reader, critic); the
+    recipe's by default."""
     codec_from: Annotated[Path | None, arg(metavar="DIR")] = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine."""
+    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and with
+    --only."""
+    only: Annotated[tuple[str, ...], arg(metavar="[PART ...]")] = ()
+    """Teach these parts of --start-from and leave everything else as it is: kinematics, renderer, critic (needs data
+    collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
     backbone: Annotated[Path | None, arg(metavar="DIR")] = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int, arg(metavar="RANK")] = 16
@@ -89,7 +94,7 @@ class Train(Command):
         self.check_output()
         from presage.episodes.choose import parse_episodes
         from presage.training.data import open_dataset
-        from presage.training.recipes import RECIPES, fit, for_robots
+        from presage.training.recipes import PARTS, RECIPES, fit, for_robots
 
         if self.recipe not in RECIPES:
             raise UserError(f"no recipe {self.recipe!r}: choose from {', '.join(RECIPES)}")
@@ -104,9 +109,13 @@ class Train(Command):
         ):
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: give at least 1")
-        if (self.recipe in ("finetune", "refine")) != (self.start_from is not None):
+        for part in self.only:
+            if part not in PARTS:
+                raise UserError(f"--only {part}: choose from {', '.join(PARTS)}")
+        if (bool(self.only) or self.recipe in ("finetune", "refine")) != (self.start_from is not None):
             raise UserError(
-                "--start-from DIR goes with --recipe finetune or refine, and they with it: give both or neither"
+                "--start-from DIR goes with --only or with --recipe finetune or refine, and they with it: give both or "
+                "neither"
             )
         if (self.recipe == "backbone") != (self.backbone is not None):
             raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
@@ -123,7 +132,8 @@ class Train(Command):
             wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
             training = training if self.lora else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
-        steps = [self.part_steps or part.steps for part in (recipe.kinematics, recipe.renderer, recipe.reader)]
+        taught_alone = (recipe.kinematics, recipe.renderer, recipe.reader, recipe.critic)
+        steps = [self.part_steps or part.steps for part in taught_alone]
         recipe = replace(
             recipe,
             training=training,
@@ -131,6 +141,7 @@ class Train(Command):
             kinematics=replace(recipe.kinematics, seed=self.seed, steps=steps[0]),
             renderer=replace(recipe.renderer, seed=self.seed, steps=steps[1]),
             reader=replace(recipe.reader, seed=self.seed, steps=steps[2]),
+            critic=replace(recipe.critic, seed=self.seed, steps=steps[3]),
         )
         weights = self.weights or (1.0,) * len(self.data)
         data = list(zip(self.data, weights, strict=True))
@@ -138,7 +149,7 @@ class Train(Command):
         def card() -> str:
             return self._card(recipe, self._last_log(), episodes)
 
-        checkpoint = fit(recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan)
+        checkpoint = fit(recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only)
         figures = self._last_log()
         summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
         simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
@@ -185,15 +196,18 @@ class Train(Command):
         from presage.benchmarks.common import describe_commit, describe_machine
         from presage.training.data import open_dataset
 
-        steps = f"{recipe.training.steps:,} steps"
-        lines = [f"# {self.out.name}", "", f"Recipe `{self.recipe}`, {steps}, seed {self.seed}."]
+        what = f"Recipe `{self.recipe}`, {recipe.training.steps:,} steps"
+        took = f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec)"
+        if self.only:
+            what = f"Taught alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
+            took = "Taught"
+        lines = [f"# {self.out.name}", "", f"{what}, seed {self.seed}."]
         for folder in self.data:
             data = open_dataset(folder, episodes)
             lines.append(f"Data `{folder.name}`: {len(data.episodes):,} episodes, {data.num_rows:,} rows.")
         machine = describe_machine()
         lines += [
-            f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec) on "
-            f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, at commit {describe_commit()}.",
+            f"{took} on {machine['gpu'] or machine['cpu']}, {machine['cores']} cores, at commit {describe_commit()}.",
             "",
             "```sh",
             command_line(),

@@ -43,7 +43,3 @@ class SceneReader(nn.Module):
         """What the frame shows, as a token."""
         text = text_BE[:, None, None].expand(*frame_BNTC.shape[:3], -1)
         return self.layers(torch.cat([frame_BNTC, text], -1))
-
-    def propose(self, frame_BNTC: Tensor, text_BE: Tensor) -> Tensor:
-        """The expert's chunk (B, N, T, action) after this frame."""
-        return self.action(self(frame_BNTC, text_BE))

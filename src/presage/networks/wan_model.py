@@ -94,7 +94,7 @@ class WanWorldModel(WorldModel):
         self.codec = codec  # type: ignore[assignment]
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
-        self.kinematics, self.renderer = make_kinematics(config), None
+        self.kinematics, self.renderer, self.critic = make_kinematics(config), None, None
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         """Nothing: Wan was published to predict whole frames, not changes of the frame before."""

@@ -3,7 +3,7 @@
 Everything a checkpoint holds is here; `timeline/session.py` imagines with it and `training/` fits it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.critic import Critic
 from presage.networks.kinematics import Kinematics
 from presage.networks.reader import SceneReader
 from presage.networks.renderer import Renderer
@@ -46,6 +47,9 @@ class WorldModelConfig:
     """Width of the network that says what the robot looks like in a state (networks/renderer.py); 0: none."""
     code: int = 32
     """Numbers that it reads from the frame before."""
+    critic: int = 0
+    """Width of the network that says what a chunk is worth (networks/critic.py); 0: none. Data that hold counterfactuals
+    add one."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -96,6 +100,15 @@ class WorldModel(nn.Module):
         self.renderer: Renderer | None = None
         if config.state_dim and config.renderer:
             self.renderer = Renderer(config.state_dim, TEXT_DIM, frame, config.renderer, config.code)
+        self.critic: Critic | None = None
+        if config.critic:
+            self.add_critic(config.critic)
+
+    def add_critic(self, width: int) -> None:
+        """A fresh critic, to be taught."""
+        config = self.config = replace(self.config, critic=width)
+        sizes = (config.width, config.chunk * config.action_dim, config.state_dim)
+        self.critic = Critic(*sizes, width).to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -108,14 +121,21 @@ class WorldModel(nn.Module):
             return values
         return values | {SCENE: torch.cat([values[name].flatten(-2) for name in shown], -1)[..., None, :]}
 
-    def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
-        """The chunk (B, N, 1, A) that the reader proposes after frames (B, N, T, C)."""
+    def read_scene(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """The reader's token (B, N, 1, D) of frames (B, N, T, C); None where the model has no reader."""
         scene = self.with_views(values).get(SCENE)
-        if scene is None:
-            return None
+        return None if scene is None else self.reader(scene, text)
+
+    @property
+    def reader(self) -> SceneReader:
         reader = self.network.inputs[SCENE]
         assert isinstance(reader, SceneReader)
-        return reader.propose(scene, text)
+        return reader
+
+    def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """The chunk (B, N, 1, A) that the reader proposes after frames (B, N, T, C)."""
+        token = self.read_scene(values, text)
+        return None if token is None else self.reader.action(token)
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, with the robot

@@ -1,8 +1,8 @@
 """Planning: imagine several futures, act on the one that ends best.
 
 Each decision forks the session into N futures. They start with N different chunks, go on as the model itself would, and
-are ranked by the progress predicted for their last frame (best of N, the first
-iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM).
+are ranked (best of N, the first iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM): by what the critic
+says of their first chunk, or, where a model has none, by the progress predicted for their last frame.
 The ranking is an argument, so the controls are the same planner with another one: random choice, or a simulator.
 """
 
@@ -31,6 +31,8 @@ class Candidates:
     """(B, N, horizon, chunk, A)"""
     progress: np.ndarray
     """(B, N) predicted at the end"""
+    worth: np.ndarray | None = None
+    """(B, N) of the first chunks, as the critic says; None where the model has none"""
 
 
 Ranking = Callable[[Candidates], np.ndarray]
@@ -38,8 +40,13 @@ Ranking = Callable[[Candidates], np.ndarray]
 
 
 def by_progress(candidates: Candidates) -> np.ndarray:
-    """Planning proper."""
+    """The control of the critic: what the imagined frames themselves promise."""
     return candidates.progress
+
+
+def by_worth(candidates: Candidates) -> np.ndarray:
+    """Planning proper."""
+    return by_progress(candidates) if candidates.worth is None else candidates.worth
 
 
 def at_random(seed: int) -> Ranking:
@@ -65,12 +72,17 @@ def imagine_candidates(
     first = fork.imagine(Plan.joint(steps)).values[ACTION]
     first = first + _offsets(session, n, spread, keep_own, fork.generator)
     chunks = [executable(session.model, first)]
+    worth = session.worth(session.model.encode_action(chunks[0]).view(batch, n, -1))
     progress = fork.roll(chunks[0]).progress
     for _ in range(horizon - 1):
         chunks.append(executable(session.model, fork.imagine(Plan.policy(1)).values[ACTION]))
         progress = fork.roll(chunks[-1]).progress
     stacked = np.stack(chunks, 1)
-    return Candidates(stacked.reshape(batch, n, *stacked.shape[1:]), progress.view(batch, n).cpu().numpy())
+    return Candidates(
+        stacked.reshape(batch, n, *stacked.shape[1:]),
+        progress.view(batch, n).cpu().numpy(),
+        None if worth is None else worth.cpu().numpy(),
+    )
 
 
 def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator: torch.Generator) -> Tensor:
@@ -86,7 +98,7 @@ def best_of(
     n: int = CANDIDATES,
     horizon: int = HORIZON,
     spread: float = 0.3,
-    rank: Ranking = by_progress,
+    rank: Ranking = by_worth,
     keep_own: bool = True,
 ) -> Decision:
     """The decision that executes the first chunk of the highest ranked of `n` futures."""

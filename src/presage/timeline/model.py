@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from presage.networks.critic import Critic
 from presage.networks.kinematics import Kinematics
 from presage.networks.transformer import KV
 from presage.timeline.streams import Stream
@@ -91,6 +92,11 @@ class Model(Protocol):
         """Where an action takes the robot itself; None where it has no state."""
         ...
 
+    @property
+    def critic(self) -> Critic | None:
+        """What a chunk is worth; None where the model was not taught that."""
+        ...
+
     def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """`values` and the views of them that are streams of the model, if it has any."""
         ...
@@ -98,6 +104,10 @@ class Model(Protocol):
     def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
         """The chunk (B, N, 1, A) that a good robot would execute after frames (B, N, T, C), at a first glance; None where
         the model has no such glance."""
+        ...
+
+    def read_scene(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """Frames (B, N, T, C) in one token each (B, N, 1, D); None where the model has no reader."""
         ...
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:

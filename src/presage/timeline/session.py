@@ -21,7 +21,7 @@ from presage.device import autocast
 from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.expectation import Values, expected, moved, proposed, remembered
+from presage.timeline.expectation import Values, critic_inputs, expected, moved, proposed, remembered
 from presage.timeline.levels import Plan
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
@@ -223,6 +223,14 @@ class Session:
     def moved(self, action: Tensor) -> Tensor | None:
         """State (B, 1, S) that action tokens (B, 1, A) lead to by kinematics; None where the newest has none."""
         return moved(self.model, self.last.values, self.last.memory, action) if self.blocks else None
+
+    @torch.inference_mode()
+    def worth(self, chunks: Tensor) -> Tensor | None:
+        """What the critic says (B, M) of M action tokens (B, M, A) after the newest block, higher is better; None where the
+        model has none."""
+        last, critic = self.last, self.model.critic
+        inputs = None if critic is None else critic_inputs(self.model, last.values, last.memory, self.text, chunks)
+        return None if critic is None or inputs is None else critic(*inputs)
 
     @torch.inference_mode()
     def proposed(self) -> Values:

@@ -1,4 +1,5 @@
-"""Checkpoints: a folder with `config.json`, `model.safetensors`, `renderer.safetensors` and `card.md`. No pickle, anywhere.
+"""Checkpoints: a folder with `config.json`, `model.safetensors`, a file for each large part, and `card.md`. No pickle,
+anywhere.
 
 Weights are stored in bf16 and loaded as fp32: the rounding is far below what training resolves, and halves the file.
 """
@@ -24,8 +25,9 @@ from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 
 FORMAT = 1
-WEIGHTS = ("model.safetensors", "renderer.safetensors")
-"""A file for each: together they would be larger than some hosts take at once."""
+WEIGHTS = "model.safetensors"
+PARTS = ("renderer", "critic")
+"""Parts of the model whose weights have a file of their own: all in one would be larger than some hosts take at once."""
 _CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
 """`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
 is in the backbone's folder."""
@@ -50,10 +52,11 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
     try:
         temporary.mkdir(parents=True)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        renderer = {name: weights.pop(name) for name in list(weights) if name.startswith("renderer.")}
-        save_file(weights, temporary / WEIGHTS[0])
-        if renderer:
-            save_file(renderer, temporary / WEIGHTS[1])
+        for part in PARTS:
+            own = {name: weights.pop(name) for name in list(weights) if name.startswith(f"{part}.")}
+            if own:
+                save_file(own, temporary / f"{part}.safetensors")
+        save_file(weights, temporary / WEIGHTS)
         (temporary / "card.md").write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
@@ -118,9 +121,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of a checkpoint's weights: the first always, the renderer's where there is one."""
-    first, renderer = (folder / name for name in WEIGHTS)
-    return [first, renderer] if renderer.exists() else [first]
+    """The files of a checkpoint's weights: the model's always, and those of its parts that there are."""
+    parts = [folder / f"{part}.safetensors" for part in PARTS]
+    return [folder / WEIGHTS, *[file for file in parts if file.exists()]]
 
 
 def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:

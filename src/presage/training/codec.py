@@ -1,9 +1,12 @@
-"""Fit the image codec: squared error, weighted where a frame differs from the mean picture of its task.
+"""Fit the image codec: squared error, weighted where a frame differs from the mean picture of its task, and where it
+shows what the task is about.
 
 The background is most of every frame and learned in minutes; gripper, object and goal are a few dozen pixels that decide
-everything. They are where a frame deviates from the mean over its instruction, which every dataset knows.
+everything. They are among those that deviate from the mean over their instruction, which every dataset knows; most of
+those show the arm. A dataset whose episodes can be simulated again tells them apart (worlds/masks.py).
 """
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,9 @@ from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.device import autocast, default_device
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.errors import UserError
 from presage.training.resume import load_state, save_state, step_generator
+from presage.worlds.masks import can_replay, object_masks, unpack
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class CodecTraining:
     lr: float = 1e-3
     attention: float = 15.0
     """Weight of a fully deviating pixel, on top of 1."""
+    objects: float = 40.0
+    """Weight of a pixel of gripper, object or goal on top of that, where masks can be had; 0 does without."""
     seed: int = 0
     save_every: int = 200
 
@@ -48,9 +55,17 @@ def deviation_weight(image: Tensor, mean: Tensor, attention: float) -> Tensor:
 
 
 def train_codec(
-    dataset: Dataset, cameras: list[str], config: ImageCodecConfig, training: CodecTraining, out: Path
+    dataset: Dataset,
+    cameras: list[str],
+    config: ImageCodecConfig,
+    training: CodecTraining,
+    out: Path,
+    taught: ImageCodec | None = None,
 ) -> ImageCodec:
-    """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state."""
+    """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state.
+
+    taught: continue the decoder of this codec, and leave its latents as they are.
+    """
     device = default_device()
     frames = frame_cache(dataset, cameras, config.size)
     names = sorted({str(e.info.get("task", e.instruction)) for e in dataset.episodes})
@@ -58,10 +73,16 @@ def train_codec(
     group = np.repeat(of_episode, [e.length for e in dataset.episodes])
     means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
 
+    masks = _masks(dataset, cameras, config.size) if training.objects else None
+
     torch.manual_seed(training.seed)
     codec = ImageCodec(config).to(device)
-    optimizer = torch.optim.AdamW(codec.parameters(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
-    ema = {k: v.detach().clone() for k, v in codec.named_parameters()}
+    if taught is not None:
+        codec.load_state_dict(taught.state_dict())
+        codec.encoder.requires_grad_(False)
+    learning = {k: p for k, p in codec.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(learning.values(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
+    ema = {k: p.detach().clone() for k, p in learning.items()}
     run = load_state(out, codec, ema, optimizer)
     step, began = run["step"], time.monotonic() - run["seconds"]
     bar = tqdm(total=training.steps, initial=step, desc="train codec", unit="step")
@@ -80,16 +101,19 @@ def train_codec(
             output = codec.images_from_grid(grid + noise).float()
         image = image_u8.permute(0, 3, 1, 2).float() / 127.5 - 1
         weight = deviation_weight(image, means[group[row], camera], training.attention)
+        if masks is not None:
+            shown = unpack(np.stack([masks[r, c] for r, c in zip(row, camera, strict=True)]))
+            weight = weight + training.objects * torch.from_numpy(shown).to(device)[:, None]
         loss = ((output - image).square() * weight).sum() / weight.sum() / 3
         loss = loss + 1e-5 * grid.float().square().mean()  # keeps the scale of the latents from wandering
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
         with torch.no_grad():
-            for k, v in codec.named_parameters():
-                ema[k].lerp_(v, 0.01 if step > 100 else 1.0)
+            for k, p in learning.items():
+                ema[k].lerp_(p, 0.01 if step > 100 else 1.0)
         if step % 20 == 0:
             bar.set_postfix_str(f"weighted psnr {10 * np.log10(4 / loss.item()):.1f} dB", refresh=False)
         bar.update()
@@ -97,8 +121,19 @@ def train_codec(
             save_state(out, codec, ema, optimizer, {"step": step, "seconds": time.monotonic() - began})
     bar.close()
     codec.load_state_dict(ema, strict=False)
-    fit_statistics(codec, frames)
-    return codec.eval()
+    if taught is None:
+        fit_statistics(codec, frames)
+    return codec.requires_grad_(True).eval()
+
+
+def _masks(dataset: Dataset, cameras: list[str], size: int) -> np.memmap | None:
+    if not can_replay(dataset):
+        return None
+    try:
+        return object_masks(dataset, cameras, size)
+    except UserError as error:
+        print(f"presage: objects get no weight of their own in the codec's loss: {error}", file=sys.stderr)
+        return None
 
 
 @torch.no_grad()

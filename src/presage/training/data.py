@@ -31,6 +31,18 @@ class Dreams:
     """(R,) False where nothing was dreamed"""
 
 
+@dataclass(frozen=True)
+class Counterfactuals:
+    """What would have come of M other chunks at some of the rows."""
+
+    action: np.ndarray
+    """(R, M, A) normalised"""
+    progress: np.ndarray
+    """(R, M) after the chunk, had the expert then gone on undisturbed"""
+    known: np.ndarray
+    """(R,) rows at which they were tried"""
+
+
 @dataclass
 class Rows:
     """All R rows of a dataset, normalised by the model's codecs. Missing columns are masks, never zeros that count."""
@@ -52,6 +64,7 @@ class Rows:
     text: np.ndarray
     """(I, ...) the I different instructions, embedded by the model"""
     dreams: Dreams | None = None
+    counterfactuals: Counterfactuals | None = None
     has: dict[str, np.ndarray] = field(default_factory=dict)
     """ACTION and STATE -> (C,) False for numbers of a shared vector that this robot has not; absent: it has all"""
 
@@ -140,7 +153,22 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         start,
         length,
         model.embed_text(instructions.tolist()).cpu().numpy(),
+        counterfactuals=_counterfactuals(dataset, model),
         has=numbers,
+    )
+
+
+def _counterfactuals(dataset: Dataset, model: WorldModel) -> Counterfactuals | None:
+    """The columns of `presage collect --counterfactuals`, if the dataset has them."""
+    if not has(dataset, "counterfactual.action"):
+        return None
+    config = model.config
+    steps = dataset.column("counterfactual.steps").reshape(dataset.num_rows, -1)
+    action = dataset.column("counterfactual.action").reshape(*steps.shape, config.chunk * config.action_dim)
+    return Counterfactuals(
+        model.action_codec.encode(action),
+        np.where(steps < 0, 0.0, config.progress_discount ** (steps / config.chunk)).astype(np.float32),
+        dataset.column("counterfactual.action.valid").reshape(-1).astype(bool),
     )
 
 

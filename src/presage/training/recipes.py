@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone  ->  kinematics, renderer, reader  ->  world model  ->  the same on its dreams (refine)
+    codec, or a published backbone  ->  kinematics, renderer, reader, critic  ->  world model  ->  the same on its dreams
 
 Every stage resumes where it was killed; a stage whose result exists is loaded.
 """
@@ -25,6 +25,7 @@ from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 from presage.training.checkpoint import load_model, read_config, save_model
 from presage.training.codec import CodecTraining, train_codec
+from presage.training.critic import CriticTraining, train_critic
 from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
 from presage.training.dreams import dream_rows
 from presage.training.kinematics import KinematicsTraining, train_kinematics
@@ -43,6 +44,7 @@ class Recipe:
     reader: ReaderTraining = field(default_factory=ReaderTraining)
     kinematics: KinematicsTraining = field(default_factory=KinematicsTraining)
     renderer: RendererTraining = field(default_factory=RendererTraining)
+    critic: CriticTraining = field(default_factory=CriticTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
     dream_every: int = 0
     """Every so many-th episode is dreamed again with the weights that training starts from; 0: none is."""
@@ -94,8 +96,14 @@ def debug() -> Recipe:
         ReaderTraining(steps=20, batch=32),
         KinematicsTraining(steps=50, batch=32),
         RendererTraining(steps=20, batch=32),
+        CriticTraining(steps=20, batch=32, width=32),
         training,
     )
+
+
+PARTS = ("kinematics", "renderer", "critic", "decoder")
+"""Parts of a finished checkpoint that can be taught anew, everything else left as it is. Not the reader: the transformer
+has learned to listen to it."""
 
 
 def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,6 +159,15 @@ def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
     return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec")
 
 
+def train_decoder(model: WorldModel, dataset: Dataset, recipe: Recipe, out: Path) -> None:
+    """Continue the decoder of a model's image codec; its latents stay what they are."""
+    codec = model.codec
+    if not isinstance(codec, ImageCodec):
+        raise UserError("only the image codec's decoder is trained: the checkpoint has another codec")
+    taught = train_codec(dataset, model.config.cameras, codec.config, recipe.codec, out / "decoder", codec)
+    codec.load_state_dict(taught.state_dict())
+
+
 def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
     """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it.
 
@@ -201,6 +218,7 @@ def fit(
     robots: Sequence[Robot] = (),
     episodes: Sequence[int] | None = None,
     wan: WanModelConfig | None = None,
+    only: Sequence[str] = (),
 ) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
@@ -212,6 +230,7 @@ def fit(
         card: gives the text of `card.md`, once the training is over.
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
         wan: a published backbone to adapt instead, and the robot it is for.
+        only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
     """
     described: dict[str, Any] = {}
     slots = None
@@ -241,12 +260,22 @@ def fit(
     else:
         model = new_model(recipe, every, fit_codec(recipe, first, out))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
-    if start_from is None:
+    teach = only or (("kinematics", "renderer", "reader", "critic") if start_from is None else ())
+    if "kinematics" in teach:
         train_kinematics(model, parts, recipe.kinematics, out / "kinematics")
+    if "renderer" in teach:
         train_renderer(model, parts, recipe.renderer, out / "renderer")
+    if "reader" in teach:
         train_reader(model, parts, recipe.reader, out / "reader")
-    if recipe.dream_every:
-        dreams = out / "dreams"
-        parts = [(dream_rows(model, r, recipe.dream_every, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
-    train(model, parts, recipe.training, out / "state")
+    if "critic" in only and not any(rows.counterfactuals for rows, _ in parts):
+        raise UserError(f"{first.root}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
+    if "critic" in teach:
+        train_critic(model, parts, recipe.critic, out / "critic")
+    if "decoder" in teach:  # last: latents in caches are named after the whole codec
+        train_decoder(model, first, recipe, out)
+    if not only:
+        if recipe.dream_every:
+            dreams = out / "dreams"
+            parts = [(dream_rows(model, r, recipe.dream_every, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
+        train(model, parts, recipe.training, out / "state")
     return save_model(model, out / "model", card(), described)

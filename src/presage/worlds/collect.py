@@ -32,6 +32,8 @@ TRAIN_SEEDS = 600_000
 SEEDS_PER_COLLECTION = 1_000_000
 MAX_ROWS = 60
 ROWS_AFTER_SUCCESS = 4
+TRY_EVERY = 3
+MAX_EXPERT_STEPS = 160
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Behaviours:
     full_length: bool = False
     """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is done
     after success is nobody's example (quality 0)."""
+    counterfactuals: int = 0
+    """So many chunks are tried at every third row besides what is executed there: each is the expert's, shifted by a
+    constant random offset (the first in half of the cases by none), and after each the expert goes on undisturbed. Columns
+    `counterfactual.action` (chunks, one after the other) and `counterfactual.steps` (environment steps to success after
+    each, -1 where there is none within 160)."""
+    offset: float = 0.5  # standard deviation of such an offset
 
     def share(self) -> dict[str, float]:
         return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random}
@@ -70,6 +78,7 @@ class _Driver:
         self.rng = np.random.default_rng((seed, 1))
         self.probability = self.rng.uniform(*settings.burst_probability)
         self.expert_chunks = int(self.rng.integers(1, 13)) * int(self.rng.random() < 0.5)
+        self.tries = np.random.default_rng((seed, 2))  # its own: what is recorded is the same with and without
         self.remaining = 0  # chunks left of the present burst or direction
         self.offset, self.flip = np.zeros(world.action_size), False
 
@@ -102,6 +111,50 @@ class _Driver:
             action += intended
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
+    def counterfactuals(self, simulation: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Try `count` chunks from where the simulation is, and put it back: chunks (count, CHUNK, A), steps (count,)."""
+        chunks = np.zeros((count, CHUNK, self.world.action_size), np.float32)
+        steps = np.full(count, -1.0, np.float32)
+        if not count:
+            return chunks, steps
+        here = simulation.save()
+        for i in range(count):
+            simulation.load(here)
+            offset = self.tries.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
+            if i == 0 and self.tries.random() < 0.5:
+                offset[:] = 0.0
+            for step in range(CHUNK):
+                chunks[i, step] = np.clip(simulation.expert_action() + offset, -1.0, 1.0)
+                simulation.step(chunks[i, step])
+            steps[i] = _steps_to_success(simulation)
+        simulation.load(here)
+        return chunks, steps
+
+
+def _steps_to_success(simulation: Any) -> int:
+    """Environment steps in which the expert succeeds from here, -1 if it does not."""
+    for step in range(MAX_EXPERT_STEPS):
+        if simulation.success:
+            return step
+        simulation.step(simulation.expert_action())
+    return -1
+
+
+def _counterfactual_columns(
+    tried: list[tuple[np.ndarray, np.ndarray]], count: int, action_size: int
+) -> dict[str, np.ndarray]:
+    action = np.zeros((len(tried), count * CHUNK * action_size), np.float32)
+    steps = np.zeros((len(tried), count), np.float32)
+    known = np.array([len(each) > 0 for _, each in tried])
+    for row in np.flatnonzero(known):
+        action[row], steps[row] = tried[row][0].ravel(), tried[row][1]
+    return {
+        "counterfactual.action": action,
+        "counterfactual.action.valid": known,
+        "counterfactual.steps": steps,
+        "counterfactual.steps.valid": known.copy(),
+    }
+
 
 def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours) -> Episode:
     """Run and record one episode of `simulation` with a renderer of its world."""
@@ -113,6 +166,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
     frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
     states, actions, quality, success = [], [], [], []
+    tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
     ends = behaviour != "random" and not settings.full_length
     for row in range(limit):
@@ -121,6 +175,9 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         states.append(simulation.state)
         if simulation.success and success_row is None:
             success_row = row
+        if settings.counterfactuals:
+            try_here = row % TRY_EVERY == 0 and success_row is None
+            tried.append(driver.counterfactuals(simulation, settings.counterfactuals if try_here else 0))
         done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
         chunk = np.zeros((CHUNK, world.action_size), np.float32)
         if done or row == limit - 1:  # nothing is executed after the last frame
@@ -143,6 +200,8 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         "quality": np.array(quality, np.float32),
         "next.success": np.array(success, bool),
     }
+    if settings.counterfactuals:
+        columns |= _counterfactual_columns(tried, settings.counterfactuals, world.action_size)
     return Episode(
         frames={name: np.stack(images) for name, images in frames.items()},
         columns=columns,
@@ -187,7 +246,7 @@ _simulations: dict = {}  # of this worker process, by task: building one takes h
 _renderers: dict = {}
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """End with the parent, even when it is killed: a worker would wait for its next episode for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -265,7 +324,7 @@ def collect(
     view = (str(spool), tuple(cameras), size, supersample, settings)
     with (
         tqdm(total=len(jobs), initial=len(done), unit="episode", desc=f"collect {root.name}", smoothing=0.05) as bar,
-        ProcessPoolExecutor(min(workers, max(1, len(todo))), context, initializer=_start_worker) as pool,
+        ProcessPoolExecutor(min(workers, max(1, len(todo))), context, initializer=start_worker) as pool,
     ):
         futures = [pool.submit(_run_job, job, *view) for job in todo]
         try:
