@@ -40,8 +40,8 @@ class Collect(Command):
     full_length: bool = False
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
     counterfactuals: int = 0
-    """Try so many chunks at every third row besides the one executed, and record how soon the expert succeeds after each: a
-    critic is taught by that. About a second for every 30 of them and worker."""
+    """Try so many chunks at every eighth row besides the one executed, and record how soon the expert succeeds after
+    each: a critic is taught by that. About a second for every 30 of them and worker."""
 
     def run(self) -> None:
         self.check_output()

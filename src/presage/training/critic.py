@@ -73,13 +73,16 @@ def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
 
     def loss(drawn: Drawn, generator: torch.Generator) -> Tensor:
         source, index, _ = drawn
-        inputs: list[tuple[Tensor, ...]] = []
-        for i, (rows, _) in enumerate(parts):
+        losses, counts = [], []
+        for i, (rows, _) in enumerate(parts):  # one by one: each may have tried another number of chunks
             at = index[source == i, 0]
             at = at[rows.counterfactuals.known[at]]  # type: ignore[union-attr]
-            inputs.append(read_rows(rows, model, at))
-        *read, truth = (torch.cat(column) for column in zip(*inputs, strict=True))
-        noise = [training.noise * torch.randn(x.shape, generator=generator).to(x.device) for x in read]
-        return critic_loss(critic(*[x + n for x, n in zip(read, noise, strict=True)]), truth)
+            if not len(at):
+                continue
+            *read, truth = read_rows(rows, model, at)
+            noise = [training.noise * torch.randn(x.shape, generator=generator).to(x.device) for x in read]
+            losses.append(critic_loss(critic(*[x + n for x, n in zip(read, noise, strict=True)]), truth))
+            counts.append(len(at))
+        return torch.stack(losses) @ torch.tensor(counts, device=model.device) / sum(counts)
 
     teach(critic, loss, parts, 1, training, out, "critic")

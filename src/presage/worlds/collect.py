@@ -32,7 +32,8 @@ TRAIN_SEEDS = 600_000
 SEEDS_PER_COLLECTION = 1_000_000
 MAX_ROWS = 60
 ROWS_AFTER_SUCCESS = 4
-TRY_EVERY = 3
+TRY_EVERY = 8
+"""Rows between two at which counterfactuals are tried: many different scenes teach more than many rows of one."""
 MAX_EXPERT_STEPS = 160
 
 
@@ -60,7 +61,7 @@ class Behaviours:
     """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is done
     after success is nobody's example (quality 0)."""
     counterfactuals: int = 0
-    """So many chunks are tried at every third row besides what is executed there: each is the expert's, shifted by a
+    """So many chunks are tried at every eighth row besides what is executed there: each is the expert's, shifted by a
     constant random offset (the first in half of the cases by none), and after each the expert goes on undisturbed. Columns
     `counterfactual.action` (chunks, one after the other) and `counterfactual.steps` (environment steps to success after
     each, -1 where there is none within 160)."""
@@ -79,6 +80,7 @@ class _Driver:
         self.probability = self.rng.uniform(*settings.burst_probability)
         self.expert_chunks = int(self.rng.integers(1, 13)) * int(self.rng.random() < 0.5)
         self.tries = np.random.default_rng((seed, 2))  # its own: what is recorded is the same with and without
+        self.first_try = int(self.tries.integers(TRY_EVERY))
         self.remaining = 0  # chunks left of the present burst or direction
         self.offset, self.flip = np.zeros(world.action_size), False
 
@@ -176,7 +178,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         if simulation.success and success_row is None:
             success_row = row
         if settings.counterfactuals:
-            try_here = row % TRY_EVERY == 0 and success_row is None
+            try_here = row % TRY_EVERY == driver.first_try and success_row is None
             tried.append(driver.counterfactuals(simulation, settings.counterfactuals if try_here else 0))
         done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
         chunk = np.zeros((CHUNK, world.action_size), np.float32)
