@@ -28,7 +28,7 @@ SMALL, LARGE = 0.02, 0.2
 @dataclass(frozen=True)
 class CriticTraining(PartTraining):
     steps: int = 1000
-    batch: int = 192
+    batch: int = 768
     """Rows drawn; those from which chunks were tried are used."""
     lr: float = 1e-3
     weight_decay: float = 0.05
@@ -73,7 +73,10 @@ def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
 
     def loss(drawn: Drawn, generator: torch.Generator) -> Tensor:
         source, index, _ = drawn
-        losses, counts = [], []
+        losses, counts = (
+            [0.0 * torch.stack([p.sum() for p in critic.parameters()]).sum()],
+            [0.0],
+        )  # none may have been drawn
         for i, (rows, _) in enumerate(parts):  # one by one: each may have tried another number of chunks
             at = index[source == i, 0]
             at = at[rows.counterfactuals.known[at]]  # type: ignore[union-attr]
@@ -82,7 +85,7 @@ def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
             *read, truth = read_rows(rows, model, at)
             noise = [training.noise * torch.randn(x.shape, generator=generator).to(x.device) for x in read]
             losses.append(critic_loss(critic(*[x + n for x, n in zip(read, noise, strict=True)]), truth))
-            counts.append(len(at))
-        return torch.stack(losses) @ torch.tensor(counts, device=model.device) / sum(counts)
+            counts.append(float(len(at)))
+        return torch.stack(losses) @ torch.tensor(counts, device=model.device) / max(1.0, sum(counts))
 
     teach(critic, loss, parts, 1, training, out, "critic")
