@@ -151,7 +151,8 @@ class Train(Command):
 
         checkpoint = fit(recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only)
         figures = self._last_log()
-        summary(f"checkpoint {checkpoint}", {"recipe": self.recipe, **figures})
+        made = {"taught": " ".join(self.only)} if self.only else {"recipe": self.recipe}
+        summary(f"checkpoint {checkpoint}", made | figures)
         simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
         print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve {checkpoint}"))
         if self.json is not None:
