@@ -73,10 +73,8 @@ def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
 
     def loss(drawn: Drawn, generator: torch.Generator) -> Tensor:
         source, index, _ = drawn
-        losses, counts = (
-            [0.0 * torch.stack([p.sum() for p in critic.parameters()]).sum()],
-            [0.0],
-        )  # none may have been drawn
+        nothing = 0.0 * torch.stack([p.sum() for p in critic.parameters()]).sum()
+        losses, counts = [nothing], [0.0]  # it may be that no row was drawn from which chunks were tried
         for i, (rows, _) in enumerate(parts):  # one by one: each may have tried another number of chunks
             at = index[source == i, 0]
             at = at[rows.counterfactuals.known[at]]  # type: ignore[union-attr]
