@@ -228,9 +228,11 @@ class Session:
     def worth(self, chunks: Tensor) -> Tensor | None:
         """What the critic says (B, M) of M action tokens (B, M, A) after the newest block, higher is better; None where the
         model has none."""
-        last, critic = self.last, self.model.critic
-        inputs = None if critic is None else critic_inputs(self.model, last.values, last.memory, self.text, chunks)
-        return None if critic is None or inputs is None else critic(*inputs)
+        critic = self.model.critic
+        if critic is None:
+            return None
+        inputs = critic_inputs(self.model, self.last.values, self.last.memory, self.text, chunks)
+        return None if inputs is None else critic(*inputs)
 
     @torch.inference_mode()
     def proposed(self) -> Values:

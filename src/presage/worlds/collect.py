@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -244,8 +245,15 @@ def plan_episodes(tasks: Sequence[str], episodes_per_task: int, seed: int, behav
     return jobs
 
 
-_simulations: dict = {}  # of this worker process, by task: building one takes half a second
-_renderers: dict = {}
+@cache
+def simulation_of(task: str) -> Any:
+    """Of this worker process: building one takes half a second."""
+    return find_world(task).simulation(task)
+
+
+@cache
+def renderer_of(world: World, cameras: tuple[str, ...], size: int, supersample: int) -> Any:
+    return world.renderer(cameras, size, supersample)
 
 
 def start_worker() -> None:
@@ -265,12 +273,8 @@ def _run_job(
 ) -> tuple[int, bool]:
     """Record and spool one episode in a worker; returns its rows and whether it succeeded."""
     world = find_world(job.task)
-    view = (world.name, cameras, size, supersample)
-    if view not in _renderers:
-        _renderers[view] = world.renderer(cameras, size, supersample)
-    if job.task not in _simulations:
-        _simulations[job.task] = world.simulation(job.task)
-    episode = record_episode(_simulations[job.task], _renderers[view], job.seed, job.behaviour, settings)
+    renderer = renderer_of(world, cameras, size, supersample)
+    episode = record_episode(simulation_of(job.task), renderer, job.seed, job.behaviour, settings)
     spool_episode(Path(spool), job.key, episode, world.control_hz / CHUNK)
     return episode.length, bool(episode.info["success"])
 

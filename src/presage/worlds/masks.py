@@ -7,16 +7,14 @@ states that come up on the way are compared with the recorded ones.
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from presage.episodes.cache import row_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.worlds.collect import CHUNK, start_worker
-from presage.worlds.world import World, find_world
+from presage.worlds.collect import CHUNK, renderer_of, simulation_of, start_worker
+from presage.worlds.world import find_world
 
 TOLERANCE = 1e-4
 """Of states: they are stored as float32, and the simulator computes the same numbers on every machine."""
@@ -65,21 +63,10 @@ def unpack(masks: np.ndarray) -> np.ndarray:
     return np.unpackbits(masks, axis=-1)
 
 
-@cache
-def _simulation(task: str) -> Any:
-    """Of this worker process: building one takes half a second."""
-    return find_world(task).simulation(task)
-
-
-@cache
-def _renderer(world: World, cameras: tuple[str, ...], size: int) -> Any:
-    return world.renderer(cameras, size, 2)
-
-
 def _replay(
     task: str, seed: int, actions: np.ndarray, states: np.ndarray, cameras: tuple[str, ...], size: int
 ) -> np.ndarray:
-    simulation, renderer = _simulation(task), _renderer(find_world(task), cameras, size)
+    simulation, renderer = simulation_of(task), renderer_of(find_world(task), cameras, size, 2)
     simulation.reset(seed)
     masks = []
     for row, state in enumerate(states):
