@@ -18,7 +18,7 @@ from presage.worlds.metaworld import Renderer, Simulation
 TASKS = ["reach-v3", "drawer-close-v3"]
 
 
-@pytest.mark.parametrize("behaviour", ["expert", "perturbed", "random"])
+@pytest.mark.parametrize("behaviour", ["expert", "perturbed", "random", "shifted"])
 def test_rows_follow_the_time_rule(behaviour):
     simulation, renderer = Simulation("reach-v3"), Renderer(("front",), 32, 1)
     episode = record_episode(simulation, renderer, 600_004, behaviour, Behaviours())
@@ -63,20 +63,46 @@ def test_what_is_tried_leaves_the_recording_as_it_is_and_says_how_soon_the_exper
     tried = record_episode(simulation, renderer, 600_004, "perturbed", Behaviours(counterfactuals=3))
     assert all(np.array_equal(plain.columns[name], tried.columns[name]) for name in plain.columns)
     known, steps = tried.columns["counterfactual.action.valid"], tried.columns["counterfactual.steps"]
-    until = int(tried.columns["next.success"].argmax()) + 1  # the first row that shows the success
     at = int(known.argmax())
-    assert known.any() and known.tolist() == [row % 8 == at and row < until for row in range(len(known))]
+    assert known.tolist() == [row % 4 == at for row in range(len(known))]
     assert not steps[~known].any()
+    after_success = np.flatnonzero(known)[-1]
+    assert tried.columns["next.success"][after_success - 1] and (steps[after_success] >= 0).all()
+    for row in (at, after_success):
+        assert steps[row, 2] == steps_after(simulation, tried.columns, row, tried=2)
+
+
+def steps_after(simulation: Simulation, columns: dict[str, np.ndarray], row: int, tried: int) -> int:
+    """What the expert needs after a chunk tried at `row` of seed 600004, run from the episode's beginning."""
     simulation.reset(600_004)
-    for action in tried.columns["action"][:at].reshape(-1, 4):
+    for action in columns["action"][:row].reshape(-1, 4):
         simulation.step(action)
-    for action in tried.columns["counterfactual.action"][at].reshape(3, 4, 4)[2]:
+    simulation.success = False
+    for action in columns["counterfactual.action"][row].reshape(3, 4, 4)[tried]:
         simulation.step(action)
     count = 0
     while not simulation.success:
         simulation.step(simulation.expert_action())
         count += 1
-    assert steps[at, 2] == count > 0
+    return count
+
+
+def test_shifted_chunks_are_the_experts_with_one_offset_each_and_go_on_after_success():
+    simulation, renderer = Simulation("reach-v3"), Renderer(("front",), 16, 1)
+    columns = record_episode(simulation, renderer, 600_004, "shifted", Behaviours()).columns
+    assert len(columns["action"]) == 60 and columns["next.success"][:-1].any() and not columns["quality"].any()
+    simulation.reset(600_004)
+    offsets = []
+    for chunk in columns["action"][:-1].reshape(-1, 4, 4):
+        expert = []
+        for action in chunk:
+            expert.append(simulation.expert_action())
+            simulation.step(action)
+        free = ((np.abs(chunk) < 1) & (np.abs(expert) < 1)).all(0)  # clipping hides what was added
+        apart = (chunk - expert)[:, free]
+        assert np.allclose(apart, apart[:1], atol=1e-5)
+        offsets += apart[0].tolist()
+    assert len(offsets) > 50 and 0.3 < np.std(offsets) < 0.7
 
 
 def test_first_frames_are_of_their_own_task():

@@ -40,7 +40,7 @@ class Collect(Command):
     full_length: bool = False
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
     counterfactuals: int = 0
-    """Try so many chunks at every eighth row besides the one executed, and record how soon the expert succeeds after
+    """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is taught by that. About a second for every 30 of them and worker."""
 
     def run(self) -> None:
@@ -50,9 +50,11 @@ class Collect(Command):
 
         if self.counterfactuals < 0:
             raise UserError(f"--counterfactuals {self.counterfactuals}: give 0 or more")
-        # Long dreams, and judges of chunks, have to know more than an expert's surroundings.
-        wide = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
-        behaviours = wide if self.full_length or self.counterfactuals else Behaviours()
+        behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
+        if self.full_length:
+            behaviours = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
+        elif self.counterfactuals:
+            behaviours = Behaviours(expert=0.0, perturbed=0.3, random=0.2, shifted=0.5)
         behaviours = replace(behaviours, full_length=self.full_length, counterfactuals=self.counterfactuals)
         figures = collect(
             self.out,

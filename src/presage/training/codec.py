@@ -127,10 +127,8 @@ def train_codec(
 
 
 def _masks(dataset: Dataset, cameras: list[str], size: int) -> np.memmap | None:
-    if not can_replay(dataset):
-        return None
     try:
-        return object_masks(dataset, cameras, size)
+        return object_masks(dataset, cameras, size) if can_replay(dataset) else None
     except UserError as error:
         print(f"presage: objects get no weight of their own in the codec's loss: {error}", file=sys.stderr)
         return None

@@ -33,8 +33,8 @@ TRAIN_SEEDS = 600_000
 SEEDS_PER_COLLECTION = 1_000_000
 MAX_ROWS = 60
 ROWS_AFTER_SUCCESS = 4
-TRY_EVERY = 8
-"""Rows between two at which counterfactuals are tried: many different scenes teach more than many rows of one."""
+TRY_EVERY = 4
+"""Rows between two at which counterfactuals are tried: neighbours teach the same."""
 MAX_EXPERT_STEPS = 160
 
 
@@ -46,11 +46,14 @@ class Behaviours:
     perturbed: now and then a burst of 1 to 3 chunks is disturbed (a constant random offset and white noise on the
     expert's actions, the gripper sometimes inverted; quality 0); in between the expert recovers (quality 1).
     random: smooth random motion (quality 0) for 30 rows, half of the time after some chunks of the expert (quality 1).
+    shifted: every chunk is the expert's, shifted by a constant offset of its own (quality 0), for 60 rows: it strays
+    about the goal, as a planner that chooses badly does.
     """
 
     expert: float = 0.35
     perturbed: float = 0.5
     random: float = 0.15
+    shifted: float = 0.0
     burst_probability: tuple[float, float] = (
         0.12,
         0.25,
@@ -62,14 +65,14 @@ class Behaviours:
     """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is done
     after success is nobody's example (quality 0)."""
     counterfactuals: int = 0
-    """So many chunks are tried at every eighth row besides what is executed there: each is the expert's, shifted by a
+    """So many chunks are tried at every fourth row besides what is executed there: each is the expert's, shifted by a
     constant random offset (the first in half of the cases by none), and after each the expert goes on undisturbed. Columns
     `counterfactual.action` (chunks, one after the other) and `counterfactual.steps` (environment steps to success after
-    each, -1 where there is none within 160)."""
-    offset: float = 0.5  # standard deviation of such an offset
+    each, -1 where there is none within 160; a success before the chunk does not count)."""
+    offset: float = 0.5  # standard deviation of such an offset, and of those of `shifted`
 
     def share(self) -> dict[str, float]:
-        return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random}
+        return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random, "shifted": self.shifted}
 
 
 class _Driver:
@@ -89,6 +92,9 @@ class _Driver:
         """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
         if self.behaviour == "expert" or (self.behaviour == "random" and row < self.expert_chunks):
             return 1.0
+        if self.behaviour == "shifted":
+            self.offset = self.rng.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
+            return 0.0
         if self.behaviour == "perturbed" and self.remaining == 0 and self.rng.random() >= self.probability:
             return 1.0
         if self.remaining == 0:
@@ -106,6 +112,8 @@ class _Driver:
 
     def disturb(self, expert: np.ndarray) -> np.ndarray:
         """One action (A,) of a disturbed chunk, in [-1, 1]."""
+        if self.behaviour == "shifted":
+            return np.clip(expert + self.offset, -1.0, 1.0).astype(np.float32)
         action = self.offset + self.rng.normal(0.0, self.settings.noise * self.world.burst, self.world.action_size)
         if self.behaviour == "perturbed":
             intended = expert.copy()
@@ -123,6 +131,7 @@ class _Driver:
         here = simulation.save()
         for i in range(count):
             simulation.load(here)
+            simulation.success = False  # latched: what matters is whether the chunk keeps or regains it
             offset = self.tries.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
             if i == 0 and self.tries.random() < 0.5:
                 offset[:] = 0.0
@@ -171,7 +180,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     states, actions, quality, success = [], [], [], []
     tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
-    ends = behaviour != "random" and not settings.full_length
+    ends = behaviour in ("expert", "perturbed") and not settings.full_length
     for row in range(limit):
         for name, image in simulation.frames(renderer).items():
             frames[name].append(image)
@@ -179,7 +188,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
         if simulation.success and success_row is None:
             success_row = row
         if settings.counterfactuals:
-            try_here = row % TRY_EVERY == driver.first_try and success_row is None
+            try_here = row % TRY_EVERY == driver.first_try
             tried.append(driver.counterfactuals(simulation, settings.counterfactuals if try_here else 0))
         done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
         chunk = np.zeros((CHUNK, world.action_size), np.float32)

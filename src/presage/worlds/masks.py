@@ -22,7 +22,9 @@ _ROWS = 2048
 
 
 def can_replay(dataset: Dataset) -> bool:
-    """Whether every episode says from which task and seed it is, and every row has a chunk that the robot could execute."""
+    """Whether every episode says from which task and seed it is, and every row has a chunk that the robot could execute.
+
+    Raises `UserError` for a task that no world has."""
     features = dataset.features
     if "observation.state" not in features or "action" not in features:
         return False
