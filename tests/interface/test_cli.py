@@ -71,6 +71,7 @@ def refused(capfd, *arguments: object) -> str:
         (["train", "--data", "a", "--out", "x", "--only", "reader", "--start-from", "m"], "decoder"),
         (["train", "--data", "a", "--out", "x", "--only", "critic"], "--start-from"),
         (["collect", "--out", "x", "--counterfactuals", "-1"], "--counterfactuals"),
+        (["collect", "--out", "x", "--planner", "nowhere"], "nowhere"),
         (["train", "--data", "a", "b", "--weights", "1", "--out", "x"], "--weights"),
         (["bench", "speed"], "collect"),
         (["bench", "cache", "--checkpoint", "nowhere"], "nowhere"),

@@ -1,10 +1,12 @@
 """Best of N."""
 
 import numpy as np
+import pytest
 from tests.tiny import tiny_model, tiny_observation
 
+from presage.errors import UserError
 from presage.policy.grounded import GroundedPolicy
-from presage.simulator.planning import at_random, best_of, by_progress, by_worth, imagine_candidates
+from presage.simulator.planning import at_random, best_of, by_both, by_progress, by_worth, imagine_candidates
 from presage.timeline.session import Session
 
 
@@ -50,15 +52,18 @@ def test_progress_ranks_and_chance_does_not():
     assert not np.array_equal(at_random(0)(candidates), candidates.progress)
 
 
-def test_the_critic_ranks_where_there_is_one():
+def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():
     session = grounded()
-    assert imagine_candidates(session, n=3, horizon=1, spread=0.3).worth is None
+    without = imagine_candidates(session, n=3, horizon=1, spread=0.3)
+    assert without.worth is None and np.array_equal(by_both(without), without.progress)
+    with pytest.raises(UserError, match="no critic; teach one"):
+        by_worth(without)
     session.model.add_critic(8)
     candidates = imagine_candidates(session, n=3, horizon=2, spread=0.3)
     alone = session.worth(session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
     np.testing.assert_allclose(candidates.worth[1], alone[1], atol=1e-5)
     assert np.array_equal(by_worth(candidates), candidates.worth) and len(np.unique(candidates.worth)) == 6
-    chosen = candidates.chunks[np.arange(2), candidates.worth.argmax(1), 0]
+    chosen = candidates.chunks[np.arange(2), (candidates.worth + candidates.progress).argmax(1), 0]
     np.testing.assert_array_equal(best_of(n=3, horizon=2)(session), chosen)
 
 

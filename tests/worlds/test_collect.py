@@ -4,14 +4,18 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tiny import tiny_model
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
+from presage.simulator.planning import spoiled_from
+from presage.training.checkpoint import save_model
 from presage.worlds.collect import Behaviours, collect, plan_episodes, record_episode
 from presage.worlds.metaworld import Renderer, Simulation
 
@@ -103,6 +107,26 @@ def test_shifted_chunks_are_the_experts_with_one_offset_each_and_go_on_after_suc
         assert np.allclose(apart, apart[:1], atol=1e-5)
         offsets += apart[0].tolist()
     assert len(offsets) > 50 and 0.3 < np.std(offsets) < 0.7
+
+
+def test_planned_episodes_execute_what_a_search_chooses_from_what_is_recorded(tmp_path):
+    checkpoint = save_model(tiny_model(), tmp_path / "model", "")
+    policy = partial(spoiled_from, str(checkpoint))
+    simulation, renderer = Simulation("reach-v3"), Renderer(("front", "top"), 32, 2)
+    episode = record_episode(simulation, renderer, 600_004, "planned", Behaviours(planned=1), policy)
+    columns, again = episode.columns, policy(600_004)
+    again.reset([episode.instruction])
+    assert episode.length > 5 and not columns["quality"].any()
+    for row in range(5):
+        seen = {f"image.{name}": frames[row : row + 1] for name, frames in episode.frames.items()}
+        chunk = again.act({**seen, "state": columns["observation.state"][row : row + 1]})[0]
+        assert np.array_equal(columns["action"][row], np.clip(chunk, -1, 1).ravel())
+
+
+def test_planned_episodes_need_a_policy(tmp_path):
+    with pytest.raises(UserError, match="planned: give the policy"):
+        collect(tmp_path / "data", TASKS, 1, behaviours=Behaviours(planned=1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_first_frames_are_of_their_own_task():

@@ -1,9 +1,10 @@
-"""Does searching in imagination help? Best of N by predicted progress, random choice among the same candidates, and an
-oracle that ranks them in the simulator.
+"""Does searching in imagination help? Best of N, random choice among the same candidates, and an oracle that ranks them in
+the simulator.
 
 A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a spoiled policy: every chunk
 of the model's own choice is shifted by an offset as large as `SPOIL`, and planning picks among eight such chunks. The same
-search around the model's unspoiled choice is measured too (`own`).
+search around the model's unspoiled choice is measured too (`own`). Where the model has a critic, what imagined frames and
+critic are worth alone is printed beside their sum.
 """
 
 import time
@@ -16,13 +17,23 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, GroundedPolicy
 from presage.policy.joint import joint
-from presage.simulator.planning import CANDIDATES, HORIZON, Candidates, Ranking, at_random, best_of, by_progress
+from presage.simulator.planning import (
+    CANDIDATES,
+    HORIZON,
+    SPOIL,
+    Candidates,
+    Ranking,
+    at_random,
+    best_of,
+    by_both,
+    by_progress,
+    by_worth,
+    spoiled,
+)
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model
 from presage.worlds import MT10, instructions, make_world, rollout
 
-SPOIL = 0.5
-"""Spread of the candidates of the spoiled policy, in half action ranges."""
 MAX_STEPS = 40
 """Fewer than for control: a decision costs several times as much as one without search."""
 
@@ -67,26 +78,28 @@ def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeat
 def run(args: BenchArgs) -> dict[str, Any]:
     """Success on the same episodes, and what a decision costs. `base` executes the first candidate whatever it is."""
     model = load_model(args.checkpoint, args.device)
-    tasks, seeds = task_list(args, episodes=2)
+    tasks, seeds = task_list(args, episodes=10)
     steps = min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
 
     def searching(rank: Ranking, n: int = CANDIDATES) -> GroundedPolicy:
-        return GroundedPolicy(model, best_of(n, spread=SPOIL, rank=rank, keep_own=False), seed=args.seed)
+        return spoiled(model, rank, n, args.seed)
 
-    oracle = searching(by_progress)
+    oracle = searching(by_both)
     in_truth = in_simulator(world, scratch, lambda: oracle.rows)
     oracle.decide = best_of(spread=SPOIL, rank=in_truth, keep_own=False)
     planned = best_of()
     policies = {
-        "base": searching(by_progress, n=1),
-        "planned": searching(by_progress),
+        "base": searching(by_both, n=1),
+        "planned": searching(by_both),
         "random_choice": searching(at_random(args.seed)),
         "oracle": oracle,
         "own": GroundedPolicy(model, joint, seed=args.seed),
         "own_planned": GroundedPolicy(model, planned, seed=args.seed),
     }
+    if model.critic is not None:
+        policies |= {"imagined_alone": searching(by_progress), "critic_alone": searching(by_worth)}
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,

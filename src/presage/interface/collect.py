@@ -1,6 +1,7 @@
 """`presage collect`."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from presage.errors import UserError
@@ -43,6 +44,10 @@ class Collect(Command):
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is taught by that. About a second for every 30 of them and worker."""
 
+    planner: Path | None = None
+    """Checkpoint whose planner drives all episodes, its candidates shifted: with --counterfactuals, what its critic has yet
+    to learn about the states that it leads to."""
+
     def run(self) -> None:
         self.check_output()
         check_new_folder(self.out)
@@ -51,7 +56,15 @@ class Collect(Command):
         if self.counterfactuals < 0:
             raise UserError(f"--counterfactuals {self.counterfactuals}: give 0 or more")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
-        if self.full_length:
+        policy = None
+        if self.planner is not None:
+            from presage.simulator.planning import spoiled_from
+            from presage.training.checkpoint import read_config
+
+            read_config(self.planner)  # a folder that holds none is said here, not by a worker
+            behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
+            policy = partial(spoiled_from, str(self.planner))
+        elif self.full_length:
             behaviours = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
         elif self.counterfactuals:
             behaviours = Behaviours(expert=0.0, perturbed=0.3, random=0.2, shifted=0.5)
@@ -65,6 +78,7 @@ class Collect(Command):
             size=self.size,
             workers=self.workers,
             behaviours=behaviours,
+            policy=policy,
         )
         summary(f"dataset {self.out}", figures)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")

@@ -1,22 +1,26 @@
 """Planning: imagine several futures, act on the one that ends best.
 
 Each decision forks the session into N futures. They start with N different chunks, go on as the model itself would, and
-are ranked (best of N, the first iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM): by what the critic
-says of their first chunk, or, where a model has none, by the progress predicted for their last frame.
+are ranked (best of N, the first iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM): by the progress
+predicted for their last frame and by what a critic says of their first chunk, where the model has one.
 The ranking is an argument, so the controls are the same planner with another one: random choice, or a simulator.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from presage.policy.grounded import Decision, executable
+from presage.errors import UserError
+from presage.networks.world_model import WorldModel
+from presage.policy.grounded import Decision, GroundedPolicy, executable
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
+from presage.training.checkpoint import load_model
 
 CANDIDATES, HORIZON = 8, 1
 """Futures of a decision, and chunks that each is imagined ahead. Further ahead the model repairs what they differ in
@@ -40,13 +44,25 @@ Ranking = Callable[[Candidates], np.ndarray]
 
 
 def by_progress(candidates: Candidates) -> np.ndarray:
-    """The control of the critic: what the imagined frames themselves promise."""
+    """What the imagined frames promise."""
     return candidates.progress
 
 
 def by_worth(candidates: Candidates) -> np.ndarray:
-    """Planning proper."""
-    return by_progress(candidates) if candidates.worth is None else candidates.worth
+    """What the critic says, whatever was imagined.
+
+    Raises:
+        UserError: the model has no critic.
+    """
+    if candidates.worth is None:
+        raise UserError("this model has no critic; teach one with presage train --only critic (docs/uses/planning.md)")
+    return candidates.worth
+
+
+def by_both(candidates: Candidates) -> np.ndarray:
+    """Planning proper. Both say what progress there will be, from different inputs, so their errors differ; without a
+    critic what the frames promise is all there is."""
+    return by_progress(candidates) if candidates.worth is None else by_progress(candidates) + by_worth(candidates)
 
 
 def at_random(seed: int) -> Ranking:
@@ -98,7 +114,7 @@ def best_of(
     n: int = CANDIDATES,
     horizon: int = HORIZON,
     spread: float = 0.3,
-    rank: Ranking = by_worth,
+    rank: Ranking = by_both,
     keep_own: bool = True,
 ) -> Decision:
     """The decision that executes the first chunk of the highest ranked of `n` futures."""
@@ -109,3 +125,23 @@ def best_of(
         return candidates.chunks[np.arange(len(best)), best, 0]
 
     return decide
+
+
+SPOIL = 0.5
+"""Spread of the candidates of a spoiled policy, which leaves search something to gain, in half action ranges."""
+
+
+def spoiled(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
+    """Search among `n` chunks of a model that is as bad as they are: each is its own choice, shifted by `SPOIL`."""
+    return GroundedPolicy(model, best_of(n, spread=SPOIL, rank=rank, keep_own=False), seed=seed)
+
+
+def spoiled_from(checkpoint: str, seed: int) -> GroundedPolicy:
+    """For worker processes that record where such a search leads (`presage collect --planner`)."""
+    torch.set_num_threads(1)  # the workers share the machine
+    return spoiled(_opened(checkpoint), seed=seed)
+
+
+@cache
+def _opened(checkpoint: str) -> WorldModel:
+    return load_model(checkpoint)

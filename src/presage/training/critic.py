@@ -27,7 +27,7 @@ SMALL, LARGE = 0.02, 0.2
 
 @dataclass(frozen=True)
 class CriticTraining(PartTraining):
-    steps: int = 1000
+    steps: int = 2000
     batch: int = 768
     """Rows drawn; those from which chunks were tried are used."""
     lr: float = 1e-3

@@ -8,7 +8,7 @@ whole, so a killed collection continues where it was when the same call is repea
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.policy.protocol import Policy
 from presage.worlds.instructions import check_task, draw_instruction
 from presage.worlds.world import World, check_camera, common_world, find_world
 
@@ -48,12 +49,14 @@ class Behaviours:
     random: smooth random motion (quality 0) for 30 rows, half of the time after some chunks of the expert (quality 1).
     shifted: every chunk is the expert's, shifted by a constant offset of its own (quality 0), for 60 rows: it strays
     about the goal, as a planner that chooses badly does.
+    planned: every chunk is what a policy chooses (quality 0): a critic has to know where its own errors lead.
     """
 
     expert: float = 0.35
     perturbed: float = 0.5
     random: float = 0.15
     shifted: float = 0.0
+    planned: float = 0.0
     burst_probability: tuple[float, float] = (
         0.12,
         0.25,
@@ -72,7 +75,7 @@ class Behaviours:
     offset: float = 0.5  # standard deviation of such an offset, and of those of `shifted`
 
     def share(self) -> dict[str, float]:
-        return {"expert": self.expert, "perturbed": self.perturbed, "random": self.random, "shifted": self.shifted}
+        return {name: getattr(self, name) for name in ("expert", "perturbed", "random", "shifted", "planned")}
 
 
 class _Driver:
@@ -92,6 +95,8 @@ class _Driver:
         """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
         if self.behaviour == "expert" or (self.behaviour == "random" and row < self.expert_chunks):
             return 1.0
+        if self.behaviour == "planned":
+            return 0.0
         if self.behaviour == "shifted":
             self.offset = self.rng.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
             return 0.0
@@ -168,8 +173,14 @@ def _counterfactual_columns(
     }
 
 
-def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours) -> Episode:
-    """Run and record one episode of `simulation` with a renderer of its world."""
+MakePolicy = Callable[[int], Policy]
+"""Seed -> the policy that drives one episode; it goes to worker processes, so it must be picklable."""
+
+
+def record_episode(
+    simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours, policy: MakePolicy | None = None
+) -> Episode:
+    """Run and record one episode of `simulation` with a renderer of its world. `policy` drives it if it is `planned`."""
     simulation.reset(seed)
     world = find_world(simulation.task)
     driver = _Driver(behaviour, seed, settings, world)
@@ -180,7 +191,13 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     states, actions, quality, success = [], [], [], []
     tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
-    ends = behaviour in ("expert", "perturbed") and not settings.full_length
+    ends = behaviour in ("expert", "perturbed", "planned") and not settings.full_length
+    instruction = draw_instruction(simulation.task, seed)
+    driving: Policy | None = None
+    if behaviour == "planned":
+        assert policy is not None
+        driving = policy(seed)
+        driving.reset([instruction])
     for row in range(limit):
         for name, image in simulation.frames(renderer).items():
             frames[name].append(image)
@@ -198,9 +215,13 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
             success.append(simulation.success)
             break
         clean = driver.next_chunk(row) == 1.0
+        if driving is not None:
+            seen = {f"image.{name}": images[-1][None] for name, images in frames.items()}
+            chunk[:] = np.clip(driving.act({**seen, "state": states[-1][None]})[0], -1.0, 1.0)
         for step in range(CHUNK):
-            expert = simulation.expert_action()
-            chunk[step] = expert if clean else driver.disturb(expert)
+            if driving is None:
+                expert = simulation.expert_action()
+                chunk[step] = expert if clean else driver.disturb(expert)
             simulation.step(chunk[step])
         quality.append(float(clean and (success_row is None or not settings.full_length)))
         actions.append(chunk.ravel())
@@ -217,7 +238,7 @@ def record_episode(simulation: Any, renderer: Any, seed: int, behaviour: str, se
     return Episode(
         frames={name: np.stack(images) for name, images in frames.items()},
         columns=columns,
-        instruction=draw_instruction(simulation.task, seed),
+        instruction=instruction,
         info={
             "task": simulation.task,
             "seed": seed,
@@ -278,12 +299,18 @@ def start_worker() -> None:
 
 
 def _run_job(
-    job: _Job, spool: str, cameras: tuple[str, ...], size: int, supersample: int, settings: Behaviours
+    job: _Job,
+    spool: str,
+    cameras: tuple[str, ...],
+    size: int,
+    supersample: int,
+    settings: Behaviours,
+    policy: MakePolicy | None,
 ) -> tuple[int, bool]:
     """Record and spool one episode in a worker; returns its rows and whether it succeeded."""
     world = find_world(job.task)
     renderer = renderer_of(world, cameras, size, supersample)
-    episode = record_episode(simulation_of(job.task), renderer, job.seed, job.behaviour, settings)
+    episode = record_episode(simulation_of(job.task), renderer, job.seed, job.behaviour, settings, policy)
     spool_episode(Path(spool), job.key, episode, world.control_hz / CHUNK)
     return episode.length, bool(episode.info["success"])
 
@@ -298,10 +325,11 @@ def collect(
     workers: int = 2,
     behaviours: Behaviours | None = None,
     supersample: int = 2,
+    policy: MakePolicy | None = None,
 ) -> dict[str, float]:
     """Record `episodes_per_task` episodes of every task into the dataset `root`; continues a killed call.
 
-    The tasks decide the world; `cameras` are its own choice where not given.
+    The tasks decide the world; `cameras` are its own choice where not given. `policy` drives `planned` episodes.
 
     Returns figures of this call: episodes, rows, frames (rows x cameras), seconds, rows_per_s, frames_per_s and the
     success rate. Raises `UserError` for unknown tasks and cameras, tasks whose worlds do not fit into one dataset, an
@@ -321,6 +349,8 @@ def collect(
     ):
         if value < 1:
             raise UserError(f"{name}: {value} is not enough; give at least 1")
+    if settings.planned and policy is None:
+        raise UserError("behaviour planned: give the policy that drives it")
     worlds = common_world(tasks, same=("robot", "action_size", "state_size", "control_hz"))
     cameras = worlds[0].default_cameras if cameras is None else cameras
     for camera in cameras:
@@ -336,7 +366,7 @@ def collect(
 
     start, rows, successes = monotonic(), 0, 0
     context = multiprocessing.get_context("spawn")
-    view = (str(spool), tuple(cameras), size, supersample, settings)
+    view = (str(spool), tuple(cameras), size, supersample, settings, policy)
     with (
         tqdm(total=len(jobs), initial=len(done), unit="episode", desc=f"collect {root.name}", smoothing=0.05) as bar,
         ProcessPoolExecutor(min(workers, max(1, len(todo))), context, initializer=start_worker) as pool,
