@@ -9,6 +9,7 @@ The ranking is an argument, so the controls are the same planner with another on
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -144,4 +145,4 @@ def spoiled_from(checkpoint: str, seed: int) -> GroundedPolicy:
 
 @cache
 def _opened(checkpoint: str) -> WorldModel:
-    return load_model(checkpoint)
+    return load_model(Path(checkpoint))
