@@ -6,7 +6,7 @@ from tests.tiny import tiny_model, tiny_observation
 
 from presage.errors import UserError
 from presage.policy.grounded import GroundedPolicy
-from presage.simulator.planning import at_random, best_of, by_both, by_progress, by_worth, imagine_candidates
+from presage.simulator.planning import SPREAD, at_random, best_of, by_both, by_progress, by_worth, imagine_candidates
 from presage.timeline.session import Session
 
 
@@ -59,7 +59,7 @@ def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():
     with pytest.raises(UserError, match="no critic; teach one"):
         by_worth(without)
     session.model.add_critic(8)
-    candidates = imagine_candidates(session, n=3, horizon=2, spread=0.3)
+    candidates = imagine_candidates(session, n=3, horizon=2, spread=SPREAD)
     alone = session.worth(session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
     np.testing.assert_allclose(candidates.worth[1], alone[1], atol=1e-5)
     assert np.array_equal(by_worth(candidates), candidates.worth) and len(np.unique(candidates.worth)) == 6

@@ -310,7 +310,7 @@ class PlanCommand(ModelCommand):
     """Futures per decision."""
     horizon: int = 1
     """Chunks each future is imagined ahead."""
-    spread: float = 0.3
+    spread: float = 0.1
     """How far candidates differ in their first chunk, in units of the action range."""
 
     def run(self) -> None:

@@ -23,9 +23,9 @@ from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 from presage.training.checkpoint import load_model
 
-CANDIDATES, HORIZON = 8, 1
-"""Futures of a decision, and chunks that each is imagined ahead. Further ahead the model repairs what they differ in
-(docs/decisions.md)."""
+CANDIDATES, HORIZON, SPREAD = 8, 1, 0.1
+"""Futures of a decision, chunks that each is imagined ahead, and how far they differ. Further ahead the model repairs what
+they differ in, and wider around a good policy there is more to lose than to find (docs/decisions.md)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator:
 def best_of(
     n: int = CANDIDATES,
     horizon: int = HORIZON,
-    spread: float = 0.3,
+    spread: float = SPREAD,
     rank: Ranking = by_both,
     keep_own: bool = True,
 ) -> Decision:
