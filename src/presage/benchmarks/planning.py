@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
@@ -25,7 +26,6 @@ from presage.simulator.planning import (
     Ranking,
     at_random,
     best_of,
-    by_both,
     by_progress,
     by_worth,
     spoiled,
@@ -83,30 +83,32 @@ def run(args: BenchArgs) -> dict[str, Any]:
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
 
-    def searching(rank: Ranking, n: int = CANDIDATES) -> GroundedPolicy:
-        return spoiled(model, rank, n, args.seed)
-
-    oracle = searching(by_both)
+    oracle = spoiled(model, seed=args.seed)
     in_truth = in_simulator(world, scratch, lambda: oracle.rows)
     oracle.decide = best_of(spread=SPOIL, rank=in_truth, keep_own=False)
     planned = best_of()
     policies = {
-        "base": searching(by_both, n=1),
-        "planned": searching(by_both),
-        "random_choice": searching(at_random(args.seed)),
+        "base": spoiled(model, n=1, seed=args.seed),
+        "planned": spoiled(model, seed=args.seed),
+        "random_choice": spoiled(model, at_random(args.seed), seed=args.seed),
         "oracle": oracle,
         "own": GroundedPolicy(model, joint, seed=args.seed),
         "own_planned": GroundedPolicy(model, planned, seed=args.seed),
     }
     if model.critic is not None:
-        policies |= {"imagined_alone": searching(by_progress), "critic_alone": searching(by_worth)}
+        policies |= {
+            "imagined_alone": spoiled(model, by_progress, seed=args.seed),
+            "critic_alone": spoiled(model, by_worth, seed=args.seed),
+        }
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,
         "horizon": HORIZON,
         "spread": SPOIL,
     }
-    for name, policy in policies.items():
+    bar = tqdm(policies.items(), desc="planning", unit="policy")
+    for name, policy in bar:
+        bar.set_postfix_str(name)
         results = rollout(policy, world, tasks, seeds, steps)
         args.keep(name, results)
         figures |= per_task(f"success_{name}", results)
