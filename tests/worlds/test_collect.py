@@ -72,6 +72,7 @@ def test_what_is_tried_leaves_the_recording_as_it_is_and_says_how_soon_the_exper
     assert not steps[~known].any()
     after_success = np.flatnonzero(known)[-1]
     assert tried.columns["next.success"][after_success - 1] and (steps[after_success] >= 0).all()
+    assert steps[at, 2] > 0
     for row in (at, after_success):
         assert steps[row, 2] == steps_after(simulation, tried.columns, row, tried=2)
 

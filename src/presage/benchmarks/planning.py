@@ -8,6 +8,7 @@ critic are worth alone is printed beside their sum.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,23 +84,19 @@ def run(args: BenchArgs) -> dict[str, Any]:
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
 
-    oracle = spoiled(model, seed=args.seed)
-    in_truth = in_simulator(world, scratch, lambda: oracle.rows)
-    oracle.decide = best_of(spread=SPOIL, rank=in_truth, keep_own=False)
+    search = partial(spoiled, model, seed=args.seed)
+    oracle: GroundedPolicy = search(in_simulator(world, scratch, lambda: oracle.rows))
     planned = best_of()
     policies = {
-        "base": spoiled(model, n=1, seed=args.seed),
-        "planned": spoiled(model, seed=args.seed),
-        "random_choice": spoiled(model, at_random(args.seed), seed=args.seed),
+        "base": search(n=1),
+        "planned": search(),
+        "random_choice": search(at_random(args.seed)),
         "oracle": oracle,
         "own": GroundedPolicy(model, joint, seed=args.seed),
         "own_planned": GroundedPolicy(model, planned, seed=args.seed),
     }
     if model.critic is not None:
-        policies |= {
-            "imagined_alone": spoiled(model, by_progress, seed=args.seed),
-            "critic_alone": spoiled(model, by_worth, seed=args.seed),
-        }
+        policies |= {"imagined_alone": search(by_progress), "critic_alone": search(by_worth)}
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,

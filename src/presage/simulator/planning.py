@@ -139,10 +139,10 @@ def spoiled(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, see
 
 def spoiled_from(checkpoint: str, seed: int) -> GroundedPolicy:
     """For worker processes that record where such a search leads (`presage collect --planner`)."""
-    torch.set_num_threads(1)  # the workers share the machine
     return spoiled(_opened(checkpoint), seed=seed)
 
 
 @cache
 def _opened(checkpoint: str) -> WorldModel:
+    torch.set_num_threads(1)  # the workers share the machine
     return load_model(Path(checkpoint))

@@ -98,7 +98,7 @@ class _Driver:
         if self.behaviour == "planned":
             return 0.0
         if self.behaviour == "shifted":
-            self.offset = self.rng.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
+            self.offset = self.shift(self.rng)
             return 0.0
         if self.behaviour == "perturbed" and self.remaining == 0 and self.rng.random() >= self.probability:
             return 1.0
@@ -114,6 +114,10 @@ class _Driver:
             self.flip = bool(self.rng.random() < self.settings.gripper_flip)
         self.remaining -= 1
         return 0.0
+
+    def shift(self, rng: np.random.Generator) -> np.ndarray:
+        """A constant offset (A,) for one chunk."""
+        return rng.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
 
     def disturb(self, expert: np.ndarray) -> np.ndarray:
         """One action (A,) of a disturbed chunk, in [-1, 1]."""
@@ -137,7 +141,7 @@ class _Driver:
         for i in range(count):
             simulation.load(here)
             simulation.success = False  # latched: what matters is whether the chunk keeps or regains it
-            offset = self.tries.normal(0.0, self.settings.offset * self.world.burst, self.world.action_size)
+            offset = self.shift(self.tries)
             if i == 0 and self.tries.random() < 0.5:
                 offset[:] = 0.0
             for step in range(CHUNK):
