@@ -236,7 +236,7 @@ def test_nothing_but_noise_is_called_noise_and_nothing_but_what_is_given_clean(m
     video = {name: x for name, x in session.imagine(Plan.joint(1)).values.items() if name != ACTION}
     action = model.encode_action(tiny_chunk(2))
     halfway = Plan((0.5, 0.0), (0.5, 0.0))
-    for plan, given in (
+    for plan, shown in (
         (Plan.forward(1), None),
         (Plan.inverse(1), {"video.front": video["video.front"]}),
         (Plan.joint(1), {ACTION: action}),
@@ -244,7 +244,7 @@ def test_nothing_but_noise_is_called_noise_and_nothing_but_what_is_given_clean(m
         (halfway, None),
     ):
         with pytest.raises(ValueError, match="tokens are given where a plan starts at level 0"):
-            session.imagine(plan, given)
+            session.imagine(plan, shown)
 
 
 def dreaming(model: WorldModel, words: str, past: int, dreamt: int) -> Session:
