@@ -20,6 +20,9 @@ from presage.worlds.world import World, check_camera, find_world
 SUPERSAMPLE = 2
 """As recorded datasets have it."""
 
+UNCALIBRATED = 0.9
+"""Predicted progress that passes for success where nothing better is known."""
+
 OPENS = {"fetch"}
 """Worlds whose gripper opens with 1; others, like Meta-World, close it."""
 
@@ -46,7 +49,7 @@ class Studio:
         model: WorldModel,
         task: str,
         use: str = "joint",
-        threshold: float = 0.9,
+        threshold: float = UNCALIBRATED,
         players: int = 4,
         data: Dataset | None = None,
     ) -> None:
