@@ -282,3 +282,16 @@ def test_a_dream_starts_from_a_recorded_frame(dream: Dream, tmp_path) -> None:
             later.studio.recorded(episode, frame)
     with pytest.raises(UserError, match="--data"):
         dream.studio.recorded(0, 0)
+
+
+def test_recorded_episodes_go_by_their_numbers(dream: Dream, tmp_path) -> None:
+    recording = record(dream)
+    for act in (lambda: dream.step(RIGHT), lambda: dream.disturb("knock"), lambda: dream.step(UP)):
+        recording.add(act())
+    recording.stop(dream.now.row.number)
+    part = Dataset(recording.write(tmp_path, 2.5, "pusher"), [1])
+    later = Studio(dream.studio.model, TASK, data=part)
+    observation, _ = later.recorded(1, 1)
+    assert (observation["image.top"][0] == part.frames(0, "top")[1]).all()
+    with pytest.raises(UserError, match="episode 0: the dataset has 1 to 1"):
+        later.recorded(0, 0)

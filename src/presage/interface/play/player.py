@@ -154,7 +154,7 @@ class Player:
             "steering": {c: steering(world, c, state, config.codec.size) for c in config.cameras},
             "tasks": studio.tasks,
             "disturbances": list(world.disturbances),
-            "episodes": [] if studio.data is None else [record.length for record in studio.data.episodes],
+            "episodes": [] if studio.data is None else [[e.index, e.length] for e in studio.data.episodes],
             "threshold": studio.threshold,
             "keep": KEEP,
             "limits": {"rate": MAX_RATE, "steps": MAX_STEPS},
