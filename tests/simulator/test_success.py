@@ -74,7 +74,7 @@ def test_a_threshold_is_kept_beside_the_checkpoint_and_used_for_its_tasks(checkp
         assert threshold_for(checkpoint, tasks) == load_threshold(checkpoint, tasks) == found
         assert "calibrating" not in capsys.readouterr().out
     threshold_for(checkpoint, ["b"])
-    assert "calibrated on 2 tasks, of which 1 are not asked for here" in capsys.readouterr().out
+    assert "calibrated on 2 tasks, of which 1 not asked for here" in capsys.readouterr().out
 
 
 def test_other_tasks_get_a_threshold_of_their_own_and_none_is_lost(checkpoint):

@@ -1,5 +1,7 @@
 """Sessions that are joined compute what each would have computed alone, and are whole again afterwards."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -163,3 +165,29 @@ def test_an_imagined_block_between_true_ones_stays_in_the_past(model: WorldModel
 
     together = JoinedSession([lived(model, 4, seed=1), dreamt()])
     close(rows_of(together.imagine(Plan.joint(2)).values, 1, 1), dreamt().imagine(Plan.joint(2)).values)
+
+
+@settings(max_examples=6)
+@given(lives=st.lists(st.sampled_from(["observe", "dream", "rewind"]), min_size=1, max_size=12))
+def test_whatever_happens_while_joined_is_what_would_have_happened_apart(model: WorldModel, lives: list[str]) -> None:
+    """Observed, dreamt and taken back in any order, beyond what is kept: parted sessions are as if they had lived alone."""
+
+    def apart() -> list[Session]:
+        return [lived(model, 3), lived(model, 7, seed=1)]
+
+    joined, alone = apart(), apart()
+    together = JoinedSession(joined)
+    for turn, life in enumerate(lives):
+        observation, chunk = tiny_observation(2, seed=turn), tiny_chunk(2, seed=turn)
+        for rows, session in ((slice(0, 2), together), (slice(0, 1), alone[0]), (slice(1, 2), alone[1])):
+            if life == "observe":
+                session.observe({name: x[rows] for name, x in observation.items()}, chunk[rows])
+            elif life == "dream":
+                session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+            elif session.last.imagined:
+                with suppress(ValueError):  # what it would need is evicted, in all of them or in none
+                    session.rewind(session.step - 1)
+    together.part()
+    for found, expected in zip(joined, alone, strict=True):
+        assert [(b.index, b.imagined) for b in found.blocks] == [(b.index, b.imagined) for b in expected.blocks]
+        close(found.imagine(Plan.joint(1)).values, expected.imagine(Plan.joint(1)).values)

@@ -149,8 +149,10 @@ def checkpoint_threshold(folder: Path, model: WorldModel, world: Any, tasks: Seq
         found = replace(calibrate(model, world, tasks, episodes), weights=weights_hash(folder))
         print(f"kept in {_keep(folder, found)}", flush=True)
     others = len(set(found.tasks) - set(tasks))
-    among = f", of which {others} are not asked for here" if others else ""
-    print(f"success in the dream: progress above {found.threshold:.2f}, calibrated on {len(found.tasks)} tasks{among}")
+    among = f", of which {others} not asked for here" if others else ""
+    on = f"{len(found.tasks)} task{'s' * (len(found.tasks) > 1)}{among}"
+    accuracy = f"balanced accuracy {found.balanced_accuracy:.2f}"
+    print(f"success in the dream: progress above {found.threshold:.2f} ({accuracy}, calibrated on {on})", flush=True)
     return found
 
 
