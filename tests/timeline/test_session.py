@@ -135,7 +135,7 @@ def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
     chunk = tiny_chunk(3)
     fork.roll(chunk)
     assert fork.step == session.step + 1 == 2
-    alone = grounded(model, 2, batch=1).fork(3, seed=fork.generator.initial_seed())
+    alone = grounded(model, 2, batch=1).fork(3)  # the first fork of an equal session draws the same noise
     torch.testing.assert_close(alone.roll(chunk).progress, fork.last.progress)
 
 
