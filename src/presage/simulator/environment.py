@@ -3,7 +3,6 @@
 A policy cannot tell which one it acts in, so `worlds.rollout.rollout` runs it in either.
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from presage.policy.protocol import Observation
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
 from presage.worlds.contract import ChunkEnv
+from presage.worlds.rollout import episode_number
 
 
 class DreamWorld(ChunkEnv):
@@ -69,7 +69,7 @@ class DreamWorld(ChunkEnv):
             first, info = self.world.reset(seed=seeds, options=passed)
             tasks, told = list(info["task"]), told or list(info["instruction"])
         self._drop(rows)
-        noise = [(self.seed, zlib.crc32(tasks[row].encode()), seeds[row]) for row in rows]
+        noise = [(self.seed, episode_number(tasks[row], seeds[row])) for row in rows]
         session = Session(self.model, [told[row] for row in rows], float("nan"), noise)
         block = session.observe({name: first[name][rows] for name in self._observation})
         self.dreams.append((session, rows))
@@ -121,12 +121,12 @@ class DreamWorld(ChunkEnv):
 
     def _read_observation(self, observation: Any) -> Observation:
         """What the model sees of `observation`, which may hold more."""
-        for name, space in self.observation_space.items():
+        for name, mine in self._observation.items():
             value = observation.get(name) if isinstance(observation, dict) else None
-            if not isinstance(value, np.ndarray) or value.shape != space.shape or not space.contains(value):
+            if not isinstance(value, np.ndarray) or (value.dtype, value.shape) != (mine.dtype, mine.shape):
                 found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "missing"
-                raise UserError(f"observation: {name!r} is {found}, expected {space.dtype} {space.shape}")
-        return {name: observation[name] for name in self.observation_space}
+                raise UserError(f"observation: {name!r} is {found}, expected {mine.dtype} {mine.shape}")
+        return {name: observation[name] for name in self._observation}
 
     def _info(self, rows: np.ndarray) -> dict[str, Any]:
         info = {

@@ -196,6 +196,7 @@ class VectorWorld(ChunkEnv):
         for world in worlds:
             for camera in cameras:
                 check_camera(camera, world.cameras)
+        self.robot = worlds[0].robot
         self.action_size, self.state_size, self.chunk = worlds[0].action_size, worlds[0].state_size, chunk
         super().__init__(num_envs, cameras, size, self.state_size, (chunk, self.action_size), bound=1.0)
         self._task = [self.tasks[index % len(tasks)] for index in range(num_envs)]
