@@ -143,20 +143,22 @@ class Session:
     @torch.inference_mode()
     def append(self, values: Values, imagined: bool = False) -> Block:
         """Append tokens as clean past."""
-        index = self.step + 1
-        streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
-        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
-        hidden, kv, tokens = self._run(streams, shown, index, 0, {})
-        progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
-        keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
-        kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
-        tokens = Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep])
         before, memory = (self.last.values, self.last.memory) if self.blocks else ({}, None)
         memory = remembered(self.model, values, before, memory)
-        block = Block(index, values, kv, tokens, progress, memory, imagined)
-        self.blocks.append(block)
+        self.blocks.append(Block(self.step + 1, dict(values), *self._read(values, self.step + 1), memory, imagined))
         self._evict()
-        return block
+        return self.last
+
+    @torch.inference_mode()
+    def instruct(self, instructions: list[str] | Tensor) -> None:
+        """Tell other words. The past that is kept was read under the old ones, so it is read again."""
+        text = instructions if isinstance(instructions, Tensor) else self.model.embed_text(instructions)
+        if torch.equal(text, self.text):
+            return
+        self.text, past, self.blocks = text, self.blocks, []
+        for block in past:
+            kv, tokens, progress = self._read(block.values, block.index)
+            self.blocks.append(replace(block, kv=kv, tokens=tokens, progress=progress))
 
     def _evict(self) -> None:
         """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
@@ -208,23 +210,24 @@ class Session:
         action is given and the state is not, the state is the one that the action leads to (`moved`).
 
         The session itself does not change: `append(imagination.values, imagined=True)` takes the step.
+
+        Raises:
+            ValueError: the plan starts a stream at level 0 that is not given, one at level 1 that is, or in between.
         """
         given = dict(given or {})
         if ACTION in given and STATE not in given and (state := self.moved(given[ACTION])) is not None:
             given[STATE] = state
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
-        x: Values = {}
-        foreseen: Values = {}  # only what the plan needs: carrying the robot costs two passes of the renderer
-        if plan.video is None:
-            foreseen = self.proposed()
-        elif plan.video[0] > 0:
-            foreseen = self.expected(given.get(STATE))
-        for s in [s for s in streams if s.is_denoised]:
-            x[s.name] = given[s.name] if s.name in given else self._noise(s)
         video = plan.video or plan.action
         levels = {s.name: plan.action if s.kind == ACTION else video for s in streams}
         if STATE in given:
             levels[STATE] = (0.0,) * (plan.steps + 1)
+        x = self._start(streams, levels, given)
+        foreseen: Values = {}  # only what the plan needs: carrying the robot costs two passes of the renderer
+        if plan.video is None:
+            foreseen = self.proposed()
+        elif plan.steps and plan.video[0] > 0:
+            foreseen = self.expected(given.get(STATE))
         for i in range(plan.steps):
             now = {name: level[i] for name, level in levels.items()}
             hidden, _, _ = self._run(streams, x, self.step + 1, 1, now)
@@ -290,15 +293,42 @@ class Session:
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
-        """Hidden states of the next block's video tokens after `tap` layers, video at `plan_level` (pure noise at 1) and
-        the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
+        """Hidden states of the next block's video tokens after `tap` layers, the action unknown: (B, tokens of all cameras,
+        width). Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1); with a lower `plan_level` the
+        video is first denoised to there, in one step.
+
+        Raises:
+            ValueError: the level is not in [0, 1].
+        """
+        if not 0 <= plan_level <= 1:
+            raise ValueError(f"a level of {plan_level}: levels are 0 (clean) to 1 (noise)")
+        video = (1.0,) if plan_level == 1 else (1.0, plan_level)
         streams = [s for s in self.model.streams if not s.is_query]
-        x = {s.name: self._noise(s) for s in streams if s.is_denoised}
+        x = self.imagine(Plan(video, (1.0,) * len(video))).values
         levels = {s.name: 1.0 if s.kind == ACTION else plan_level for s in streams}
         hidden, _, _ = self._run(streams, x, self.step + 1, 1, levels, tap=tap)
         return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _read(self, values: Values, index: int) -> tuple[KV, Tokens, Tensor]:
+        """What a clean block adds to the past, and its progress."""
+        streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
+        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
+        hidden, kv, tokens = self._run(streams, shown, index, 0, {})
+        progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
+        keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
+        kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
+        return kv, Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep]), progress
+
+    def _start(self, streams: list[Stream], levels: dict[str, tuple[float, ...]], given: Values) -> Values:
+        """Where denoising starts: what is given, and noise. Nothing else is at the level that the network is told."""
+        denoised = {s.name: s for s in streams if s.is_denoised}
+        wrong = [name for name in denoised if levels[name][0] != (0.0 if name in given else 1.0)]
+        wrong += [name for name in given if name not in denoised]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: tokens are given where a plan starts at level 0, and only there")
+        return {name: given[name] if name in given else self._noise(s) for name, s in denoised.items()}
 
     def _run(
         self,
