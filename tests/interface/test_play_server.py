@@ -98,7 +98,7 @@ def test_a_token_is_asked_for(tmp_path) -> None:
         (["--players", "0"], "--players 0"),
         (["--token-file", "/nowhere"], "cannot read --token-file"),
         (["--data", "/nowhere"], "/nowhere"),
-        (["--task", "pusht"], "takes actions of 2 numbers, the model's have 4"),
+        (["--task", "pusht"], "another robot than task 'pusht' moves: 'sawyer', not 'pusht'"),
     ],
 )
 def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> None:

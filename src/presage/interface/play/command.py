@@ -76,10 +76,10 @@ class Play(Command):
         import torch
 
         from presage.device import default_device
+        from presage.simulator.pairing import load_for
         from presage.simulator.success import load_threshold
-        from presage.training.checkpoint import load_model
 
-        model = load_model(folder, default_device())
+        model = load_for([self.task], folder, default_device())
         # The browser draws on the same machine: with a core of its own neither waits for the other.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         data = None if self.data is None else open_data(self.data, model)
