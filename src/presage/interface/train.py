@@ -184,9 +184,19 @@ class Train(Command):
                     f"{dataset.root}: its rows hold a chunk each, so --fps, --chunk, --action, --state and --relative "
                     "do not apply; leave them out"
                 )
-            shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
-            robots.append(Robot.of_chunked_rows(self.cameras or model.cameras, *shape))
+            robots.append(self._recorded_robot(dataset, model))
         return separate(robots)
+
+    def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
+        """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""
+        from presage.episodes.robot import CHUNKED_ROBOT, Robot
+
+        if dataset.robot_type in (None, CHUNKED_ROBOT):
+            shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
+            return Robot.of_chunked_rows(self.cameras or model.cameras, *shape)
+        action, state = (dataset.features[name]["shape"][0] for name in ("action", "observation.state"))
+        shape = (model.chunk, action // model.chunk, state, dataset.fps)
+        return Robot.of_chunked_rows(self.cameras or dataset.cameras, *shape, name=dataset.robot_type)
 
     def _last_log(self) -> dict[str, Any]:
         path = self.out / "state" / "log.jsonl"
