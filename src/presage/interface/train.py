@@ -206,12 +206,15 @@ class Train(Command):
     def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
         from presage.benchmarks.common import describe_commit, describe_machine
         from presage.training.data import open_dataset
+        from presage.training.resume import read_run
 
         what = f"Recipe `{self.recipe}`, {recipe.training.steps:,} steps"
         took = f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec)"
         if self.only:
             what = f"Taught alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
             took = "Taught"
+        elif before := read_run(self.out / "state").get("steps", [])[:-1]:
+            what += f", after a training of {', '.join(map(str, before))} steps was lengthened"
         lines = [f"# {self.out.name}", "", f"{what}, seed {self.seed}."]
         for folder in self.data:
             data = open_dataset(folder, episodes)
