@@ -195,8 +195,10 @@ def save_head(folder: Path, head: Head, model: WorldModel) -> Path:
 
 
 def read_by(model: WorldModel) -> str:
-    """Hash of the weights that features follow from: all but the critic's."""
-    return hash_of({name: x for name, x in stored_weights(model).items() if not name.startswith("critic.")})
+    """Hash of the weights that features follow from: not those of parts that are taught alone afterwards."""
+    return hash_of(
+        {name: x for name, x in stored_weights(model).items() if not name.startswith(("critic.", "codec.decoder."))}
+    )
 
 
 def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | None:
@@ -218,7 +220,8 @@ def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | N
         raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
     if metadata.get("model") != read_by(model):
         raise UserError(
-            f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation fits one"
+            f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation "
+            "fits one"
         )
     head = Head(config)
     head.load_state_dict({k: v.float() for k, v in weights.items()})
