@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from presage.episodes.outcome import as_success
 from presage.errors import UserError
 from presage.interface.output import portable, show
 
@@ -143,7 +144,8 @@ def read_training(folder: Path) -> Run:
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
     policy, world, task, instruction = (str(row[name]) for name in ("policy", "world", "task", "instruction"))
-    return Outcome(policy, world, task, int(row["seed"]), instruction, bool(row["success"]), int(row["steps"]))
+    success = as_success(row["success"], f"{policy}, {task}, seed {row['seed']}") is True
+    return Outcome(policy, world, task, int(row["seed"]), instruction, success, int(row["steps"]))
 
 
 def _footage(file: Path, film: Mapping[str, Any]) -> Footage:
