@@ -12,7 +12,7 @@ from presage.episodes.columns import Columns, look_alikes
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import episode_success, read_quality, row_success, valid_actions, worth
 from presage.episodes.robot import Robot
-from presage.episodes.steps import Steps
+from presage.episodes.steps import Steps, recorded_numbers
 from presage.errors import UserError
 
 MOST_NAMED = 8
@@ -54,8 +54,10 @@ def _no_second_frame(steps: Dataset) -> str:
 
 def remarks(dataset: Dataset, robot: Robot) -> list[str]:
     """What is unusual about learning from a recorded dataset, a line each."""
-    lines = [*_about_vectors(dataset, robot), *_about_relative(robot)]
-    lines += [line for part in (*robot.action, *robot.state) for line in _about_scales(dataset, part)]
+    lines = []
+    if not robot.chunked_rows:
+        lines += [*_about_vectors(dataset, robot), *_about_relative(robot)]
+        lines += [line for part in (*robot.action, *robot.state) for line in _about_scales(dataset, part)]
     _, reason = read_quality(dataset)
     if reason:
         lines.append(
@@ -65,6 +67,17 @@ def remarks(dataset: Dataset, robot: Robot) -> list[str]:
     if success is not None and not success.any() and None in episode_success(dataset):
         lines.append("column 'next.success' is never true: progress is not learned, and no episode counts as failed")
     return [f"{dataset.root}: {line}" for line in lines]
+
+
+def about_sharing(robots: Sequence[Robot]) -> list[str]:
+    """Which numbers of several robots share an entry of the model, a line each."""
+    pairs = [(robots[0], robot) for i, robot in enumerate(robots) if robot not in robots[:i]][1:]
+    lines = []
+    for first, other in pairs:
+        shared = {p.slot for p in first.action} & {p.slot for p in other.action}
+        what = "share entries of the action" if shared else "have entries of their own, since columns have other names"
+        lines.append(f"robots {first.name!r} and {other.name!r} {what}")
+    return lines
 
 
 def _about_vectors(dataset: Dataset, robot: Robot) -> list[str]:
@@ -91,7 +104,7 @@ def _about_relative(robot: Robot) -> list[str]:
 
 
 def _about_scales(dataset: Dataset, part: Columns) -> list[str]:
-    values = dataset.column(part.feature).reshape(dataset.num_rows, -1)[dataset.recorded(part.feature)][:, part.numbers]
+    values = recorded_numbers(dataset, part)[dataset.recorded(part.feature)]
     if not len(values):
         return []
     if not np.ptp(values, axis=0).any():

@@ -193,6 +193,22 @@ def holds_chunks(dataset: Dataset) -> bool:
     return dataset.robot_type == CHUNKED_ROBOT and "action.valid" in dataset.features
 
 
+def find_robot(known: Sequence[Robot], dataset: Dataset) -> Robot:
+    """The robot of a checkpoint that recorded a dataset: the one of its name, or the only one there is.
+
+    Raises:
+        UserError: it may be any of several.
+    """
+    name = dataset.robot_type or dataset.root.resolve().name
+    found = next((robot for robot in known if robot.name == name), None)
+    if found is None and len(known) > 1:
+        names = ", ".join(robot.name for robot in known)
+        raise UserError(
+            f"{dataset.root}: robot {name!r} is none of the checkpoint's ({names}); correct robot_type in info.json"
+        )
+    return found or known[0]
+
+
 def _names(columns: Sequence[Columns]) -> list[str]:
     return [name for part in columns for name in part.names]
 

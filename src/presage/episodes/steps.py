@@ -157,34 +157,36 @@ def _gather(dataset: Dataset, columns: Sequence[Columns]) -> np.ndarray:
     """
     parts = [np.empty((dataset.num_rows, 0), np.float32)]
     for part in columns:
-        if part.feature not in dataset.features:
-            raise UserError(f"{dataset.root}: no feature {part.feature!r}; it is not of the robot that was trained on")
-        values = dataset.column(part.feature).reshape(dataset.num_rows, -1)
-        if max(part.numbers) >= values.shape[1]:
-            raise UserError(
-                f"{dataset.root}: {part.feature!r} has {values.shape[1]} numbers, column {max(part.numbers)} is wanted; "
-                "choose columns with --action and --state"
-            )
-        _check_names(dataset, part)
         with np.errstate(over="ignore"):
-            parts.append(values[:, part.numbers].astype(np.float32))
+            parts.append(recorded_numbers(dataset, part).astype(np.float32))
         if np.isinf(parts[-1]).any():
             raise UserError(f"{dataset.root}: {part.feature!r} holds numbers beyond 3e38; leave those columns out")
     return np.concatenate(parts, 1)
 
 
-def _check_names(dataset: Dataset, part: Columns) -> None:
-    """Refuse columns that lie in another order than those of the robot, as far as both are named."""
+def recorded_numbers(dataset: Dataset, part: Columns) -> np.ndarray:
+    """(N, D) of the recorded rows, as they were stored.
+
+    Raises:
+        UserError: the dataset has not these columns, or calls them otherwise.
+    """
+    if part.feature not in dataset.features:
+        raise UserError(f"{dataset.root}: no feature {part.feature!r}; it is not of the robot that was trained on")
     names = column_names(dataset.features[part.feature], part.feature)
+    if max(part.numbers) >= len(names):
+        raise UserError(
+            f"{dataset.root}: {part.feature!r} has {len(names)} numbers, column {max(part.numbers)} is wanted; "
+            "choose columns with --action and --state"
+        )
     here = replace(part, names=[names[i] for i in part.numbers])
-    if not (here.named and part.named):
-        return
     for i, mine, told in zip(part.numbers, here.names, part.names, strict=True):
-        if mine != told and not told.endswith(f".{mine}") and mine.partition("#")[0] != told:
+        alike = told in (mine, mine.partition("#")[0]) or told.endswith(f".{mine}")
+        if here.named and part.named and not alike:
             raise UserError(
                 f"{dataset.root}: column {i} of {part.feature!r} is {mine!r}, and {told!r} in the robot that was trained "
                 "on; choose a dataset with its columns, or train on this one from the start"
             )
+    return dataset.column(part.feature).reshape(dataset.num_rows, -1)[:, part.numbers]
 
 
 def _with_success(record: EpisodeRecord, success: bool | None) -> EpisodeRecord:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from presage.episodes.outcome import as_success
 from presage.errors import UserError
 from presage.interface.output import portable, show
 
@@ -143,6 +142,8 @@ def read_training(folder: Path) -> Run:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
+    from presage.episodes.outcome import as_success
+
     policy, world, task, instruction = (str(row[name]) for name in ("policy", "world", "task", "instruction"))
     success = as_success(row["success"], f"{policy}, {task}, seed {row['seed']}") is True
     return Outcome(policy, world, task, int(row["seed"]), instruction, success, int(row["steps"]))

@@ -17,7 +17,7 @@ from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec, Spread
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
-from presage.episodes.learnable import check_learnable, remarks
+from presage.episodes.learnable import about_sharing, check_learnable, remarks
 from presage.episodes.mixture import shares
 from presage.episodes.outcome import valid_actions
 from presage.episodes.robot import Robot
@@ -262,12 +262,13 @@ def fit(
         described |= {name: kept[name] for name in described if name in kept}
         slots = Slots(**described["slots"])
     opened: list[tuple[Dataset, float]] = []
+    said = about_sharing(robots)
     for i, (path, weight) in enumerate(datasets):
         dataset = open_dataset(path, episodes)
         regroup = slots is not None and not robots[i].chunked_rows
-        if robots:
-            print("".join(f"{line}\n" for line in remarks(dataset, robots[i])), end="")
+        said += remarks(dataset, robots[i]) if robots else []
         opened.append((Steps(dataset, robots[i], slots) if regroup else dataset, weight))
+    print("".join(f"{line}\n" for line in said), end="")
     _check_data(opened, recipe, only)
     every, first = [dataset for dataset, _ in opened], opened[0][0]
     if start_from is not None:
