@@ -129,9 +129,7 @@ def test_columns_in_another_order_than_the_robots_are_refused(tmp_path: Path) ->
 
     robot = Robot.from_dataset(arm("a", ["x", "grip"]), chunk=2)
     Steps(arm("unnamed", None), robot).column("action")
-    with pytest.raises(
-        UserError, match="swapped: column 0 of 'action' is 'grip', and 'x' in the robot that was trained on"
-    ):
+    with pytest.raises(UserError, match="swapped: column 0 of 'action' is 'grip', and 'x' in the robot"):
         Steps(arm("swapped", ["grip", "x"]), robot).column("action")
 
 
