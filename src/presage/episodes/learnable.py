@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from presage.codecs.scalars import scale_remark
-from presage.episodes.columns import Columns, look_alikes
 from presage.episodes.dataset import Dataset
+from presage.episodes.naming import Columns, look_alikes
 from presage.episodes.outcome import episode_success, read_quality, row_success, valid_actions, worth
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps, recorded_numbers

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from presage.episodes.columns import is_numeric
 from presage.episodes.dataset import Dataset
+from presage.episodes.naming import is_numeric
 from presage.errors import UserError
 
 TRUE = ("true", "t", "yes", "y", "1", "1.0", "success", "successful", "succeeded", "pass", "passed", "ok", "done")

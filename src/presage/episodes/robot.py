@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from presage.episodes.columns import (
+from presage.episodes.dataset import Dataset
+from presage.episodes.fit import Fit, cell_size, squares, tile
+from presage.episodes.naming import (
     Columns,
     column_names,
     find_grippers,
@@ -29,8 +31,6 @@ from presage.episodes.columns import (
     parse_numbers,
     told_apart,
 )
-from presage.episodes.dataset import Dataset
-from presage.episodes.fit import Fit, cell_size, squares, tile
 from presage.errors import UserError
 
 STEPS_PER_SECOND = 5
@@ -58,7 +58,7 @@ class Robot:
     relative: list[int] = field(default_factory=list)
     """(A,) the entry of the state that each action is relative to, -1 where it is absolute; empty: all are absolute."""
     gripper: list[int] = field(default_factory=list)
-    """Entries of the action that open and close a gripper, as names and values tell (`columns.find_grippers`)."""
+    """Entries of the action that open and close a gripper, as names and values tell (`naming.find_grippers`)."""
     fit: Fit = "crop"
     overlap: bool = True
     """Chunks begin at every row of the recording, not at every chunk-th alone: all frames are used."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from presage.episodes.columns import Columns
+from presage.episodes.naming import Columns
 from presage.episodes.robot import Robot
 from presage.errors import UserError
 

@@ -14,10 +14,10 @@ from itertools import groupby
 
 import numpy as np
 
-from presage.episodes.columns import Columns, column_names
 from presage.episodes.dataset import Dataset
 from presage.episodes.fit import cell_size, squares, tile
 from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.naming import Columns, column_names
 from presage.episodes.outcome import episode_success, read_quality, row_success
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from presage.episodes.columns import column_names, find_grippers, look_alikes, numeric_features
 from presage.episodes.dataset import Dataset
 from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.naming import column_names, find_grippers, look_alikes, numeric_features
 from presage.episodes.outcome import episode_success
 from presage.episodes.splice import Source
 from presage.episodes.video import decode_spans

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.episodes.robots import write_numbers
 
-from presage.episodes.columns import column_names, find_grippers, look_alikes, parse_columns, parse_numbers
 from presage.episodes.dataset import Dataset
+from presage.episodes.naming import column_names, find_grippers, look_alikes, parse_columns, parse_numbers
 from presage.errors import UserError
 
 NUMBERED = ["action[0]", "action[1]", "action[2]", "action[3]"]
