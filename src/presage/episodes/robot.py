@@ -36,7 +36,9 @@ from presage.errors import UserError
 STEPS_PER_SECOND = 5
 """Model steps per second that the default chunk aims at; what the shipped model was tuned for."""
 CHUNKED_ROBOT = "sawyer"
-"""Robot of presage's own recordings, whose rows hold a whole chunk already."""
+"""Robot of presage's recordings of Meta-World."""
+CHUNKED_ROBOTS = (CHUNKED_ROBOT, "pusht", "fetch")
+"""Robots of presage's own recordings, whose rows hold a whole chunk already."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,17 @@ class Robot:
         )
 
     @staticmethod
-    def of_chunked_rows(cameras: Sequence[str], chunk: int, action: int, state: int, steps_per_second: float) -> "Robot":
+    def of_chunked_rows(
+        cameras: Sequence[str],
+        chunk: int,
+        action: int,
+        state: int,
+        steps_per_second: float,
+        name: str = CHUNKED_ROBOT,
+    ) -> "Robot":
         """The robot behind rows that hold a chunk each: `chunk` times `action` numbers, `state` numbers of state."""
         return Robot(
-            name=CHUNKED_ROBOT,
+            name=name,
             cameras={camera: [camera] for camera in cameras},
             action=[_numbered("action", action)],
             state=[_numbered("observation.state", state)] if state else [],
@@ -189,8 +198,8 @@ class Robot:
 
 
 def holds_chunks(dataset: Dataset) -> bool:
-    """Whether rows are model steps already: presage's own recordings of Meta-World."""
-    return dataset.robot_type == CHUNKED_ROBOT and "action.valid" in dataset.features
+    """Whether rows are model steps already: presage's own recordings of a world."""
+    return dataset.robot_type in CHUNKED_ROBOTS and "action.valid" in dataset.features
 
 
 def find_robot(known: Sequence[Robot], dataset: Dataset) -> Robot:

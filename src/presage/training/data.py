@@ -190,8 +190,8 @@ def _fill(codes: np.ndarray) -> np.ndarray:
 
 
 def codec_fingerprint(model: WorldModel) -> str:
-    """Hash of the codec's weights: latents of another codec must never be reused."""
-    digest = hashlib.sha256()
+    """Hash of the codec, its size, its cameras and weights: latents of another codec must never be reused."""
+    digest = hashlib.sha256(f"{model.config.cameras} {model.config.codec}".encode())
     for name, value in sorted(model.codec.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().float().numpy().tobytes())

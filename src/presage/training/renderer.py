@@ -12,6 +12,7 @@ from presage.device import autocast
 from presage.networks.renderer import Renderer
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
+from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, gather, teach
 
 STRIDES = (1, 1, 2, 4)
@@ -72,7 +73,9 @@ def renderer_loss(renderer: Renderer, batch: Sequences) -> Tensor:
     return (torch.stack(errors, 1) * valid).sum() / valid.sum().clamp(min=1)
 
 
-def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path) -> None:
+def train_renderer(
+    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path, made_from: Fingerprint
+) -> None:
     """Fit the renderer of `model` in place; a model without one is left as it is. Resumes from `out`."""
     renderer = model.renderer
     if renderer is None:
@@ -86,4 +89,4 @@ def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], train
             return renderer_loss(renderer, batch)
 
     torch.manual_seed(training.seed)
-    teach(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer")
+    teach(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer", made_from)
