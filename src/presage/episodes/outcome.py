@@ -60,7 +60,7 @@ def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:
     if feature is None:
         return None, ""
     size = int(np.prod(feature["shape"]))
-    if not is_numeric(feature) and feature["dtype"] != "bool":
+    if not is_numeric(feature):
         return None, f"it holds {feature['dtype']}"
     if size != 1:
         return None, f"it holds {size} numbers a row"
