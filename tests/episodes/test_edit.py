@@ -13,6 +13,7 @@ from presage.episodes.choose import Wanted, parse_episodes
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
 from presage.episodes.edit import Recompress, write_episodes
+from presage.episodes.outcome import episode_success
 from presage.episodes.statistics import column_statistics
 from presage.episodes.video import Encoding, decode_spans, encode_clip, encoding
 from presage.errors import UserError
@@ -159,7 +160,8 @@ def test_numbers_and_conditions() -> None:
 
 def test_conditions_hold_together(root: Path) -> None:
     def kept(**conditions: object) -> list[int]:
-        return [e.index for e in Dataset(root).episodes if Wanted(**conditions).holds(e)]
+        data, wanted = Dataset(root), Wanted(**conditions)
+        return [e.index for e, success in zip(data.episodes, episode_success(data)) if wanted.holds(e, success)]
 
     assert kept(contains="PUCK") == [1, 3] and kept(contains="push-v3") == [0, 1, 2, 3]
     assert kept(success=True) == [0, 2] and kept(success=False, min_length=6) == [3]

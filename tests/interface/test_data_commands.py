@@ -1,10 +1,12 @@
 """`presage inspect`, `dataset` and `train` on recordings of any robot: what they write, and what they refuse."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.episodes.robots import forget_codec, put_nan, write_robot
+from tests.episodes.robots import forget_codec, put_nan, write_numbers, write_robot
 from tests.episodes.test_damage import drop_index, truncate
 from tests.interface.test_cli import refused
 
@@ -42,6 +44,42 @@ def test_inspect_lists_damage_and_refuses_only_what_cannot_be_read(tmp_path: Pat
     assert "info.json" in refused(capfd, "inspect", root, "--out", tmp_path / "other.html")
     assert "nowhere" in refused(capfd, "inspect", "nowhere")
     assert not (tmp_path / "other.html").exists()
+
+
+def test_inspect_says_what_train_would(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        action = rng.normal(size=(90, 3)).astype(np.float32)
+        action[:, 1], action[:, 2] = np.arange(90) > 60, 0.25
+        return {"action": action, "observation.state": action, "quality": np.full(90, "good")}
+
+    done("inspect", write_numbers(tmp_path / "arm", columns), "--out", tmp_path / "page.html")
+    said = capsys.readouterr().out
+    assert re.search(r"gripper-like +action\[1\]\n", said)
+    assert "'action[2]' of 'action' never moves from 0.25" in said and "'quality' is not used: it holds string" in said
+    assert "is not used: it holds string" in (tmp_path / "page.html").read_text()
+    named = write_numbers(tmp_path / "named", lambda e: {"actions": columns(e)["action"]})
+    done("inspect", named, "--out", tmp_path / "page.html")
+    assert "cannot use it as it is" in (said := capsys.readouterr().out) and "give --action actions" in said
+    done("inspect", write_robot(tmp_path / "short", length=1), "--out", tmp_path / "page.html")
+    assert "every episode has one row" in capsys.readouterr().out
+
+
+def test_filter_reads_success_however_it_was_written(tmp_path: Path, capfd) -> None:
+    def write(name: str, values: list, column: str | None = None) -> Path:
+        def columns(e: int) -> dict[str, np.ndarray]:
+            return {"action": np.zeros((4, 2), np.float32)} | ({column: np.full(4, values[e])} if column else {})
+
+        return write_numbers(tmp_path / name, columns, facts=lambda e: {} if column else {"success": values[e]})
+
+    for i, (values, column) in enumerate([(["no", "yes"], None), ([0, 1], None), (["failure", "success"], "next.success")]):
+        done("dataset", "filter", write(f"in{i}", values, column), "--out", tmp_path / f"out{i}", "--success", "yes")
+        assert "1 of 2 episodes" in capfd.readouterr().out
+    strange = write("strange", ["good", "bad"])
+    assert "'good' says neither" in refused(
+        capfd, "dataset", "filter", strange, "--out", tmp_path / "out", "--success", "yes"
+    )
 
 
 def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:

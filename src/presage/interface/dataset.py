@@ -129,6 +129,7 @@ class Filter(Tool):
         from presage.episodes.choose import Wanted, parse_episodes
         from presage.episodes.dataset import Dataset
         from presage.episodes.edit import write_episodes
+        from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
 
         self.check_output()
@@ -141,7 +142,8 @@ class Filter(Tool):
             None if self.episodes is None else parse_episodes(self.episodes),
         )
         whole = open_dataset(self.data)
-        kept = [number for number, episode in enumerate(whole.episodes) if wanted.holds(episode)]
+        known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
+        kept = [n for n, (episode, success) in enumerate(zip(whole.episodes, known)) if wanted.holds(episode, success)]
         if not kept:
             raise UserError(f"{self.data}: no episode of {len(whole.episodes)} meets the conditions; loosen them")
         print(f"{len(kept)} of {len(whole.episodes)} episodes")

@@ -82,7 +82,7 @@ class Train(Command):
     chunk: Annotated[int | None, arg(metavar="N")] = None
     """Actions between two frames of the model; by default so many that it makes about five steps per second."""
     action: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
-    """Columns of the action."""
+    """Columns of the action; none: only the video is learned."""
     state: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
     """Columns of the state; observation.state by default."""
     relative: Annotated[tuple[str, ...], arg(metavar="[COLUMN ...]")] = ()
@@ -160,7 +160,7 @@ class Train(Command):
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
-        from presage.episodes.robot import Robot, holds_chunks
+        from presage.episodes.robot import Robot, find_robot, holds_chunks
         from presage.episodes.slots import separate
         from presage.training.checkpoint import read_config
 
@@ -169,7 +169,7 @@ class Train(Command):
             if any(option is not None for option in (*options, *self.cameras)):
                 raise UserError("--start-from keeps the checkpoint's cameras, columns and rates: leave those options out")
             known = Robot.all_from_config(read_config(self.start_from), self.start_from / "config.json")
-            return [next((r for r in known if r.name == d.robot_type), known[0]) for d in datasets]
+            return [find_robot(known, dataset) for dataset in datasets]
         robots = []
         for dataset in datasets:
             if not holds_chunks(dataset):

@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, executable
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights, stored_weights
-from presage.training.data import has, open_dataset, valid_actions
+from presage.training.data import open_dataset
 from presage.training.fingerprint import hash_of
 
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
@@ -109,8 +110,7 @@ def dataset_features(
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     action = dataset.column("action").reshape(-1, config.chunk, config.action_dim)
     useful = valid_actions(dataset)
-    if has(dataset, "quality"):
-        useful = useful & ~(dataset.column("quality").reshape(-1) < 1)
+    useful = useful & ~(worth(dataset) < 1)
     start = np.array([dataset.episodes[e].start for e in episodes])
     length = np.array([dataset.episodes[e].length for e in episodes])
     features, actions = [], []
