@@ -123,7 +123,7 @@ def widen(root: Path) -> None:
 
 
 DAMAGES = {
-    "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: the video is missing; restore"),
+    "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: is missing; restore"),
     "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
     "truncated parquet": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read"),
     "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: the task text is not"),
