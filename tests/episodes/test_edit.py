@@ -10,9 +10,10 @@ from tests.episodes.robots import write_robot
 from tests.episodes.samples import make_episode
 
 from presage.episodes.choose import Wanted, parse_episodes
+from presage.episodes.cutting import Recompress
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
-from presage.episodes.edit import Recompress, write_episodes
+from presage.episodes.edit import write_episodes
 from presage.episodes.statistics import column_statistics
 from presage.episodes.video import Encoding, decode_spans, encode_clip, encoding
 from presage.errors import UserError
