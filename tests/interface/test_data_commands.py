@@ -78,6 +78,49 @@ def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "fast"]
 
 
+def test_appending_from_inside_and_to_itself(tmp_path: Path, capfd, monkeypatch) -> None:
+    root, other = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (root / "README.md").write_text("mine")
+    monkeypatch.chdir(root)
+    done("dataset", "append", ".", "../b")
+    done("dataset", "append", "../a/", other)
+    done("inspect", ".", "--out", tmp_path / "page.html")  # the folder is still the one that the shell stands in
+    assert len(Dataset(root).episodes) == 6 and (root / "README.md").read_text() == "mine"
+    monkeypatch.chdir(root / "meta")
+    done("dataset", "append", "..", other)
+    assert "is the dataset itself" in refused(capfd, "dataset", "append", root, other, root)
+    assert "not a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
+    assert len(Dataset(root).episodes) == 8
+    assert sorted(p.name for p in root.iterdir()) == ["README.md", "data", "meta", "videos"]
+
+
+def test_what_is_not_carried_over_is_said(tmp_path: Path, capsys) -> None:
+    a, b = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (a / "README.md").write_text("of a")
+    done("dataset", "merge", a, b, "--out", tmp_path / "both")
+    assert f"not carried over: {a}/README.md" in capsys.readouterr().out
+    done("dataset", "filter", a, "--out", tmp_path / "one", "--episodes", "1")
+    assert (tmp_path / "one/README.md").read_text() == "of a" and "not carried" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--seed", "-1"], "--seed"),
+        (["--shares", "nan", "1"], "--shares nan 1.0: give positive numbers"),
+        (["--shares", "inf", "1"], "give positive numbers"),
+        (["--shares", "0", "1"], "give positive numbers"),
+        (["--names", "..", "b"], "--names '..': give names of folders"),
+        (["--names", "a/b", "c"], "give names of folders"),
+        (["--names", "a", "a"], "different names"),
+    ],
+)
+def test_splits_that_cannot_be(tmp_path: Path, capfd, options: list[str], says: str) -> None:
+    root = write_robot(tmp_path / "a")
+    assert says in refused(capfd, "dataset", "split", root, "--out", tmp_path / "parts", *options)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
 def widen(root: Path) -> None:
     info = json.loads((root / "meta/info.json").read_text())
     info["features"]["action"]["shape"] = [9]

@@ -10,10 +10,10 @@ from tqdm import tqdm
 from presage.episodes import layout
 from presage.episodes.dataset import Dataset
 from presage.episodes.fit import scaled
-from presage.episodes.lossless import encode_lossless, holds_colours, info_block, is_depth
+from presage.episodes.lossless import encode_lossless, holds_colours, info_block
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.splice import Source, Span, Splicer
-from presage.episodes.together import with_size
+from presage.episodes.together import is_no_colour, with_size
 from presage.episodes.video import Encoding, decode_frames, describe_video, encode_clip
 
 
@@ -114,7 +114,7 @@ class Cutter:
             if self._opened.has_sound:
                 self.done.silenced.setdefault(part.root, path)
         source = self._opened
-        colours = holds_colours(source.pix_fmt) and not is_depth(self.feature) and not is_depth(part.features[self.name])
+        colours = holds_colours(source.pix_fmt) and not is_no_colour(part.features[self.name])
         self.done.spared |= self.recompress is not None and not colours
         span = source.span(start, length) if self.recompress is None or not colours else None
         if span is not None:

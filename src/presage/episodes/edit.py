@@ -153,12 +153,10 @@ class _Edit:
     def _note_empty_episodes(self) -> None:
         for part in self.parts:
             empty = sum(not record.length for record in part.episodes)
-            if empty or not part.episodes:
-                self.written.notes.append(
-                    f"{part.root}: {empty or 'no'} episodes without rows, left out"
-                    if empty
-                    else f"{part.root}: no episodes in it"
-                )
+            if empty:
+                self.written.notes.append(f"{part.root}: {empty} episodes without rows, left out")
+            elif not part.episodes:
+                self.written.notes.append(f"{part.root}: no episodes in it")
 
     def _write_rows(self) -> None:
         """data/: one row group per episode, and what meta/episodes says of it."""
@@ -296,13 +294,11 @@ def _is_number(dtype: str) -> bool:
 def _read_counted(part: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     """All rows of a column and which of them count: those that were recorded, hold and are finite; none where the part has
     no such column."""
-    if name not in part.features:
+    if name not in part.features or not part.num_rows:
         return np.zeros(part.num_rows), np.zeros(part.num_rows, bool)
     records = [record for record in part.episodes if record.length]
     files = [part.read_file(f, list(group), name) for f, group in groupby(records, key=lambda record: record.data_file)]
-    values, counted = (
-        (np.concatenate([file[i] for file in files]) for i in (0, 1)) if files else (np.zeros(0), np.zeros(0, bool))
-    )
+    values, counted = (np.concatenate([file[i] for file in files]) for i in (0, 1))
     counted = counted & np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if name + VALID_SUFFIX in part.features:
         valid, known = _read_counted(part, name + VALID_SUFFIX)

@@ -15,7 +15,7 @@ from av.video.frame import PictureType
 from presage.episodes.video import VideoReader, frame_rate, same_priority
 from presage.errors import UserError
 
-_X265 = "lossless=1:keyint=2:min-keyint=1:scenecut=0:bframes=0:open-gop=0:log-level=none"
+_X265 = "lossless=1:cutree=0:keyint=2:min-keyint=1:scenecut=0:bframes=0:open-gop=0:log-level=none"
 _ENCODERS = {"libx265": {"x265-params": _X265}, "ffv1": {"level": "3", "g": "1"}}
 
 
@@ -37,6 +37,27 @@ def holds_colours(pix_fmt: str | None) -> bool:
     except ValueError:
         return False
     return len(components) == 3 and all(component.bits == 8 for component in components)
+
+
+def stored_format(context: av.VideoCodecContext) -> str | None:
+    """The pixel format of a video. FFmpeg calls H.264 of one channel yuv420p; its header tells."""
+    if context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p") and _is_grey(context.extradata or b""):
+        return "gray"
+    return context.pix_fmt
+
+
+def _is_grey(header: bytes) -> bool:
+    """Whether an avcC record says that there is no chroma: behind its parameter sets, in profiles from High on."""
+    if len(header) < 7 or header[1] not in (100, 110, 122, 144, 244):
+        return False
+    position, count = 6, header[5] & 31
+    for _ in ("sequence", "picture"):
+        for _ in range(count):
+            position += 2 + int.from_bytes(header[position : position + 2], "big")
+        if position >= len(header):
+            return False
+        count, position = header[position], position + 1
+    return count & 0b11 == 0
 
 
 def encode_lossless(clip: Path, source: Path, start: float, length: int, fps: float) -> None:

@@ -13,6 +13,7 @@ from typing import cast
 import av
 import numpy as np
 
+from presage.episodes.lossless import stored_format
 from presage.episodes.video import frame_rate, open_video
 from presage.errors import UserError
 
@@ -47,7 +48,7 @@ class Source:
         with open_video(path) as (container, stream):
             context = stream.codec_context
             self.codec = _CODECS.get(context.name, context.name)
-            self.width, self.height, self.pix_fmt = context.width, context.height, context.pix_fmt
+            self.width, self.height, self.pix_fmt = context.width, context.height, stored_format(context)
             self.header = (context.name, context.width, context.height, context.extradata)
             self.has_sound = bool(container.streams.audio)
             for packet in container.demux(stream):

@@ -54,7 +54,9 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             encode_clip(hidden / f"{name}.mp4", frames, fps)
             height, width = frames.shape[1:3]
             cameras[name] = {"height": height, "width": width, "histogram": image_histogram(frames).tolist()}
-        np.savez(hidden / "rows.npz", **{_COLUMN + name: column for name, column in episode.columns.items()})
+        np.savez(
+            hidden / "rows.npz", allow_pickle=False, **{_COLUMN + name: column for name, column in episode.columns.items()}
+        )
         facts = {
             "length": episode.length,
             "fps": fps,

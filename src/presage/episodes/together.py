@@ -1,12 +1,13 @@
 """Whether datasets can become one: what their columns and cameras mean has to be the same."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from presage.episodes import layout
 from presage.episodes.dataset import Dataset
-from presage.episodes.lossless import info_block, is_depth
+from presage.episodes.lossless import holds_colours, info_block, is_depth
 from presage.episodes.metadata import read_json
 from presage.episodes.robot import column_names
 from presage.errors import UserError
@@ -43,6 +44,12 @@ def picture_shape(feature: Feature) -> list[int]:
     """Height, width and channels, however the shape is ordered."""
     shape = list(feature["shape"])
     return [*shape[1:], shape[0]] if len(shape) == 3 and channel_axis(feature) == 0 else shape
+
+
+def is_no_colour(feature: Feature) -> bool:
+    """Whether info.json says of a camera that it is no camera of 8-bit colours."""
+    pix_fmt = (feature.get(info_block(feature)) or {}).get("video.pix_fmt")
+    return is_depth(feature) or picture_shape(feature)[-1] == 1 or (pix_fmt is not None and not holds_colours(pix_fmt))
 
 
 def with_size(feature: Feature, height: int, width: int) -> Feature:
@@ -151,8 +158,9 @@ def _refuse_other_values(name: str, known: dict[str, Any], owner: Path, other: d
 
 def _joined_names(name: str, known: Feature, owner: Path, feature: Feature, root: Path, notes: list[str]) -> Any:
     ours, theirs = known.get("names"), feature.get("names")
-    if ours == theirs or not (ours and theirs):
-        if ours != theirs and (ours or theirs):
+    same = json.dumps(ours) == json.dumps(theirs)  # the order within a mapping counts
+    if same or not (ours and theirs):
+        if not same and (ours or theirs):
             notes.append(f"{root if ours else owner}: {name!r} has no names; its numbers were taken for {ours or theirs}")
         return ours or theirs
     read = [column_names(f, name) for f in (known, feature)]

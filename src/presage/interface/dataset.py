@@ -161,7 +161,7 @@ class Filter(Tool):
 
 @dataclass(frozen=True, kw_only=True)
 class Append(Tool):
-    """Put the episodes of datasets behind those of another, in its folder. The files of the format are replaced when the new
+    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
     ones are whole; all others stay."""
 
     into: Positional[Path]
