@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from tests.episodes.edited import DATA, EPISODES
 from tests.episodes.robots import forget_codec, put_nan, write_robot
 from tests.episodes.test_damage import drop_index, truncate
 from tests.interface.test_cli import refused
@@ -11,7 +15,6 @@ from tests.interface.test_cli import refused
 from presage.episodes.dataset import Dataset
 from presage.interface.cli import main
 
-DATA = "data/chunk-000/file-000.parquet"
 VIDEO = "videos/observation.images.front/chunk-000/file-000.mp4"
 
 
@@ -92,6 +95,19 @@ def test_appending_from_inside_and_to_itself(tmp_path: Path, capfd, monkeypatch)
     assert "not a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
     assert len(Dataset(root).episodes) == 8
     assert sorted(p.name for p in root.iterdir()) == ["README.md", "data", "meta", "videos"]
+
+
+def test_episodes_are_chosen_by_number_where_numbers_have_gaps(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", episodes=3)
+    for file, numbers in ((EPISODES, [0, 2, 5]), (DATA, np.repeat([0, 2, 5], 31))):
+        table = pq.read_table(root / file)
+        place = table.column_names.index("episode_index")
+        pq.write_table(table.set_column(place, "episode_index", pa.array(numbers, pa.int64())), root / file)
+    done("dataset", "filter", root, "--out", tmp_path / "out", "--episodes", "1:3,5")
+    np.testing.assert_array_equal(Dataset(tmp_path / "out").column("action"), Dataset(root).column("action")[31:])
+    done("dataset", "split", root, "--out", tmp_path / "parts", "--shares", "2", "1")
+    firsts = [Dataset(tmp_path / "parts" / name).column("action")[:, 0] for name in ("train", "test")]
+    assert sorted(np.floor(np.concatenate(firsts) + 1e-3)) == [0] * 31 + [1] * 31 + [2] * 31
 
 
 def test_what_is_not_carried_over_is_said(tmp_path: Path, capsys) -> None:
