@@ -75,6 +75,8 @@ def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     assert "larger share" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "100", "1")
     assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
     assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
+    for size in ("15", "-64", "99999999"):
+        assert "give 16 to 4320 pixels" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
     assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
     assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
     assert "shuffle" in refused(capfd, "dataset", "shuffle", root)

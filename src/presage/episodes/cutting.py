@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 from tqdm import tqdm
 
 from presage.episodes import layout
@@ -15,6 +16,7 @@ from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.splice import Source, Span, Splicer
 from presage.episodes.together import is_no_colour, with_size
 from presage.episodes.video import Encoding, decode_frames, describe_video, encode_clip
+from presage.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -120,18 +122,23 @@ class Cutter:
         if span is not None:
             self.done.copied += 1
             return source, span
-        if colours:
-            self._compress(path, start, length)
-            self.done.colours += 1
-        else:
-            encode_lossless(self._clip, path, start, length, self.fps)
-            self.done.lossless += 1
+        try:
+            self._compress(path, start, length, colours)
+        except av.FFmpegError as error:
+            raise UserError(
+                f"{path}: cannot be compressed again ({error.strerror or error}); choose another codec or size"
+            ) from error
+        self.done.colours += colours
+        self.done.lossless += not colours
         clip = Source(self._clip, self.fps)
         whole = clip.span(0.0, length)
         assert whole is not None  # a clip of its own always has one
         return clip, whole
 
-    def _compress(self, path: Path, start: float, length: int) -> None:
+    def _compress(self, path: Path, start: float, length: int, colours: bool) -> None:
+        if not colours:
+            encode_lossless(self._clip, path, start, length, self.fps)
+            return
         frames = decode_frames(path, start, length, self.fps)
         if self.recompress is None:
             encode_clip(self._clip, frames, self.fps)

@@ -207,8 +207,8 @@ class Reencode(Tool):
         check_new_folder(self.out)
         if not 0 <= self.crf <= 51:
             raise UserError(f"--crf {self.crf}: give 0 to 51")
-        if self.size is not None and self.size < 16:
-            raise UserError(f"--size {self.size}: give at least 16 pixels")
+        if self.size is not None and not 16 <= self.size <= 4320:
+            raise UserError(f"--size {self.size}: give 16 to 4320 pixels")
         recompress = Recompress(encoding(self.codec, self.crf), self.size)
         self.finish({self.out: write_episodes([open_dataset(self.data)], self.out, recompress)})
 
