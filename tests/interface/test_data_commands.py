@@ -5,7 +5,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from tests.episodes.edited import DATA, EPISODES
 from tests.episodes.robots import forget_codec, put_nan, write_numbers, write_robot
 from tests.episodes.test_damage import drop_index, truncate
 from tests.interface.test_cli import refused
@@ -13,7 +16,6 @@ from tests.interface.test_cli import refused
 from presage.episodes.dataset import Dataset
 from presage.interface.cli import main
 
-DATA = "data/chunk-000/file-000.parquet"
 VIDEO = "videos/observation.images.front/chunk-000/file-000.mp4"
 
 
@@ -110,10 +112,68 @@ def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     assert "larger share" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "100", "1")
     assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
     assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
+    for size in ("15", "-64", "99999999"):
+        assert "give 16 to 4320 pixels" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
     assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
     assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
     assert "shuffle" in refused(capfd, "dataset", "shuffle", root)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "fast"]
+
+
+def test_appending_from_inside_and_to_itself(tmp_path: Path, capfd, monkeypatch) -> None:
+    root, other = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (root / "README.md").write_text("mine")
+    monkeypatch.chdir(root)
+    done("dataset", "append", ".", "../b")
+    done("dataset", "append", "../a/", other)
+    done("inspect", ".", "--out", tmp_path / "page.html")  # the folder is still the one that the shell stands in
+    assert len(Dataset(root).episodes) == 6 and (root / "README.md").read_text() == "mine"
+    monkeypatch.chdir(root / "meta")
+    done("dataset", "append", "..", other)
+    assert "is the dataset itself" in refused(capfd, "dataset", "append", root, other, root)
+    assert "not a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
+    assert len(Dataset(root).episodes) == 8
+    assert sorted(p.name for p in root.iterdir()) == ["README.md", "data", "meta", "videos"]
+
+
+def test_episodes_are_chosen_by_number_where_numbers_have_gaps(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", episodes=3)
+    for file, numbers in ((EPISODES, [0, 2, 5]), (DATA, np.repeat([0, 2, 5], 31))):
+        table = pq.read_table(root / file)
+        place = table.column_names.index("episode_index")
+        pq.write_table(table.set_column(place, "episode_index", pa.array(numbers, pa.int64())), root / file)
+    done("dataset", "filter", root, "--out", tmp_path / "out", "--episodes", "1:3,5")
+    np.testing.assert_array_equal(Dataset(tmp_path / "out").column("action"), Dataset(root).column("action")[31:])
+    done("dataset", "split", root, "--out", tmp_path / "parts", "--shares", "2", "1")
+    firsts = [Dataset(tmp_path / "parts" / name).column("action")[:, 0] for name in ("train", "test")]
+    assert sorted(np.floor(np.concatenate(firsts) + 1e-3)) == [0] * 31 + [1] * 31 + [2] * 31
+
+
+def test_what_is_not_carried_over_is_said(tmp_path: Path, capsys) -> None:
+    a, b = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (a / "README.md").write_text("of a")
+    done("dataset", "merge", a, b, "--out", tmp_path / "both")
+    assert f"not carried over: {a}/README.md" in capsys.readouterr().out
+    done("dataset", "filter", a, "--out", tmp_path / "one", "--episodes", "1")
+    assert (tmp_path / "one/README.md").read_text() == "of a" and "not carried" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--seed", "-1"], "--seed"),
+        (["--shares", "nan", "1"], "--shares nan 1.0: give positive numbers"),
+        (["--shares", "inf", "1"], "give positive numbers"),
+        (["--shares", "0", "1"], "give positive numbers"),
+        (["--names", "..", "b"], "--names '..': give names of folders"),
+        (["--names", "a/b", "c"], "give names of folders"),
+        (["--names", "a", "a"], "different names"),
+    ],
+)
+def test_splits_that_cannot_be(tmp_path: Path, capfd, options: list[str], says: str) -> None:
+    root = write_robot(tmp_path / "a")
+    assert says in refused(capfd, "dataset", "split", root, "--out", tmp_path / "parts", *options)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def widen(root: Path) -> None:

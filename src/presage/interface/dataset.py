@@ -1,5 +1,6 @@
 """`presage dataset merge | split | filter | append | reencode`."""
 
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ class Tool(Command):
                     f"{written.videos_compressed} videos of episodes had to be compressed again: they do not begin with a "
                     "key frame, so they cannot be cut out of their files"
                 )
+            for note in written.notes:
+                print(note)
+            if written.left:
+                print(f"not carried over: {', '.join(str(root / what) for root, what in written.left)}")
         print(f"\nNext: presage inspect {next(iter(folders))}")
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
@@ -86,8 +91,14 @@ class Split(Tool):
 
         self.check_output()
         check_new_folder(self.out)
-        if len(self.shares) != len(self.names) or len(set(self.names)) < len(self.names) or min(self.shares) <= 0:
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")
+        if not self.shares or len(self.shares) != len(self.names) or len(set(self.names)) < len(self.names):
             raise UserError("--shares and --names: give as many positive shares as different names, for each part one")
+        if not all(math.isfinite(share) and share > 0 for share in self.shares):
+            raise UserError(f"--shares {' '.join(map(str, self.shares))}: give positive numbers")
+        if bad := [name for name in self.names if name in ("", ".", "..") or set(name) & set("/\\\0")]:
+            raise UserError(f"--names {bad[0]!r}: give names of folders")
         whole = open_dataset(self.data)
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
@@ -152,7 +163,8 @@ class Filter(Tool):
 
 @dataclass(frozen=True, kw_only=True)
 class Append(Tool):
-    """Put the episodes of datasets behind those of another. It is written anew and takes the place of the old one."""
+    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
+    ones are whole; all others stay."""
 
     into: Positional[Path]
     """The dataset that grows."""
@@ -160,8 +172,7 @@ class Append(Tool):
     """Datasets whose episodes are appended."""
 
     def run(self) -> None:
-        from presage.episodes.edit import write_episodes
-        from presage.training.checkpoint import replace_folder
+        from presage.episodes.grow import append_episodes
         from presage.training.data import open_dataset
 
         self.check_output()
@@ -169,16 +180,14 @@ class Append(Tool):
             raise UserError("append needs a dataset whose episodes it appends")
         if not self.into.is_dir():
             raise UserError(f"{self.into}: not a folder; append to a dataset on this disk")
-        grown = self.into.with_name(f"{self.into.name}.grown")
-        shutil.rmtree(grown, ignore_errors=True)
-        written = write_episodes([open_dataset(path) for path in (self.into, *self.data)], grown)
-        replace_folder(grown, self.into)
-        self.finish({self.into: written})
+        self.finish({self.into: append_episodes(self.into, [open_dataset(path) for path in self.data])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reencode(Tool):
-    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original."""
+    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original.
+
+    Depth maps, and other videos that are not of 8-bit colours, are copied as they are."""
 
     data: Positional[Path]
     out: Path
@@ -191,7 +200,8 @@ class Reencode(Tool):
     """Pixels of the shorter side; as recorded by default."""
 
     def run(self) -> None:
-        from presage.episodes.edit import Recompress, write_episodes
+        from presage.episodes.cutting import Recompress
+        from presage.episodes.edit import write_episodes
         from presage.episodes.video import encoding
         from presage.training.data import open_dataset
 
@@ -199,8 +209,8 @@ class Reencode(Tool):
         check_new_folder(self.out)
         if not 0 <= self.crf <= 51:
             raise UserError(f"--crf {self.crf}: give 0 to 51")
-        if self.size is not None and self.size < 16:
-            raise UserError(f"--size {self.size}: give at least 16 pixels")
+        if self.size is not None and not 16 <= self.size <= 4320:
+            raise UserError(f"--size {self.size}: give 16 to 4320 pixels")
         recompress = Recompress(encoding(self.codec, self.crf), self.size)
         self.finish({self.out: write_episodes([open_dataset(self.data)], self.out, recompress)})
 
@@ -210,8 +220,9 @@ class DatasetCommand:
     """Merge, split, filter, append to or re-encode LeRobot datasets (v2.x and v3.0 in, v3.0 out).
 
     Numbers are copied bit for bit. Videos are copied without compressing them again wherever an episode can be cut out of
-    its file; the summary says how many could not. New datasets appear when they are whole. Each tool takes --seed and
-    --json FILE, and explains itself with --help.
+    its file; the summary says how many could not. Depth never loses a level. Other files of the folder come along, where
+    all datasets have them alike. New datasets appear when they are whole. Each tool takes --seed and --json FILE, and
+    explains itself with --help.
 
         presage dataset merge data/monday data/tuesday --out data/week
         presage dataset split data/week --out data/parts --shares 0.9 0.1 --names train test
