@@ -6,10 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface import options
+from presage.interface.options import (
+    Command,
+    Data,
+    ManyData,
+    MaybeNatural,
+    MaybePixels,
+    MaybeSpan,
+    MaybeText,
+    NewFolder,
+    PartNames,
+    Shares,
+    choice,
+    one,
+    several,
+    whole,
+)
+from presage.interface.output import summary, write_json
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -49,19 +66,15 @@ class Tool(Command):
 class Merge(Tool):
     """Join datasets of one robot: same rate, cameras and columns."""
 
-    data: Positional[tuple[Path, ...]]
+    data: Positional[Annotated[tuple[Path, ...], several(options.data, "DATA", least=2)]]
     """Datasets, in the order in which their episodes will come."""
-    out: Path
+    out: NewFolder
     """Folder of the new dataset."""
 
     def run(self) -> None:
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if len(self.data) < 2:
-            raise UserError("merge needs at least two datasets")
         self.finish({self.out: write_episodes([open_dataset(path) for path in self.data], self.out)})
 
 
@@ -69,12 +82,12 @@ class Merge(Tool):
 class Split(Tool):
     """Deal the episodes of a dataset out to several, at random by --seed; each keeps their order."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder for the parts."""
-    shares: tuple[float, ...] = (0.9, 0.1)
+    shares: Shares = (0.9, 0.1)
     """How much of the episodes each part gets."""
-    names: tuple[str, ...] = ("train", "test")
+    names: PartNames = ("train", "test")
     """Name of each part."""
 
     def run(self) -> None:
@@ -84,10 +97,8 @@ class Split(Tool):
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if len(self.shares) != len(self.names) or len(set(self.names)) < len(self.names) or min(self.shares) <= 0:
-            raise UserError("--shares and --names: give as many positive shares as different names, for each part one")
+        if len(self.shares) != len(self.names):
+            raise UserError(f"{len(self.shares)} --shares and {len(self.names)} --names: give one of each for every part")
         whole = open_dataset(self.data)
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
@@ -113,16 +124,16 @@ class Split(Tool):
 class Filter(Tool):
     """Keep the episodes for which every given condition holds."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
-    contains: Annotated[str | None, arg(metavar="TEXT")] = None
+    contains: MaybeText = None
     """Part of the instruction, or of the task recorded with the episode; upper and lower case are the same."""
-    success: Literal["yes", "no"] | None = None
+    success: Annotated[str | None, one(choice(("yes", "no")), "{yes,no}")] = None
     """Whether the episode was recorded as a success."""
-    min_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    max_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    min_length: MaybeNatural = None
+    max_length: MaybeNatural = None
+    episodes: MaybeSpan = None
     """Numbers: 0:50, or 3,7,20:30."""
 
     def run(self) -> None:
@@ -131,8 +142,6 @@ class Filter(Tool):
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
         wanted = Wanted(
             self.contains,
             None if self.success is None else self.success == "yes",
@@ -152,9 +161,9 @@ class Filter(Tool):
 class Append(Tool):
     """Put the episodes of datasets behind those of another. It is written anew and takes the place of the old one."""
 
-    into: Positional[Path]
+    into: Positional[Annotated[Path, one(options.folder, "INTO")]]
     """The dataset that grows."""
-    data: Positional[tuple[Path, ...]]
+    data: Positional[ManyData]
     """Datasets whose episodes are appended."""
 
     def run(self) -> None:
@@ -162,11 +171,6 @@ class Append(Tool):
         from presage.training.checkpoint import replace_folder
         from presage.training.data import open_dataset
 
-        self.check_output()
-        if not self.data:
-            raise UserError("append needs a dataset whose episodes it appends")
-        if not self.into.is_dir():
-            raise UserError(f"{self.into}: not a folder; append to a dataset on this disk")
         grown = self.into.with_name(f"{self.into.name}.grown")
         shutil.rmtree(grown, ignore_errors=True)
         written = write_episodes([open_dataset(path) for path in (self.into, *self.data)], grown)
@@ -178,14 +182,14 @@ class Append(Tool):
 class Reencode(Tool):
     """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
     codec: Literal["h264", "hevc", "av1"] = "h264"
     """h264 is decoded fastest, av1 is smallest."""
-    crf: int = 23
+    crf: Annotated[int, one(whole(0, 51), "N")] = 23
     """Quality: lower is better and larger; 18 to 35 are usual."""
-    size: Annotated[int | None, arg(metavar="PIXELS")] = None
+    size: MaybePixels = None
     """Pixels of the shorter side; as recorded by default."""
 
     def run(self) -> None:
@@ -193,12 +197,6 @@ class Reencode(Tool):
         from presage.episodes.video import encoding
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if not 0 <= self.crf <= 51:
-            raise UserError(f"--crf {self.crf}: give 0 to 51")
-        if self.size is not None and self.size < 16:
-            raise UserError(f"--size {self.size}: give at least 16 pixels")
         recompress = Recompress(encoding(self.codec, self.crf), self.size)
         self.finish({self.out: write_episodes([open_dataset(self.data)], self.out, recompress)})
 
