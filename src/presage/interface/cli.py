@@ -175,7 +175,7 @@ def _what_is_wrong(stop: BaseException, box: str) -> str:
     said = _first_sentence(box)
     option = re.match(r"Error parsing (.+?): ", said)
     refused = next((error for error in _causes(stop) if isinstance(error, RefusedError)), None)
-    return f"{option[1]} {refused}" if option and refused else said
+    return f"{option[1].split('/')[-1].strip('[] .')} {refused}" if option and refused else said
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

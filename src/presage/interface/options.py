@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -113,8 +112,7 @@ def choice(names: Sequence[str]) -> Read:
 
     def read(text: str) -> str:
         if text not in names:
-            close = get_close_matches(text, names, n=1)
-            raise ValueError(f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}")
+            raise ValueError(f"choose from {', '.join(names)}")
         return text
 
     return read
@@ -188,20 +186,25 @@ def place(text: str) -> Path:
 
 def folder(text: str) -> Path:
     if not place(text).is_dir():
-        raise ValueError(f"{'a file' if place(text).exists() else 'there is nothing'}: name a folder")
+        raise ValueError(f"{_what_is(Path(text))}: name a folder")
     return Path(text)
 
 
 def file(text: str) -> Path:
-    if place(text).is_dir() or not place(text).exists():
-        raise ValueError(f"{'a folder' if place(text).exists() else 'there is nothing'}: name a file")
+    if not place(text).is_file():
+        raise ValueError(f"{_what_is(Path(text))}: name a file")
     return Path(text)
 
 
 def existing(text: str) -> Path:
-    if not place(text).exists():
-        raise ValueError("there is nothing: name a file or folder")
+    if not (place(text).is_file() or place(text).is_dir()):
+        raise ValueError(f"{_what_is(Path(text))}: name a file or folder")
     return Path(text)
+
+
+def _what_is(path: Path) -> str:
+    kinds = ((path.is_dir, "a folder"), (path.is_file, "a file"), (path.exists, "a device or a pipe"))
+    return next((kind for holds, kind in kinds if holds()), "there is nothing")
 
 
 def data(text: str) -> Path:

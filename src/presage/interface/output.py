@@ -19,6 +19,8 @@ def check_writable(file: Path) -> None:
     try:
         if file.is_dir():
             raise UserError(f"{file} is a folder: name a file")
+        if file.exists() and not file.is_file():  # a device would be replaced by a file
+            raise UserError(f"{file} is a device or a pipe: name a file")
         there = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
         with tempfile.TemporaryFile(dir=there):
             pass
