@@ -68,7 +68,7 @@ def refused(capfd, *arguments: object) -> str:
         (["train", "--data", "nowhere", "--out", "x"], "nowhere"),
         (["train", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "metaworld"),
         (["train", "--data", "a", "--out", "x", "--recipe", "backbone"], "--backbone"),
-        (["train", "--data", "a", "--out", "x", "--only", "reader", "--start-from", "m"], "decoder"),
+        (["train", "--data", "a", "--out", "x", "--only", "reader", "--start-from", "."], "decoder"),
         (["train", "--data", "a", "--out", "x", "--only", "critic"], "--start-from"),
         (["collect", "--out", "x", "--counterfactuals", "-1"], "--counterfactuals"),
         (["collect", "--out", "x", "--planner", "nowhere"], "nowhere"),
@@ -79,7 +79,7 @@ def refused(capfd, *arguments: object) -> str:
         (["figures", "nowhere.json"], "nowhere.json"),
         (["demo", "--checkpoint", "nowhere"], "nowhere"),
         (["act", "--films", "2"], "--json FILE"),
-        (["report"], "no runs"),
+        (["report"], "at least 1"),
         (["report", "nowhere.json"], "nowhere.json"),
     ],
 )

@@ -105,7 +105,7 @@ def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:
 def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     root, out = write_robot(tmp_path / "a"), tmp_path / "out"
     fast = write_robot(tmp_path / "fast", fps=50)
-    assert "at least two" in refused(capfd, "dataset", "merge", root, "--out", out)
+    assert "at least 2" in refused(capfd, "dataset", "merge", root, "--out", out)
     assert "rows a second" in refused(capfd, "dataset", "merge", root, fast, "--out", out)
     assert "loosen" in refused(capfd, "dataset", "filter", root, "--out", out, "--contains", "fly")
     assert "episodes '9-'" in refused(capfd, "dataset", "filter", root, "--out", out, "--episodes", "9-")

@@ -1,16 +1,32 @@
 """`presage dataset merge | split | filter | append | reencode`."""
 
-import math
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface import options
+from presage.interface.options import (
+    Command,
+    Data,
+    ManyData,
+    MaybeNatural,
+    MaybePixels,
+    MaybeSpan,
+    MaybeText,
+    NewFolder,
+    PartNames,
+    Shares,
+    choice,
+    one,
+    several,
+    whole,
+)
+from presage.interface.output import summary, write_json
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -54,19 +70,15 @@ class Tool(Command):
 class Merge(Tool):
     """Join datasets of one robot: same rate, cameras and columns."""
 
-    data: Positional[tuple[Path, ...]]
+    data: Positional[Annotated[tuple[Path, ...], several(options.data, "DATA", least=2)]]
     """Datasets, in the order in which their episodes will come."""
-    out: Path
+    out: NewFolder
     """Folder of the new dataset."""
 
     def run(self) -> None:
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if len(self.data) < 2:
-            raise UserError("merge needs at least two datasets")
         self.finish({self.out: write_episodes([open_dataset(path) for path in self.data], self.out)})
 
 
@@ -74,12 +86,12 @@ class Merge(Tool):
 class Split(Tool):
     """Deal the episodes of a dataset out to several, at random by --seed; each keeps their order."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder for the parts."""
-    shares: tuple[float, ...] = (0.9, 0.1)
+    shares: Shares = (0.9, 0.1)
     """How much of the episodes each part gets."""
-    names: tuple[str, ...] = ("train", "test")
+    names: PartNames = ("train", "test")
     """Name of each part."""
 
     def run(self) -> None:
@@ -89,16 +101,8 @@ class Split(Tool):
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: give 0 or more")
-        if not self.shares or len(self.shares) != len(self.names) or len(set(self.names)) < len(self.names):
-            raise UserError("--shares and --names: give as many positive shares as different names, for each part one")
-        if not all(math.isfinite(share) and share > 0 for share in self.shares):
-            raise UserError(f"--shares {' '.join(map(str, self.shares))}: give positive numbers")
-        if bad := [name for name in self.names if name in ("", ".", "..") or set(name) & set("/\\\0")]:
-            raise UserError(f"--names {bad[0]!r}: give names of folders")
+        if len(self.shares) != len(self.names):
+            raise UserError(f"{len(self.shares)} --shares and {len(self.names)} --names: give one of each for every part")
         whole = open_dataset(self.data)
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
@@ -124,16 +128,16 @@ class Split(Tool):
 class Filter(Tool):
     """Keep the episodes for which every given condition holds."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
-    contains: Annotated[str | None, arg(metavar="TEXT")] = None
+    contains: MaybeText = None
     """Part of the instruction, or of the task recorded with the episode; upper and lower case are the same."""
-    success: Literal["yes", "no"] | None = None
+    success: Annotated[str | None, one(choice(("yes", "no")), "{yes,no}")] = None
     """Whether the episode was recorded as a success."""
-    min_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    max_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    min_length: MaybeNatural = None
+    max_length: MaybeNatural = None
+    episodes: MaybeSpan = None
     """Numbers: 0:50, or 3,7,20:30."""
 
     def run(self) -> None:
@@ -143,8 +147,6 @@ class Filter(Tool):
         from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
         wanted = Wanted(
             self.contains,
             None if self.success is None else self.success == "yes",
@@ -166,20 +168,15 @@ class Append(Tool):
     """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
     ones are whole; all others stay."""
 
-    into: Positional[Path]
+    into: Positional[Annotated[Path, one(options.folder, "INTO")]]
     """The dataset that grows."""
-    data: Positional[tuple[Path, ...]]
+    data: Positional[ManyData]
     """Datasets whose episodes are appended."""
 
     def run(self) -> None:
         from presage.episodes.grow import append_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        if not self.data:
-            raise UserError("append needs a dataset whose episodes it appends")
-        if not self.into.is_dir():
-            raise UserError(f"{self.into}: not a folder; append to a dataset on this disk")
         self.finish({self.into: append_episodes(self.into, [open_dataset(path) for path in self.data])})
 
 
@@ -189,14 +186,14 @@ class Reencode(Tool):
 
     Depth maps, and other videos that are not of 8-bit colours, are copied as they are."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
     codec: Literal["h264", "hevc", "av1"] = "h264"
     """h264 is decoded fastest, av1 is smallest."""
-    crf: int = 23
+    crf: Annotated[int, one(whole(0, 51), "N")] = 23
     """Quality: lower is better and larger; 18 to 35 are usual."""
-    size: Annotated[int | None, arg(metavar="PIXELS")] = None
+    size: MaybePixels = None
     """Pixels of the shorter side; as recorded by default."""
 
     def run(self) -> None:
@@ -205,12 +202,6 @@ class Reencode(Tool):
         from presage.episodes.video import encoding
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if not 0 <= self.crf <= 51:
-            raise UserError(f"--crf {self.crf}: give 0 to 51")
-        if self.size is not None and not 16 <= self.size <= 4320:
-            raise UserError(f"--size {self.size}: give 16 to 4320 pixels")
         recompress = Recompress(encoding(self.codec, self.crf), self.size)
         self.finish({self.out: write_episodes([open_dataset(self.data)], self.out, recompress)})
 

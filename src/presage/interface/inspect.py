@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
+from presage.interface.options import Command, Data, MaybeOutFile, MaybeSpan
+from presage.interface.output import check_writable, command_line, summary, write_json, write_text
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -25,17 +26,16 @@ class Inspect(Command):
     lengths, sample videos, gaps, damage with its remedy. Damage does not fail the command; what cannot be read at all does.
     """
 
-    data: Positional[Path]
+    data: Positional[Data]
     """Dataset folder, or user/name on the Hugging Face hub."""
-    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    out: MaybeOutFile = None
     """The page; runs/inspect/NAME.html by default."""
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    episodes: MaybeSpan = None
     """Which episodes: 0:50, or 3,7,20:30. All by default."""
     full: bool = False
     """Decode every frame to find damage inside videos, not one in each file."""
 
     def run(self) -> None:
-        self.check_output()
         from presage.episodes.choose import parse_episodes
         from presage.episodes.hub import download, hub_name
         from presage.episodes.survey import survey
