@@ -113,7 +113,7 @@ def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
     assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
     for size in ("15", "-64", "99999999"):
-        assert "give 16 to 4320 pixels" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
+        assert "at least 16 and at most 4096" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
     assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
     assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
     assert "shuffle" in refused(capfd, "dataset", "shuffle", root)
@@ -131,7 +131,7 @@ def test_appending_from_inside_and_to_itself(tmp_path: Path, capfd, monkeypatch)
     monkeypatch.chdir(root / "meta")
     done("dataset", "append", "..", other)
     assert "is the dataset itself" in refused(capfd, "dataset", "append", root, other, root)
-    assert "not a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
+    assert "a file: name a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
     assert len(Dataset(root).episodes) == 8
     assert sorted(p.name for p in root.iterdir()) == ["README.md", "data", "meta", "videos"]
 
@@ -162,12 +162,12 @@ def test_what_is_not_carried_over_is_said(tmp_path: Path, capsys) -> None:
     ("options", "says"),
     [
         (["--seed", "-1"], "--seed"),
-        (["--shares", "nan", "1"], "--shares nan 1.0: give positive numbers"),
-        (["--shares", "inf", "1"], "give positive numbers"),
-        (["--shares", "0", "1"], "give positive numbers"),
-        (["--names", "..", "b"], "--names '..': give names of folders"),
-        (["--names", "a/b", "c"], "give names of folders"),
-        (["--names", "a", "a"], "different names"),
+        (["--shares", "nan", "1"], "--shares nan: give a number, above 0"),
+        (["--shares", "inf", "1"], "give a number, above 0"),
+        (["--shares", "0", "1"], "give a number, above 0"),
+        (["--names", "..", "b"], "--names ..: give the name of a folder"),
+        (["--names", "a/b", "c"], "give the name of a folder"),
+        (["--names", "a", "a"], "--names a: given twice"),
     ],
 )
 def test_splits_that_cannot_be(tmp_path: Path, capfd, options: list[str], says: str) -> None:

@@ -185,14 +185,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_sentence(box: str) -> str:
-    """What tyro's framed complaint says: its lines between the title and the first rule, as one."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    said: list[str] = []
-    for line in lines:
-        if said and set(line) == {"─"}:
-            break
-        said.append(line)
-    return " ".join(" ".join(said).split()).rstrip(".") or "the arguments do not fit"
+    """What tyro's framed complaint says: its lines between the title and the next rule, as one. A terminal without UTF-8
+    gets a frame of plain signs, and the title a line of its own."""
+    lines = [line for line in (line.strip("│╭╮╰╯ ") for line in box.splitlines()) if line]
+    rules = [i for i, line in enumerate(lines) if re.search(r"[─-]{3}$", line)]  # a title in its rule is one too
+    between = lines[rules[0] + 1 : rules[1] if len(rules) > 1 else None] if rules else lines
+    return " ".join(" ".join(between).split()).rstrip(".") or "the arguments do not fit"
 
 
 if __name__ == "__main__":

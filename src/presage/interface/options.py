@@ -182,7 +182,7 @@ def place(text: str) -> Path:
     except OSError as error:
         raise ValueError(f"{error.strerror}; name another place") from None
     # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow.
-    return Path.cwd() / text if ":" in Path(text).parts[0] else Path(text)
+    return Path.cwd() / text if ":" in "".join(Path(text).parts[:1]) else Path(text)
 
 
 def folder(text: str) -> Path:
