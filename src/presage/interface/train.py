@@ -154,7 +154,7 @@ class Train(Command):
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
-        from presage.episodes.robot import Robot, find_robot, holds_chunks
+        from presage.episodes.robot import Robot, find_robot, holds_chunks, united
         from presage.episodes.slots import separate
         from presage.training.checkpoint import read_config
 
@@ -184,7 +184,7 @@ class Train(Command):
                     "--relative do not apply; leave them out"
                 )
             robots.append(self._recorded_robot(dataset, model))
-        return separate(robots)
+        return united(separate(robots))
 
     def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
         """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""
