@@ -95,6 +95,7 @@ class Train(Command):
         from presage.episodes.choose import parse_episodes
         from presage.training.data import open_dataset
         from presage.training.recipes import PARTS, RECIPES, fit, for_robots
+        from presage.worlds.wordings import WORLDS
 
         if self.recipe not in RECIPES:
             raise UserError(f"no recipe {self.recipe!r}: choose from {', '.join(RECIPES)}")
