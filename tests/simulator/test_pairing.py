@@ -70,7 +70,7 @@ def test_what_differs_is_said(tmp_path, change, message):
         ["collect", "--tasks", "push-v3", "--out", "OUT", "--planner"],
         ["demo", "--out", "OUT"],
         *[["bench", name, "--quick"] for name in ("control", "dream", "evaluation", "planning", "realtime")],
-        *[["bench", name, "--quick"] for name in ("codec", "representation", "synthesis")],
+        *[["bench", name, "--quick"] for name in ("codec", "representation", "synthesis", "play")],
     ],
     ids=lambda command: " ".join(command[:2]),
 )
