@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import presage
 from presage.errors import UserError
@@ -156,16 +156,25 @@ def parse(arguments: Sequence[str]) -> Any:
 
 def _check_places(command: Any) -> None:
     """Raise UserError where a command would write over what it reads, or twice into one place."""
-    places: dict[Path, str] = {}
+    named: dict[Path, str] = {}
     fields = [field.name for field in dataclasses.fields(command)]
     for name in sorted(fields, key=lambda name: name in OUTPUTS):
         value = getattr(command, name)
         for path in value if isinstance(value, tuple) else (value,):
             if not isinstance(path, Path):
                 continue
-            other = places.setdefault(path.resolve(), name)
+            other = named.setdefault(path.resolve(), name)
             if name in OUTPUTS and other != name:
                 raise UserError(f"--{name} {path} is what --{other} names: choose another place")
+    for place, name in named.items():
+        around = next((folder for folder in place.parents if named.get(folder) in OUTPUTS), None)
+        if around is not None and _is_file(command, named[around]):
+            raise UserError(f"--{name} lies inside --{named[around]}, which is a file: choose another place")
+
+
+def _is_file(command: Any, name: str) -> bool:
+    hint = get_type_hints(type(command), include_extras=True)[name]
+    return any(getattr(part, "metavar", "") == "FILE" for part in hint.__metadata__)
 
 
 def _what_is_wrong(stop: BaseException, box: str) -> str:

@@ -181,25 +181,28 @@ def place(text: str) -> Path:
         pass
     except OSError as error:
         raise ValueError(f"{error.strerror}; name another place") from None
-    return Path(text)
+    # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow; what is called . or .. has no name beside
+    # which something could be written.
+    unclear = ":" in text.partition("/")[0] or Path(text).name in ("", "..")
+    return Path(os.path.abspath(text)) if unclear else Path(text)
 
 
 def folder(text: str) -> Path:
     if not place(text).is_dir():
         raise ValueError(f"{_what_is(Path(text))}: name a folder")
-    return Path(text)
+    return place(text)
 
 
 def file(text: str) -> Path:
     if not place(text).is_file():
         raise ValueError(f"{_what_is(Path(text))}: name a file")
-    return Path(text)
+    return place(text)
 
 
 def existing(text: str) -> Path:
     if not (place(text).is_file() or place(text).is_dir()):
         raise ValueError(f"{_what_is(Path(text))}: name a file or folder")
-    return Path(text)
+    return place(text)
 
 
 def _what_is(path: Path) -> str:
@@ -217,12 +220,12 @@ def data(text: str) -> Path:
 def _output(text: str) -> Path:
     if len(os.fsencode(place(text).name)) > LONGEST_NAME:
         raise ValueError(f"choose a name of at most {LONGEST_NAME} bytes")
-    return Path(text)
+    return place(text)
 
 
 def out_file(text: str) -> Path:
     check_writable(_output(text))
-    return Path(text)
+    return place(text)
 
 
 def picture(text: str) -> Path:
@@ -234,14 +237,14 @@ def picture(text: str) -> Path:
 
 def out_folder(text: str) -> Path:
     """One that is there and can be written into, or that can be made."""
-    path = folder(text) if _output(text).exists() else Path(text)
+    path = folder(text) if _output(text).exists() else place(text)
     check_writable(path / "inside")
     return path
 
 
 def new_folder(text: str) -> Path:
     check_new_folder(_output(text))
-    return Path(text)
+    return place(text)
 
 
 # -- the types ------------------------------------------------------------------------------------------------------------
