@@ -51,7 +51,7 @@ def refused(capfd, *arguments: object) -> str:
         (["act", "--tasks", "open-the-door"], "unknown task"),
         (["act", "--use", "magic"], "joint"),
         (["act", "--episodes", "0"], "--episodes"),
-        (["act", "--seed", "600"], "600000"),
+        (["act", "--seed", "600"], "590000"),
         (["act", "--instruction", " "], "--instruction"),
         (["act", "--checkpoint", "nowhere"], "nowhere"),
         (["plan", "--candidates", "0"], "--candidates"),

@@ -11,6 +11,8 @@ import importlib
 import io
 import os
 import re
+import select
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 OUTPUTS = ("json", "out", "picture", "video")
 """Options that name what a command writes."""
+NARROWEST = 40
+"""Signs a line of help has at least: tyro never ends in a narrower one."""
 FROM_OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM),
     *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE),
@@ -75,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("presage: interrupted; what was already whole is kept", file=sys.stderr)
         return 130
     except OSError as error:
-        if _output_is_closed():  # presage inspect | head
+        gone = isinstance(error, BrokenPipeError) and _reader_is_gone()
+        _silence_output()
+        if gone:  # presage inspect | head
             return 141
         if error.errno not in FROM_OUTSIDE:
             raise
@@ -105,19 +111,23 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _output_is_closed() -> bool:
-    """Whether nobody reads what is printed any more. Then Python must not try once more when it ends."""
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more."""
+    if sys.stdout is None:
+        return False
+    waiting = select.poll()
+    waiting.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
+
+
+def _silence_output() -> None:
+    """Let Python not try once more, when it ends, to print what nobody reads or no disk holds."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-        return False
-    except BrokenPipeError:
-        closed = True
-    except OSError:  # a full disk
-        closed = False
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return closed
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -140,6 +150,8 @@ def parse(arguments: Sequence[str]) -> Any:
     for option, times in Counter(options).items():
         if times > 1:  # the last one would win without a word
             raise UserError(f"{option} is given {times} times: give it once, several values behind it where it takes them")
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -194,14 +206,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_sentence(box: str) -> str:
-    """What tyro's framed complaint says: its lines between the title and the first rule, as one."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    said: list[str] = []
-    for line in lines:
-        if said and set(line) == {"─"}:
-            break
-        said.append(line)
-    return " ".join(" ".join(said).split()).rstrip(".") or "the arguments do not fit"
+    """What tyro's framed complaint says: its lines between the title and the next rule, as one. A terminal without UTF-8
+    gets a frame of plain signs, and the title a line of its own."""
+    lines = [line for line in (line.strip("│╭╮╰╯ ") for line in box.splitlines()) if line]
+    rules = [i for i, line in enumerate(lines) if re.search(r"[─-]{3}$", line)]  # a title in its rule is one too
+    between = lines[rules[0] + 1 : rules[1] if len(rules) > 1 else None] if rules else lines
+    return " ".join(" ".join(between).split()).rstrip(".") or "the arguments do not fit"
 
 
 if __name__ == "__main__":

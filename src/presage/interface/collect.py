@@ -55,10 +55,10 @@ class Collect(Command):
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
         if self.planner is not None:
+            from presage.simulator.pairing import check_robot
             from presage.simulator.planning import spoiled_from
-            from presage.training.checkpoint import read_config
 
-            read_config(self.planner)  # a folder that holds none is said here, not by a worker
+            check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
             policy = partial(spoiled_from, str(self.planner))
         elif self.full_length:

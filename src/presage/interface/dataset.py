@@ -57,6 +57,10 @@ class Tool(Command):
                     f"{written.videos_compressed} videos of episodes had to be compressed again: they do not begin with a "
                     "key frame, so they cannot be cut out of their files"
                 )
+            for note in written.notes:
+                print(note)
+            if written.left:
+                print(f"not carried over: {', '.join(str(root / what) for root, what in written.left)}")
         print(f"\nNext: presage inspect {next(iter(folders))}")
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
@@ -140,6 +144,7 @@ class Filter(Tool):
         from presage.episodes.choose import Wanted, parse_episodes
         from presage.episodes.dataset import Dataset
         from presage.episodes.edit import write_episodes
+        from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
 
         wanted = Wanted(
@@ -150,7 +155,8 @@ class Filter(Tool):
             None if self.episodes is None else parse_episodes(self.episodes),
         )
         whole = open_dataset(self.data)
-        kept = [number for number, episode in enumerate(whole.episodes) if wanted.holds(episode)]
+        known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
+        kept = [n for n, (episode, success) in enumerate(zip(whole.episodes, known)) if wanted.holds(episode, success)]
         if not kept:
             raise UserError(f"{self.data}: no episode of {len(whole.episodes)} meets the conditions; loosen them")
         print(f"{len(kept)} of {len(whole.episodes)} episodes")
@@ -159,7 +165,8 @@ class Filter(Tool):
 
 @dataclass(frozen=True, kw_only=True)
 class Append(Tool):
-    """Put the episodes of datasets behind those of another. It is written anew and takes the place of the old one."""
+    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
+    ones are whole; all others stay."""
 
     into: Positional[Annotated[Path, one(options.folder, "INTO")]]
     """The dataset that grows."""
@@ -167,20 +174,17 @@ class Append(Tool):
     """Datasets whose episodes are appended."""
 
     def run(self) -> None:
-        from presage.episodes.edit import write_episodes
-        from presage.training.checkpoint import replace_folder
+        from presage.episodes.grow import append_episodes
         from presage.training.data import open_dataset
 
-        grown = self.into.with_name(f"{self.into.name}.grown")
-        shutil.rmtree(grown, ignore_errors=True)
-        written = write_episodes([open_dataset(path) for path in (self.into, *self.data)], grown)
-        replace_folder(grown, self.into)
-        self.finish({self.into: written})
+        self.finish({self.into: append_episodes(self.into, [open_dataset(path) for path in self.data])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reencode(Tool):
-    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original."""
+    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original.
+
+    Depth maps, and other videos that are not of 8-bit colours, are copied as they are."""
 
     data: Positional[Data]
     out: NewFolder
@@ -193,7 +197,8 @@ class Reencode(Tool):
     """Pixels of the shorter side; as recorded by default."""
 
     def run(self) -> None:
-        from presage.episodes.edit import Recompress, write_episodes
+        from presage.episodes.cutting import Recompress
+        from presage.episodes.edit import write_episodes
         from presage.episodes.video import encoding
         from presage.training.data import open_dataset
 
@@ -206,8 +211,9 @@ class DatasetCommand:
     """Merge, split, filter, append to or re-encode LeRobot datasets (v2.x and v3.0 in, v3.0 out).
 
     Numbers are copied bit for bit. Videos are copied without compressing them again wherever an episode can be cut out of
-    its file; the summary says how many could not. New datasets appear when they are whole. Each tool takes --seed and
-    --json FILE, and explains itself with --help.
+    its file; the summary says how many could not. Depth never loses a level. Other files of the folder come along, where
+    all datasets have them alike. New datasets appear when they are whole. Each tool takes --seed and --json FILE, and
+    explains itself with --help.
 
         presage dataset merge data/monday data/tuesday --out data/week
         presage dataset split data/week --out data/parts --shares 0.9 0.1 --names train test

@@ -104,17 +104,22 @@ def _shape(found: "Survey", name: str) -> str | None:
 
 def what_training_makes(found: "Survey") -> str:
     """What `presage train` would do with the dataset as it is, in a sentence."""
+    from presage.episodes.learnable import check_learnable, remarks
     from presage.episodes.robot import Robot, holds_chunks
+    from presage.episodes.steps import Steps
 
     data = found.dataset
-    if holds_chunks(data):
-        return "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
     try:
+        if holds_chunks(data):
+            check_learnable(data)
+            return "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
         robot = Robot.from_dataset(data)
+        check_learnable(Steps(data, robot))
+        said = "".join(f"\n{line}." for line in remarks(data, robot))
     except UserError as error:
         return f"presage train cannot use it as it is: {error}."
     return (
         f"presage train would look through {len(robot.cameras)} cameras, make {robot.steps_per_second:g} steps per second "
         f"with {robot.chunk} actions of {len(robot.action_names)} numbers each, and see {len(robot.state_names)} numbers "
-        "of state. Options: --cameras --fps --chunk --action --state --relative."
+        f"of state. Options: --cameras --fps --chunk --action --state --relative.{said}"
     )

@@ -97,7 +97,7 @@ class Train(Command):
     chunk: Annotated[int | None, one(whole(1, 10_000), "N")] = None
     """Actions between two frames of the model; by default so many that it makes about five steps per second."""
     action: Columns = ()
-    """Columns of the action."""
+    """Columns of the action; none: only the video is learned."""
     state: Columns = ()
     """Columns of the state; observation.state by default."""
     relative: Columns = ()
@@ -154,14 +154,14 @@ class Train(Command):
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
-        from presage.episodes.robot import Robot, holds_chunks
+        from presage.episodes.robot import Robot, find_robot, holds_chunks
         from presage.episodes.slots import separate
         from presage.training.checkpoint import read_config
 
         options = (self.fps, self.chunk, self.fit, *self.action, *self.state, *self.relative)
         if self.start_from is not None:
             known = Robot.all_from_config(read_config(self.start_from), self.start_from / "config.json")
-            return [next((r for r in known if r.name == d.robot_type), known[0]) for d in datasets]
+            return [find_robot(known, dataset) for dataset in datasets]
         robots = []
         for dataset in datasets:
             if not holds_chunks(dataset):
@@ -183,9 +183,19 @@ class Train(Command):
                     f"{dataset.root}: its rows hold a chunk each, so --fps, --chunk, --fit, --action, --state and "
                     "--relative do not apply; leave them out"
                 )
-            shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
-            robots.append(Robot.of_chunked_rows(self.cameras or model.cameras, *shape))
+            robots.append(self._recorded_robot(dataset, model))
         return separate(robots)
+
+    def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
+        """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""
+        from presage.episodes.robot import CHUNKED_ROBOT, Robot
+
+        if dataset.robot_type in (None, CHUNKED_ROBOT):
+            shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
+            return Robot.of_chunked_rows(self.cameras or model.cameras, *shape)
+        action, state = (dataset.features[name]["shape"][0] for name in ("action", "observation.state"))
+        shape = (model.chunk, action // model.chunk, state, dataset.fps)
+        return Robot.of_chunked_rows(self.cameras or dataset.cameras, *shape, name=dataset.robot_type)
 
     def _last_log(self) -> dict[str, Any]:
         path = self.out / "state" / "log.jsonl"
@@ -195,12 +205,15 @@ class Train(Command):
     def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
         from presage.benchmarks.common import describe_commit, describe_machine
         from presage.training.data import open_dataset
+        from presage.training.resume import read_run
 
         what = f"Recipe `{self.recipe}`, {recipe.training.steps:,} steps"
         took = f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec)"
         if self.only:
             what = f"Taught alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
             took = "Taught"
+        elif before := read_run(self.out / "state").get("steps", [])[:-1]:
+            what += f", after a training of {', '.join(map(str, before))} steps was lengthened"
         lines = [f"# {self.out.name}", "", f"{what}, seed {self.seed}."]
         for folder in self.data:
             data = open_dataset(folder, episodes)

@@ -73,9 +73,9 @@ class ModelCommand(Command):
             raise UserError(f"--films {self.films}: give --json FILE as well, beside which they are kept")
         seeds = self.seeds()
         from presage.benchmarks.episodes import world_for
-        from presage.training.checkpoint import load_model
+        from presage.simulator.pairing import load_for
 
-        model = load_model(self.folder())
+        model = load_for(self.tasks, self.folder())
         tasks = list(self.tasks) * self.episodes
         return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
 
@@ -105,9 +105,11 @@ class PolicyCommand(ModelCommand):
         """The policy at ws://host:port, asked with the key in PRESAGE_API_KEY where there is one."""
         from presage.interface.serve import api_key
         from presage.policy.remote import RemotePolicy
+        from presage.worlds.world import find_world
 
         names = dict(pair.partition("=")[::2] for pair in self.names)
-        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None))
+        robots = {find_world(task).robot for task in self.tasks}
+        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None), robots=robots)
 
 
 def is_url(policy: str) -> bool:
@@ -258,12 +260,12 @@ class Evaluate(PolicyCommand):
     def _policy(self, name: str, model: Any, world: Any) -> Any:
         from presage.policy import make_policy
         from presage.simulator.evaluation import Disturbed, action_noise
-        from presage.training.checkpoint import load_model
+        from presage.simulator.pairing import load_for
         from presage.worlds import RandomPolicy
 
         base, noise = split_policy(name)
         if Path(base).is_dir():
-            policy: Any = make_policy("no_imagination", load_model(Path(base)), self.seed)
+            policy: Any = make_policy("no_imagination", load_for(self.tasks, Path(base)), self.seed)
         elif base == "random":
             policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
         elif base in USES:
@@ -294,7 +296,8 @@ class Synthesize(ModelCommand):
 
     def seeds(self) -> list[int]:
         """Dreams are data to train on, so they start neither from evaluation episodes nor from recorded ones."""
-        from presage.benchmarks.common import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
+        from presage.benchmarks.common import SEEDS_PER_BENCH_SEED
+        from presage.worlds.seeds import FIRST_DREAM_SEED
 
         if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED:
             raise UserError(f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0, at most 1000 episodes")

@@ -4,7 +4,9 @@ anywhere.
 Weights are stored in bf16 and loaded as fp32: the rounding is far below what training resolves, and halves the file.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -43,10 +45,7 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         "state_codec": dataclasses.asdict(model.state_codec),
         **(extra or {}),
     }
-    if isinstance(model, WanWorldModel):
-        weights = model.stored()
-    else:
-        weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    weights = stored_weights(model)
     temporary = Path(f"{folder}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -55,13 +54,34 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         for part in PARTS:
             own = {name: weights.pop(name) for name in list(weights) if name.startswith(f"{part}.")}
             if own:
-                save_file(own, temporary / f"{part}.safetensors")
-        save_file(weights, temporary / WEIGHTS)
+                write_weights(own, temporary / f"{part}.safetensors")
+        write_weights(weights, temporary / WEIGHTS)
         (temporary / "card.md").write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
     replace_folder(temporary, folder)
     return folder
+
+
+def write_weights(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """A .safetensors file.
+
+    Raises:
+        UserError: it cannot be written, and nothing of it is left.
+    """
+    try:
+        save_file(tensors, file, metadata)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            file.unlink()
+        raise UserError(f"cannot write {file}: {error}; free space or choose another folder") from None
+
+
+def stored_weights(model: WorldModel) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds of a model; a model that was loaded from it has the very same."""
+    if isinstance(model, WanWorldModel):
+        return model.stored()
+    return {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
 
 
 def replace_folder(new: Path, old: Path) -> None:
@@ -124,6 +144,18 @@ def weight_files(folder: Path) -> list[Path]:
     """The files of a checkpoint's weights: the model's always, and those of its parts that there are."""
     parts = [folder / f"{part}.safetensors" for part in PARTS]
     return [folder / WEIGHTS, *[file for file in parts if file.exists()]]
+
+
+def weights_hash(folder: Path) -> str:
+    """What the weights of a checkpoint are known by.
+
+    Raises:
+        UserError: `folder` is not a checkpoint.
+    """
+    try:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in weight_files(folder))).hexdigest()[:16]
+    except OSError:
+        raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}; name another") from None
 
 
 def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:
