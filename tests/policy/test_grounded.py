@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from tests.tiny import tiny_model, tiny_observation
 
 from presage.errors import UserError
@@ -39,8 +38,7 @@ def test_finished_rows_are_dropped_and_the_others_do_not_notice():
     model = tiny_model()
 
     def episode(active_from_step_2):
-        # One denoising step from full noise: what a row does may depend on no other row's noise, so none is drawn.
-        policy = GroundedPolicy(model, lambda session: quiet(session))
+        policy = GroundedPolicy(model, joint)
         policy.reset(["open the drawer", "reach the goal", "close the window"])
         chunks = []
         for step in range(4):
@@ -49,10 +47,6 @@ def test_finished_rows_are_dropped_and_the_others_do_not_notice():
                 observation["active"] = active_from_step_2
             chunks.append(policy.act(observation))
         return policy, chunks
-
-    def quiet(session):
-        session._noise = lambda shape: torch.zeros(shape)
-        return joint(session)
 
     policy, all_rows = episode(np.ones(3, bool))
     dropped, some_rows = episode(np.array([True, False, True]))

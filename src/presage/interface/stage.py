@@ -253,9 +253,9 @@ class Stage:
         from presage.simulator.success import calibrate, load_threshold
 
         if not hasattr(self, "_threshold"):
-            found = load_threshold(self.folder)
+            found = load_threshold(self.folder, MT10)
             if found is None:
-                print("    this checkpoint has no success threshold: calibrating one", flush=True)
+                print("    no success threshold was calibrated on these tasks and weights: calibrating one", flush=True)
                 found = calibrate(self.model, self.world, MT10, episodes=1, max_steps=MAX_STEPS)
             self._threshold = found.threshold
         return self._threshold

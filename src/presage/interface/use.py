@@ -269,7 +269,8 @@ class Synthesize(ModelCommand):
 
     def seeds(self) -> list[int]:
         """Dreams are data to train on, so they start neither from evaluation episodes nor from recorded ones."""
-        from presage.benchmarks.common import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
+        from presage.benchmarks.common import SEEDS_PER_BENCH_SEED
+        from presage.worlds.seeds import FIRST_DREAM_SEED
 
         if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED:
             raise UserError(f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0, at most 1000 episodes")

@@ -9,13 +9,10 @@ A decision is a function from a session to an action chunk; `joint.py`, `closed_
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
 from presage.timeline.session import Session
@@ -76,15 +73,4 @@ def executable(model: WorldModel, token: Tensor) -> np.ndarray:
 
 def keep_rows(session: Session, rows: np.ndarray) -> None:
     """Drop all but `rows` of a session's batch, so that finished episodes cost nothing."""
-    index = torch.from_numpy(rows).to(session.model.device)
-    session.text = session.text[index]
-    session.blocks = [
-        replace(
-            block,
-            values={name: x[index] for name, x in block.values.items()},
-            kv=KV(block.kv.keys[:, index], block.kv.values[:, index]),
-            progress=block.progress[index],
-            memory=None if block.memory is None else block.memory[index],
-        )
-        for block in session.blocks
-    ]
+    session.keep(rows)

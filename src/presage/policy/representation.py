@@ -117,7 +117,7 @@ def dataset_features(
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = order[i : i + batch]
         instructions = [dataset.episodes[episodes[j]].instruction for j in part]
-        session = Session(model, instructions, seed=i, window=MEMORY)
+        session = Session(model, instructions, seed=[episodes[j] for j in part], window=MEMORY)
         for t in range(int(length[part].max())):
             row = start[part] + np.minimum(t, length[part] - 1)
             observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}

@@ -52,7 +52,7 @@ class Play(Command):
     def run(self) -> None:
         from presage.benchmarks.common import default_checkpoint, describe_checkpoint
         from presage.interface.play.server import PlayServer
-        from presage.interface.play.studio import Studio, open_data
+        from presage.interface.play.studio import UNCALIBRATED, Studio, open_data
         from presage.interface.serve import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
         from presage.policy import USES
         from presage.worlds.instructions import check_task
@@ -83,8 +83,10 @@ class Play(Command):
         # The browser draws on the same machine: with a core of its own neither waits for the other.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         data = None if self.data is None else open_data(self.data, model)
-        calibrated = load_threshold(folder)
-        threshold = 0.9 if calibrated is None else calibrated.threshold
+        calibrated = load_threshold(folder, [self.task])
+        if calibrated is None:
+            print(f"no success threshold of this checkpoint was calibrated on {self.task}: {UNCALIBRATED} stands in for it")
+        threshold = UNCALIBRATED if calibrated is None else calibrated.threshold
         studio = Studio(model, self.task, self.use, threshold, self.players, data)
         server = PlayServer(studio, name, self.out, token, self.seed)
 

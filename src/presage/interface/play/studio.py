@@ -20,6 +20,9 @@ from presage.worlds.world import World, check_camera, find_world
 SUPERSAMPLE = 2
 """As recorded datasets have it."""
 
+UNCALIBRATED = 0.9
+"""Predicted progress that passes for success where nothing better is known."""
+
 OPENS = {"fetch"}
 """Worlds whose gripper opens with 1; others, like Meta-World, close it."""
 
@@ -46,7 +49,7 @@ class Studio:
         model: WorldModel,
         task: str,
         use: str = "joint",
-        threshold: float = 0.9,
+        threshold: float = UNCALIBRATED,
         players: int = 4,
         data: Dataset | None = None,
     ) -> None:
@@ -88,20 +91,22 @@ class Studio:
         return own if self.task in own else [self.task, *own]
 
     def recorded(self, episode: int, frame: int) -> tuple[Observation, str]:
-        """(one observation, instruction) of a recorded frame, as the model sees it.
+        """(one observation, instruction) of a frame of the episode of that number, as the model sees it.
 
         Raises:
             UserError: there is no dataset, no such frame, or its video is damaged.
         """
         if self.data is None:
             raise UserError("there is no dataset to start from: start presage play with --data DIR")
-        if not 0 <= episode < len(self.data.episodes):
-            raise UserError(f"episode {episode}: the dataset has episodes 0 to {len(self.data.episodes) - 1}")
-        record, config = self.data.episodes[episode], self.model.config
+        numbers = [record.index for record in self.data.episodes]
+        if episode not in numbers:
+            raise UserError(f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}")
+        place, config = numbers.index(episode), self.model.config
+        record = self.data.episodes[place]
         if not 0 <= frame < record.length:
             raise UserError(f"frame {frame}: episode {episode} has frames 0 to {record.length - 1}")
         observation = {
-            f"image.{camera}": next(self.data.iterate_squares([episode], camera, config.codec.size))[frame][None]
+            f"image.{camera}": next(self.data.iterate_squares([place], camera, config.codec.size))[frame][None]
             for camera in config.cameras
         }
         if config.state_dim:
