@@ -36,6 +36,10 @@ def test_frame_cache_is_built_once_and_again_when_the_dataset_changes(root, monk
         frame_cache(Dataset(root), ["front"], 16)
     os.utime(root / "meta/info.json")
     frame_cache(Dataset(root), ["front"], 16)
+    assert cached_files(root) == [before]
+    info = root / "meta/info.json"
+    info.write_text(info.read_text() + "\n")
+    frame_cache(Dataset(root), ["front"], 16)
     (after,) = cached_files(root)
     assert before != after
 

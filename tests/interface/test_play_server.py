@@ -93,12 +93,12 @@ def test_a_token_is_asked_for(tmp_path) -> None:
     [
         (["--host", "0.0.0.0"], "lets other machines in"),
         (["--task", "drawer-opn"], "did you mean drawer-open-v3"),
-        (["--use", "guess"], "unknown use 'guess'"),
+        (["--use", "guess"], "--use guess: choose from joint"),
         (["--port", "70000"], "--port 70000"),
         (["--players", "0"], "--players 0"),
-        (["--token-file", "/nowhere"], "cannot read --token-file"),
+        (["--token-file", "/nowhere"], "--token-file /nowhere: there is nothing"),
         (["--data", "/nowhere"], "/nowhere"),
-        (["--task", "pusht"], "takes actions of 2 numbers, the model's have 4"),
+        (["--task", "pusht"], "another robot than task 'pusht' moves: 'sawyer', not 'pusht'"),
     ],
 )
 def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> None:

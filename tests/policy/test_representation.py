@@ -67,7 +67,7 @@ def test_heads_are_kept_in_the_checkpoint(tmp_path):
     model = tiny_model()
     assert load_head(tmp_path, model) is None
     head = Head(HeadConfig(32, 16, default_tap(model), random_seed=None)).eval()
-    save_head(tmp_path, head)
+    save_head(tmp_path, head, model)
     assert load_head(tmp_path, model, random=True) is None
     loaded = load_head(tmp_path, model)
     x = torch.randn(2, 8, 32)

@@ -9,6 +9,8 @@ SIZE = 32
 class FakeWorld:
     """The state is a point that the mean action of every chunk moves; success is reaching x > 0.5."""
 
+    robot = "sawyer"
+
     def __init__(self, num_envs: int) -> None:
         self.num_envs, self.chunk = num_envs, 4
         self.single_action_space = gymnasium.spaces.Box(-1, 1, (4, 4), np.float32)

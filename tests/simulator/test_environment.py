@@ -64,12 +64,12 @@ def test_finished_rows_stand_still():
     after, *_ = dream.step(tiny_chunk(3, seed=1), active=np.array([True, False, True]))
     assert np.array_equal(before["image.front"][1], after["image.front"][1])
     assert not np.array_equal(before["image.front"][0], after["image.front"][0])
-    assert dream.session.batch == 2
+    assert [rows.tolist() for _, rows in dream.dreams] == [[0, 2]]
 
 
 def test_one_instruction_per_environment():
     dream = DreamWorld(tiny_model(), FakeWorld(2), 0.5)
-    with pytest.raises(UserError, match="1 instructions for 2"):
+    with pytest.raises(UserError, match="instruction: 1 entries for 2 environments; give one for each"):
         dream.reset(options={"observation": tiny_observation(2), "instruction": ["a"]})
 
 

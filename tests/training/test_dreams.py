@@ -25,8 +25,8 @@ def small_rows(model: WorldModel, lengths: list[int]) -> Rows:
 
 def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> None:
     model = tiny_model()
-    every = dream_rows(model, small_rows(model, [3, 5, 2]), 1, tmp_path / "all").dreams
-    half = dream_rows(model, small_rows(model, [3, 5, 2]), 2, tmp_path / "half").dreams
+    every = dream_rows(model, small_rows(model, [3, 5, 2]), 1, tmp_path / "all", {}).dreams
+    half = dream_rows(model, small_rows(model, [3, 5, 2]), 2, tmp_path / "half", {}).dreams
     assert every is not None and half is not None
     assert every.known.tolist() == [False, True, True, False, True, True, True, True, False, True]
     assert half.known.tolist() == [False, True, True, False, False, False, False, False, False, True]
@@ -35,7 +35,7 @@ def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> 
 def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_and_states(tmp_path: Path) -> None:
     model = tiny_model()
     rows = small_rows(model, [5])
-    dreamed = dream_rows(model, rows, 1, tmp_path, seed=3)
+    dreamed = dream_rows(model, rows, 1, tmp_path, {}, seed=3)
     assert dreamed.dreams is not None
     session = Session(model, torch.from_numpy(rows.text[:1]), quality=float("nan"), seed=3)
     batch = make_batch(rows, model, np.array([[0]]), np.ones((1, 1), bool))
@@ -51,8 +51,8 @@ def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_an
 
 def test_a_batch_carries_the_dreams_and_a_whole_folder_is_read_again(tmp_path: Path) -> None:
     model = tiny_model()
-    rows = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path)
-    again = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path, seed=99)
+    rows = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path, {})
+    again = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path, {})
     assert rows.dreams is not None and again.dreams is not None
     np.testing.assert_array_equal(rows.dreams.latents, again.dreams.latents)
     batch = make_batch(rows, model, np.array([[0, 1, 2, 3]]), np.ones((1, 4), bool))

@@ -109,7 +109,7 @@ def test_a_training_goes_on_where_it_was_and_its_state_holds_nothing_frozen(wan_
         rows = random_rows(model, 40, 0)
         rows.text = model.embed_text(["open the drawer", "push the puck"]).numpy()
         config = TrainConfig(steps=4, batch=2, warmup=1, cooldown=0.0, save_every=2, log_every=1)
-        return train(model, [(rows, 1.0)], replace(config, steps=steps), tmp_path / out, quiet=True).network.trained()
+        return train(model, [(rows, 1.0)], replace(config, steps=steps), tmp_path / out, {}, quiet=True).network.trained()
 
     expected = run("whole", 4)
     run("parts", 2)
@@ -123,7 +123,8 @@ def test_a_training_goes_on_where_it_was_and_its_state_holds_nothing_frozen(wan_
 def test_any_robot_may_have_the_backbone(wan_folder: Path, tmp_path: Path, recording: dict[str, Any]) -> None:
     data = write_robot(tmp_path / "data", length=21, **recording)
     command = f"train --data {data} --out {tmp_path / 'run'} --recipe backbone --backbone {wan_folder} --size 32"
-    assert main([*command.split(), "--steps", "2", "--part-steps", "2"]) == 0
+    options = [] if recording.get("action", True) else ["--action", "none"]
+    assert main([*command.split(), *options, "--steps", "2", "--part-steps", "2"]) == 0
     folder = tmp_path / "run" / "model"
     robot, model = Robot.all_from_config(read_config(folder), folder)[0], load_model(folder)
     assert isinstance(model, WanWorldModel) and model.config.cameras == list(robot.cameras)

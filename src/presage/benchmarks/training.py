@@ -106,7 +106,7 @@ def step_seconds(model: WorldModel, rows: Rows, config: TrainConfig, steps: int)
     """Seconds of one step, from the loop's own log after a warm-up."""
     warm = 2 if steps < 2 * WARM_UP else WARM_UP
     with tempfile.TemporaryDirectory() as folder:
-        train(model, [(rows, 1.0)], replace(config, steps=warm + steps, log_every=warm), Path(folder))
+        train(model, [(rows, 1.0)], replace(config, steps=warm + steps, log_every=warm), Path(folder), {})
         lines = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
     first, last = lines[0], lines[-1]
     return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])

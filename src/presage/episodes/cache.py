@@ -19,12 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.disk import require_space
+from presage.episodes.disk import file_hash, require_space
 from presage.errors import UserError
 
 _EPISODES_PER_JOB = 16
 _SAVE_SECONDS = 5.0  # a killed build loses at most this much work
-_VERSION = "1"  # part of every fingerprint: raise it when the meaning of a cached file changes
+_VERSION = "2"  # part of every fingerprint: raise it when the meaning of a cached file changes
 
 
 def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memmap:
@@ -34,7 +34,7 @@ def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memma
     that are not square are cropped to their centre, those of another size are averaged to ``size``. Raises UserError
     when a video is damaged, the folder cannot be written or the disk is too small.
     """
-    path = _cache_path(dataset, f"frames-{size}-{'-'.join(cameras)}", "")
+    path = _cache_path(dataset, f"frames-{size}-{'-'.join(cameras)}", str(list(cameras)))
     if not path.exists():
         shape = (dataset.num_rows, len(cameras), size, size, 3)
         jobs = _frame_jobs(dataset, cameras)
@@ -76,13 +76,12 @@ def row_cache(
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Hash over names, sizes and modification times of all files of the dataset."""
+    """Hash over names and contents of all files of the dataset."""
     digest = hashlib.sha256()
     for folder in ("meta", "data", "videos"):
         for path in sorted((dataset.root / folder).rglob("*")):
             if path.is_file():
-                entry = path.stat()
-                digest.update(f"{path.relative_to(dataset.root)} {entry.st_size} {entry.st_mtime_ns}\n".encode())
+                digest.update(f"{path.relative_to(dataset.root)} {file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,6 +1,8 @@
-"""Room on the disk, asked for before the work that would fill it."""
+"""Room on the disk, asked for before the work that would fill it, and what files hold."""
 
+import hashlib
 import shutil
+from functools import cache
 from pathlib import Path
 
 from presage.errors import UserError
@@ -29,3 +31,25 @@ def show_bytes(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} {unit}" if count >= 100 or unit == "B" else f"{count:.1f} {unit}"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes: half a second a GiB, once per process. Size and modification time would not do, since
+    whoever edits a file can keep both.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        entry = path.stat()
+        return _hash(path, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; restore it or leave its episodes out (--episodes)") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file") from None
+
+
+@cache
+def _hash(path: Path, *_: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from presage.episodes.files import column_names, read_json, read_jsonl, read_table
+from presage.episodes.files import column_names, read_json, read_jsonl, read_schema, read_table
 from presage.episodes.info import Info, read_info
 from presage.episodes.places import place_rows
 from presage.episodes.records import EpisodeRecord, Listing, list_episodes
@@ -13,7 +13,7 @@ from presage.episodes.statistics import Statistics, combine_statistics, read_sta
 from presage.episodes.tasks import read_tasks
 from presage.errors import UserError
 
-__all__ = ["EpisodeRecord", "Metadata", "column_names", "read_json", "read_jsonl", "read_metadata", "read_table"]
+__all__ = ["EpisodeRecord", "Metadata", "column_names", "read_json", "read_jsonl", "read_metadata", "read_schema", "read_table"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Parameter counts are taken from the classes themselves, built on the meta device
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 from presage.errors import UserError
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
+SAMPLE = 2**23
+"""Bytes at the beginning and at the end of a file that its hash is of."""
 _WAN_1_3B = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
 _WAN_14B = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
 _IMAGE = {"in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
@@ -117,6 +120,21 @@ def read_shape(folder: Path) -> dict[str, Any]:
     if found != "WanTransformer3DModel":
         raise UserError(f"{path} describes {found}: presage loads WanTransformer3DModel")
     return shape
+
+
+def backbone_hash(folder: Path) -> str:
+    """What is in a diffusers folder: of every file of weights or settings its length, beginning and end, since gigabytes
+    would take seconds at every start, and weights that were trained on differ everywhere."""
+    digest = hashlib.sha256()
+    files = [file for part in PARTS for file in (folder / part).iterdir()]
+    for file in sorted(file for file in files if file.suffix in (".json", ".safetensors")):
+        length = file.stat().st_size
+        digest.update(f"{file.relative_to(folder)} {length}\n".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(SAMPLE))
+            opened.seek(max(0, length - SAMPLE))
+            digest.update(opened.read())
+    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

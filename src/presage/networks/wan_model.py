@@ -17,7 +17,7 @@ from presage.codecs.wan_text import WanText
 from presage.codecs.wan_vae import WanCodec, WanCodecConfig
 from presage.device import compute_dtype, default_device
 from presage.errors import UserError
-from presage.networks.published import BACKBONES, places, read_shape, wan_extra
+from presage.networks.published import BACKBONES, backbone_hash, places, read_shape, wan_extra
 from presage.networks.wan import TEXT_LENGTH, WanNetwork
 from presage.networks.world_model import WorldModel, WorldModelConfig, make_kinematics
 from presage.timeline.streams import Stream
@@ -33,6 +33,8 @@ class WanModelConfig(WorldModelConfig):
     codec: WanCodecConfig = field(default_factory=WanCodecConfig)  # type: ignore[assignment]
     backbone: str = ""
     """The diffusers folder."""
+    backbone_hash: str = ""
+    """Of its files: what was trained beside them fits no others. Empty in checkpoints that did not note it."""
     lora: int | None = 16
     """Rank of the trained change of the frozen weights; None: all weights are trained."""
     text_tokens: int = 64
@@ -69,6 +71,7 @@ def wan_config(folder: Path, robot: WorldModelConfig, size: int, lora: int | Non
         heads=shape["num_attention_heads"],
         window=robot.window,
         backbone=str(folder),
+        backbone_hash=backbone_hash(folder),
         lora=lora,
     )
 
@@ -147,7 +150,7 @@ def open_wan(
     ones in fp32. Everything but the text encoder goes to `device`.
 
     Raises:
-        UserError: the folder is not there, not whole, or of another kind.
+        UserError: the folder is not there, not whole, of another kind, or not what `config` was made for.
     """
     device = device or default_device()
     folder = find(config.backbone)
@@ -163,6 +166,8 @@ def open_wan(
         raise UserError(f"{folder} has {shape.num_layers} layers of width {width}: the checkpoint was trained on another")
     if vae.config.z_dim != shape.out_channels or vae.config.patch_size is not None:
         raise UserError(f"{folder / 'vae'} is not Wan 2.1's: {vae.config.z_dim} channels, patches {vae.config.patch_size}")
+    if config.backbone_hash and backbone_hash(folder) != config.backbone_hash:
+        raise UserError(f"{folder} holds other files than the checkpoint was trained on: put those back, or train anew")
     if not 2 <= config.text_tokens <= TEXT_LENGTH:
         raise UserError(f"text_tokens {config.text_tokens}: give 2 to {TEXT_LENGTH}")
     text = WanText(folder, config.text_tokens)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
+from presage.timeline.noise import streams
 from presage.timeline.session import Session
 
 MEMORY = 0
@@ -31,7 +32,8 @@ class GroundedPolicy:
     Args:
         decide: what to do, given the session.
         quality: how well to behave: 1 like the expert.
-        seed: of the sampler's noise; the same after every reset.
+        seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the batch
+            where the observation has no `episode`.
     """
 
     def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:
@@ -48,7 +50,9 @@ class GroundedPolicy:
     def act(self, observation: Observation) -> np.ndarray:
         """Observe and decide. Rows that `observation["active"]` (N,) says are finished are dropped for good."""
         observation = dict(observation)
-        active = observation.pop("active", None)
+        active, episode = observation.pop("active", None), observation.pop("episode", None)
+        if episode is not None and self.session.step < 0:
+            self.session.noise = streams([(self.seed, number) for number in episode.tolist()], len(episode))
         count = len(next(iter(observation.values())))
         if active is not None and not active[self.rows].all():
             kept = np.flatnonzero(active[self.rows])

@@ -21,13 +21,15 @@ from tqdm import tqdm
 
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, executable
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model, read_weights
-from presage.training.data import has, open_dataset, valid_actions
+from presage.training.checkpoint import load_model, read_weights, stored_weights
+from presage.training.data import open_dataset
+from presage.training.fingerprint import hash_of
 
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
 
@@ -108,8 +110,7 @@ def dataset_features(
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     action = dataset.column("action").reshape(-1, config.chunk, config.action_dim)
     useful = valid_actions(dataset)
-    if has(dataset, "quality"):
-        useful = useful & ~(dataset.column("quality").reshape(-1) < 1)
+    useful = useful & ~(worth(dataset) < 1)
     start = np.array([dataset.episodes[e].start for e in episodes])
     length = np.array([dataset.episodes[e].length for e in episodes])
     features, actions = [], []
@@ -173,11 +174,11 @@ def fit_heads(folder: Path, dataset: Path, episodes: int = 200, steps: int = 120
     opened = open_dataset(dataset)
     chosen = np.random.default_rng(0).permutation(len(opened.episodes))[:episodes].tolist()
     for random_seed in (None, 0):
-        save_head(folder, fit_head(model, opened, chosen, steps, random_seed))
+        save_head(folder, fit_head(model, opened, chosen, steps, random_seed), model)
 
 
-def save_head(folder: Path, head: Head) -> Path:
-    """Write a head into a checkpoint folder.
+def save_head(folder: Path, head: Head, model: WorldModel) -> Path:
+    """Write a head, fitted to features of `model`, into its checkpoint folder.
 
     Raises:
         UserError: the folder cannot be written.
@@ -186,18 +187,25 @@ def save_head(folder: Path, head: Head) -> Path:
     temporary = path.with_suffix(".partial")
     weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in head.state_dict().items()}
     try:
-        save_file(weights, temporary, metadata={"config": json.dumps(asdict(head.config))})
+        save_file(weights, temporary, metadata={"config": json.dumps(asdict(head.config)), "model": read_by(model)})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {path} ({error}): make the checkpoint folder writable") from None
     return path
 
 
+def read_by(model: WorldModel) -> str:
+    """Hash of the weights that features follow from: not those of parts that are taught alone afterwards."""
+    return hash_of(
+        {name: x for name, x in stored_weights(model).items() if not name.startswith(("critic.", "codec.decoder."))}
+    )
+
+
 def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | None:
     """A head of a checkpoint, None if it has none.
 
     Raises:
-        UserError: the file is damaged, or of another model.
+        UserError: the file is damaged, or was fitted to another model.
     """
     from safetensors import safe_open
 
@@ -206,9 +214,15 @@ def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | N
         return None
     weights = read_weights(path)
     with safe_open(path, "pt") as f:
-        config = HeadConfig(**json.loads(f.metadata()["config"]))
+        metadata = f.metadata()
+    config = HeadConfig(**json.loads(metadata["config"]))
     if config.width != model.config.width:
         raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
+    if metadata.get("model") != read_by(model):
+        raise UserError(
+            f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation "
+            "fits one"
+        )
     head = Head(config)
     head.load_state_dict({k: v.float() for k, v in weights.items()})
     return head.to(model.device).eval()

@@ -44,10 +44,7 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         "state_codec": dataclasses.asdict(model.state_codec),
         **(extra or {}),
     }
-    if isinstance(model, WanWorldModel):
-        weights = model.stored()
-    else:
-        weights = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    weights = stored_weights(model)
     temporary = Path(f"{folder}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -63,6 +60,13 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
     replace_folder(temporary, folder)
     return folder
+
+
+def stored_weights(model: WorldModel) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds of a model; a model that was loaded from it has the very same."""
+    if isinstance(model, WanWorldModel):
+        return model.stored()
+    return {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
 
 
 def replace_folder(new: Path, old: Path) -> None:

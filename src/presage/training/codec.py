@@ -22,6 +22,7 @@ from presage.device import autocast, default_device
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
+from presage.training.fingerprint import Entry, Fingerprint, hash_of, settings
 from presage.training.resume import load_state, save_state, step_generator
 from presage.worlds.masks import can_replay, object_masks, unpack
 
@@ -60,11 +61,16 @@ def train_codec(
     config: ImageCodecConfig,
     training: CodecTraining,
     out: Path,
+    made_from: Fingerprint,
     taught: ImageCodec | None = None,
 ) -> ImageCodec:
     """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state.
 
-    taught: continue the decoder of this codec, and leave its latents as they are.
+    made_from: all that the weights follow from, except `config` and `training`. taught: continue the decoder of this codec,
+    and leave its latents as they are.
+
+    Raises:
+        UserError: `out` holds what was made from something else.
     """
     device = default_device()
     frames = frame_cache(dataset, cameras, config.size)
@@ -74,6 +80,7 @@ def train_codec(
     means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
 
     masks = _masks(dataset, cameras, config.size) if training.objects else None
+    made = made_from | settings(training, steps="--codec-steps") | _made_from(config, masks)
 
     torch.manual_seed(training.seed)
     codec = ImageCodec(config).to(device)
@@ -83,7 +90,7 @@ def train_codec(
     learning = {k: p for k, p in codec.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(learning.values(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
     ema = {k: p.detach().clone() for k, p in learning.items()}
-    run = load_state(out, codec, ema, optimizer)
+    run = load_state(out, codec, ema, optimizer, made)
     step, began = run["step"], time.monotonic() - run["seconds"]
     bar = tqdm(total=training.steps, initial=step, desc="train codec", unit="step")
     while step < training.steps:
@@ -118,12 +125,19 @@ def train_codec(
             bar.set_postfix_str(f"weighted psnr {10 * np.log10(4 / loss.item()):.1f} dB", refresh=False)
         bar.update()
         if step % training.save_every == 0 or step == training.steps:
-            save_state(out, codec, ema, optimizer, {"step": step, "seconds": time.monotonic() - began})
+            run = {"step": step, "seconds": time.monotonic() - began}
+            save_state(out, codec, ema, optimizer, run, made)
     bar.close()
     codec.load_state_dict(ema, strict=False)
-    if taught is None:
+    if taught is None and not run.get("measured"):  # kept: on another machine they would be others by a rounding
         fit_statistics(codec, frames)
+        save_state(out, codec, ema, optimizer, run | {"measured": True}, made)
     return codec.requires_grad_(True).eval()
+
+
+def _made_from(config: ImageCodecConfig, masks: np.memmap | None) -> Fingerprint:
+    made = {f"codec.{name}": value for name, value in settings(config).items()}
+    return made | {"masks": Entry("none" if masks is None else hash_of(masks), "masks of objects")}
 
 
 def _masks(dataset: Dataset, cameras: list[str], size: int) -> np.memmap | None:

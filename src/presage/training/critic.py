@@ -19,6 +19,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.expectation import critic_inputs
 from presage.timeline.streams import STATE
 from presage.training.data import Rows, frames_of
+from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, teach
 
 SMALL, LARGE = 0.02, 0.2
@@ -61,7 +62,9 @@ def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ..
     return *inputs, torch.from_numpy(told.progress[at]).to(model.device)
 
 
-def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], training: CriticTraining, out: Path) -> None:
+def train_critic(
+    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: CriticTraining, out: Path, made_from: Fingerprint
+) -> None:
     """Give `model` a critic, if data hold counterfactuals, and it has a reader and a state. Resumes from `out`."""
     parts = [(rows, weight) for rows, weight in parts if rows.counterfactuals is not None]
     if not parts or model.kinematics is None or not any(s.is_view for s in model.streams):
@@ -86,4 +89,4 @@ def train_critic(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
             counts.append(float(len(at)))
         return torch.stack(losses) @ torch.tensor(counts, device=model.device) / max(1.0, sum(counts))
 
-    teach(critic, loss, parts, 1, training, out, "critic")
+    teach(critic, loss, parts, 1, training, out, "critic", made_from)

@@ -19,21 +19,39 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE, VIDEO
 from presage.training.data import Dreams, Rows, frames_of
+from presage.training.fingerprint import Fingerprint, entry, from_text, require_same, to_text
 
 BATCH = 64
 
 
-def dream_rows(model: WorldModel, rows: Rows, every: int, folder: Path, seed: int = 0) -> Rows:
+def dream_rows(model: WorldModel, rows: Rows, every: int, folder: Path, made_from: Fingerprint, seed: int = 0) -> Rows:
     """`rows` with a dream of every so many-th episode, kept in `folder`; a folder that is whole is read again.
 
     Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none.
+
+    made_from: all that the dreams follow from, except `every` and `seed`.
+
+    Raises:
+        UserError: `folder` holds dreams that were made from something else.
     """
-    files = [folder / f"{name}.npy" for name in ("latents", "known")]
-    if not files[-1].exists():
+    files, note = [folder / f"{name}.npy" for name in ("latents", "known")], folder / "made_from.json"
+    made = made_from | of_dreams(every, seed)
+    if files[-1].exists():
+        require_same(from_text(note.read_text() if note.exists() else None, files[-1]), made, folder)
+    else:
         folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(to_text(made))
         _dream_into(model, rows, every, files, seed)
     latents, known = (np.load(file, mmap_mode="r") for file in files)
     return replace(rows, dreams=Dreams(latents, known))
+
+
+def of_dreams(every: int, seed: int = 0) -> Fingerprint:
+    """What decides dreams, beside the model and the rows."""
+    return {
+        "dreams.every": entry("dreams of every so many-th episode", every),
+        "dreams.seed": entry("seed of dreams", seed),
+    }
 
 
 def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], seed: int) -> None:

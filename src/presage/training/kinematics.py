@@ -12,6 +12,7 @@ from presage.networks.kinematics import CHANGE, Kinematics
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import STATE
 from presage.training.data import Rows
+from presage.training.fingerprint import Fingerprint
 from presage.training.losses import absolute_error
 from presage.training.part import Drawn, PartTraining, gather, teach
 
@@ -86,7 +87,7 @@ def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Te
 
 
 def train_kinematics(
-    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: KinematicsTraining, out: Path
+    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: KinematicsTraining, out: Path, made_from: Fingerprint
 ) -> None:
     """Fit the kinematics of `model` in place; a model without a state is left as it is. Resumes from `out`."""
     kinematics = model.kinematics
@@ -101,4 +102,4 @@ def train_kinematics(
         return kinematics_loss(kinematics, batch, told.to(model.device))
 
     torch.manual_seed(training.seed)
-    teach(kinematics, loss, parts, ROWS, training, out, "kinematics")
+    teach(kinematics, loss, parts, ROWS, training, out, "kinematics", made_from)

@@ -1,9 +1,11 @@
 """The training loop of the world model: plain steps with a moving average, logs and a state that survives `kill -9`."""
 
 import json
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.training.data import Rows, codec_fingerprint, mixed_batch
+from presage.training.data import Rows, mixed_batch
+from presage.training.fingerprint import Fingerprint, settings
 from presage.training.losses import LossConfig, timeline_loss
 from presage.training.resume import load_state, save_state, step_generator, truncate_log
 
@@ -58,15 +61,23 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def train(
-    model: WorldModel, parts: list[tuple[Rows, float]], config: TrainConfig, out: Path, quiet: bool = False
+    model: WorldModel,
+    parts: list[tuple[Rows, float]],
+    config: TrainConfig,
+    out: Path,
+    made_from: Fingerprint,
+    quiet: bool = False,
 ) -> WorldModel:
     """Fit `model.network` on datasets drawn by weight; the codec stays as it is. Resumes from `out`.
 
     Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`, and returns the model with
     the averaged weights.
 
+    made_from: all that the weights follow from, except `config`.
+
     Raises:
-        UserError: `out` cannot be written, or holds the state of another model.
+        UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done are
+            asked for.
         FloatingPointError: the loss is not finite.
     """
     try:
@@ -76,11 +87,10 @@ def train(
     network, device = model.network, model.device
     optimizer = make_optimizer(network, config)
     ema = {k: v.detach().clone() for k, v in network.named_parameters() if v.requires_grad}
-    run = load_state(out, network, ema, optimizer)
-    step, began = run["step"], time.monotonic() - run["seconds"]
-    codec = codec_fingerprint(model)
-    if run.get("codec", codec) != codec:
-        raise UserError(f"{out} was trained on another image codec: give the run another --out")
+    made = made_from | settings(config)
+    del made["steps"]  # `lengthened` knows more of them
+    run = load_state(out, network, ema, optimizer, made)
+    step, began, steps = run["step"], time.monotonic() - run["seconds"], lengthened(run, config, out)
     truncate_log(out / "log.jsonl", step)
     mixture = Mixture(
         [Windows(rows.length, config.window, seed=config.seed) for rows, _ in parts],
@@ -119,6 +129,8 @@ def train(
             if step % config.log_every == 0 or step == config.steps:
                 means = {k: float(np.mean([r[k].item() for r in recent])) for k in recent[0]}
                 recent = []
+                if step <= config.log_every and not any(means.values()):
+                    raise UserError(f"every loss is 0 after {step} steps: the data hold nothing to learn; look at inspect")
                 seconds = time.monotonic() - began
                 log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **means}) + "\n")
                 log.flush()
@@ -128,13 +140,30 @@ def train(
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
             if step % config.save_every == 0 or step == config.steps:
-                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state(), "codec": codec}
-                save_state(out, network, ema, optimizer, run)
+                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state(), "steps": steps}
+                save_state(out, network, ema, optimizer, run, made)
     bar.close()
     board.close()
     network.load_state_dict({**network.state_dict(), **ema})
     model.eval()
     return model
+
+
+def lengthened(run: dict[str, Any], config: TrainConfig, out: Path) -> list[int]:
+    """The numbers of steps that a training was meant to have, one after the other; `config`'s is the last.
+
+    Raises:
+        UserError: fewer than before, and the steps that are done would have been others.
+    """
+    steps, done = run.get("steps", [config.steps]), run["step"]
+    before = replace(config, steps=steps[-1])
+    if done <= config.steps and all(rate(before, i) == rate(config, i) for i in range(done)):
+        return [*steps[:-1], config.steps]
+    what = f"{out}: {done} of {steps[-1]} steps are done"
+    if config.steps < steps[-1]:
+        raise UserError(f"{what}, --steps {config.steps} is another training: repeat it with those, or give another --out")
+    print(f"presage: {what}; it goes on to {config.steps}, by other rates than a straight run has", file=sys.stderr)
+    return [*steps, config.steps]
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.training.data import Rows
+from presage.training.fingerprint import Fingerprint, settings
 from presage.training.resume import load_state, save_state, step_generator
 
 
@@ -40,7 +41,8 @@ def gather(
 
     columns: those of the windows `chosen` (B,) bool, which are of `rows`.
     """
-    grouped = [columns(rows, source_B == i) for i, rows in enumerate(parts)]
+    drawn = np.unique(source_B)  # a dataset of little or no weight may have no window in a batch
+    grouped = [columns(parts[i], source_B == i) for i in drawn]
     place = np.argsort(np.argsort(source_B, kind="stable"))
     return [torch.from_numpy(np.concatenate(column)[place]) for column in zip(*grouped, strict=True)]
 
@@ -53,14 +55,22 @@ def teach(
     training: PartTraining,
     out: Path,
     name: str,
+    made_from: Fingerprint,
 ) -> None:
-    """Fit `part` in place to what `loss` says of windows of `window` rows, and leave it frozen. Resumes from `out`."""
+    """Fit `part` in place to what `loss` says of windows of `window` rows, and leave it frozen. Resumes from `out`.
+
+    made_from: all that the weights follow from, except `training`.
+
+    Raises:
+        UserError: `out` holds what was made from something else.
+    """
+    made = made_from | settings(training, steps="--part-steps")
     part.requires_grad_(True)
     betas = (0.9, 0.95)
     decay = training.weight_decay
     optimizer = torch.optim.AdamW(part.parameters(), lr=training.lr, weight_decay=decay, betas=betas, fused=True)
     ema = {k: v.detach().clone() for k, v in part.named_parameters()}
-    run = load_state(out, part, ema, optimizer)
+    run = load_state(out, part, ema, optimizer, made)
     step, began = run["step"], time.monotonic() - run["seconds"]
     windows = [Windows(rows.length, window, seed=training.seed) for rows, _ in parts]
     mixture = Mixture(windows, [weight for _, weight in parts], training.seed)
@@ -88,7 +98,7 @@ def teach(
         bar.update()
         if step % training.save_every == 0 or step == training.steps:
             state = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state()}
-            save_state(out, part, ema, optimizer, state)
+            save_state(out, part, ema, optimizer, state, made)
     bar.close()
     part.load_state_dict(ema)
     part.requires_grad_(False)

@@ -17,6 +17,7 @@ from presage.networks.reader import SceneReader
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, SCENE
 from presage.training.data import Rows, mixed_batch
+from presage.training.fingerprint import Fingerprint
 from presage.training.losses import BETA, Batch, absolute_error
 from presage.training.part import Drawn, PartTraining, teach
 
@@ -54,7 +55,9 @@ def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, g
     return (error * weight).sum() / weight.sum().clamp(min=1) + (progress * known).sum() / known.sum().clamp(min=1)
 
 
-def train_reader(model: WorldModel, parts: Sequence[tuple[Rows, float]], training: ReaderTraining, out: Path) -> None:
+def train_reader(
+    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: ReaderTraining, out: Path, made_from: Fingerprint
+) -> None:
     """Fit the reader of `model` in place; a model without one is left as it is. Resumes from `out`."""
     if not any(s.is_view for s in model.streams):
         return
@@ -68,4 +71,4 @@ def train_reader(model: WorldModel, parts: Sequence[tuple[Rows, float]], trainin
         batch = mixed_batch(rows, model, *drawn).to(model.device)
         return reader_loss(model, taught, batch, training.noise, generator)
 
-    teach(taught, loss, parts, 1, training, out, "reader")
+    teach(taught, loss, parts, 1, training, out, "reader", made_from)

@@ -2,7 +2,8 @@
 
     codec, or a published backbone  ->  kinematics, renderer, reader, critic  ->  world model  ->  the same on its dreams
 
-Every stage resumes where it was killed; a stage whose result exists is loaded.
+Every stage resumes where it was killed; a stage whose result exists is loaded. Both only if it was made from the same
+(fingerprint.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,25 +15,30 @@ import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
-from presage.codecs.scalars import ScalarCodec
+from presage.codecs.scalars import ScalarCodec, Spread
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
+from presage.episodes.learnable import about_sharing, check_learnable, remarks
+from presage.episodes.mixture import shares
+from presage.episodes.outcome import valid_actions
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
-from presage.training.checkpoint import load_model, read_config, save_model
+from presage.training.checkpoint import load_model, read_config, save_model, weight_files
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.critic import CriticTraining, train_critic
-from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
-from presage.training.dreams import dream_rows
+from presage.training.data import Rows, has, load_rows, open_dataset
+from presage.training.dreams import dream_rows, of_dreams
+from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
 from presage.training.kinematics import KinematicsTraining, train_kinematics
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
 from presage.training.reader import ReaderTraining, train_reader
 from presage.training.renderer import RendererTraining, train_renderer
+from presage.training.resume import require_same_run
 
 
 @dataclass(frozen=True)
@@ -152,44 +158,39 @@ RECIPES = {
 }
 
 
-def fit_codec(recipe: Recipe, dataset: Dataset, out: Path) -> ImageCodec:
+def fit_codec(recipe: Recipe, dataset: Dataset, out: Path, made_from: Fingerprint) -> ImageCodec:
     """Stage one: the image codec, in `out/codec`."""
     if not isinstance(recipe.model.codec, ImageCodecConfig):
         raise UserError("only the image codec is trained; the pixel codec needs no stage of its own")
-    return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec")
+    return train_codec(dataset, recipe.model.cameras, recipe.model.codec, recipe.codec, out / "codec", made_from)
 
 
-def train_decoder(model: WorldModel, dataset: Dataset, recipe: Recipe, out: Path) -> None:
+def train_decoder(model: WorldModel, dataset: Dataset, recipe: Recipe, out: Path, made_from: Fingerprint) -> None:
     """Continue the decoder of a model's image codec; its latents stay what they are."""
     codec = model.codec
     if not isinstance(codec, ImageCodec):
         raise UserError("only the image codec's decoder is trained: the checkpoint has another codec")
-    taught = train_codec(dataset, model.config.cameras, codec.config, recipe.codec, out / "decoder", codec)
+    cameras, folder = model.config.cameras, out / "decoder"
+    taught = train_codec(dataset, cameras, codec.config, recipe.codec, folder, made_from, codec)
     codec.load_state_dict(taught.state_dict())
 
 
 def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
-    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it.
+    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it, and its
+    scale is large enough for all of them.
 
     Raises:
         UserError: a dataset's column has another size.
     """
-    center, scale = np.zeros(size), np.ones(size)
-    open_entries = np.ones(size, bool)
+    spreads = [Spread.of(np.empty((0, size)))]
     for dataset in datasets:
         if not has(dataset, name):
             continue
         values = dataset.column(name).reshape(dataset.num_rows, -1)
         if values.shape[1] != size:
             raise UserError(f"{dataset.root}: {name!r} has {values.shape[1]} numbers a row, the recipe wants {size}")
-        values = values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]
-        if not len(values):
-            continue
-        mine = open_entries & ~np.isnan(values[0])
-        codec = ScalarCodec.fit(values[:, mine])
-        center[mine], scale[mine] = codec.center, codec.scale
-        open_entries &= ~mine
-    return ScalarCodec(center.tolist(), scale.tolist())
+        spreads.append(Spread.of(values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]))
+    return ScalarCodec.between(spreads)
 
 
 def scalar_codecs(config: WorldModelConfig, datasets: Sequence[Dataset]) -> tuple[ScalarCodec, ScalarCodec]:
@@ -206,6 +207,55 @@ def new_model(recipe: Recipe, datasets: Sequence[Dataset], codec: torch.nn.Modul
     if codec is not None:
         model.codec.load_state_dict(codec.state_dict())
     return model
+
+
+def _check_data(datasets: Sequence[tuple[Dataset, float]], recipe: Recipe, only: Sequence[str]) -> None:
+    """Refuse data of which nothing would be learned, before anything is."""
+    shares([weight for _, weight in datasets])
+    for dataset, weight in datasets:
+        if weight > 0 and list(only) != ["decoder"]:
+            loss = recipe.training.loss
+            check_learnable(dataset, not loss.noisy_blocks and not loss.poor_policy_weight and not only)
+
+
+def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], where: Path) -> None:
+    """Refuse to teach a part that the checkpoint has not, or that the data say nothing of."""
+    if "critic" in only and not any(rows.counterfactuals and rows.counterfactuals.known.any() for rows in parts):
+        raise UserError(f"{where}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
+    there = {
+        "kinematics": model.kinematics is not None,
+        "renderer": model.renderer is not None,
+        "critic": model.kinematics is not None and any(s.is_view for s in model.streams),
+    }
+    for part in only:
+        if not there.get(part, True):
+            raise UserError(f"--only {part}: the checkpoint has none, since it was trained without a state; leave it out")
+
+
+def run_fingerprint(
+    recipe: Recipe,
+    datasets: Sequence[tuple[Path, float]],
+    codec_from: Path | None,
+    start_from: Path | None,
+    robots: Sequence[Robot],
+    described: dict[str, Any],
+    recorded: Sequence[Dataset],
+) -> Fingerprint:
+    """What every stage of a run is made from, known before the first."""
+    made = {
+        "run.datasets": entry("number of datasets", len(datasets)),
+        "run.weights": entry("--weights", [weight for _, weight in datasets]),
+        "run.seed": entry("--seed", recipe.training.seed),
+        "run.codec": entry("--codec-from", "none" if codec_from is None else "given"),
+        "run.start": Entry("none", "--start-from"),
+    }
+    if start_from is not None:
+        weights = {file.name: file for file in weight_files(start_from)}
+        begin = hash_of({**weights, "config": read_config(start_from)})
+        made["run.start"] = Entry(begin, f"weights of --start-from {start_from}")
+    for i, ((path, _), dataset) in enumerate(zip(datasets, recorded, strict=True)):
+        made |= of_dataset(i, path, dataset, robots[i] if robots else None, recipe.model.cameras)
+    return made | {"run.robots": entry("robots", described)}
 
 
 def fit(
@@ -231,6 +281,9 @@ def fit(
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
         wan: a published backbone to adapt instead, and the robot it is for.
         only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
+
+    Raises:
+        UserError: something does not fit, or `out` holds what was made from something else.
     """
     described: dict[str, Any] = {}
     slots = None
@@ -241,11 +294,17 @@ def fit(
         kept = read_config(start_from)
         described |= {name: kept[name] for name in described if name in kept}
         slots = Slots(**described["slots"])
+    recorded = [open_dataset(path, episodes) for path, _ in datasets]
+    made = run_fingerprint(recipe, datasets, codec_from, start_from, robots, described, recorded)
+    require_same_run(out, made)
     opened: list[tuple[Dataset, float]] = []
-    for i, (path, weight) in enumerate(datasets):
-        dataset = open_dataset(path, episodes)
+    said = about_sharing(robots)
+    for i, (dataset, (_, weight)) in enumerate(zip(recorded, datasets, strict=True)):
         regroup = slots is not None and not robots[i].chunked_rows
+        said += remarks(dataset, robots[i]) if robots else []
         opened.append((Steps(dataset, robots[i], slots) if regroup else dataset, weight))
+    print("".join(f"{line}\n" for line in said), end="")
+    _check_data(opened, recipe, only)
     every, first = [dataset for dataset, _ in opened], opened[0][0]
     if start_from is not None:
         model = load_model(start_from)
@@ -258,24 +317,28 @@ def fit(
         recipe = replace(recipe, model=replace(recipe.model, codec=source.config.codec))
         model = new_model(recipe, every, source.codec)
     else:
-        model = new_model(recipe, every, fit_codec(recipe, first, out))
+        model = new_model(recipe, every, fit_codec(recipe, first, out, made))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
+    _check_parts(model, [rows for rows, _ in parts], only, first.root)
+    for i, ((path, _), (rows, _)) in enumerate(zip(datasets, parts, strict=True)):
+        made |= of_rows(i, path, rows)
+    made |= of_model(model)
     teach = only or (("kinematics", "renderer", "reader", "critic") if start_from is None else ())
     if "kinematics" in teach:
-        train_kinematics(model, parts, recipe.kinematics, out / "kinematics")
+        train_kinematics(model, parts, recipe.kinematics, out / "kinematics", made)
     if "renderer" in teach:
-        train_renderer(model, parts, recipe.renderer, out / "renderer")
+        train_renderer(model, parts, recipe.renderer, out / "renderer", made)
     if "reader" in teach:
-        train_reader(model, parts, recipe.reader, out / "reader")
-    if "critic" in only and not any(rows.counterfactuals for rows, _ in parts):
-        raise UserError(f"{first.root}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
+        train_reader(model, parts, recipe.reader, out / "reader", made)
+    taught = made | of_parts(model, teach)
     if "critic" in teach:
-        train_critic(model, parts, recipe.critic, out / "critic")
+        train_critic(model, parts, recipe.critic, out / "critic", taught)
     if "decoder" in teach:  # last: latents in caches are named after the whole codec
-        train_decoder(model, first, recipe, out)
+        train_decoder(model, first, recipe, out, made)
     if not only:
         if recipe.dream_every:
-            dreams = out / "dreams"
-            parts = [(dream_rows(model, r, recipe.dream_every, dreams / str(i)), w) for i, (r, w) in enumerate(parts)]
-        train(model, parts, recipe.training, out / "state")
+            folders = [out / "dreams" / str(i) for i in range(len(parts))]
+            dreamed = [dream_rows(model, r, recipe.dream_every, f, taught) for f, (r, _) in zip(folders, parts)]
+            parts = [(r, w) for r, (_, w) in zip(dreamed, parts, strict=True)]
+        train(model, parts, recipe.training, out / "state", taught | of_dreams(recipe.dream_every))
     return save_model(model, out / "model", card(), described)

@@ -12,6 +12,7 @@ from presage.device import autocast
 from presage.networks.renderer import Renderer
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
+from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, gather, teach
 
 STRIDES = (1, 1, 2, 4)
@@ -54,7 +55,9 @@ def sequences(parts: Sequence[Rows], drawn: Drawn, stride_B: np.ndarray) -> Sequ
 
     def columns(rows: Rows, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         mine = index[chosen]
-        frame = np.asarray(rows.latents[mine.ravel()], np.float32).reshape(*mine.shape, -1)
+        frame = np.asarray(rows.latents[mine.ravel()], np.float32).reshape(
+            *mine.shape, int(np.prod(rows.latents.shape[1:]))
+        )
         return frame, rows.state[mine], rows.text[rows.instruction[mine[:, 0]]], ~is_pad[chosen]
 
     return Sequences(*gather(parts, source, columns))
@@ -70,7 +73,9 @@ def renderer_loss(renderer: Renderer, batch: Sequences) -> Tensor:
     return (torch.stack(errors, 1) * valid).sum() / valid.sum().clamp(min=1)
 
 
-def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path) -> None:
+def train_renderer(
+    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path, made_from: Fingerprint
+) -> None:
     """Fit the renderer of `model` in place; a model without one is left as it is. Resumes from `out`."""
     renderer = model.renderer
     if renderer is None:
@@ -84,4 +89,4 @@ def train_renderer(model: WorldModel, parts: Sequence[tuple[Rows, float]], train
             return renderer_loss(renderer, batch)
 
     torch.manual_seed(training.seed)
-    teach(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer")
+    teach(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer", made_from)

@@ -1,7 +1,8 @@
 """The state of a run on disk, so that a training killed at any moment goes on to the same numbers.
 
 Every random draw of step n comes from a generator seeded by (seed, n): there is no generator state to save, only the
-weights, their moving average, the optimizer's moments and the position in the data.
+weights, their moving average, the optimizer's moments and the position in the data. And what all of it was made from: a
+state is gone on with from the same, or not at all (fingerprint.py).
 """
 
 import json
@@ -11,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from presage.errors import UserError
 from presage.training.checkpoint import read_weights
+from presage.training.fingerprint import Fingerprint, from_text, require_same, to_text
+
+STATE = "state.safetensors"
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -24,7 +29,12 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def save_state(
-    folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, run: dict[str, Any]
+    folder: Path,
+    model: nn.Module,
+    ema: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    run: dict[str, Any],
+    made_from: Fingerprint,
 ) -> None:
     """Write `state.safetensors` under a temporary name, then rename it into place. `run` is what else a run must
     remember, as JSON: its `step`, the `seconds` trained, where the draw of the data stands. Frozen weights are not
@@ -35,18 +45,25 @@ def save_state(
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "state.safetensors.partial"
+    temporary = folder / f"{STATE}.partial"
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    save_file(tensors, temporary, metadata={"run": json.dumps(run)})
-    os.replace(temporary, folder / "state.safetensors")
+    save_file(tensors, temporary, metadata={"run": json.dumps(run), "made_from": to_text(made_from)})
+    os.replace(temporary, folder / STATE)
 
 
-def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restore a run in place; returns its `run`, which is `{"step": 0, "seconds": 0.0}` when there is none."""
-    path = folder / "state.safetensors"
+def load_state(
+    folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, made_from: Fingerprint
+) -> dict[str, Any]:
+    """Restore a run in place; returns its `run`, which is `{"step": 0, "seconds": 0.0}` when there is none.
+
+    Raises:
+        UserError: the state was made from something else, or is damaged.
+    """
+    path = folder / STATE
     if not path.exists():
         return {"step": 0, "seconds": 0.0}
-    tensors = read_weights(path)
+    tensors, (run, made) = read_weights(path), _read_metadata(path)
+    require_same(made, made_from, folder)
     try:
         model.load_state_dict(_frozen(model) | {k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
@@ -61,18 +78,39 @@ def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimizer
             state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return _read_metadata(path)
+    return run
 
 
 def _frozen(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def require_same_run(out: Path, made_from: Fingerprint) -> None:
+    """Before hours are spent: what all stages of a run have in common is the same in every state in folders of `out`.
+
+    Raises:
+        UserError: it is not.
+    """
+    for path in sorted(out.glob(f"*/{STATE}")):
+        _, made = _read_metadata(path)
+        require_same({name: made[name] for name in made if name in made_from}, made_from, out)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The `run` of a state, empty where there is none."""
+    path = folder / STATE
+    return _read_metadata(path)[0] if path.exists() else {}
+
+
+def _read_metadata(path: Path) -> tuple[dict[str, Any], Fingerprint]:
     from safetensors import safe_open
 
-    with safe_open(path, "pt") as f:
-        return json.loads(f.metadata()["run"])
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = f.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is truncated or damaged ({error}): remove {path.parent}") from None
+    return json.loads(metadata.get("run", "{}")), from_text(metadata.get("made_from"), path)
 
 
 def truncate_log(path: Path, step: int) -> None:

@@ -7,6 +7,7 @@ states that come up on the way are compared with the recorded ones.
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def object_masks(dataset: Dataset, cameras: Sequence[str], size: int, workers: i
             whole = np.concatenate([mask.result() for mask in masks])
             return whole[begin : begin + rows.stop - rows.start]
 
-        return row_cache(dataset, f"masks-{size}-{'-'.join(cameras)}", compute, block=_ROWS)
+        key = f"{list(cameras)} mujoco {version('mujoco')}"
+        return row_cache(dataset, f"masks-{size}-{'-'.join(cameras)}", compute, key, _ROWS)
 
 
 def unpack(masks: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from presage.policy.protocol import Observation
 from presage.worlds.instructions import MT10
 from presage.worlds.vector import Slots, View
 from presage.worlds.wordings import WORLDS
-from presage.worlds.world import World, check_camera, find_world
+from presage.worlds.world import World, find_world
 
 SUPERSAMPLE = 2
 """As recorded datasets have it."""
@@ -34,14 +34,12 @@ class Studio:
     own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
 
     Args:
+        model: of `simulator.pairing.load_for`.
         task: where a new player starts.
         use: how the model drives when it is asked to.
         threshold: predicted progress above which an imagined frame shows success.
         players: dreams at a time.
         data: recorded frames to start from.
-
-    Raises:
-        UserError: the task's world does not fit the model.
     """
 
     def __init__(
@@ -63,16 +61,7 @@ class Studio:
         )
         self.recordings = 0
         """Datasets written."""
-        config, world = model.config, self.world
-        if config.action_dim != world.action_size:
-            raise UserError(
-                f"task {task!r} takes actions of {world.action_size} numbers, the model's have {config.action_dim}; "
-                "choose a task of the world that the model was trained in"
-            )
-        if config.state_dim not in (0, world.state_size):
-            raise UserError(f"task {task!r} has a state of {world.state_size} numbers, the model of {config.state_dim}")
-        for camera in config.cameras:
-            check_camera(camera, world.cameras)
+        config = model.config
         self.slots = Slots(players, View(tuple(config.cameras), config.codec.size, SUPERSAMPLE, show_goal=True))
 
     @property
