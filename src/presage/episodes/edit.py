@@ -26,6 +26,7 @@ from presage.episodes.belongings import carry, orphans, shared_files, size_of
 from presage.episodes.cutting import Cutter, Recompress
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
+from presage.episodes.features import is_numeric
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.rows import RowReader, common_schema
 from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statistics
@@ -127,7 +128,7 @@ class _Edit:
         self.reader = RowReader(self.schema)
         self.episodes = [(part, record) for part in parts for record in part.episodes if record.length]
         self.videos = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
-        self.computed = [name for name, feature in self.features.items() if _is_number(feature["dtype"])]
+        self.computed = [name for name, feature in self.features.items() if is_numeric(feature)]
         self.counted = [{name: _read_counted(part, name) for name in self.computed} for part in parts]
         self.tasks: list[str] = []
         self.records: list[dict[str, Any]] = []
@@ -282,13 +283,6 @@ def _texts(part: Dataset, record: EpisodeRecord, rows: pa.Table) -> list[str]:
         if all(number is not None and 0 <= number < len(part.tasks) for number in numbers):
             return [part.tasks[number] for number in numbers]
     return [record.instruction] * record.length
-
-
-def _is_number(dtype: str) -> bool:
-    try:
-        return np.dtype(dtype).kind in "biuf"
-    except TypeError:
-        return False
 
 
 def _read_counted(part: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:

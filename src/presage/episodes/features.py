@@ -17,6 +17,7 @@ AXES = ["height", "width", "channels"]
 _SAME_TYPE = {"str": "string", "text": "string", "large_string": "string", "boolean": "bool"}
 _AXIS = {"h": 0, "height": 0, "w": 1, "width": 1, "c": 2, "ch": 2, "rgb": 2, "channel": 2, "channels": 2}
 _MOST_CHANNELS = 4
+_BLOCKS = ("info", "video_info")
 
 
 def whole(value: Any) -> int | None:
@@ -45,6 +46,7 @@ def read_feature(name: str, raw: Any, where: str) -> Feature:
     if not isinstance(raw, dict) or not isinstance(raw.get("dtype"), str):
         said = raw.get("dtype") if isinstance(raw, dict) else raw
         raise UserError(f"{where}: feature {name!r} has dtype {said!r}; write float32, int64, bool, string, image or video")
+    raw = {key: value for key, value in raw.items() if key not in _BLOCKS or isinstance(value, dict)}
     dtype = _plain_type(raw["dtype"])
     names = raw.get("names") if isinstance(raw.get("names"), list | dict) else None
     shape = _whole_shape(raw.get("shape"))
@@ -92,15 +94,12 @@ def is_depth(feature: Feature) -> bool:
     flags = (info.get("is_depth_map"), info.get("video.is_depth_map"), feature.get("is_depth_map"))
     layout = info.get("video.pix_fmt")
     deep = isinstance(layout, str) and layout.startswith("gray") and layout not in ("gray", "gray8")
-    return any(flag is True for flag in flags) or deep
+    return any(str(flag).lower() in ("true", "1") for flag in flags) or deep
 
 
 def video_info(feature: Feature) -> dict[str, Any]:
     """What is said of a video's encoding, under either of the keys in use."""
-    for key in ("info", "video_info"):
-        if isinstance(feature.get(key), dict) and feature[key]:
-            return feature[key]
-    return {}
+    return next((feature[key] for key in _BLOCKS if isinstance(feature.get(key), dict) and feature[key]), {})
 
 
 def _plain_type(dtype: str) -> str:

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from presage.errors import UserError
 
 RESTORE = "restore the file or download the dataset again"
+LEAVE_OUT = "leave it out (--episodes, or presage dataset filter --episodes)"
+"""An episode."""
 
 
 def read_json(path: Path) -> Any:

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presage.episodes.files import footer, parquet_files, read_table
@@ -45,7 +46,7 @@ def place_rows(
     if not wrong:
         return records, {}
     named = set(by_file) - set(wrong)
-    others = [str(path.relative_to(root)) for path in parquet_files(root / "data")]
+    others = [path.relative_to(root).as_posix() for path in parquet_files(root / "data")]
     files = [file for name in dict.fromkeys([*wrong, *others]) if name not in named and (file := _read(root, name))]
     placed, missing = {record.index: record for record in records}, {}
     for record in (record for file in wrong for record in by_file[file]):
@@ -96,8 +97,8 @@ def _span(group: pq.RowGroupMetaData) -> tuple[int, int] | None:
 def _read(root: Path, name: str) -> _File | None:
     try:
         table = read_table(root / name, ["episode_index", "index"])
-        episode, index = (table[column].to_numpy() for column in ("episode_index", "index"))
-    except UserError:
+        episode, index = (table[column].cast(pa.int64()).to_numpy() for column in ("episode_index", "index"))
+    except (UserError, pa.ArrowException):
         return None
     return _File(name, episode, index)
 

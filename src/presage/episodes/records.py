@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from presage.episodes.episode import InfoValue
@@ -118,7 +118,7 @@ def _record_v3(row: dict[str, Any], info: Info, tasks: list[str], where: str) ->
         begin = number(row[f"videos/{key}/from_timestamp"])
         if begin is None:
             raise UserError(f"{where}: 'videos/{key}/from_timestamp' is no time; {RESTORE}")
-        videos[key] = (info.video_path.format(video_key=key, **place(f"videos/{key}")), max(begin, 0.0))
+        videos[key] = (_fill(info.video_path, video_key=key, **place(f"videos/{key}")), max(begin, 0.0))
     facts = {n.removeprefix(INFO_PREFIX): v for n, v in row.items() if n.startswith(INFO_PREFIX) and _is_fact(v)}
     return EpisodeRecord(
         index=_count(row, "episode_index", where),
@@ -126,7 +126,7 @@ def _record_v3(row: dict[str, Any], info: Info, tasks: list[str], where: str) ->
         start=0,
         instruction=_instruction(row.get("tasks"), tasks),
         info=facts,
-        data_file=info.data_path.format(**place("data")),
+        data_file=_fill(info.data_path, **place("data")),
         data_row=0,
         videos=videos,
     )
@@ -142,10 +142,14 @@ def _record_v2(row: dict[str, Any], info: Info, tasks: list[str], where: str) ->
         start=0,
         instruction=_instruction(row.get("tasks"), tasks),
         info={n: v for n, v in row.items() if n not in known and _is_fact(v)},
-        data_file=info.data_path.format(**place),
+        data_file=_fill(info.data_path, **place),
         data_row=0,
-        videos={key: (info.video_path.format(video_key=key, **place), 0.0) for key in info.videos},
+        videos={key: (_fill(info.video_path, video_key=key, **place), 0.0) for key in info.videos},
     )
+
+
+def _fill(template: str, **place: Any) -> str:
+    return PurePosixPath(template.format(**place)).as_posix()
 
 
 def _is_fact(value: Any) -> bool:
