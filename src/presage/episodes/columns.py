@@ -56,7 +56,9 @@ def _is_list(kind: pa.DataType) -> bool:
 def _numbers(flat: pa.Array, dtype: np.dtype, where: str) -> np.ndarray:
     """As the type that info.json names, where that loses nothing but digits behind the point."""
     kind = flat.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)):
+    if not (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+    ):
         raise UserError(f"{where} holds {kind}, not {dtype}; correct meta/info.json")
     if flat.null_count and dtype.kind != "f":
         raise UserError(f"{where} has nulls inside rows, which {dtype} cannot hold; correct meta/info.json")

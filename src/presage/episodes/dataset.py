@@ -65,7 +65,9 @@ class Dataset:
                 self._file_rows[file] = self._file_rows.get(file, 0) + episode.length
         self.num_rows = sum(episode.length for episode in self.episodes)
         self.camera_features = {
-            name.removeprefix(CAMERA_PREFIX): name for name, feature in self.features.items() if self._is_camera(name, feature)
+            name.removeprefix(CAMERA_PREFIX): name
+            for name, feature in self.features.items()
+            if self._is_camera(name, feature)
         }
         self.cameras = list(self.camera_features)
         self._columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -190,7 +192,9 @@ class Dataset:
             return
         path, told = self.root / file, self.version.startswith("v3.") and "episode_index" in column_names(self.root / file)
         if not told and rows != self._file_rows[file]:
-            raise UserError(f"{path}: has {rows} rows but its episodes have {self._file_rows[file]}; {LEAVE_OUT} or restore it")
+            raise UserError(
+                f"{path}: has {rows} rows but its episodes have {self._file_rows[file]}; {LEAVE_OUT} or restore it"
+            )
         numbers = read_table(path, ["episode_index"])["episode_index"].to_numpy() if told else None
         for record in self.episodes:
             if numbers is not None and record.data_file == file:
@@ -254,14 +258,16 @@ def _refuse_damage(metadata: Metadata, root: Path, chosen: Sequence[int] | None)
 
 
 def _choose(episodes: list[EpisodeRecord], chosen: Sequence[int], root: Path) -> list[EpisodeRecord]:
-    """The chosen episodes, by number, their rows counted anew."""
+    """The chosen episodes, by number, their rows counted anew. Spans pass over numbers that no episode has."""
     by_number = {episode.index: episode for episode in episodes}
-    unknown = [number for number in chosen if number not in by_number]
-    if unknown or not chosen:
-        wanted = f"no episode {unknown[0]}" if unknown else "no episode chosen"
-        raise UserError(f"{root}: {wanted}; it has {_numbers(list(by_number))}")
+    asked, last = set(chosen), max(by_number, default=-1)
+    gaps = {n for n in asked - by_number.keys() if n < last and asked & {n - 1, n + 1}}
+    unknown = [number for number in chosen if number not in by_number and number not in gaps]
+    if unknown or not asked - gaps:
+        wanted = f"no episode {(unknown or chosen)[0]}" if chosen else "no episode chosen"
+        raise UserError(f"{root}: {wanted}; it has episodes {_numbers(list(by_number))}")
     kept, start = [], 0
-    for number in chosen:
+    for number in (number for number in chosen if number not in gaps):
         kept.append(replace(by_number[number], start=start))
         start += by_number[number].length
     return kept

@@ -56,9 +56,7 @@ def _is_grey(header: bytes) -> bool:
     return count & 0b11 == 0
 
 
-def encode_lossless(
-    clip: Path, source: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()
-) -> None:
+def encode_lossless(clip: Path, source: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> None:
     """Write the `length` frames of `source` from `start` seconds on as an mp4 with the same levels.
 
     Raises:

@@ -13,7 +13,16 @@ from presage.episodes.statistics import Statistics, combine_statistics, read_sta
 from presage.episodes.tasks import read_tasks
 from presage.errors import UserError
 
-__all__ = ["EpisodeRecord", "Metadata", "column_names", "read_json", "read_jsonl", "read_metadata", "read_schema", "read_table"]
+__all__ = [
+    "EpisodeRecord",
+    "Metadata",
+    "column_names",
+    "read_json",
+    "read_jsonl",
+    "read_metadata",
+    "read_schema",
+    "read_table",
+]
 
 
 @dataclass(frozen=True)

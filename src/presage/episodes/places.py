@@ -58,7 +58,9 @@ def place_rows(
     moved = [r for r in records if (r.data_file, r.data_row) != (placed[r.index].data_file, placed[r.index].data_row)]
     if moved:
         where = f"episode {moved[0].index} is in {placed[moved[0].index].data_file}"
-        notes.append(f"{root / 'meta/episodes'}: rows of {len(moved)} episodes are not where it says ({where}); found by number")
+        notes.append(
+            f"{root / 'meta/episodes'}: rows of {len(moved)} episodes are not where it says ({where}); found by number"
+        )
     return list(placed.values()), missing
 
 

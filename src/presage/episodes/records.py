@@ -96,6 +96,7 @@ def _records_v3(root: Path, info: Info, tasks: list[str], found: Listing) -> _Li
 
 def _count_rows(listed: _Listed) -> list[EpisodeRecord]:
     """Episodes of a file lie one behind the other, in the order of their first row in the dataset."""
+
     def order(pair: tuple[dict[str, Any], EpisodeRecord]) -> tuple[str, int, int]:
         row, record = pair
         return record.data_file, whole(row.get("dataset_from_index")) or 0, record.index

@@ -93,7 +93,9 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
     tolerated: list[UserError] = []
     dataset = Dataset(root, chosen, tolerated)
     found = Survey(dataset, notes=dataset.notes, damage=[str(error) for error in tolerated])
-    found.unread = [f"{n} ({f['dtype']})" for n, f in dataset.features.items() if f["dtype"] not in PICTURES and not is_readable(f)]
+    found.unread = [
+        f"{n} ({f['dtype']})" for n, f in dataset.features.items() if f["dtype"] not in PICTURES and not is_readable(f)
+    ]
     told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
     found.instructions = told.most_common()
     found.success = _count_success(found)
@@ -179,7 +181,9 @@ def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera
             try:
                 seen = dataset.frames(position, camera).shape[1:3]
                 if seen != (height, width):
-                    found.damage.append(_other_size(dataset.root / dataset.episodes[position].data_file, seen, name, feature))
+                    found.damage.append(
+                        _other_size(dataset.root / dataset.episodes[position].data_file, seen, name, feature)
+                    )
             except UserError as error:
                 found.damage.append(str(error))
         return Camera(camera, width, height, "images", 0)
@@ -216,7 +220,11 @@ def _other_size(path: Path, seen: tuple[int, ...], name: str, feature: dict[str,
 
 def _note_rate(found: Survey, source: Source, path: Path) -> None:
     rate, fps = rate_of(np.sort(source.seconds)), found.dataset.fps
-    if rate is not None and abs(rate / fps - 1) > 2e-4 and abs(len(source.seconds) / rate - len(source.seconds) / fps) > 0.5 / fps:
+    if (
+        rate is not None
+        and abs(rate / fps - 1) > 2e-4
+        and abs(len(source.seconds) / rate - len(source.seconds) / fps) > 0.5 / fps
+    ):
         how = "its frames are counted" if source.counted else "its frames are found by time"
         found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}; {how}")
 

@@ -157,9 +157,7 @@ def decode_spans(
             yield images
 
 
-def decode_frames(
-    path: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()
-) -> Iterator[np.ndarray]:
+def decode_frames(path: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> Iterator[np.ndarray]:
     """The frames of one span, one after the other: no more than one is in memory. Raises UserError like decode_spans."""
     with closing(VideoReader(path, fps, shown)) as reader:
         yield from _rgb_span(reader, start, length)

@@ -155,7 +155,7 @@ class Filter(Tool):
             self.max_length,
             None if self.episodes is None else parse_episodes(self.episodes),
         )
-        whole = open_dataset(self.data)
+        whole = open_dataset(self.data, wanted.numbers)
         known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
         kept = [e.index for e, success in zip(whole.episodes, known, strict=True) if wanted.holds(e, success)]
         if not kept:
