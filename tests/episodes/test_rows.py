@@ -1,7 +1,6 @@
 """Every column of the data files is in an edited dataset, bit for bit, and so is what they say of themselves."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np

@@ -1,9 +1,7 @@
 """Which episodes of a dataset: by number, or by what is known of them."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from presage.episodes.metadata import EpisodeRecord
 from presage.errors import UserError

@@ -40,9 +40,9 @@ def counted_times(shown: Sequence[Shown], fps: float, times: np.ndarray) -> np.n
 
     shown: all episodes of the file, by time. times: (frames,) seconds of its frames, ascending.
     """
-    nominal = nominal_times(shown, fps)
-    if not len(nominal) or len(times) != len(nominal):
+    if not len(times) or len(times) != sum(episode.length for episode in shown):
         return None
+    nominal = nominal_times(shown, fps)
     off = np.abs(times - nominal)
     if off.max() <= _ALIKE / fps:
         return None

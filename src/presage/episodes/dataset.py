@@ -12,7 +12,7 @@ import pyarrow as pa
 from presage.episodes.clock import Shown
 from presage.episodes.columns import column_values
 from presage.episodes.features import PICTURES, is_camera, is_readable
-from presage.episodes.files import LEAVE_OUT, RESTORE, column_names, read_cells, read_table
+from presage.episodes.files import LEAVE_OUT, RESTORE, column_names, footer, read_cells, read_table
 from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, Metadata, read_metadata
@@ -46,6 +46,8 @@ class Dataset:
         metadata = read_metadata(self.root, chosen)
         self.version, self.fps, self.robot_type = metadata.info.version, metadata.info.fps, metadata.info.robot_type
         self.features: dict[str, dict[str, Any]] = metadata.info.features
+        self.templates = [metadata.info.data_path, *([metadata.info.video_path] if metadata.info.videos else [])]
+        """Paths of data and video files, with placeholders."""
         self.stats, self.tasks, self.notes = metadata.stats, metadata.tasks, metadata.notes
         self.view = "" if chosen is None else f"episodes {list(chosen)}"
         """Which part or arrangement of the files this is; part of the names of caches."""
@@ -224,6 +226,7 @@ class Dataset:
     def _pictures(self, record: EpisodeRecord, name: str, convert: Convert | None) -> np.ndarray:
         """Frames stored as compressed pictures inside the data file, or as files that it names."""
         path = self.root / record.data_file
+        self._check_rows(record.data_file, footer(path).num_rows)
         pictures: np.ndarray | None = None
         count = 0
         for count, cell in enumerate(read_cells(path, name, record.data_row, record.length), 1):
@@ -231,7 +234,8 @@ class Dataset:
                 picture = decode_picture(cell, self.root, path)
             except UserError as error:
                 raise UserError(
-                    f"{path}: picture {count - 1} of {name!r} in episode {record.index} is {error}; {LEAVE_OUT} or restore it"
+                    f"{path}: picture {count - 1} of {name!r} in episode {record.index} is {error}; "
+                    f"{LEAVE_OUT} or restore it"
                 ) from error
             picture = picture if convert is None else convert(picture)
             if pictures is None:  # filled one by one: twice a long episode would not fit into memory

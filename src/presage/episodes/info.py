@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from presage.episodes import layout
-from presage.episodes.features import Feature, number, read_feature, whole
+from presage.episodes.features import Feature, is_numeric, number, read_feature, whole
 from presage.episodes.files import RESTORE, read_json
 from presage.errors import UserError
 
@@ -25,15 +25,12 @@ class Info:
     features: dict[str, Feature]
     data_path: str
     video_path: str
+    videos: list[str]
+    """Features whose frames are in videos."""
     chunks_size: int
     """Episodes in a folder of v2.x."""
     total_episodes: int | None
     total_frames: int | None
-
-    @property
-    def videos(self) -> list[str]:
-        """Features whose frames are in videos."""
-        return [name for name, feature in self.features.items() if feature["dtype"] == "video"]
 
 
 def read_info(root: Path, notes: list[str]) -> Info:
@@ -53,30 +50,31 @@ def read_info(root: Path, notes: list[str]) -> Info:
     if not version.startswith(("v3.", "v2.")):
         raise UserError(f"{path}: codebase_version is {version!r}; v3.0, v2.1 and v2.0 can be read, convert it")
     old = version.startswith("v2.")
-    features = _read_features(info["features"], path)
+    features = _read_features(info["features"], path, notes)
     chunks_size = whole(info.get("chunks_size", layout.CHUNKS_SIZE))
     if chunks_size is None or chunks_size < 1:
         raise UserError(f"{path}: chunks_size is {info['chunks_size']!r}; write how many episodes a folder holds")
     robot = info.get("robot_type")
     if robot is not None and not isinstance(robot, str):
         notes.append(f"{path}: robot_type is {robot!r}, no text: left out")
-    known = Info(
+    videos = [name for name, feature in features.items() if feature["dtype"] == "video"]
+    video_path = _V2_VIDEO_PATH if old else layout.VIDEO_PATH
+    if videos:
+        video_path = _template(info, "video_path", video_path, path, notes)
+    if len(videos) > 1 and "{video_key" not in video_path:
+        raise UserError(f"{path}: video_path {video_path!r} is one for all cameras; put {{video_key}} into it")
+    return Info(
         version=version,
         fps=_read_fps(info["fps"], path),
         robot_type=robot if isinstance(robot, str) else None,
         features=features,
         data_path=_template(info, "data_path", _V2_DATA_PATH if old else layout.DATA_PATH, path, notes),
-        video_path=layout.VIDEO_PATH,
+        video_path=video_path,
+        videos=videos,
         chunks_size=chunks_size,
         total_episodes=whole(info.get("total_episodes")),
         total_frames=whole(info.get("total_frames")),
     )
-    if not known.videos:
-        return known
-    video_path = _template(info, "video_path", _V2_VIDEO_PATH if old else layout.VIDEO_PATH, path, notes)
-    if len(known.videos) > 1 and "{video_key" not in video_path:
-        raise UserError(f"{path}: video_path {video_path!r} is one for all cameras; put {{video_key}} into it")
-    return Info(**{**vars(known), "video_path": video_path})
 
 
 def _read_fps(value: Any, path: Path) -> float:
@@ -86,10 +84,15 @@ def _read_fps(value: Any, path: Path) -> float:
     return fps
 
 
-def _read_features(value: Any, path: Path) -> dict[str, Feature]:
+def _read_features(value: Any, path: Path, notes: list[str]) -> dict[str, Feature]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: features is not an object of name and description; restore the file")
-    return {name: read_feature(name, raw, str(path)) for name, raw in value.items()}
+    features = {name: read_feature(name, raw, str(path)) for name, raw in value.items()}
+    for name, usual in layout.DEFAULT_FEATURES.items():
+        if name in features and not is_numeric(features[name]):
+            notes.append(f"{path}: {name!r} is {features[name]['dtype']!r}; it is read as {usual['dtype']}")
+            features[name] = dict(usual)
+    return features
 
 
 def _template(info: dict[str, Any], name: str, usual: str, path: Path, notes: list[str]) -> str:

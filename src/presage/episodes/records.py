@@ -13,6 +13,10 @@ from presage.episodes.layout import INFO_PREFIX
 from presage.errors import UserError
 
 
+_BEYOND = 2**31
+"""Of numbers and rows of episodes."""
+
+
 @dataclass(frozen=True)
 class EpisodeRecord:
     """One episode of a dataset and where its rows and videos lie.
@@ -162,8 +166,8 @@ def _count(row: dict[str, Any], name: str, where: str, column: str | None = None
     if column not in row:
         raise UserError(f"{where}: field {column!r} is missing; {RESTORE}")
     found = whole(row[column])
-    if found is None or found < 0:
-        raise UserError(f"{where}: {column!r} is {row[column]!r:.60}, not a whole number; {RESTORE}")
+    if found is None or not 0 <= found < _BEYOND:
+        raise UserError(f"{where}: {column!r} is {row[column]!r:.60}, not a whole number in bounds; {RESTORE}")
     return found
 
 

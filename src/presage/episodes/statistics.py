@@ -12,6 +12,8 @@ import numpy as np
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 VALID_SUFFIX = ".valid"  # rows where <feature>.valid is False do not count in the statistics of <feature>
 Statistics = dict[str, np.ndarray]
+_LARGEST = 1e100
+"""Beyond it squares are infinite."""
 _FIGURES = ("min", "max", "mean", "std", "count")
 
 
@@ -68,7 +70,7 @@ def read_statistics(raw: Any) -> Statistics | None:
         figures = {name: np.asarray(value, np.float64) for name, value in raw.items() if value is not None}
     except (TypeError, ValueError, OverflowError):
         return None
-    if not set(_FIGURES) <= set(figures) or not all(np.isfinite(value).all() for value in figures.values()):
+    if not set(_FIGURES) <= set(figures) or not all((np.abs(value) < _LARGEST).all() for value in figures.values()):
         return None
     if figures["count"].size != 1 or figures["count"].min() < 1:
         return None

@@ -148,6 +148,7 @@ def decode_spans(
     """
     with closing(VideoReader(path, fps, shown)) as reader:
         for start, length in spans:
+            reader.require(start, length)
             images = np.empty((length, 0, 0, 3), dtype=np.uint8)
             for t, image in enumerate(_rgb_span(reader, start, length)):
                 image = image if convert is None else convert(image)
@@ -218,6 +219,12 @@ class VideoReader:
         """Height and width in pixels."""
         return self._stream.codec_context.height, self._stream.codec_context.width
 
+    def require(self, start: float, length: int) -> None:
+        """Raise UserError when the file cannot hold as many frames: before memory is taken for them."""
+        there = len(self._stream.index_entries)
+        if 0 < there < length:
+            raise self._lacks(start, there, length, start)
+
     def read(self, seconds: np.ndarray) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield (i, the frame shown at seconds[i]) in order. seconds: ascending, each within half a frame of a frame.
 
@@ -231,11 +238,14 @@ class VideoReader:
             except av.FFmpegError as error:
                 raise _damaged(self.path, error, self._whose(wanted)) from error
             if frame is None:
-                raise UserError(
-                    f"{self.path}: {self._whose(wanted)}only {i} of {len(seconds)} frames behind {seconds[0]:.3f} s can be "
-                    f"read{self._other_rate()}; {LEAVE_OUT}, restore the file or record it again"
-                )
+                raise self._lacks(wanted, i, len(seconds), seconds[0])
             yield i, frame
+
+    def _lacks(self, wanted: float, there: int, length: int, start: float) -> UserError:
+        return UserError(
+            f"{self.path}: {self._whose(wanted)}only {there} of {length} frames behind {start:.3f} s can be "
+            f"read{self._other_rate()}; {LEAVE_OUT}, restore the file or record it again"
+        )
 
     def _position(self, wanted: float) -> int:
         """Of the episode in `shown` that is on screen."""
