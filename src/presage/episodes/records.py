@@ -12,7 +12,6 @@ from presage.episodes.info import Info
 from presage.episodes.layout import INFO_PREFIX
 from presage.errors import UserError
 
-
 _BEYOND = 2**31
 """Of numbers and rows of episodes."""
 
