@@ -69,12 +69,18 @@ def ask_at_once(server, address, count: int, steps: int, request: Callable[..., 
 
 
 def told(connection, frame: bytes | str) -> str:
-    """The error that a frame is answered with; after it the connection is closed."""
+    """The error that a frame is answered with."""
     connection.send(frame)
     answer = connection.recv(60)
+    assert isinstance(answer, str) and "\n" not in answer
+    return answer
+
+
+def ended(connection, frame: bytes | str) -> str:
+    """The error that a frame is answered with, after which the connection is closed."""
+    answer = told(connection, frame)
     with pytest.raises(ConnectionClosed):
         connection.recv(60)
-    assert isinstance(answer, str) and "\n" not in answer
     return answer
 
 
@@ -176,15 +182,34 @@ def without(name: str) -> dict[str, object]:
         ({"a": {"b": {"c": {"d": {"e": {"f": {}}}}}}}, "nested deeper"),
     ],
 )
-def test_a_request_that_does_not_fit_is_explained(address, message, says) -> None:
+def test_a_request_that_does_not_fit_is_explained_and_may_be_sent_again(address, message, says) -> None:
     with greeted(address) as connection:
         assert says in told(connection, pack(message))
+        assert ask(connection, row())["actions"].shape == (4, 4)
+
+
+def test_what_is_refused_leaves_the_episode_as_it_was(model, address) -> None:
+    glitch = pack(row(9, state=[0.0, np.nan, 0.0, 0.0]))
+    with greeted(address) as connection:
+        answers = [ask(connection, row(seed)) for seed in range(3) if told(connection, glitch)]
+    for answer, expected in zip(answers, lone(model, range(3)), strict=True):
+        np.testing.assert_allclose(answer["actions"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"state": [0.0]}, {"image.top": None}, {"prompt": 3}])
+def test_a_beginning_that_was_refused_for_something_else_is_still_due(model, address, wrong) -> None:
+    with greeted(address) as connection:
+        ask(connection, row(0))
+        told(connection, pack(row(1, reset=True, **wrong)))
+        np.testing.assert_allclose(ask(connection, row(1))["actions"], lone(model, [1])[0], atol=1e-4)
+        np.testing.assert_allclose(ask(connection, row(2))["actions"], lone(model, [1, 2])[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x91" * 100_000, pack(row())[:-9], "text", pack(row()).hex()])
 def test_a_frame_that_is_no_message_is_one_line(address, frame) -> None:
     with greeted(address) as connection:
         told(connection, frame)
+        ask(connection, row())
 
 
 def test_a_message_over_the_limit_ends_its_connection_only(address) -> None:
@@ -349,13 +374,14 @@ def test_a_request_that_waited_too_long_is_not_computed() -> None:
         assert policy.acting.wait(10)
         assert "deadline of 0.2 s" in told(second, pack(row()))
         assert isinstance(first.recv(10), bytes)
+        assert ask(second, row())["actions"][0, 0] == 1  # its beginning was still due; both have this policy
         assert 'presage_errors_total{kind="deadline"} 1' in get(address, "/metrics")
 
 
 def test_a_request_before_the_answer_is_refused() -> None:
     with slow_server(SlowPolicy(0.5)) as (_, address), greeted(address) as connection:
         connection.send(pack(row()))
-        assert "before the answer" in told(connection, pack(row(1)))
+        assert "before the answer" in ended(connection, pack(row(1)))
 
 
 def test_a_full_server_turns_away() -> None:
