@@ -11,8 +11,9 @@ from presage.episodes.naming import Columns
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.errors import UserError
-from presage.interface.request import Terms, as_picture, read_request
+from presage.interface.request import Terms, read_request
 from presage.policy.embodied import Embodiment
+from presage.policy.pictures import as_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 TERMS = Terms(["front"], (8, 4096), 4, (("joint_position", 3), ("gripper_position", 1)))

@@ -5,18 +5,20 @@ import sys
 import threading
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.embodied import ARM, HAND, by_hand, save_robots, shared_model, sight
+from tests.embodied import ARM, HAND, SLOTS, by_hand, save_robots, shared_model, sight
 from tests.servers import SlowPolicy, get, greeted, serving, wait_until
 from tests.tiny import tiny_model, tiny_observation
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from presage.episodes.robot import Robot
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
-from presage.policy.embodied import choose_robot
+from presage.policy.embodied import Embodiment, choose_robot
 from presage.policy.wire import pack, unpack
 
 
@@ -338,6 +340,48 @@ def test_a_large_picture_fits_and_a_missing_one_is_named(embodied) -> None:
         ask(connection, {**sight(robot), "image.above": large, "prompt": "lift it"})
         rest = {name: x for name, x in sight(robot).items() if name != "image.right"}
         assert "the observation has no image.right" in told(connection, pack({**rest, "prompt": "lift it"}))
+
+
+@pytest.fixture
+def sized(shared):
+    """(robot, address) of one that knows the size of its cameras' pictures, none of which is square."""
+    robot = replace(ARM, recorded={"left": [40, 60], "right": [90, 30], "above": [32, 40]})
+    body = Embodiment("arm", robot, SLOTS, 32, shared.state_codec.center)
+    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared.config, {}, deadline=60, body=body)  # noqa: E731
+    with serving(make) as (_, address):
+        yield robot, address
+
+
+def view(robot: Robot, seed: int = 0) -> dict[str, np.ndarray]:
+    """One observation in the sizes that the robot recorded."""
+    rng = np.random.default_rng(seed)
+    images = {f"image.{c}": rng.integers(1, 256, (*size, 3), dtype=np.uint8) for c, size in robot.recorded.items()}
+    return {**images, "state": rng.normal(size=2).astype(np.float32)}
+
+
+def test_pictures_between_black_bars_are_answered_as_without_and_said_once(sized, caplog) -> None:
+    robot, address = sized
+    with greeted(address) as plain, greeted(address) as padded:
+        for seed in range(2):
+            seen = view(robot, seed)
+            expected = ask(plain, {**seen, "prompt": "lift it"})["actions"]
+            bars = {"image.left": ((10, 10), (0, 0), (0, 0)), "image.right": ((0, 0), (30, 30), (0, 0))}
+            seen |= {name: np.pad(seen[name], bar).transpose(2, 0, 1) for name, bar in bars.items()}  # ALOHA's form
+            np.testing.assert_allclose(ask(padded, {**seen, "prompt": "lift it"})["actions"], expected, atol=1e-4)
+    said = [record.message for record in caplog.records if "black bars" in record.message]
+    assert said == ["pictures of left, right come with black bars, which are cut off: training saw none"]
+
+
+def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized) -> None:
+    robot, address = sized
+    with greeted(address) as plain, greeted(address) as connection:
+        for seed in range(2):
+            seen = {**view(robot, seed), "prompt": "lift it"}
+            says = told(connection, pack({**seen, "image.above": np.full((40, 40, 3), 9, np.uint8)}))
+            assert (
+                "camera 'above' are 40 x 40 (height x width), training saw 32 x 40: send them in those proportions" in says
+            )
+            np.testing.assert_allclose(ask(connection, seen)["actions"], ask(plain, seen)["actions"], atol=1e-4)
 
 
 # -- many at a time ---------------------------------------------------------------------------------------------------

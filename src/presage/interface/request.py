@@ -19,17 +19,14 @@ from presage.episodes.steps import NO_INSTRUCTION
 from presage.errors import UserError
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.embodied import Embodiment
+from presage.policy.pictures import SIDES, as_picture
 from presage.policy.protocol import Observation
 
 MAX_PROMPT = 200_000
 """Characters of an instruction: embedding a longer one would hold up everybody else's actions for a second."""
-SIDES = (8, 4096)
-"""Pixels of the shortest and the longest side of a robot's picture."""
 JOINTS, GRIPPER = "joint_position", "gripper_position"
 """How DROID's clients name the parts of the state."""
 _MAX_DEPTH = 4
-_ROUNDING = 1e-3
-"""How far beyond 0 and 1 a picture of floats may lie."""
 
 
 @dataclass(frozen=True)
@@ -173,26 +170,6 @@ def _are_joints_and_gripper(names: list[str]) -> bool:
     """Whether a state consists of what DROID's clients send in two parts."""
     *joints, last = names
     return joints != [] and all("joint" in name.lower() for name in joints) and GRIPPER_NAME.search(last) is not None
-
-
-def as_picture(value: Any) -> np.ndarray | None:
-    """A picture as (H, W, 3) uint8: channels first or last, with a batch axis of one or without, integers in 0..255 or
-    floats in 0..1. None: it is none, or may be several things. Floats beyond 1 are of another scale: who uses it would one
-    day send a picture so dark that it passes for one in 0..1."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif":
-        return None
-    image = value[0] if value.ndim == 4 and len(value) == 1 else value
-    if image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]) or not image.size:
-        return None
-    if image.shape[2] != 3 or (image.shape[0] == 3 and image.shape[1] < SIDES[0]):
-        image = image.transpose(1, 2, 0)
-    if image.dtype == np.uint8:
-        return np.ascontiguousarray(image)
-    low, high = float(image.min()), float(image.max())
-    if image.dtype.kind == "f":
-        fits = -_ROUNDING <= low and high <= 1 + _ROUNDING  # NaN does not
-        return np.rint(image.clip(0, 1) * 255).astype(np.uint8) if fits else None
-    return np.ascontiguousarray(image.astype(np.uint8)) if low >= 0 and high <= 255 else None
 
 
 def _picture_kind(value: Any) -> str:
