@@ -372,7 +372,7 @@ def test_pictures_between_black_bars_are_answered_as_without_and_said_once(sized
     assert said == ["pictures of left, right come with black bars, which are cut off: training saw none"]
 
 
-def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized) -> None:
+def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized, caplog) -> None:
     robot, address = sized
     with greeted(address) as plain, greeted(address) as connection:
         for seed in range(2):
@@ -382,6 +382,7 @@ def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized
                 "camera 'above' are 40 x 40 (height x width), training saw 32 x 40: send them in those proportions" in says
             )
             np.testing.assert_allclose(ask(connection, seen)["actions"], ask(plain, seen)["actions"], atol=1e-4)
+    assert not caplog.records
 
 
 # -- many at a time ---------------------------------------------------------------------------------------------------

@@ -46,10 +46,9 @@ def squares(size: int, fit: Fit) -> Convert:
     return crop if fit == "crop" else letterbox
 
 
-def proportions_fit(image: np.ndarray, recorded: Sequence[int]) -> bool:
-    """Whether a picture (H, W, 3) is one of `recorded` (height, width) scaled, to a pixel."""
-    height, width = image.shape[:2]
-    return abs(height * recorded[1] - width * recorded[0]) <= max(recorded)
+def same_proportions(size: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether pictures of one size (height, width) are those of the other one scaled, to a pixel of `other`."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= max(other)
 
 
 def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) -> np.ndarray:
@@ -59,7 +58,7 @@ def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) 
     Raises:
         UserError: it has other proportions.
     """
-    if recorded is None or proportions_fit(image, recorded):
+    if recorded is None or same_proportions(image.shape[:2], recorded):
         return image
     outer, ratio = image.shape[:2], max(recorded[0] / image.shape[0], recorded[1] / image.shape[1])
     shown: list[slice] = []

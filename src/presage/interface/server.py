@@ -217,8 +217,9 @@ class PolicyServer:
             request = read_request(given, self.terms)
             if self.body is None:
                 return request, request.observation
+            seen = self.body.see(request.observation)
             self._say_what_is_cut_off(request.observation)
-            return request, self.body.see(request.observation)
+            return request, seen
         except UserError as error:
             raise RefusedError(str(error), asks_for_reset(given)) from None
 

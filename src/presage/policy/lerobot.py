@@ -73,7 +73,8 @@ class LeRobotPolicy:
                 f"{folder}: lerobot cannot load it ({first}); load it with the lerobot that saved it"
             ) from error
         self.chunk, self.features = chunk, features or {}
-        self.expected: list[str] = list(config.input_features)
+        self.expected: dict[str, tuple[int, ...]] = {name: tuple(f.shape) for name, f in config.input_features.items()}
+        """Name of an input -> its shape in training; pictures are (3, height, width)."""
         self.instructions: list[str] = []
 
     def reset(self, instructions: list[str]) -> None:
@@ -84,7 +85,7 @@ class LeRobotPolicy:
         """Chunk (N, chunk, A) float32 in the robot's own units.
 
         Raises:
-            UserError: the policy looks at something that the observation has not.
+            UserError: the policy looks at something that the observation has not, or has in other proportions.
         """
         batch = self.before(self._batch(observation))
         with torch.inference_mode():
@@ -105,6 +106,12 @@ class LeRobotPolicy:
         if missing:
             have = ", ".join(name for name in batch if name != TASK)
             raise UserError(f"the LeRobot policy looks at {missing[0]!r}, the world shows {have}; map it with features=")
+        for name, shape in self.expected.items():
+            shown = tuple(batch[name].shape[1:])
+            if len(shape) == 3 and abs(shown[1] * shape[2] - shown[2] * shape[1]) > max(shape):  # to a pixel
+                raise UserError(
+                    f"{name!r} is {shown}, the LeRobot policy was trained on {shape}: show it those proportions"
+                )
         return batch
 
 
