@@ -53,10 +53,10 @@ def test_relative_actions_find_their_state_by_name_or_place(arm: Dataset) -> Non
 
 
 def test_pictures_are_cropped_letterboxed_or_tiled(arm: Dataset) -> None:
-    white = {"front": np.full((40, 80, 3), 255, np.uint8), "wrist": np.full((64, 64, 3), 100, np.uint8)}
+    white = {"front": np.full((48, 64, 3), 255, np.uint8), "wrist": np.full((24, 32, 3), 100, np.uint8)}
     assert Robot.from_dataset(arm).pictures(white, 32)["front"].min() == 255
     boxed = Robot.from_dataset(arm, fit="letterbox").pictures(white, 32)["front"]
-    assert boxed[:8].max() == 0 and boxed[8:24].min() == 255 and boxed[24:].max() == 0
+    assert boxed[:4].max() == 0 and boxed[4:28].min() == 255 and boxed[28:].max() == 0
     tiled = Robot.from_dataset(arm, cameras=["all=front+wrist"]).pictures(white, 32)
     assert list(tiled) == ["all"] and tiled["all"].shape == (32, 32, 3)
     assert tiled["all"][0, 0, 0] == 255 and tiled["all"][0, 16, 0] == 100 and tiled["all"][16:].max() == 0

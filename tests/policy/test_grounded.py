@@ -55,6 +55,24 @@ def test_finished_rows_are_dropped_and_the_others_do_not_notice():
     assert not some_rows[-1][1].any()
 
 
+@pytest.mark.parametrize(
+    "make", [lambda model: GroundedPolicy(model, joint), lambda model: OpenLoopPolicy(model, horizon=2)]
+)
+def test_noise_follows_the_episode_wherever_it_is_in_the_batch(make):
+    model, told = tiny_model(), ["open the drawer", "reach the goal", "close the window"]
+    whole = tiny_observation(3)
+
+    def acted(order, active=None):
+        policy = make(model)
+        policy.reset([told[i] for i in order])
+        observation = {name: x[order] for name, x in whole.items()} | {"episode": np.array([70, 80, 90])[order]}
+        return policy.act(observation if active is None else observation | {"active": np.array(active)})
+
+    together = acted([0, 1, 2])
+    np.testing.assert_allclose(acted([2, 0, 1])[[1, 2, 0]], together, atol=1e-5)
+    np.testing.assert_allclose(acted([0, 2], active=[False, True])[1], together[2], atol=1e-5)
+
+
 def test_what_was_executed_becomes_the_past():
     policy = GroundedPolicy(tiny_model(), joint)
     policy.reset(["open the drawer"])

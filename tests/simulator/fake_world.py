@@ -27,7 +27,7 @@ class FakeWorld:
         self.task = list(options["task"])
         self.state = np.stack([np.random.default_rng(s).uniform(-0.5, 0.4, 4) for s in seed])
         self.success = np.zeros(self.num_envs, bool)
-        return self._observe()
+        return self._observe()  # of a partial reset, too, only the rows that were asked for are used
 
     def step(self, chunks, active=None):
         active = np.ones(self.num_envs, bool) if active is None else active

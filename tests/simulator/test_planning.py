@@ -48,7 +48,12 @@ def test_the_highest_ranked_first_chunk_is_executed():
 def test_progress_ranks_and_chance_does_not():
     candidates = imagine_candidates(grounded(), n=5, horizon=1, spread=0.3)
     assert np.array_equal(by_progress(candidates), candidates.progress)
-    assert not np.array_equal(at_random(0)(candidates), candidates.progress)
+    blind = at_random(0)(candidates)
+    assert len(np.unique(blind)) == 10 and not np.array_equal(at_random(1)(candidates), blind)
+    session = grounded()
+    session.keep([1])  # a row is as lucky alone as beside others
+    alone = imagine_candidates(session, n=5, horizon=1, spread=0.3)
+    assert np.array_equal(at_random(0)(alone)[0], blind[1])
 
 
 def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():

@@ -19,7 +19,7 @@ from presage.training.loop import TrainConfig, lengthened
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
 
-SHAPE = ["--recipe", "debug", "--codec-steps", "1", "--part-steps", "1", "--fps", "10", "--chunk", "2"]
+SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
 DATA = "data/chunk-000/file-000.parquet"
 
 
@@ -61,8 +61,9 @@ def copy(trained: Path, tmp_path: Path) -> Path:
 
 
 def train(folder: Path, *options: str, steps: int = 2) -> int:
-    shape = [*SHAPE, "--steps", str(steps)]
-    return main(["train", "--data", str(folder / "data"), "--out", str(folder / "run"), *shape, *options])
+    shape = {**SHAPE, "--steps": str(steps)}
+    kept = [text for pair in shape.items() if pair[0] not in options for text in pair]
+    return main(["train", "--data", str(folder / "data"), "--out", str(folder / "run"), *kept, *options])
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -14,14 +14,15 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.fit import Fit, cell_size, squares, tile
+from presage.episodes.features import picture_size
+from presage.episodes.fit import Fit, as_recorded, cell_size, squares, tile
 from presage.episodes.naming import (
     Columns,
     column_names,
@@ -66,6 +67,10 @@ class Robot:
     """Chunks begin at every row of the recording, not at every chunk-th alone: all frames are used."""
     chunked_rows: bool = False
     """The rows of its datasets hold a whole chunk already (presage's own recordings): nothing is regrouped."""
+    recorded: dict[str, list[int]] = field(default_factory=dict)
+    """Camera of the dataset -> height and width of its pictures; empty: not known."""
+    instructed: bool = True
+    """Whether any of its episodes has an instruction."""
 
     @staticmethod
     def from_dataset(
@@ -96,9 +101,11 @@ class Robot:
         if chunk < 1:
             raise UserError(f"--chunk {chunk}: give at least 1")
         gripper = _find_grippers(dataset, chosen_action)
+        chosen_cameras = _choose_cameras(dataset, cameras)
+        seen = {source: dataset.camera_features[source] for sources in chosen_cameras.values() for source in sources}
         return Robot(
             name=dataset.robot_type or dataset.root.resolve().name,
-            cameras=_choose_cameras(dataset, cameras),
+            cameras=chosen_cameras,
             action=chosen_action,
             state=chosen_state,
             fps=fps,
@@ -107,6 +114,8 @@ class Robot:
             gripper=gripper,
             fit=fit,
             overlap=overlap,
+            recorded={source: list(picture_size(dataset.features[name])[:2]) for source, name in seen.items()},
+            instructed=any(episode.instruction.strip() for episode in dataset.episodes),
         )
 
     @staticmethod
@@ -167,10 +176,11 @@ class Robot:
         return self.fps / self.chunk
 
     def pictures(self, images: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's.
+        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's. Black
+        bars around what training saw without them are cut off.
 
         Raises:
-            UserError: a camera is missing.
+            UserError: a camera is missing, or its pictures have other proportions than the recorded ones.
         """
         seen = {}
         for camera, sources in self.cameras.items():
@@ -178,7 +188,8 @@ class Robot:
             if missing:
                 raise UserError(f"no picture of camera {missing[0]!r}; there are {', '.join(images) or 'none'}")
             convert = squares(cell_size(size, len(sources)), self.fit)
-            seen[camera] = tile([convert(images[source]) for source in sources], size)
+            shown = [as_recorded(images[source], self.recorded.get(source), source) for source in sources]
+            seen[camera] = tile([convert(image) for image in shown], size)
         return seen
 
     def to_absolute(self, chunk: np.ndarray, state: np.ndarray) -> np.ndarray:
@@ -195,6 +206,26 @@ class Robot:
             return np.zeros(1, np.float32)
         entries = np.array(self.relative)
         return np.where(entries >= 0, state[..., None, np.maximum(entries, 0)], 0.0).astype(np.float32)
+
+
+def united(robots: Sequence[Robot]) -> list[Robot]:
+    """Recordings of one robot that differ in the size of their pictures, not in their proportions, or in whether somebody
+    said what is done, are of one description."""
+    out: list[Robot] = []
+    for robot in robots:
+        for known in out:
+            scaled = all(
+                abs(known.recorded[c][0] * size[1] - known.recorded[c][1] * size[0]) <= max(size)
+                for c, size in robot.recorded.items()
+                if c in known.recorded
+            )
+            same = replace(robot, recorded=known.recorded, instructed=known.instructed) == known
+            if same and scaled:
+                robot = known
+                break
+        out.append(robot)
+    told = {robot.name for robot in robots if robot.instructed}
+    return [replace(robot, instructed=robot.name in told) if robot.name in told else robot for robot in out]
 
 
 def holds_chunks(dataset: Dataset) -> bool:

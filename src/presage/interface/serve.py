@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ class Serve(Command):
         def ready(port: int) -> None:
             host = f"[{self.host}]" if ":" in self.host else self.host
             whom = name if robot is None else f"{name} to {robot.name}"
+            if robot is not None and not robot.robot.recorded:
+                print(f"presage: {folder} does not say which pictures training saw: send them as recorded", file=sys.stderr)
             print(f"serving {self.use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)

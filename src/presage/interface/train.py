@@ -1,6 +1,7 @@
 """`presage train`."""
 
 import json as jsonlib
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,11 +110,15 @@ class Train(Command):
         from presage.episodes.choose import parse_episodes
         from presage.training import recipes
         from presage.training.data import open_dataset
+        from presage.worlds.wordings import WORLDS
 
         check_options(self)
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = recipes.RECIPES[self.recipe]()
-        robots = self._robots([open_dataset(folder, episodes) for folder in self.data], recipe.model)
+        datasets = [open_dataset(folder, episodes) for folder in self.data]
+        for note in dict.fromkeys(note for data in datasets for note in data.notes):
+            print(note, file=sys.stderr)
+        robots = self._robots(datasets, recipe.model)
         recipe = recipes.for_robots(recipe, robots)
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         wan = None
@@ -147,14 +152,18 @@ class Train(Command):
         figures = self._last_log()
         made = {"taught": " ".join(self.only)} if self.only else {"recipe": self.recipe}
         summary(f"checkpoint {checkpoint}", made | figures)
-        simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
+        simulated = f"presage act --checkpoint {checkpoint}"
+        if robots[0].name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
+            simulated += f" --tasks {' '.join(WORLDS[robots[0].name])}"
+        else:
+            simulated += f"   or   presage bench control --checkpoint {checkpoint}"
         print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve {checkpoint}"))
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
-        from presage.episodes.robot import Robot, find_robot, holds_chunks
+        from presage.episodes.robot import Robot, find_robot, holds_chunks, united
         from presage.episodes.slots import separate
         from presage.training.checkpoint import read_config
 
@@ -184,7 +193,7 @@ class Train(Command):
                     "--relative do not apply; leave them out"
                 )
             robots.append(self._recorded_robot(dataset, model))
-        return separate(robots)
+        return united(separate(robots))
 
     def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
         """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""

@@ -51,7 +51,7 @@ def _difference(robot: Robot, world: World) -> str:
     relative = [robot.action_names[i] for i, entry in enumerate(robot.relative) if entry >= 0]
     for differs, what in (
         (robot.name != world.robot, f"{robot.name!r}, not {world.robot!r}"),
-        (not robot.chunked_rows, f"a {robot.name!r} whose datasets presage did not record"),
+        (not robot.chunked_rows, f"a {robot.name!r} that presage collect did not record"),
         (unknown, f"camera {', '.join(unknown)}; the simulator has {', '.join(world.cameras)}"),
         (tiled, f"camera {', '.join(tiled)} is made of others"),
         (relative, f"actions {', '.join(relative)} are relative to the state"),

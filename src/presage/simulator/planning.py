@@ -37,6 +37,8 @@ class Candidates:
     """(B, N, horizon, chunk, A)"""
     progress: np.ndarray
     """(B, N) predicted at the end"""
+    luck: np.ndarray
+    """(B,) int64 drawn by each row, for a ranking that is to be blind"""
     worth: np.ndarray | None = None
     """(B, N) of the first chunks, as the critic says; None where the model has none"""
 
@@ -69,8 +71,12 @@ def by_both(candidates: Candidates) -> np.ndarray:
 
 def at_random(seed: int) -> Ranking:
     """The control: one of the same candidates, drawn blindly."""
-    rng = np.random.default_rng(seed)
-    return lambda candidates: rng.random(candidates.progress.shape)
+
+    def rank(candidates: Candidates) -> np.ndarray:
+        n = candidates.progress.shape[1]
+        return np.stack([np.random.default_rng((seed, row)).random(n) for row in candidates.luck.tolist()])
+
+    return rank
 
 
 def imagine_candidates(
@@ -99,6 +105,7 @@ def imagine_candidates(
     return Candidates(
         stacked.reshape(batch, n, *stacked.shape[1:]),
         progress.view(batch, n).cpu().numpy(),
+        np.array([row.integers(2**63) for row in session.noise]),
         None if worth is None else worth.cpu().numpy(),
     )
 
