@@ -147,10 +147,7 @@ def typed(line: list[str]) -> tuple[int, list[str]]:
     """Exit code, and the lines on stderr without those of progress bars."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            code = main(line)
-        except SystemExit as stop:  # --help
-            code = int(stop.code or 0)
+        code = main(line)
     return code, [text for text in said.getvalue().split("\n") if text and "\r" not in text]
 
 
@@ -287,6 +284,8 @@ def test_nobody_reads_what_is_printed() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     assert run("--help", stdout=writing) == (141, [])
+    assert run("act", "--help", stdout=writing) == (141, [])
+    os.close(writing)
     with open("/dev/full", "w") as full:
         code, said = run("--help", stdout=full.fileno())
     assert code == 2 and len(said) == 1 and "No space left" in said[0]

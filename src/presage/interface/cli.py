@@ -102,7 +102,11 @@ def _run(arguments: list[str]) -> None:
     elif arguments[0] == "--version":
         print(f"presage {presage.__version__}")
     else:
-        parse(arguments).run()
+        try:
+            command = parse(arguments)
+        except SystemExit:  # its help was asked for, and printed
+            return
+        command.run()
 
 
 def _complain(message: str) -> int:

@@ -299,9 +299,12 @@ class Synthesize(ModelCommand):
         from presage.benchmarks.common import SEEDS_PER_BENCH_SEED
         from presage.worlds.seeds import FIRST_DREAM_SEED
 
-        if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED:
-            raise UserError(f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0, at most 1000 episodes")
         first = FIRST_DREAM_SEED + self.seed * SEEDS_PER_BENCH_SEED
+        if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED or first + self.episodes > 2**32:
+            largest = (2**32 - FIRST_DREAM_SEED) // SEEDS_PER_BENCH_SEED - 1
+            raise UserError(
+                f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0 to {largest}, at most 1000 episodes"
+            )
         return list(range(first, first + self.episodes))
 
     def run(self) -> None:
