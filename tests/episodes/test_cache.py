@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,10 +35,24 @@ def test_frame_cache_is_built_once_and_again_when_the_dataset_changes(root, monk
     with monkeypatch.context() as patch:
         patch.setattr(Dataset, "iterate_frames", None)
         frame_cache(Dataset(root), ["front"], 16)
-    os.utime(root / "meta/info.json")
+        os.utime(root / "meta/info.json")  # moved or copied: the same dataset
+        frame_cache(Dataset(root), ["front"], 16)
+    info = root / "meta/info.json"
+    times = info.stat().st_atime_ns, info.stat().st_mtime_ns
+    info.write_text(info.read_text().replace("sawyer", "jigsaw"))  # as long as before
+    os.utime(info, ns=times)
     frame_cache(Dataset(root), ["front"], 16)
     (after,) = cached_files(root)
     assert before != after
+
+
+def test_cameras_whose_names_joined_are_one_name_have_caches_of_their_own(build):
+    episode = make_episode(0)
+    front, top = episode.frames.values()
+    episode = replace(episode, frames={"a": front, "b": top, "a-b": top})
+    root = build([episode])
+    assert frame_cache(Dataset(root), ["a", "b"], 16).shape[1] == 2
+    assert frame_cache(Dataset(root), ["a-b"], 16).shape[1] == 1
 
 
 def test_frame_cache_averages_to_the_size(build):

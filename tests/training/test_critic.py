@@ -30,7 +30,7 @@ def tried_rows(model: WorldModel) -> Rows:
 def taught(out: Path, config: CriticTraining = CONFIG) -> WorldModel:
     torch.set_num_threads(1)
     model = tiny_model()
-    train_critic(model, [(tried_rows(model), 1.0), (small_rows(model, [5]), 1.0)], config, out)
+    train_critic(model, [(tried_rows(model), 1.0), (small_rows(model, [5]), 1.0)], config, out, {})
     return model
 
 
@@ -47,7 +47,7 @@ def test_rows_at_which_nothing_was_tried_teach_nothing(tmp_path: Path) -> None:
     assert changed.counterfactuals is not None
     changed.counterfactuals.progress[1::2] = np.nan
     for each, data, name in ((model, rows, "a"), (other, changed, "b")):
-        train_critic(each, [(data, 1.0)], replace(CONFIG, steps=3), tmp_path / name)
+        train_critic(each, [(data, 1.0)], replace(CONFIG, steps=3), tmp_path / name, {})
     assert model.critic is not None and other.critic is not None
     assert all(torch.equal(a, b) for a, b in zip(model.critic.parameters(), other.critic.parameters(), strict=True))
 
@@ -67,5 +67,5 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 
 def test_without_counterfactuals_there_is_none(tmp_path: Path) -> None:
     model = tiny_model()
-    train_critic(model, [(small_rows(model, [5]), 1.0)], CONFIG, tmp_path / "none")
+    train_critic(model, [(small_rows(model, [5]), 1.0)], CONFIG, tmp_path / "none", {})
     assert model.critic is None and not (tmp_path / "none").exists()

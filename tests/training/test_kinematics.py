@@ -52,7 +52,7 @@ def test_it_learns_what_actions_do_and_uses_what_it_remembers(tmp_path: Path) ->
     model = tiny_model()
     rows = moving_rows(model)
     still = float(np.abs(rows.state[rows.start + 2] - rows.state[rows.start + 1]).mean())
-    train_kinematics(model, [(rows, 1.0)], replace(CONFIG, steps=300), tmp_path)
+    train_kinematics(model, [(rows, 1.0)], replace(CONFIG, steps=300), tmp_path, {})
     told, untold = errors(model, rows)
     assert told < 0.25 * still and told < 0.7 * untold < 0.7 * still
 
@@ -105,7 +105,7 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 
     def taught(out: Path) -> dict[str, torch.Tensor]:
         model = tiny_model()
-        train_kinematics(model, [(moving_rows(model), 1.0)], CONFIG, out)
+        train_kinematics(model, [(moving_rows(model), 1.0)], CONFIG, out, {})
         assert model.kinematics is not None
         return model.kinematics.state_dict()
 
@@ -115,5 +115,5 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 def test_a_robot_without_a_state_has_none(tmp_path: Path) -> None:
     model = tiny_model()
     model.kinematics = None
-    train_kinematics(model, [], CONFIG, tmp_path / "none")
+    train_kinematics(model, [], CONFIG, tmp_path / "none", {})
     assert not (tmp_path / "none").exists()

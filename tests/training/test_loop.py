@@ -31,7 +31,7 @@ def run(out: Path, config: TrainConfig = CONFIG) -> dict[str, torch.Tensor]:
     rows = numbered_rows([9, 8])
     rows.state, rows.action = rows.state / 10, rows.action / 10
     rows.latents = (rows.latents / 10)[..., :4, :].repeat(1, 2)[..., : model.config.codec.token_dim]
-    return train(model, [(rows, 1.0)], config, out, quiet=True).network.state_dict()
+    return train(model, [(rows, 1.0)], config, out, {}, quiet=True).network.state_dict()
 
 
 def losses(out: Path) -> list[tuple[int, float]]:

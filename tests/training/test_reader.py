@@ -28,7 +28,7 @@ def pointing_rows(model: WorldModel, count: int = 200) -> Rows:
 def taught(out: Path, config: ReaderTraining = CONFIG) -> WorldModel:
     torch.set_num_threads(1)
     model = tiny_model()
-    train_reader(model, [(pointing_rows(model), 1.0)], config, out)
+    train_reader(model, [(pointing_rows(model), 1.0)], config, out, {})
     return model
 
 
@@ -58,5 +58,5 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:
     model = tiny_model()
     model.streams = [s for s in model.streams if not s.is_view]
-    train_reader(model, [], replace(CONFIG, steps=1), tmp_path / "none")
+    train_reader(model, [], replace(CONFIG, steps=1), tmp_path / "none", {})
     assert not (tmp_path / "none").exists()

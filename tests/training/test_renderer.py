@@ -35,7 +35,7 @@ def test_it_learns_what_a_state_looks_like_in_a_frame_that_it_reads(tmp_path: Pa
     torch.set_num_threads(1)
     model = tiny_model()
     rows = seen_rows(model)
-    train_renderer(model, [(rows, 1.0)], CONFIG, tmp_path)
+    train_renderer(model, [(rows, 1.0)], CONFIG, tmp_path, {})
     assert model.renderer is not None
     then, now = rows.start, rows.start + 7
     frame, text = torch.from_numpy(rows.latents).float().flatten(1), torch.from_numpy(rows.text[rows.instruction])
@@ -101,5 +101,5 @@ def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action
 def test_a_model_without_one_is_left_alone(tmp_path: Path) -> None:
     model = tiny_model()
     model.renderer = None
-    train_renderer(model, [], CONFIG, tmp_path / "none")
+    train_renderer(model, [], CONFIG, tmp_path / "none", {})
     assert not (tmp_path / "none").exists() and model.carry({}, torch.zeros(1, 1, 1, 4), torch.zeros(1, 256)) == {}

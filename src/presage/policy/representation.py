@@ -218,7 +218,7 @@ def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | N
         raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
     if metadata.get("model") != read_by(model):
         raise UserError(
-            f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation fits one"
+            f"{path} was fitted to other weights than the model has: remove it, and presage bench representation fits one"
         )
     head = Head(config)
     head.load_state_dict({k: v.float() for k, v in weights.items()})
