@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
-from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import embed_text
 from presage.errors import UserError
 
@@ -52,18 +50,6 @@ def test_an_image_codec_learns_one_picture() -> None:
         optimizer.zero_grad()
     decoded = codec.decode(codec.encode(image)).float()
     assert (decoded - image.float()).abs().mean() < 8
-
-
-@given(values=arrays(np.float32, (20, 3), elements=st.floats(-100, 100, width=32)))
-def test_scalars_come_back_whatever_their_spread(values: np.ndarray) -> None:
-    codec = ScalarCodec.fit(values)
-    np.testing.assert_allclose(codec.decode(codec.encode(values)), values, atol=1e-2, rtol=1e-4)
-
-
-def test_quantiles_ignore_an_outlier() -> None:
-    values = np.linspace(-1, 1, 1000)[:, None]
-    values[0] = 1e6
-    assert ScalarCodec.fit(values).scale[0] == pytest.approx(0.98, abs=0.01)
 
 
 def test_an_unseen_paraphrase_lies_nearer_to_its_task_than_to_the_opposite() -> None:

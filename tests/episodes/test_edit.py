@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -10,9 +11,12 @@ from tests.episodes.robots import write_robot
 from tests.episodes.samples import make_episode
 
 from presage.episodes.choose import Wanted, parse_episodes
+from presage.episodes.cutting import Recompress
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
-from presage.episodes.edit import Recompress, write_episodes
+from presage.episodes.edit import write_episodes
+from presage.episodes.grow import append_episodes
+from presage.episodes.outcome import episode_success
 from presage.episodes.statistics import column_statistics
 from presage.episodes.video import Encoding, decode_spans, encode_clip, encoding
 from presage.errors import UserError
@@ -98,6 +102,14 @@ def test_episodes_that_begin_between_key_frames_are_compressed_again(tmp_path: P
     assert_same(Dataset(tmp_path / "mixed"), [0, 1, 2], Dataset(root), [0, 1, 2], tolerance=6)
 
 
+def test_hevc_of_small_pictures(tmp_path: Path) -> None:
+    """x265 used to end the process here, most of the time."""
+    root = write_robot(tmp_path / "arm", size=(24, 40), episodes=1, length=8)
+    for number in range(10):
+        write_episodes([Dataset(root)], tmp_path / str(number), Recompress(encoding("hevc", 30), 24))
+    assert Dataset(tmp_path / "9").frames(0, "front").shape == (8, 24, 40, 3)
+
+
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 def test_reencoding_changes_size_and_codec_and_nothing_else(tmp_path: Path, codec: str) -> None:
     root = write_robot(tmp_path / "arm", length=9, size=(96, 128))
@@ -110,6 +122,37 @@ def test_reencoding_changes_size_and_codec_and_nothing_else(tmp_path: Path, code
         frames = new.frames(e, "front")
         assert frames.shape == (9, 64, 86, 3)
         np.testing.assert_allclose(frames.mean((1, 2, 3)), old.frames(e, "front").mean((1, 2, 3)), atol=3)
+
+
+def add_sound(video: Path) -> None:
+    """Put an audio track beside the pictures of an mp4."""
+    silent = video.rename(video.with_name("silent.mp4"))
+    with av.open(str(silent)) as source, av.open(str(video), "w", format="mp4") as container:
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        sound = container.add_stream("aac", rate=8000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                container.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        container.mux([*sound.encode(frame), *sound.encode(None)])
+    silent.unlink()
+
+
+def test_sound_is_left_behind_with_a_word_and_never_lost(tmp_path: Path) -> None:
+    root, other = write_robot(tmp_path / "arm"), write_robot(tmp_path / "other")
+    video = "videos/observation.images.front/chunk-000/file-000.mp4"
+    add_sound(root / video)
+    with av.open(str(root / video)) as container:
+        assert container.streams.audio
+    written = write_episodes([Dataset(root)], tmp_path / "out")
+    assert written.left == [(root, f"the sound of {video}")]
+    assert_same(Dataset(tmp_path / "out"), [0, 1], Dataset(root), [0, 1])
+    assert Dataset(tmp_path / "out").features["observation.images.front"]["info"]["has_audio"] is False
+    with pytest.raises(UserError, match="arm: the sound of .* would be lost"):
+        append_episodes(root, [Dataset(other)])
+    assert len(Dataset(root).episodes) == 2
 
 
 def test_what_does_not_fit_together(root: Path, tmp_path: Path, build) -> None:
@@ -159,7 +202,8 @@ def test_numbers_and_conditions() -> None:
 
 def test_conditions_hold_together(root: Path) -> None:
     def kept(**conditions: object) -> list[int]:
-        return [e.index for e in Dataset(root).episodes if Wanted(**conditions).holds(e)]
+        data, wanted = Dataset(root), Wanted(**conditions)
+        return [e.index for e, success in zip(data.episodes, episode_success(data)) if wanted.holds(e, success)]
 
     assert kept(contains="PUCK") == [1, 3] and kept(contains="push-v3") == [0, 1, 2, 3]
     assert kept(success=True) == [0, 2] and kept(success=False, min_length=6) == [3]

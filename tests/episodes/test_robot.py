@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.episodes.robots import write_robot
+from tests.episodes.robots import write_numbers, write_robot
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.robot import Robot, column_names, holds_chunks
+from presage.episodes.robot import Robot, find_robot, holds_chunks
 from presage.episodes.slots import Slots, separate
 from presage.errors import UserError
 
@@ -53,10 +53,10 @@ def test_relative_actions_find_their_state_by_name_or_place(arm: Dataset) -> Non
 
 
 def test_pictures_are_cropped_letterboxed_or_tiled(arm: Dataset) -> None:
-    white = {"front": np.full((40, 80, 3), 255, np.uint8), "wrist": np.full((64, 64, 3), 100, np.uint8)}
+    white = {"front": np.full((48, 64, 3), 255, np.uint8), "wrist": np.full((24, 32, 3), 100, np.uint8)}
     assert Robot.from_dataset(arm).pictures(white, 32)["front"].min() == 255
     boxed = Robot.from_dataset(arm, fit="letterbox").pictures(white, 32)["front"]
-    assert boxed[:8].max() == 0 and boxed[8:24].min() == 255 and boxed[24:].max() == 0
+    assert boxed[:4].max() == 0 and boxed[4:28].min() == 255 and boxed[28:].max() == 0
     tiled = Robot.from_dataset(arm, cameras=["all=front+wrist"]).pictures(white, 32)
     assert list(tiled) == ["all"] and tiled["all"].shape == (32, 32, 3)
     assert tiled["all"][0, 0, 0] == 255 and tiled["all"][0, 16, 0] == 100 and tiled["all"][16:].max() == 0
@@ -81,10 +81,72 @@ def test_what_does_not_exist_is_one_line(arm: Dataset, options: dict, says: str)
         Robot.from_dataset(arm, **options)
 
 
-def test_names_of_columns() -> None:
-    assert column_names({"shape": [2], "names": None}, "action") == ["action[0]", "action[1]"]
-    assert column_names({"shape": [2], "names": {"motors": ["a", "b"]}}, "action") == ["a", "b"]
-    assert column_names({"shape": [1], "names": None}, "next.reward") == ["next.reward"]
+def two_arms(root: Path, names: dict[str, object]) -> Dataset:
+    """An action of 4 numbers; a state of 4 and efforts of 4."""
+    rng = np.random.default_rng(0)
+    told = ("action", "observation.state", "observation.effort")
+    return Dataset(
+        write_numbers(root, lambda e: {n: rng.normal(size=(9, 4)).astype(np.float32) for n in told}, names=names)
+    )
+
+
+ARM = ["j0", "grip"]
+GROUPS = {"left": ARM, "right": ARM}
+SWAPPED = {"right": ARM, "left": ARM}
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "relative"),
+    [
+        (GROUPS, SWAPPED, [2, -1, 0, -1]),
+        (GROUPS, ["right.grip", "left.j0", "left.grip", "right.j0"], [1, -1, 3, -1]),
+        (ARM * 2, ARM * 2, [0, -1, 2, -1]),
+        (None, None, [0, 1, 2, 3]),
+        (["a", "b", "c", "d"], ["d", "c", "b", "a"], [3, 2, 1, 0]),
+        (["a", "b", "c", "d"], None, [0, 1, 2, 3]),
+    ],
+)
+def test_relative_actions_belong_to_the_right_arm(tmp_path: Path, action: object, state: object, relative: list) -> None:
+    data = two_arms(tmp_path / "arms", {"action": action, "observation.state": state})
+    assert Robot.from_dataset(data, relative=["all"]).relative == relative
+
+
+def test_relative_actions_of_other_names_are_refused(tmp_path: Path) -> None:
+    data = two_arms(tmp_path / "arms", {"action": ["a", "b", "c", "d"], "observation.state": ["a", "b", "c", "e"]})
+    with pytest.raises(UserError, match="action 'd' has no state column of its name to be relative to, among a, b, c, e"):
+        Robot.from_dataset(data, relative=["all"])
+    assert Robot.from_dataset(data, relative=["0-2"]).relative == [0, 1, 2, -1]
+
+
+def test_features_that_name_their_numbers_alike_are_told_apart(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d"]
+    data = two_arms(tmp_path / "arms", dict.fromkeys(("action", "observation.state", "observation.effort"), names))
+    robot = Robot.from_dataset(data, state=["observation.effort", "observation.state"], relative=["all"])
+    assert robot.state_names == ["effort.a", "effort.b", "effort.c", "effort.d", *names]
+    assert robot.relative == [4, 5, 6, 7]  # of the state, not of the effort before it
+    with pytest.raises(UserError, match="--state: column 1 of 'observation.effort' is chosen 2 times"):
+        Robot.from_dataset(data, state=["observation.effort", "observation.effort:1"])
+
+
+def test_what_jumps_is_a_gripper_and_stays_absolute_in_all_recordings(tmp_path: Path) -> None:
+    def columns(closes: bool) -> dict[str, np.ndarray]:
+        joint = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+        joint[:, 2] = closes * (np.arange(30) > 20)
+        return {"action": joint, "observation.state": joint}
+
+    open_and_close = Dataset(write_numbers(tmp_path / "a", lambda e: columns(True)))
+    never = Dataset(write_numbers(tmp_path / "b", lambda e: columns(False)))
+    robots = [Robot.from_dataset(data, relative=["all"]) for data in (never, open_and_close)]
+    assert [robot.gripper for robot in robots] == [[], [2]]
+    assert [robot.relative for robot in separate(robots)] == [[0, 1, -1]] * 2
+
+
+def test_the_robot_of_a_checkpoint_is_found_by_name(arm: Dataset, tmp_path: Path) -> None:
+    dual = Dataset(write_robot(tmp_path / "dual", joints=14, name="dual"))
+    known = [Robot.from_dataset(arm), Robot.from_dataset(dual)]
+    assert find_robot(known, dual) == known[1] and find_robot(known[:1], dual) == known[0]
+    with pytest.raises(UserError, match=r"robot 'third' is none of the checkpoint's \(arm, dual\)"):
+        find_robot(known, Dataset(write_robot(tmp_path / "third", name="third")))
 
 
 def test_robots_share_the_slots_they_name(arm: Dataset) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.episodes.robots import write_robot
+from tests.episodes.robots import write_numbers, write_robot
 from tests.episodes.samples import make_episode
 
 from presage.episodes.cache import frame_cache
@@ -105,7 +105,7 @@ def test_an_episode_without_actions_is_missing_and_success_belongs_to_its_chunk(
 
 def test_a_robot_without_state_or_action_has_no_such_column(tmp_path: Path) -> None:
     data = Dataset(write_robot(tmp_path / "cam", state=False, action=False, instruction=" "))
-    steps = Steps(data, Robot.from_dataset(data))
+    steps = Steps(data, Robot.from_dataset(data, action=["none"]))
     assert set(steps.features) == {"next.success"}
     assert {e.instruction for e in steps.episodes} == {NO_INSTRUCTION}
     with pytest.raises(UserError, match="no column 'action' in model steps"):
@@ -120,6 +120,23 @@ def test_slots_of_another_robot_are_nan(tmp_path: Path) -> None:
     action = Steps(dual, two, Slots.of([one, two])).column("action").reshape(-1, 2, 5)
     valid = ~np.isnan(action).all((1, 2))
     assert valid.any() and np.isnan(action[valid][..., :2]).all() and np.isfinite(action[valid][..., 2:]).all()
+
+
+def test_columns_in_another_order_than_the_robots_are_refused(tmp_path: Path) -> None:
+    def arm(name: str, names: object) -> Dataset:
+        action = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+        return Dataset(write_numbers(tmp_path / name, lambda e: {"action": action}, names={"action": names}))
+
+    robot = Robot.from_dataset(arm("a", ["x", "grip"]), chunk=2)
+    Steps(arm("unnamed", None), robot).column("action")
+    with pytest.raises(UserError, match="swapped: column 0 of 'action' is 'grip', and 'x' in the robot"):
+        Steps(arm("swapped", ["grip", "x"]), robot).column("action")
+
+
+def test_numbers_that_no_float32_holds_are_refused(tmp_path: Path) -> None:
+    data = Dataset(write_numbers(tmp_path / "arm", lambda e: {"action": np.full((9, 2), 1e60)}))
+    with pytest.raises(UserError, match="'action' holds numbers beyond 3e38"):
+        Steps(data, Robot.from_dataset(data, chunk=2)).column("action")
 
 
 def test_rows_without_state_are_refused(root: Path, build) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.episodes.robots import forget_codec, put_nan, write_robot
+from tests.episodes.robots import forget_codec, put_nan, write_numbers, write_robot
 from tests.episodes.test_damage import drop_index, edit_info, truncate
 
 from presage.episodes.survey import BINS, survey
@@ -48,6 +48,16 @@ def test_grippers_are_found_by_name_and_by_what_they_do(tmp_path: Path) -> None:
     (root / "meta/info.json").write_text(json.dumps(info))
     action_feature = next(f for f in survey(root).features if f.name == "action")
     assert [number.is_gripper for number in action_feature.numbers] == [True, False, True]
+
+
+def test_success_is_counted_however_it_was_written(tmp_path: Path) -> None:
+    action = np.zeros((4, 2), np.float32)
+    facts = ["success", "failure", "unknown"]
+    root = write_numbers(tmp_path / "a", lambda e: {"action": action}, 3, facts=lambda e: {"success": facts[e]})
+    assert survey(root).success == (1, 2)
+    strange = write_numbers(tmp_path / "b", lambda e: {"action": action}, facts=lambda e: {"success": "so so"})
+    found = survey(strange)
+    assert found.success is None and "'so so' says neither success nor failure" in found.damage[0]
 
 
 def widen(root: Path) -> None:

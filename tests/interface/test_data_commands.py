@@ -1,17 +1,21 @@
 """`presage inspect`, `dataset` and `train` on recordings of any robot: what they write, and what they refuse."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tests.episodes.robots import forget_codec, put_nan, write_robot
+from tests.episodes.edited import DATA, EPISODES
+from tests.episodes.robots import forget_codec, put_nan, write_numbers, write_robot
 from tests.episodes.test_damage import drop_index, truncate
 from tests.interface.test_cli import refused
 
 from presage.episodes.dataset import Dataset
 from presage.interface.cli import main
 
-DATA = "data/chunk-000/file-000.parquet"
 VIDEO = "videos/observation.images.front/chunk-000/file-000.mp4"
 
 
@@ -44,6 +48,42 @@ def test_inspect_lists_damage_and_refuses_only_what_cannot_be_read(tmp_path: Pat
     assert not (tmp_path / "other.html").exists()
 
 
+def test_inspect_says_what_train_would(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        action = rng.normal(size=(90, 3)).astype(np.float32)
+        action[:, 1], action[:, 2] = np.arange(90) > 60, 0.25
+        return {"action": action, "observation.state": action, "quality": np.full(90, "good")}
+
+    done("inspect", write_numbers(tmp_path / "arm", columns), "--out", tmp_path / "page.html")
+    said = capsys.readouterr().out
+    assert re.search(r"gripper-like +action\[1\]\n", said)
+    assert "'action[2]' of 'action' never moves from 0.25" in said and "'quality' is not used: it holds string" in said
+    assert "is not used: it holds string" in (tmp_path / "page.html").read_text()
+    named = write_numbers(tmp_path / "named", lambda e: {"actions": columns(e)["action"]})
+    done("inspect", named, "--out", tmp_path / "page.html")
+    assert "cannot use it as it is" in (said := capsys.readouterr().out) and "give --action actions" in said
+    done("inspect", write_robot(tmp_path / "short", length=1), "--out", tmp_path / "page.html")
+    assert "every episode has one row" in capsys.readouterr().out
+
+
+def test_filter_reads_success_however_it_was_written(tmp_path: Path, capfd) -> None:
+    def write(name: str, values: list, column: str | None = None) -> Path:
+        def columns(e: int) -> dict[str, np.ndarray]:
+            return {"action": np.zeros((4, 2), np.float32)} | ({column: np.full(4, values[e])} if column else {})
+
+        return write_numbers(tmp_path / name, columns, facts=lambda e: {} if column else {"success": values[e]})
+
+    for i, (values, column) in enumerate([(["no", "yes"], None), ([0, 1], None), (["failure", "success"], "next.success")]):
+        done("dataset", "filter", write(f"in{i}", values, column), "--out", tmp_path / f"out{i}", "--success", "yes")
+        assert "1 of 2 episodes" in capfd.readouterr().out
+    strange = write("strange", ["good", "bad"])
+    assert "'good' says neither" in refused(
+        capfd, "dataset", "filter", strange, "--out", tmp_path / "out", "--success", "yes"
+    )
+
+
 def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:
     a, b = write_robot(tmp_path / "a", episodes=3), write_robot(tmp_path / "b", instruction="open the door")
     done("dataset", "merge", a, b, "--out", tmp_path / "both", "--json", tmp_path / "figures.json")
@@ -65,17 +105,75 @@ def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:
 def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     root, out = write_robot(tmp_path / "a"), tmp_path / "out"
     fast = write_robot(tmp_path / "fast", fps=50)
-    assert "at least two" in refused(capfd, "dataset", "merge", root, "--out", out)
+    assert "at least 2" in refused(capfd, "dataset", "merge", root, "--out", out)
     assert "rows a second" in refused(capfd, "dataset", "merge", root, fast, "--out", out)
     assert "loosen" in refused(capfd, "dataset", "filter", root, "--out", out, "--contains", "fly")
     assert "episodes '9-'" in refused(capfd, "dataset", "filter", root, "--out", out, "--episodes", "9-")
     assert "larger share" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "100", "1")
     assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
     assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
+    for size in ("15", "-64", "99999999"):
+        assert "at least 16 and at most 4096" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
     assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
     assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
     assert "shuffle" in refused(capfd, "dataset", "shuffle", root)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "fast"]
+
+
+def test_appending_from_inside_and_to_itself(tmp_path: Path, capfd, monkeypatch) -> None:
+    root, other = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (root / "README.md").write_text("mine")
+    monkeypatch.chdir(root)
+    done("dataset", "append", ".", "../b")
+    done("dataset", "append", "../a/", other)
+    done("inspect", ".", "--out", tmp_path / "page.html")  # the folder is still the one that the shell stands in
+    assert len(Dataset(root).episodes) == 6 and (root / "README.md").read_text() == "mine"
+    monkeypatch.chdir(root / "meta")
+    done("dataset", "append", "..", other)
+    assert "is the dataset itself" in refused(capfd, "dataset", "append", root, other, root)
+    assert "a file: name a folder" in refused(capfd, "dataset", "append", root / "README.md", other)
+    assert len(Dataset(root).episodes) == 8
+    assert sorted(p.name for p in root.iterdir()) == ["README.md", "data", "meta", "videos"]
+
+
+def test_episodes_are_chosen_by_number_where_numbers_have_gaps(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", episodes=3)
+    for file, numbers in ((EPISODES, [0, 2, 5]), (DATA, np.repeat([0, 2, 5], 31))):
+        table = pq.read_table(root / file)
+        place = table.column_names.index("episode_index")
+        pq.write_table(table.set_column(place, "episode_index", pa.array(numbers, pa.int64())), root / file)
+    done("dataset", "filter", root, "--out", tmp_path / "out", "--episodes", "1:3,5")
+    np.testing.assert_array_equal(Dataset(tmp_path / "out").column("action"), Dataset(root).column("action")[31:])
+    done("dataset", "split", root, "--out", tmp_path / "parts", "--shares", "2", "1")
+    firsts = [Dataset(tmp_path / "parts" / name).column("action")[:, 0] for name in ("train", "test")]
+    assert sorted(np.floor(np.concatenate(firsts) + 1e-3)) == [0] * 31 + [1] * 31 + [2] * 31
+
+
+def test_what_is_not_carried_over_is_said(tmp_path: Path, capsys) -> None:
+    a, b = write_robot(tmp_path / "a"), write_robot(tmp_path / "b")
+    (a / "README.md").write_text("of a")
+    done("dataset", "merge", a, b, "--out", tmp_path / "both")
+    assert f"not carried over: {a}/README.md" in capsys.readouterr().out
+    done("dataset", "filter", a, "--out", tmp_path / "one", "--episodes", "1")
+    assert (tmp_path / "one/README.md").read_text() == "of a" and "not carried" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--seed", "-1"], "--seed"),
+        (["--shares", "nan", "1"], "--shares nan: give a number, above 0"),
+        (["--shares", "inf", "1"], "give a number, above 0"),
+        (["--shares", "0", "1"], "give a number, above 0"),
+        (["--names", "..", "b"], "--names ..: give the name of a folder"),
+        (["--names", "a/b", "c"], "give the name of a folder"),
+        (["--names", "a", "a"], "--names a: given twice"),
+    ],
+)
+def test_splits_that_cannot_be(tmp_path: Path, capfd, options: list[str], says: str) -> None:
+    root = write_robot(tmp_path / "a")
+    assert says in refused(capfd, "dataset", "split", root, "--out", tmp_path / "parts", *options)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def widen(root: Path) -> None:
@@ -85,7 +183,7 @@ def widen(root: Path) -> None:
 
 
 DAMAGES = {
-    "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: the video is missing; restore"),
+    "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: is missing; restore"),
     "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
     "truncated parquet": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read"),
     "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: the task text is not"),

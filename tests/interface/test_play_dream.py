@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tests.players import TASK, arena_model
 
 from presage.episodes.dataset import Dataset
@@ -11,6 +12,8 @@ from presage.interface.play.dream import Dream, Row
 from presage.interface.play.recording import Recording
 from presage.interface.play.studio import Studio, open_data, steering
 from presage.interface.play.view import planes
+from presage.timeline.levels import Plan
+from presage.timeline.session import Session
 from presage.training.data import load_rows
 from presage.worlds.world import find_world
 
@@ -128,11 +131,53 @@ def test_other_words_change_what_comes(dream: Dream) -> None:
     assert (one.imagined["image.top"] != dream.step(RIGHT).imagined["image.top"]).any()
 
 
+def test_other_words_are_heard_as_if_they_had_been_told_from_the_beginning(dream: Dream) -> None:
+    model = dream.studio.model
+    moments = [dream.now, *[(dream.step(RIGHT), dream.now)[1] for _ in range(2)]]
+    dream.instruct("leave everything as it is")
+    later = dream.step(UP)
+    fresh = Session(model, ["leave everything as it is"], float("nan"))
+    for moment in moments:
+        fresh.append(moment.session.last.values, moment.row.chunk is not None)
+    block = fresh.roll(np.repeat(UP[None, None], model.config.chunk, 1))
+    assert later.progress == pytest.approx(float(block.progress[0]), abs=1e-5)
+    torch.testing.assert_close(dream.now.session.last.kv.keys, block.kv.keys, atol=1e-5, rtol=1e-4)
+    dream.rewind(moments[-1].row.number)
+    dream.instruct("push the block")  # the moment itself still knows the words of its time
+    assert dream.step(UP).progress != later.progress
+
+
+def test_a_dream_that_is_grounded_draws_new_noise(dream: Dream) -> None:
+    dream.settings.steps = 1
+    start = dream.now
+    dream.step(STILL)
+    dream.ground()
+    noise = [m.session.fork(1, 0).imagine(Plan((1.0,), (1.0,))).values["video.top"] for m in (start, dream.now)]
+    assert not torch.equal(*noise)
+
+
+def test_the_policy_heeds_the_seed_and_starts_again_after_a_failed_step(dream: Dream, monkeypatch) -> None:
+    driven = [dream.step(None), dream.step(None)]
+    dream.rewind(0)
+    dream.settings.seed = 1
+    assert (dream.step(None).chunk != driven[0].chunk).any()
+    dream.settings.seed = 0
+    dream.rewind(driven[0].number)
+    first = dream.step(None)
+    dream.rewind(driven[0].number)
+
+    def fail(*args: object) -> None:
+        raise UserError("the simulator is gone")
+
+    with monkeypatch.context() as broken, pytest.raises(UserError, match="gone"):
+        broken.setattr(dream.studio.slots, "step", fail)
+        dream.step(None)
+    assert (dream.step(None).chunk == first.chunk).all()
+
+
 def test_only_tasks_of_this_world_are_played(dream: Dream) -> None:
     with pytest.raises(UserError, match="'reach-v3' is not played here"):
         dream.reset("reach-v3", 0)
-    with pytest.raises(UserError, match="actions of 4 numbers, the model's have 2"):
-        Studio(arena_model(), "reach-v3")
 
 
 # -- steering ---------------------------------------------------------------------------------------------------------
@@ -235,3 +280,16 @@ def test_a_dream_starts_from_a_recorded_frame(dream: Dream, tmp_path) -> None:
             later.studio.recorded(episode, frame)
     with pytest.raises(UserError, match="--data"):
         dream.studio.recorded(0, 0)
+
+
+def test_recorded_episodes_go_by_their_numbers(dream: Dream, tmp_path) -> None:
+    recording = record(dream)
+    for act in (lambda: dream.step(RIGHT), lambda: dream.disturb("knock"), lambda: dream.step(UP)):
+        recording.add(act())
+    recording.stop(dream.now.row.number)
+    part = Dataset(recording.write(tmp_path, 2.5, "pusher"), [1])
+    later = Studio(dream.studio.model, TASK, data=part)
+    observation, _ = later.recorded(1, 1)
+    assert (observation["image.top"][0] == part.frames(0, "top")[1]).all()
+    with pytest.raises(UserError, match="episode 0: the dataset has 1 to 1"):
+        later.recorded(0, 0)

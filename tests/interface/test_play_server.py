@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.players import TASK, Client, arena_server
+from tests.players import TASK, Client, arena_model, arena_server
 from tests.servers import get, serving, wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -18,9 +18,11 @@ from websockets.sync.client import connect
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.interface.cli import main
+from presage.interface.play.dream import Dream
 from presage.interface.play.message import FIELDS, MAX_BYTES, read_message
-from presage.interface.play.player import IN_FLIGHT, Controls
+from presage.interface.play.player import IN_FLIGHT, Controls, Player
 from presage.interface.play.server import read_files
+from presage.interface.play.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +93,12 @@ def test_a_token_is_asked_for(tmp_path) -> None:
     [
         (["--host", "0.0.0.0"], "lets other machines in"),
         (["--task", "drawer-opn"], "did you mean drawer-open-v3"),
-        (["--use", "guess"], "unknown use 'guess'"),
+        (["--use", "guess"], "--use guess: choose from joint"),
         (["--port", "70000"], "--port 70000"),
         (["--players", "0"], "--players 0"),
-        (["--token-file", "/nowhere"], "cannot read --token-file"),
+        (["--token-file", "/nowhere"], "--token-file /nowhere: there is nothing"),
         (["--data", "/nowhere"], "/nowhere"),
-        (["--task", "pusht"], "takes actions of 2 numbers, the model's have 4"),
+        (["--task", "pusht"], "another robot than task 'pusht' moves: 'sawyer', not 'pusht'"),
     ],
 )
 def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> None:
@@ -263,6 +265,15 @@ def test_more_players_than_there_is_room_for_are_turned_away(tmp_path) -> None:
         old = Client(address, fresh.hello["session"])  # was kept for half a second
         assert not old.hello["resumed"] and len(server.players) == 1
         old.close()
+
+
+def test_a_recording_of_a_dream_from_a_recorded_frame_names_no_scene(tmp_path) -> None:
+    dream = Dream(Studio(arena_model(), TASK, players=1), 0)
+    row = dream.reset(TASK, 3)
+    player = Player("key", dream, None, None, tmp_path, "tiny")
+    assert player._facts() == {"task": TASK, "seed": 3, "denoising_steps": 0}
+    dream.start(row.imagined, "push the block")
+    assert player._facts() == {"denoising_steps": 0}
 
 
 def test_recordings_are_written_when_stopped_and_when_the_server_stops(tmp_path) -> None:

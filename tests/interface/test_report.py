@@ -23,7 +23,7 @@ from presage.interface.report_tables import rates, success_tables
 from presage.interface.runs import read_runs
 from presage.measures.statistics import difference_of_proportions, wilson
 from presage.simulator.success import Threshold, save_threshold
-from presage.training.checkpoint import save_model
+from presage.training.checkpoint import save_model, weights_hash
 from presage.worlds import RolloutResult
 
 
@@ -211,7 +211,8 @@ def test_commands_keep_what_a_report_needs(tmp_path: Path, monkeypatch: pytest.M
     """From the command line to the page, with a model that knows nothing."""
     monkeypatch.chdir(tmp_path)
     folder = save_model(tiny_model(size=64), tmp_path / "tiny" / "model", "a random model")
-    save_threshold(folder, Threshold(0.5, 0.5, 1, 1))
+    found = Threshold(0.5, 0.5, 1, 1, ("drawer-open-v3",), weights=weights_hash(folder))
+    save_threshold(folder / "success.json", found)
     common = [
         "--checkpoint",
         "tiny/model",

@@ -14,7 +14,7 @@ import pytest
 from tests.embodied import ARM, HAND, by_hand, save_robots, sight
 from tests.servers import greeted, serving
 from tests.tiny import tiny_model, tiny_observation
-from websockets.exceptions import ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from presage.errors import UserError
 from presage.interface.cli import main
@@ -124,3 +124,40 @@ def test_a_served_policy_acts_in_the_simulator(tmp_path, capsys) -> None:
     said = capsys.readouterr()
     assert f"ws://{address}, 1 episodes" in said.out
     assert "the observation has no image.front, image.top, state; expected" in said.err
+
+
+DYING = """
+import asyncio, os
+from presage.interface.serve import run_until_signalled
+from presage.interface.server import PolicyServer
+from presage.errors import UserError
+from tests.tiny import tiny_model
+
+class Dying:
+    def reset(self, instructions): pass
+    def act(self, observation): raise {error}
+
+server = PolicyServer(Dying, tiny_model().config, {{}})
+try:
+    run_until_signalled(server, "127.0.0.1", 0, lambda port: print(port, flush=True))
+except UserError as error:
+    print(error, flush=True)
+    raise SystemExit(2)
+"""
+
+
+@pytest.mark.parametrize("error", ["SystemExit('gone')", "RuntimeError('CUDA error: device-side assert')"])
+def test_inference_that_dies_is_told_to_clients_and_ends_the_server(error: str) -> None:
+    command = [sys.executable, "-c", DYING.format(error=error)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = f"127.0.0.1:{int(process.stdout.readline())}"
+        idle = greeted(address)
+        with greeted(address) as connection:
+            connection.send(pack({**{k: v[0] for k, v in tiny_observation(1).items()}, "prompt": "reach"}))
+            assert connection.recv(30) == "inference has stopped: the server ends"
+        with pytest.raises(ConnectionClosed):
+            idle.recv(30)
+        last = process.stdout.read()
+        assert process.wait(30) == 2
+        assert last.startswith("inference has stopped (") and last.count("\n") == 1

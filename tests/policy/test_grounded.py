@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from tests.tiny import tiny_model, tiny_observation
 
 from presage.errors import UserError
@@ -39,8 +38,7 @@ def test_finished_rows_are_dropped_and_the_others_do_not_notice():
     model = tiny_model()
 
     def episode(active_from_step_2):
-        # One denoising step from full noise: what a row does may depend on no other row's noise, so none is drawn.
-        policy = GroundedPolicy(model, lambda session: quiet(session))
+        policy = GroundedPolicy(model, joint)
         policy.reset(["open the drawer", "reach the goal", "close the window"])
         chunks = []
         for step in range(4):
@@ -50,15 +48,29 @@ def test_finished_rows_are_dropped_and_the_others_do_not_notice():
             chunks.append(policy.act(observation))
         return policy, chunks
 
-    def quiet(session):
-        session._noise = lambda shape: torch.zeros(shape)
-        return joint(session)
-
     policy, all_rows = episode(np.ones(3, bool))
     dropped, some_rows = episode(np.array([True, False, True]))
     assert dropped.session.batch == 2 and policy.session.batch == 3
     np.testing.assert_allclose(some_rows[-1][[0, 2]], all_rows[-1][[0, 2]], atol=1e-5)
     assert not some_rows[-1][1].any()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda model: GroundedPolicy(model, joint), lambda model: OpenLoopPolicy(model, horizon=2)]
+)
+def test_noise_follows_the_episode_wherever_it_is_in_the_batch(make):
+    model, told = tiny_model(), ["open the drawer", "reach the goal", "close the window"]
+    whole = tiny_observation(3)
+
+    def acted(order, active=None):
+        policy = make(model)
+        policy.reset([told[i] for i in order])
+        observation = {name: x[order] for name, x in whole.items()} | {"episode": np.array([70, 80, 90])[order]}
+        return policy.act(observation if active is None else observation | {"active": np.array(active)})
+
+    together = acted([0, 1, 2])
+    np.testing.assert_allclose(acted([2, 0, 1])[[1, 2, 0]], together, atol=1e-5)
+    np.testing.assert_allclose(acted([0, 2], active=[False, True])[1], together[2], atol=1e-5)
 
 
 def test_what_was_executed_becomes_the_past():

@@ -70,6 +70,19 @@ def test_it_is_judged_in_the_simulator_and_in_the_dream() -> None:
     assert len(received[0]) == judged.real[0].steps and received[0][0]["prompt"] == "do a"
 
 
+def test_a_server_of_another_robot_is_refused_where_it_says_so() -> None:
+    with foreign(ones, pack({"robot": "so100"})) as (url, _):
+        policy = RemotePolicy(url, 4, 4, robots={"sawyer"})
+        policy.reset(["open the drawer"])
+        with pytest.raises(UserError, match=r"serves robot 'so100', not sawyer; choose another server"):
+            policy.act(tiny_observation(1))
+        for robots in ({"sawyer", "so100"}, None):
+            policy = RemotePolicy(url, 4, 4, robots=robots)
+            policy.reset(["open the drawer"])
+            assert policy.act(tiny_observation(1)).all()
+            policy.close()
+
+
 def test_observations_are_called_what_the_server_calls_them() -> None:
     names = {"image.front": "observation/image", "state": "observation/state"}
     with foreign(ones) as (url, received):

@@ -9,6 +9,8 @@ SIZE = 32
 class FakeWorld:
     """The state is a point that the mean action of every chunk moves; success is reaching x > 0.5."""
 
+    robot = "sawyer"
+
     def __init__(self, num_envs: int) -> None:
         self.num_envs, self.chunk = num_envs, 4
         self.single_action_space = gymnasium.spaces.Box(-1, 1, (4, 4), np.float32)
@@ -25,7 +27,7 @@ class FakeWorld:
         self.task = list(options["task"])
         self.state = np.stack([np.random.default_rng(s).uniform(-0.5, 0.4, 4) for s in seed])
         self.success = np.zeros(self.num_envs, bool)
-        return self._observe()
+        return self._observe()  # of a partial reset, too, only the rows that were asked for are used
 
     def step(self, chunks, active=None):
         active = np.ones(self.num_envs, bool) if active is None else active

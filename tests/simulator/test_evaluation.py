@@ -9,7 +9,8 @@ from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
-from presage.worlds.rollout import RandomPolicy, RolloutResult
+from presage.worlds import MT10, instructions, make_world
+from presage.worlds.rollout import ExpertPolicy, RandomPolicy, RolloutResult, rollout
 
 
 def outcomes(successes, n=10):
@@ -32,9 +33,56 @@ def test_a_policy_is_rolled_in_both_from_the_same_frames():
 
 
 def test_disturbances_do_what_they_say():
-    policy = Disturbed(RandomPolicy((2, 4, 4)), change=lambda chunks: 0 * chunks)
+    policy = Disturbed(RandomPolicy((2, 4, 4)), change=lambda chunks, episodes, step: 0 * chunks)
     policy.reset(["a", "b"])
     assert not policy.act({}).any()
-    moved = action_noise(0.5)(np.zeros((3, 4, 4), np.float32))
+    moved = action_noise(0.5)(np.zeros((3, 4, 4), np.float32), np.arange(3), 0)
     assert np.array_equal(moved[:, 0], moved[:, 3]) and len(np.unique(moved[:, 0])) == 12
-    assert other_instruction(["a", "b", "c"]) == ["b", "c", "a"]
+
+
+def test_another_instruction_is_that_of_the_next_task_of_the_world():
+    told = [instructions(task)[0] for task in MT10]
+    assert other_instruction(told) == told[1:] + told[:1]
+    assert other_instruction(told[3:5] * 2) == [told[4], told[5]] * 2  # whatever is in the batch
+    assert other_instruction([instructions("fetch-push")[0]]) == [instructions("fetch-pick-place")[0]]
+    with pytest.raises(ValueError, match="'dance' is no task's own"):
+        other_instruction(["dance"])
+
+
+class Still:
+    """A policy that never moves, so that what is executed is the disturbance."""
+
+    def reset(self, instructions):
+        pass
+
+    def act(self, observation):
+        return np.zeros((len(observation["state"]), 4, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [Disturbed(Still(), action_noise(0.1, seed=3)), RandomPolicy((2, 4, 4), seed=3)],
+    ids=["disturbed", "random"],
+)
+def test_an_episode_is_disturbed_alike_in_both_worlds_whatever_runs_beside_it(policy):
+    world, episodes = FakeWorld(2), [("a", 1), ("b", 1), ("a", 2)]
+    dream = DreamWorld(tiny_model(), world, threshold=2.0)
+
+    def actions(judged_in, order):
+        tasks, seeds = zip(*[episodes[i] for i in order], strict=True)
+        results = rollout(policy, judged_in, tasks, seeds, max_steps=3, record=True)
+        return {i: r.actions for i, r in zip(order, results, strict=True)}
+
+    real = actions(world, [0, 1, 2])
+    assert len(np.unique([chunks[:, 0, 0] for chunks in real.values()])) == 9  # episodes and steps differ
+    for other in (actions(dream, [0, 1, 2]), actions(world, [2, 1, 0]), actions(dream, [1])):
+        assert all(np.array_equal(chunks, real[i]) for i, chunks in other.items())
+
+
+def test_an_experts_noise_follows_the_episode():
+    world = make_world("pusht", num_envs=2, size=16)
+    policy = ExpertPolicy(world, noise=0.1, seed=1)
+    one, two = rollout(policy, world, ["pusht"] * 2, [4, 5], max_steps=2, record=True)
+    again = rollout(policy, world, ["pusht"], [5], max_steps=2, record=True)[0]
+    assert np.array_equal(again.actions, two.actions) and not np.array_equal(one.actions, two.actions)
+    world.close()

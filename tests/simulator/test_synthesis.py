@@ -60,6 +60,14 @@ def test_a_synthesis_is_a_dataset_and_is_repeatable(tmp_path):
         synthesize(model, FakeWorld(2), STARTS, tmp_path / "one", threshold=2.0)
 
 
+def test_a_dream_does_not_depend_on_those_dreamed_beside_it(tmp_path):
+    for n in (1, 3):
+        synthesize(tiny_model(), FakeWorld(n), STARTS, tmp_path / f"{n}", threshold=2.0, max_steps=3)
+    alone, together = (Dataset(tmp_path / f"{n}") for n in (1, 3))
+    np.testing.assert_allclose(alone.column("action"), together.column("action"), atol=1e-4)
+    assert alone.robot_type == "sawyer"  # the world's
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Sessions that are joined compute what each would have computed alone, and are whole again afterwards."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -78,3 +80,114 @@ def test_sessions_that_see_different_pasts_cannot_be_joined(model: WorldModel) -
     assert joinable(new) != joinable(old)
     with pytest.raises(ValueError, match="equally many blocks"):
         JoinedSession([new, old])
+
+
+# -- forks, rows, and the way back ------------------------------------------------------------------------------------
+
+
+def rows_of(values, i: int, batch: int):
+    return {name: x[i * batch : (i + 1) * batch] for name, x in values.items()}
+
+
+def close(found, expected) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=0)
+
+
+@settings(max_examples=10)
+@given(
+    steps=st.lists(st.integers(3, 9), min_size=2, max_size=3),
+    batch=st.integers(1, 2),
+    n=st.integers(1, 3),
+    seed=st.none() | st.integers(0, 9),
+)
+def test_forking_joined_sessions_gives_what_forking_each_alone_gives(model: WorldModel, steps, batch, n, seed) -> None:
+    def apart() -> list[Session]:
+        return [lived(model, length, seed=10 * i, batch=batch) for i, length in enumerate(steps)]
+
+    together, alone = JoinedSession(apart()), apart()
+    for _ in range(2):  # the second fork draws other noise, in both
+        forks, fork = [session.fork(n, seed) for session in alone], together.fork(n, seed)
+        chunk, chunks = stacked(tiny_chunk, [batch * n] * len(steps), seed=7)
+        fork.roll(chunk)
+        imagined = fork.fork(1).imagine(Plan.joint(2)).values
+        for i, one in enumerate(forks):
+            one.roll(chunks[i])
+            close(rows_of(imagined, i, batch * n), one.fork(1).imagine(Plan.joint(2)).values)
+
+
+def test_a_fork_of_joined_sessions_drops_rows_and_goes_on(model: WorldModel) -> None:
+    together, alone = JoinedSession([lived(model, 3), lived(model, 8, seed=1)]), lived(model, 8, seed=1)
+    fork, expected = together.fork(2), alone.fork(2)
+    fork.keep([3]), expected.keep([1])
+    for session in (fork, expected):
+        session.roll(tiny_chunk(1))
+    close(fork.imagine(Plan.joint(2)).values, expected.imagine(Plan.joint(2)).values)
+
+
+def test_rows_of_joined_sessions_are_dropped_by_the_sessions_themselves(model: WorldModel) -> None:
+    with pytest.raises(ValueError, match="part the sessions first"):
+        JoinedSession([lived(model, 3), lived(model, 4)]).keep([0])
+
+
+def test_parting_twice_adds_nothing(model: WorldModel) -> None:
+    sessions = [lived(model, 4), lived(model, 6, seed=1)]
+    together = JoinedSession(sessions)
+    together.observe(tiny_observation(2), tiny_chunk(2))
+    together.part()
+    together.append(together.imagine(Plan.joint(1)).values, imagined=True)
+    together.part()
+    together.part()
+    assert [[b.index for b in s.blocks][-3:] for s in sessions] == [[3, 4, 5], [5, 6, 7]]
+    assert [b.imagined for b in sessions[1].blocks][-3:] == [False, False, True]
+
+
+def test_joined_sessions_that_go_back_take_their_sessions_with_them(model: WorldModel) -> None:
+    joined, alone = [lived(model, 3), lived(model, 3, seed=1)], [lived(model, 3), lived(model, 3, seed=1)]
+    together = JoinedSession(joined)
+    for session in (together, *alone):
+        session.rewind(1)
+    together.observe(tiny_observation(2, seed=9), tiny_chunk(2, seed=9))
+    together.part()
+    for i, session in enumerate(alone):
+        session.observe({name: x[[i]] for name, x in tiny_observation(2, seed=9).items()}, tiny_chunk(2, seed=9)[[i]])
+        assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks] == [0, 1, 2]
+        torch.testing.assert_close(joined[i].last.progress, session.last.progress, atol=1e-4, rtol=0)
+
+
+def test_an_imagined_block_between_true_ones_stays_in_the_past(model: WorldModel) -> None:
+    def dreamt() -> Session:
+        session = lived(model, 3)
+        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+        session.append(lived(model, 1).last.values)  # truth beside the dream, not in its place
+        return session
+
+    together = JoinedSession([lived(model, 4, seed=1), dreamt()])
+    close(rows_of(together.imagine(Plan.joint(2)).values, 1, 1), dreamt().imagine(Plan.joint(2)).values)
+
+
+@settings(max_examples=6)
+@given(lives=st.lists(st.sampled_from(["observe", "dream", "rewind"]), min_size=1, max_size=12))
+def test_whatever_happens_while_joined_is_what_would_have_happened_apart(model: WorldModel, lives: list[str]) -> None:
+    """Observed, dreamt and taken back in any order, beyond what is kept: parted sessions are as if they had lived alone."""
+
+    def apart() -> list[Session]:
+        return [lived(model, 3), lived(model, 7, seed=1)]
+
+    joined, alone = apart(), apart()
+    together = JoinedSession(joined)
+    for turn, life in enumerate(lives):
+        observation, chunk = tiny_observation(2, seed=turn), tiny_chunk(2, seed=turn)
+        for rows, session in ((slice(0, 2), together), (slice(0, 1), alone[0]), (slice(1, 2), alone[1])):
+            if life == "observe":
+                session.observe({name: x[rows] for name, x in observation.items()}, chunk[rows])
+            elif life == "dream":
+                session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+            elif session.last.imagined:
+                with suppress(ValueError):  # what it would need is evicted, in all of them or in none
+                    session.rewind(session.step - 1)
+    together.part()
+    for found, expected in zip(joined, alone, strict=True):
+        assert [(b.index, b.imagined) for b in found.blocks] == [(b.index, b.imagined) for b in expected.blocks]
+        close(found.imagine(Plan.joint(1)).values, expected.imagine(Plan.joint(1)).values)

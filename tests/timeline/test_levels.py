@@ -41,6 +41,11 @@ def test_plans_end_where_the_use_needs(steps: int) -> None:
     assert all(p.steps == steps for p in (Plan.joint(steps), Plan.policy(steps), Plan.forward(steps)))
 
 
+def test_a_plan_takes_video_and_action_down_in_equally_many_steps() -> None:
+    with pytest.raises(ValueError, match="3 levels of the video for 2 of the action"):
+        Plan((1.0, 0.5, 0.0), (1.0, 0.0))
+
+
 @given(level=st.floats(0.1, 1.0), share=st.floats(0.0, 1.0))
 def test_an_exact_prediction_walks_down_exactly(level: float, share: float) -> None:
     generator = torch.Generator().manual_seed(0)

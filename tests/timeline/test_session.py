@@ -11,6 +11,7 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.levels import Plan
+from presage.timeline.sampler import corrupt
 from presage.timeline.session import LIMIT, Block, Session
 from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, Tokens, block_tokens
 
@@ -135,7 +136,7 @@ def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
     chunk = tiny_chunk(3)
     fork.roll(chunk)
     assert fork.step == session.step + 1 == 2
-    alone = grounded(model, 2, batch=1).fork(3, seed=fork.generator.initial_seed())
+    alone = grounded(model, 2, batch=1).fork(3)  # the first fork of an equal session draws the same noise
     torch.testing.assert_close(alone.roll(chunk).progress, fork.last.progress)
 
 
@@ -208,6 +209,107 @@ def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
 def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
     tokens = 2 * model.config.codec.tokens
     assert grounded(model, 2).features(tap=1).shape == (2, tokens, model.config.width)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.6, 0.0])
+def test_features_are_of_a_frame_that_is_as_noisy_as_the_network_is_told(model: WorldModel, level: float) -> None:
+    noise = grounded(model, 2).imagine(Plan((1.0,), (1.0,))).values
+    clean = grounded(model, 2).imagine(Plan.video_only(1)).values  # of the same noise; its action is still noise
+    x = {name: corrupt(clean[name], noise[name], torch.tensor(level)) for name in noise}
+    session = grounded(model, 2)
+    streams = [s for s in model.streams if not s.is_query]
+    levels = {s.name: 1.0 if s.kind == ACTION else level for s in streams}
+    with torch.inference_mode():
+        hidden, _, _ = session._run(streams, x, session.step + 1, 1, levels, tap=1)
+    expected = torch.cat([hidden["video.front"], hidden["video.top"]], 1)
+    torch.testing.assert_close(session.features(level, tap=1), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("level", [-0.1, 1.1, float("nan")])
+def test_there_are_no_features_beyond_the_levels(model: WorldModel, level: float) -> None:
+    with pytest.raises(ValueError, match="levels are 0"):
+        grounded(model, 2).features(level)
+
+
+def test_nothing_but_noise_is_called_noise_and_nothing_but_what_is_given_clean(model: WorldModel) -> None:
+    session = grounded(model, 2)
+    video = {name: x for name, x in session.imagine(Plan.joint(1)).values.items() if name != ACTION}
+    action = model.encode_action(tiny_chunk(2))
+    halfway = Plan((0.5, 0.0), (0.5, 0.0))
+    for plan, shown in (
+        (Plan.forward(1), None),
+        (Plan.inverse(1), {"video.front": video["video.front"]}),
+        (Plan.joint(1), {ACTION: action}),
+        (Plan.policy(1), video),
+        (halfway, None),
+    ):
+        with pytest.raises(ValueError, match="tokens are given where a plan starts at level 0"):
+            session.imagine(plan, shown)
+
+
+def dreaming(model: WorldModel, words: str, past: int, dreamt: int) -> Session:
+    session = Session(model, [words] * 2)
+    for t in range(past):
+        session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
+    for t in range(dreamt):
+        session.roll(tiny_chunk(2, seed=t))
+    return session
+
+
+@settings(max_examples=8)
+@given(past=st.integers(1, 3), dreamt=st.integers(0, 3))
+def test_other_words_are_heard_by_the_whole_past(model: WorldModel, past: int, dreamt: int) -> None:
+    told, fresh = dreaming(model, "open the drawer", past, dreamt), Session(model, ["push the puck"] * 2)
+    for block in told.blocks:  # all there were: none is out of the window yet
+        fresh.append(block.values, block.imagined)
+    assert not torch.allclose(told.last.kv.keys, fresh.last.kv.keys)
+    told.instruct(["push the puck"] * 2)
+    torch.testing.assert_close(told.last.progress, fresh.last.progress)
+    left, right = told.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    for name, value in right.items():
+        torch.testing.assert_close(left[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_other_words_change_neither_clocks_nor_what_kinematics_remember(model: WorldModel) -> None:
+    told = dreaming(model, "open the drawer", 9, 5)
+    before = list(told.blocks)
+    told.instruct(["push the puck"] * 2)
+    assert [(b.index, b.imagined) for b in told.blocks] == [(b.index, b.imagined) for b in before]
+    assert all(a.memory is b.memory for a, b in zip(told.blocks, before, strict=True))
+    read = told.blocks
+    told.instruct(["push the puck"] * 2)
+    assert told.blocks is read  # the same words need no reading
+
+
+@settings(max_examples=10)
+@given(kept=st.sets(st.integers(0, 3), min_size=1), dreamt=st.integers(0, 2), n=st.integers(1, 2))
+def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, dreamt, n) -> None:
+    rows = sorted(kept)
+    words = ["open", "push", "close", "reach"]
+
+    def lived(some: list[int]) -> Session:
+        session = Session(model, [words[i] for i in some], seed=[10 + i for i in some])
+        for t in range(2):
+            observation, chunk = tiny_observation(4, seed=t), tiny_chunk(4, seed=t)
+            session.observe({k: x[some] for k, x in observation.items()}, chunk[some] if t else None)
+        for _ in range(dreamt):
+            session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+        return session
+
+    together, alone = lived([0, 1, 2, 3]), lived(rows)
+    together.keep(rows)
+    for a, b in ((together, alone), (together.fork(n), alone.fork(n)), (together.fork(n, seed=1), alone.fork(n, seed=1))):
+        for _ in range(2):
+            left, right = a.imagine(Plan.joint(1)).values, b.imagine(Plan.joint(1)).values
+            for name, value in right.items():
+                torch.testing.assert_close(left[name], value, atol=1e-4, rtol=0)
+
+
+def test_no_future_repeats_anothers_noise(model: WorldModel) -> None:
+    session = grounded(model, 2, batch=1)
+    futures = [session.fork(2), session.fork(2), session.fork(1).fork(2), session.fork(2, seed=0), session.fork(2, seed=1)]
+    noise = torch.cat([s.imagine(Plan((1.0,), (1.0,))).values["video.front"] for s in [session, *futures]]).flatten(1)
+    assert len(noise.unique(dim=0)) == len(noise) == 11
 
 
 def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> None:

@@ -1,11 +1,14 @@
 """The training data's time offsets: the bug class that costs most is off by one."""
 
 import numpy as np
+import pytest
 import torch
 
+from presage.codecs.scalars import FARTHEST, ScalarCodec
 from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
-from presage.training.data import Rows, make_batch, mixed_batch, progress_of
+from presage.errors import UserError
+from presage.training.data import Rows, _encode, make_batch, mixed_batch, progress_of
 from tests.tiny import tiny_model
 
 
@@ -54,3 +57,15 @@ def test_the_action_of_a_row_is_the_chunk_after_its_frame_and_the_last_row_has_n
     batch = make_batch(rows, tiny_model(), np.array([[1, 2, 3, 4]]), np.ones((1, 4), bool))
     torch.testing.assert_close(batch.values["action"][0, :, 0, 0], batch.values["state"][0, :, 0, 0] + 0.5)
     assert batch.action_valid.tolist() == [[True, True, True, False]]
+
+
+def test_what_lies_far_beyond_the_scale_is_taught_at_its_edge_and_said(capsys) -> None:
+    codec, values = ScalarCodec([0.0, 0.0], [1.0, 1.0]), np.random.default_rng(0).normal(size=(500, 2))
+    values[7, 1] = -1e6
+    codes = _encode(codec, values, np.ones(500, bool), "arm: 'action'")
+    assert codes[7, 1] == -FARTHEST and np.abs(codes).max() == FARTHEST
+    np.testing.assert_allclose(np.delete(codes, 7, 0), np.delete(values, 7, 0), rtol=1e-5)
+    assert capsys.readouterr().out.startswith("arm: 'action': number 1 reaches 1e+06 in 1 of 500 rows")
+    with pytest.raises(UserError, match="arm: 'action': number 0 reaches .* are its units others?"):
+        _encode(codec, 57.3 * values, np.ones(500, bool), "arm: 'action'")
+    assert np.isnan(_encode(codec, np.full((3, 2), np.nan), np.ones(3, bool), "arm")).all()

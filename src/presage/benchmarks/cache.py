@@ -20,6 +20,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.expectation import Values, expected, remembered
 from presage.timeline.levels import Plan
+from presage.timeline.noise import draw, streams
 from presage.timeline.sampler import euler_step
 from presage.timeline.session import LIMIT, Session
 from presage.timeline.streams import ACTION, PROGRESS, Stream, Tokens, block_tokens
@@ -40,7 +41,7 @@ class Uncached:
 
     def __init__(self, model: WorldModel, instructions: list[str], seed: int, reach: int | None = None) -> None:
         self.model, self.text, self.reach = model, model.embed_text(instructions), reach
-        self.generator = torch.Generator(model.device).manual_seed(seed)
+        self.noise = streams(seed, len(instructions))
         self.history: list[tuple[int, Values]] = []
         self.memory: Tensor | None = None
 
@@ -59,8 +60,7 @@ class Uncached:
         assert plan.video is not None
         streams = [s for s in self.model.streams if not s.is_query]
         denoised = [s for s in streams if s.is_denoised]
-        batch, device = len(self.text), self.model.device
-        x = {s.name: torch.randn((batch, s.tokens, s.dim), generator=self.generator, device=device) for s in denoised}
+        x = {s.name: draw(self.noise, (s.tokens, s.dim), self.model.device) for s in denoised}
         foreseen = expected(self.model, self.history[-1][1], self.memory, self.text)
         for i in range(plan.steps):
             hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))

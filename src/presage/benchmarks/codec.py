@@ -10,7 +10,7 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs, evaluation_seeds
 from presage.measures.video import decibels, frame_errors, ssim
 from presage.networks.world_model import WorldModel
-from presage.training.checkpoint import load_model
+from presage.simulator.pairing import load_for
 from presage.worlds.instructions import MT10
 from presage.worlds.vector import VectorWorld
 
@@ -25,7 +25,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     `object_*` counts only pixels of gripper, object and goal, by the simulator's own segmentation. All PSNRs are of the
     mean squared error over all frames.
     """
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     episodes = args.episodes or (1 if args.quick else 4)
     tasks = MT10[:2] if args.quick else MT10
     seeds = evaluation_seeds(args.seed, episodes)

@@ -1,7 +1,6 @@
 """What every bench shares: its arguments, seeds that training never saw, intervals, and the facts that make a figure
 repeatable (checkpoint, commit, versions, machine)."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.measures.statistics import wilson
+from presage.worlds.seeds import FIRST_CALIBRATION_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from presage.worlds.rollout import RolloutResult
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "mt10"
-FIRST_TRAINING_SEED = 600_000
 SEEDS_PER_BENCH_SEED = 1_000
-FIRST_DREAM_SEED = 1_000_000_000
-"""First frames of dreams that are written as training data; recorded episodes stay far below."""
 VERSIONS_OF = ("torch", "numpy", "mujoco", "metaworld", "gymnasium", "av")
 
 
@@ -62,16 +59,17 @@ def default_checkpoint() -> Path:
 
 
 def evaluation_seeds(seed: int, count: int) -> list[int]:
-    """`count` episode seeds that belong to `--seed`, all below 600000, where recorded episodes begin.
+    """`count` episode seeds that belong to `--seed`, all below those that are kept for calibration and training.
 
     Raises:
         UserError: there are no such seeds.
     """
     first = seed * SEEDS_PER_BENCH_SEED
-    if seed < 0 or count > SEEDS_PER_BENCH_SEED or first + count > FIRST_TRAINING_SEED:
+    if seed < 0 or count > SEEDS_PER_BENCH_SEED or first + count > FIRST_CALIBRATION_SEED:
         raise UserError(
-            f"--seed {seed} with {count} episodes a task: seeds must stay below {FIRST_TRAINING_SEED}; choose "
-            f"0 to {FIRST_TRAINING_SEED // SEEDS_PER_BENCH_SEED - 1} and at most {SEEDS_PER_BENCH_SEED} episodes"
+            f"--seed {seed} with {count} episodes a task: seeds from {FIRST_CALIBRATION_SEED} on are kept for calibration "
+            f"and training; choose 0 to {FIRST_CALIBRATION_SEED // SEEDS_PER_BENCH_SEED - 1} and at most "
+            f"{SEEDS_PER_BENCH_SEED} episodes"
         )
     return list(range(first, first + count))
 
@@ -105,15 +103,12 @@ def describe_checkpoint(folder: Path) -> dict[str, str]:
     Raises:
         UserError: `folder` is not a checkpoint.
     """
-    from presage.training.checkpoint import weight_files
+    from presage.training.checkpoint import weights_hash
 
-    try:
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in weight_files(folder))).hexdigest()
-    except OSError:
-        raise UserError(f"{folder} is not a checkpoint: it has no model.safetensors; name another") from None
+    digest = weights_hash(folder)
     # A training leaves its checkpoint in RUN/model: the run's name says more.
     folder = folder.resolve()
-    return {"name": folder.parent.name if folder.name == "model" else folder.name, "sha256": digest[:16]}
+    return {"name": folder.parent.name if folder.name == "model" else folder.name, "sha256": digest}
 
 
 def describe_commit() -> str:

@@ -12,21 +12,21 @@ from presage.policy import USES, make_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.proposal import proposal
 from presage.policy.protocol import Policy
-from presage.training.checkpoint import load_model
-from presage.worlds import ExpertPolicy, rollout
+from presage.simulator.pairing import load_for
+from presage.worlds import MT10, ExpertPolicy, rollout
 
 
 def behaviour_cloning(args: BenchArgs) -> Policy | None:
     """The baseline, if it was trained: a checkpoint `bc` inside the model's folder or beside it."""
     for folder in (args.checkpoint / "bc", args.checkpoint.parent / "bc", args.checkpoint.parent / "bc" / "model"):
         if (folder / "config.json").exists():
-            return make_policy("no_imagination", load_model(folder, args.device), args.seed)
+            return make_policy("no_imagination", load_for(MT10, folder, args.device), args.seed)
     return None
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """Success rates with Wilson bounds, over all episodes and per task; `steps_*` is the mean length in model steps."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=20)
     world = world_for(model, len(tasks))
     policies: dict[str, Policy] = {use: make_policy(use, model, args.seed) for use in USES}

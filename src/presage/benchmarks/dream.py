@@ -13,7 +13,8 @@ from presage.measures.video import decibels, frame_errors
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
 from presage.simulator.environment import DreamWorld
-from presage.training.checkpoint import load_model
+from presage.simulator.pairing import load_for
+from presage.worlds import MT10
 from presage.worlds.metaworld import project
 
 STEPS = (1, 8, 32, 64)
@@ -65,7 +66,7 @@ def dream_again(model: WorldModel, world: Any, run: Run, seed: int) -> list[Obse
     """The observations that the model imagines for the same first frame and chunks."""
     dream = DreamWorld(model, world, threshold=1.0, seed=seed)
     options = {"observation": run.observations[0], "instruction": run.instructions, "task": run.tasks}
-    observation, _ = dream.reset(options=options)
+    observation, _ = dream.reset(seed=seed, options=options)
     seen = [observation]
     for chunk in run.chunks:
         observation, *_ = dream.step(chunk)
@@ -131,7 +132,7 @@ def counterfactuals(
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """Fidelity after 1, 8, 32 and 64 model steps of 0.2 s, and the counterfactual correlation."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=4)
     tasks, seeds = tasks[:40], seeds[:40]
     world = world_for(model, len(tasks))

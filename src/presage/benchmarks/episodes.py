@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from presage.benchmarks.common import BenchArgs, evaluation_seeds, success_figures
-from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.worlds import MT10, RolloutResult, make_world
-from presage.worlds.world import find_world
 
 MAX_STEPS = 60
 """Model steps (of 4 environment steps) after which an episode has failed; an expert needs 10 to 30."""
@@ -27,14 +25,8 @@ def max_steps(args: BenchArgs) -> int:
 
 
 def world_for(model: WorldModel, episodes: int, workers: int = 2, tasks: Sequence[str] = MT10) -> Any:
-    """The world of `tasks` as `model` sees it, for up to `BATCH` of `episodes` at once."""
+    """The world of `tasks` as `model` (of `pairing.load_for`) sees it, for up to `BATCH` of `episodes` at once."""
     config = model.config
-    action_size = find_world(tasks[0]).action_size
-    if config.action_dim != action_size:
-        raise UserError(
-            f"task {tasks[0]!r} takes actions of {action_size} numbers, the model's have {config.action_dim}; "
-            "choose a checkpoint trained in that world"
-        )
     return make_world(
         tasks[0],
         tasks=tasks,

@@ -16,9 +16,9 @@ from presage.policy.protocol import Policy
 from presage.policy.representation import load_head, representation
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
+from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold
-from presage.training.checkpoint import load_model
-from presage.worlds import RandomPolicy
+from presage.worlds import MT10, RandomPolicy
 
 MAX_STEPS = 40
 """Fewer than for control: enough for whoever can do the task, and useless policies cost the full length, twice."""
@@ -40,13 +40,13 @@ def policies_to_rank(args: BenchArgs, model: WorldModel, world: Any) -> dict[str
     policies["joint_poor"] = GroundedPolicy(model, joint, quality=0.0, seed=seed)
     random = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), seed)
     policies["random"] = random
-    policies["still"] = Disturbed(random, change=lambda chunks: 0 * chunks)
+    policies["still"] = Disturbed(random, change=lambda chunks, episodes, step: 0 * chunks)
     return policies
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """Agreement over policies with bootstrap intervals, and every policy's two success rates."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=3)
     steps = min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks))

@@ -19,6 +19,7 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, GroundedPolicy
 from presage.policy.joint import joint
+from presage.simulator.pairing import load_for
 from presage.simulator.planning import (
     CANDIDATES,
     HORIZON,
@@ -32,7 +33,6 @@ from presage.simulator.planning import (
     spoiled,
 )
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model
 from presage.worlds import MT10, instructions, make_world, rollout
 
 MAX_STEPS = 40
@@ -78,7 +78,7 @@ def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeat
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """Success on the same episodes, and what a decision costs. `base` executes the first candidate whatever it is."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=10)
     steps = min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks))

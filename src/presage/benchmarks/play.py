@@ -29,10 +29,12 @@ from websockets.sync.client import connect
 
 from presage.benchmarks.common import BenchArgs
 from presage.errors import UserError
+from presage.simulator.pairing import check_robot
 
 KEYS = ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "KeyE", "KeyQ")
 RATE = 20
 """Steps a second that are asked for: as many as the page offers."""
+TASK = "drawer-open-v3"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -60,6 +62,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     server, from when its memory of moments is full. players_difference: largest difference of a pixel between a player
     at the same time as another and the same player alone; players_apart is its control.
     """
+    check_robot([TASK], args.checkpoint)
     seconds, warm, steps = (10.0, 5.0, 8) if args.quick else (600.0, 60.0, 60)
     with tempfile.TemporaryDirectory() as out, playing(args, Path(out)) as server:
         with opened(server.url) as page:
@@ -101,7 +104,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
 @contextlib.contextmanager
 def playing(args: BenchArgs, out: Path) -> Iterator[Playing]:
     """A server process that records to `out`; it is ended in any case."""
-    module = [sys.executable, "-m", "presage.interface.cli", "play", "--checkpoint", str(args.checkpoint)]
+    module = [sys.executable, "-m", "presage.interface.cli", "play", "--task", TASK, "--checkpoint", str(args.checkpoint)]
     process = subprocess.Popen(
         [*module, "--port", "0", "--seed", str(args.seed), "--out", str(out)], stdout=subprocess.PIPE, text=True
     )

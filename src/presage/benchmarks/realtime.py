@@ -19,9 +19,9 @@ from presage.benchmarks.wall_clock import TICK, AnticipatingPolicy, Report, Scen
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY
 from presage.policy.joint import joint, no_imagination
+from presage.simulator.pairing import load_for
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model
-from presage.worlds import rollout
+from presage.worlds import MT10, rollout
 
 STEPS: int = inspect.signature(joint).parameters["steps"].default
 """Denoising steps: those of the joint policy."""
@@ -35,7 +35,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     success_at_this_setting: the same timing (every chunk decided one chunk ahead) in lock step, on the episodes of
     `control`; success_live: the episodes that ended within the minute.
     """
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     observation = _observation(model)
     repeats = 10 if args.quick else 200
     cycles: dict[str, Callable[[Session], object]] = {

@@ -8,15 +8,15 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.errors import UserError
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.representation import HEAD, fit_heads, load_head, random_twin, representation
-from presage.training.checkpoint import load_model
-from presage.worlds import rollout
+from presage.simulator.pairing import load_for
+from presage.worlds import MT10, rollout
 
 DATASET = Path("data/mt10")
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """`success_features` and `success_random_weights`. Heads that the checkpoint lacks are fitted first, and kept."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     if load_head(args.checkpoint, model) is None or load_head(args.checkpoint, model, random=True) is None:
         if not DATASET.exists():
             raise UserError(f"{args.checkpoint / HEAD} is missing and there is no {DATASET} to fit it on: collect it")

@@ -12,12 +12,12 @@ from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import translate
 from presage.policy.replay import ReplayPolicy
+from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold, first_observation
 from presage.simulator.synthesis import Video, dream, label, stack, tokens
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
-from presage.training.checkpoint import load_model
-from presage.worlds import ExpertPolicy, RolloutResult, rollout
+from presage.worlds import MT10, ExpertPolicy, RolloutResult, rollout
 
 
 def as_video(result: RolloutResult) -> Video:
@@ -58,7 +58,7 @@ def label_errors(model: WorldModel, episodes: Sequence[RolloutResult], steps: in
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """`replay_ratio`, `shuffled_error_ratio` and `dream_success`, with their parts."""
-    model = load_model(args.checkpoint, args.device)
+    model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=5)
     world = world_for(model, len(tasks))
     steps = max_steps(args)

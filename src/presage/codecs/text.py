@@ -15,6 +15,8 @@ import numpy as np
 from presage.errors import UserError
 
 TEXT_DIM = 256
+REMEMBERED = 1_000
+"""Characters of the longest instruction that is remembered: a server must not keep whatever strangers send."""
 
 
 @lru_cache(maxsize=1)
@@ -33,6 +35,10 @@ def _tables() -> tuple[object, np.ndarray]:
 
 
 @lru_cache(maxsize=4096)
+def _embed_short(text: str) -> np.ndarray:
+    return _embed_one(text)
+
+
 def _embed_one(text: str) -> np.ndarray:
     tokenizer, vectors = _tables()
     ids = tokenizer.encode(text.strip().lower(), add_special_tokens=False).ids  # type: ignore[attr-defined]
@@ -49,4 +55,6 @@ def embed_text(texts: list[str]) -> np.ndarray:
     for text in texts:
         if not text.strip():
             raise UserError("an instruction is empty: give one sentence that says what the robot should do")
-    return np.stack([_embed_one(text) for text in texts]).astype(np.float32)
+    return np.stack([_embed_short(text) if len(text) <= REMEMBERED else _embed_one(text) for text in texts]).astype(
+        np.float32
+    )

@@ -30,17 +30,18 @@ class Wanted:
     contains: str | None = None
     """Part of the instruction or of the fact `task`, whatever its case."""
     success: bool | None = None
-    """The fact `success`; episodes of which it is unknown do not meet the condition."""
+    """Episodes of which it is unknown do not meet the condition."""
     min_length: int | None = None
     max_length: int | None = None
     """Rows."""
     numbers: list[int] | None = None
 
-    def holds(self, episode: EpisodeRecord) -> bool:
+    def holds(self, episode: EpisodeRecord, success: bool | None) -> bool:
+        """success: of the episode, None where unknown (`outcome.episode_success`)."""
         told = f"{episode.instruction}\n{episode.info.get('task', '')}".lower()
         return (
             (self.contains is None or self.contains.lower() in told)
-            and (self.success is None or episode.info.get("success") == self.success)
+            and (self.success is None or success == self.success)
             and (self.min_length is None or episode.length >= self.min_length)
             and (self.max_length is None or episode.length <= self.max_length)
             and (self.numbers is None or episode.index in self.numbers)

@@ -43,6 +43,8 @@ def file_hash(path: Path) -> str:
     try:
         entry = path.stat()
         return _hash(path, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; restore it or leave its episodes out (--episodes)") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file") from None
 

@@ -1,15 +1,18 @@
 """Episodes of one or several datasets as a new LeRobotDataset v3.0: what merging, splitting and filtering have in common.
 
-Numbers are copied bit for bit. Videos are copied packet by packet where an episode can be cut out (`splice.py`), and
-compressed again where it cannot, or where another encoding is asked for. Statistics of numbers are computed anew; those
-of images are the old ones, added up.
+Every column is copied bit for bit (`rows.py`). Videos are copied packet by packet where an episode can be cut out
+(`splice.py`), and compressed again where it cannot, or where another encoding is asked for (`cutting.py`); depth never with
+loss. Statistics of numbers are computed anew; those of images are the old ones, added up. Files of the folder that are not
+part of the format come along (`belongings.py`).
 """
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +22,17 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from presage.episodes import layout
+from presage.episodes.belongings import carry, orphans, shared_files, size_of
+from presage.episodes.cutting import Cutter, Recompress
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
-from presage.episodes.fit import scaled
-from presage.episodes.metadata import EpisodeRecord, read_json, read_table
-from presage.episodes.splice import Source, Splicer
+from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.rows import RowReader, common_schema
 from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statistics
-from presage.episodes.stored import add_image_statistics, stored_image_statistics
-from presage.episodes.video import Encoding, decode_frames, describe_video, encode_clip
+from presage.episodes.stored import add_statistics, all_tasks, more_of_episodes, stored_statistics
+from presage.episodes.together import common_features, common_info
 from presage.episodes.writer import RollingTables, write_episode_records
 from presage.errors import UserError
-
-
-@dataclass(frozen=True)
-class Recompress:
-    """Every video compressed again."""
-
-    encoding: Encoding
-    short_side: int | None = None
-    """Pixels of the shorter side; None: as they are."""
 
 
 @dataclass
@@ -51,26 +46,31 @@ class Written:
     videos_compressed: int = 0
     """Those that had to be compressed again."""
     bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Lines on what was taken for granted or left out."""
+    left: list[tuple[Path, str]] = field(default_factory=list)
+    """(dataset, what of it) is not in the new one."""
 
 
-def write_episodes(parts: Sequence[Dataset], root: Path, recompress: Recompress | None = None) -> Written:
-    """Write all episodes of `parts`, in order, as the dataset `root`.
+def write_episodes(
+    parts: Sequence[Dataset], root: Path, recompress: Recompress | None = None, with_files: bool = True
+) -> Written:
+    """Write all episodes of `parts`, in order, as the dataset `root`; those without rows are left out.
 
     To leave episodes out, open a part with those to keep (`Dataset(root, chosen)`). The dataset is written under a hidden
-    name and renamed when whole.
+    name and renamed when whole. with_files: whether files that are not part of the format come along, where all parts have
+    them alike.
 
     Raises:
         UserError: parts do not fit together, a file is damaged, root exists, cannot be written or the disk is too full.
     """
-    if root.exists():
+    if os.path.lexists(root):
         raise UserError(f"{root}: exists already; choose another folder or remove it")
-    features = common_features(parts)
-    require_space(root, estimate_bytes(parts), "the new dataset")
+    if not any(record.length for part in parts for record in part.episodes):
+        raise UserError(f"{parts[0].root}: no episode with rows in it; record some first")
     hidden = root.with_name(f".{root.name}.writing")
     try:
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
-        written = _Edit(parts, features, hidden, recompress).write()
+        written = _write(parts, root, hidden, recompress, with_files)
         written.bytes = sum(path.stat().st_size for path in hidden.rglob("*") if path.is_file())
         os.rename(hidden, root)
     except OSError as error:
@@ -82,34 +82,23 @@ def write_episodes(parts: Sequence[Dataset], root: Path, recompress: Recompress 
     return written
 
 
-def common_features(parts: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
-    """Features of all parts together; those that only some have are missing in the rows of the others.
+def _write(parts: Sequence[Dataset], root: Path, hidden: Path, recompress: Recompress | None, with_files: bool) -> Written:
+    skip = (root, hidden)
+    files = shared_files(parts, skip)[0] if with_files else []
+    require_space(root, estimate_bytes(parts) + size_of(parts[0].root, files), "the new dataset")
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir(parents=True)
+    edit = _Edit(parts, hidden, recompress)
+    written = edit.write()
+    if with_files:
+        files, written.left[:0] = shared_files(parts, skip, edit.reader.pictures)
+        carry(parts[0].root, files, hidden)
+    written.left += [(part.root, path.as_posix()) for part in _by_root(parts) for path in orphans(part)]
+    return written
 
-    Raises:
-        UserError: rates, cameras, or types and shapes of one feature differ.
-    """
-    first = parts[0]
-    features: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        if part.fps != first.fps:
-            raise UserError(
-                f"{part.root}: {part.fps:g} rows a second, {first.root} has {first.fps:g}; datasets of one rate can be "
-                "joined, others can be trained on together (presage train --data A B)"
-            )
-        for name, feature in part.features.items():
-            known = features.setdefault(name, feature)
-            if (known["dtype"], list(known["shape"])) != (feature["dtype"], list(feature["shape"])):
-                raise UserError(
-                    f"{part.root}: {name!r} is {feature['dtype']} {list(feature['shape'])}, elsewhere {known['dtype']} "
-                    f"{list(known['shape'])}; datasets of one robot can be joined"
-                )
-        lacking = [n for n, f in features.items() if f["dtype"] in ("video", "image") and n not in part.features]
-        if lacking:
-            raise UserError(f"{part.root}: no camera {lacking[0]!r}, which another dataset has; join those of one robot")
-    missing = [n for n, f in features.items() if f["dtype"] in ("video", "image") and n not in first.features]
-    if missing:
-        raise UserError(f"{first.root}: no camera {missing[0]!r}, which another dataset has; join those of one robot")
-    return features | layout.DEFAULT_FEATURES
+
+def _by_root(parts: Sequence[Dataset]) -> list[Dataset]:
+    return list({part.root: part for part in parts}.values())
 
 
 def estimate_bytes(parts: Sequence[Dataset]) -> int:
@@ -129,72 +118,70 @@ def estimate_bytes(parts: Sequence[Dataset]) -> int:
 class _Edit:
     """State of one write."""
 
-    def __init__(
-        self, parts: Sequence[Dataset], features: dict[str, dict[str, Any]], root: Path, recompress: Recompress | None
-    ):
-        self.parts, self.features, self.root, self.recompress = parts, features, root, recompress
+    def __init__(self, parts: Sequence[Dataset], root: Path, recompress: Recompress | None):
+        self.parts, self.root, self.recompress = parts, root, recompress
         self.fps = parts[0].fps
         self.written = Written()
+        self.features = common_features(parts, self.written.notes)
+        self.schema = common_schema(parts, self.features)
+        self.reader = RowReader(self.schema)
+        self.episodes = [(part, record) for part in parts for record in part.episodes if record.length]
+        self.videos = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
+        self.computed = [name for name, feature in self.features.items() if _is_number(feature["dtype"])]
+        self.counted = [{name: _read_counted(part, name) for name in self.computed} for part in parts]
         self.tasks: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.figures: list[dict[str, Statistics]] = []
-        self.videos = [name for name, feature in features.items() if feature["dtype"] == "video"]
+        self.types: dict[str, pa.DataType] = {}
 
     def write(self) -> Written:
+        self._note_empty_episodes()
         self._write_rows()
-        for name in self.videos:
-            self._write_videos(name)
+        self._add_what_is_known()
+        cameras = [self._write_videos(name) for name in self.videos]
+        self._check_recompressed(cameras)
         for record, figures in zip(self.records, self.figures, strict=True):
             record |= {f"stats/{n}/{f}": v.tolist() for n, stats in figures.items() for f, v in stats.items()}
-        write_episode_records(self.root, self.records, str(self.parts[0].root))
+        write_episode_records(self.root, self.records, str(self.parts[0].root), self.types)
         pq.write_table(layout.tasks_table(self.tasks), self.root / "meta/tasks.parquet")
         stats = {n: {f: v.tolist() for f, v in s.items()} for n, s in self._statistics().items()}
         (self.root / "meta/stats.json").write_text(json.dumps(stats, indent=1))
-        (self.root / "meta/info.json").write_text(json.dumps(self._info(), indent=2))
+        features = self.features | {cutter.name: cutter.describe() for cutter in cameras}
+        (self.root / "meta/info.json").write_text(json.dumps(self._info(features), indent=2))
         return self.written
 
-    def _episodes(self) -> Iterator[tuple[Dataset, EpisodeRecord]]:
+    def _note_empty_episodes(self) -> None:
         for part in self.parts:
-            for record in part.episodes:
-                yield part, record
+            empty = sum(not record.length for record in part.episodes)
+            if empty:
+                self.written.notes.append(f"{part.root}: {empty} episodes without rows, left out")
+            elif not part.episodes:
+                self.written.notes.append(f"{part.root}: no episodes in it")
 
     def _write_rows(self) -> None:
         """data/: one row group per episode, and what meta/episodes says of it."""
-        stored = [name for name in self.features if name not in self.videos]
-        schema = pa.schema([(name, self._type(name)) for name in stored])
-        files = RollingTables(self.root, layout.DATA_PATH, schema)
-        start, opened, table = 0, "", pa.table({})
-        images = [stored_image_statistics(part) for part in self.parts]
-        total = sum(len(part.episodes) for part in self.parts)
-        for part, record in tqdm(self._episodes(), total=total, desc="rows", unit="episode"):
-            path = part.root / record.data_file
-            if str(path) != opened:
-                opened, table = str(path), read_table(path)
-            rows = table.slice(record.data_row, record.length)
-            if len(rows) != record.length:
-                raise UserError(f"{path}: episode {record.index} has {len(rows)} of {record.length} rows; restore the file")
-            texts = self._texts(part, record, rows)
-            number = len(self.records)
+        files = RollingTables(self.root, layout.DATA_PATH, self.schema)
+        listed = {part.root: all_tasks(part) for part in self.parts}
+        start = 0
+        for part, record in tqdm(self.episodes, desc="rows", unit="episode"):
+            rows = self.reader.read(part, record)
+            number, texts = len(self.records), _texts(part, record, rows)
+            tasks = list(dict.fromkeys([*(listed[part.root].get(record.index) or []), *texts]))
+            self.tasks += [text for text in tasks if text not in self.tasks]
             made = {
                 "episode_index": np.full(record.length, number),
                 "index": start + np.arange(record.length),
                 "task_index": np.array([self.tasks.index(text) for text in texts]),
             }
-            if "timestamp" not in table.column_names:
+            if "timestamp" not in rows.column_names:
                 made["timestamp"] = np.arange(record.length) / self.fps
-            if "frame_index" not in table.column_names:
+            if "frame_index" not in rows.column_names:
                 made["frame_index"] = np.arange(record.length)
-            columns = [
-                pa.array(made[name]).cast(schema.field(name).type)
-                if name in made
-                else _cast(rows, name, schema.field(name).type, record.length, path, part)
-                for name in stored
-            ]
-            chunk, file = files.append(pa.Table.from_arrays(columns, schema=schema))
+            chunk, file = files.append(self.reader.arrange(part, record, rows, made))
             self.records.append(
                 {
                     "episode_index": number,
-                    "tasks": list(dict.fromkeys(texts)),
+                    "tasks": tasks,
                     "length": record.length,
                     "data/chunk_index": chunk,
                     "data/file_index": file,
@@ -203,141 +190,98 @@ class _Edit:
                     **{layout.INFO_PREFIX + name: value for name, value in record.info.items()},
                 }
             )
-            self.figures.append(self._episode_statistics(part, record) | images[self.parts.index(part)](record))
             start += record.length
         files.close()
         self.written.episodes, self.written.rows = len(self.records), start
 
-    def _type(self, name: str) -> pa.DataType:
-        """Parquet type of a feature; types that presage does not know, and images, stay what they are in the file."""
-        try:
-            if self.features[name]["dtype"] != "image":
-                return layout.arrow_type(self.features[name])
-        except TypeError:
-            pass
-        part = next(part for part in self.parts if name in part.features)
-        path = part.root / part.episodes[0].data_file
-        kind = read_table(path, [name]).schema.field(name).type
-        return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    def _add_what_is_known(self) -> None:
+        """Statistics of each episode, and columns of meta/episodes that are nobody's."""
+        known = {part.root: stored_statistics(part, self.computed) for part in self.parts}
+        more = {part.root: more_of_episodes(part) for part in self.parts}
+        places = {id(part): place for place, part in enumerate(self.parts)}
+        for (part, record), row in zip(self.episodes, self.records, strict=True):
+            counted = self.counted[places[id(part)]]
+            figures = {name: values[record.rows][mask[record.rows]] for name, (values, mask) in counted.items()}
+            computed = {name: column_statistics(values) for name, values in figures.items() if len(values)}
+            self.figures.append(computed | known[part.root](record))
+            row |= more[part.root][0].get(record.index, {})
+        for _, types in more.values():
+            self.types = types | self.types
 
-    def _texts(self, part: Dataset, record: EpisodeRecord, rows: pa.Table) -> list[str]:
-        """The instruction of each row; new ones are added to the tasks."""
-        texts = [record.instruction] * record.length
-        if "task_index" in rows.column_names:
-            numbers = rows["task_index"].to_pylist()
-            if all(number is not None and 0 <= number < len(part.tasks) for number in numbers):
-                texts = [part.tasks[number] for number in numbers]
-        self.tasks += [text for text in dict.fromkeys(texts) if text not in self.tasks]
-        return texts
+    def _write_videos(self, name: str) -> Cutter:
+        cutter = Cutter(self.root, name, self.features[name], self.fps, self.recompress)
+        for record, places in zip(self.records, cutter.write(self.episodes), strict=True):
+            record |= places
+        done = cutter.done
+        self.written.videos_copied += done.copied
+        self.written.videos_compressed += done.colours + done.lossless
+        self.written.left += [(root, f"the sound of {file.relative_to(root)}") for root, file in done.silenced.items()]
+        if done.spared:
+            self.written.notes.append(f"{name!r} is depth or has other than 8-bit colours; its videos are as they were")
+        return cutter
 
-    def _write_videos(self, name: str) -> None:
-        """videos/: the episodes of a camera, one behind the other; a file ends when full or when a span does not fit."""
-        chunk, file = 0, 0
-        splicer: Splicer | None = None
-        opened: Source | None = None
-        clip = self.root / f".{name}.mp4"
-        episodes = list(self._episodes())
-        for number, (part, record) in enumerate(tqdm(episodes, desc=name, unit="episode")):
-            path, start = record.videos[name]
-            source, span = opened, None
-            if self.recompress is None:
-                if opened is None or opened.path != part.root / path:
-                    opened = Source(part.root / path, self.fps)
-                source, span = opened, opened.span(start, record.length)
-            if span is None:
-                self._compress(part.root / path, start, record.length, clip)
-                source = Source(clip, self.fps)
-                span = source.span(0.0, record.length)
-                self.written.videos_compressed += 1
-            else:
-                self.written.videos_copied += 1
-            assert source is not None and span is not None  # a clip of its own always has one
-            full = splicer is not None and splicer.bytes > layout.VIDEO_FILE_MB * layout.MEGABYTE
-            if splicer is not None and (full or not splicer.fits(source, span)):
-                splicer.close()
-                splicer = None
-                chunk, file = layout.next_file(chunk, file)
-            if splicer is None:
-                target = self.root / layout.VIDEO_PATH.format(video_key=name, chunk_index=chunk, file_index=file)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                splicer = Splicer(target, self.fps, source, span)
-            begin, end = splicer.append(source, span)
-            self.records[number] |= {
-                f"videos/{name}/chunk_index": chunk,
-                f"videos/{name}/file_index": file,
-                f"videos/{name}/from_timestamp": begin,
-                f"videos/{name}/to_timestamp": end,
-            }
-        if splicer is not None:
-            splicer.close()
-        clip.unlink(missing_ok=True)
-
-    def _compress(self, path: Path, start: float, length: int, clip: Path) -> None:
-        frames = decode_frames(path, start, length, self.fps)
+    def _check_recompressed(self, cameras: Sequence[Cutter]) -> None:
         if self.recompress is None:
-            encode_clip(clip, frames, self.fps)
             return
-        short_side = self.recompress.short_side
-        encode_clip(clip, (scaled(image, short_side) for image in frames), self.fps, self.recompress.encoding)
-
-    def _columns(self) -> list[str]:
-        """Features with statistics of their own."""
-        return [
-            name
-            for name, feature in self.features.items()
-            if feature["dtype"] not in ("video", "image", "string") and _is_number(feature["dtype"])
-        ]
-
-    def _episode_statistics(self, part: Dataset, record: EpisodeRecord) -> dict[str, Statistics]:
-        figures = {}
-        for name in self._columns():
-            values = _counted(part, name, record.rows)
-            if values is not None and len(values):
-                figures[name] = column_statistics(values)
-        return figures
+        images = [name for name, feature in self.features.items() if feature["dtype"] == "image"]
+        if not any(camera.done.colours for camera in cameras):
+            raise UserError(f"{self.parts[0].root}: no video of 8-bit colours to compress again; nothing was written")
+        if images:
+            self.written.notes.append(f"{images[0]!r} has pictures inside the data files; they are as they were")
 
     def _statistics(self) -> dict[str, Statistics]:
-        """Of the whole dataset: numbers over all rows, images added up from their episodes."""
+        """Of the whole dataset: numbers over all rows, others added up from their episodes."""
         figures: dict[str, Statistics] = {}
-        for name in self._columns():
-            parts = [values for part in self.parts if (values := _counted(part, name, slice(None))) is not None]
-            if sum(map(len, parts)):
-                figures[name] = column_statistics(np.concatenate(parts))
-        return figures | add_image_statistics(self.figures, [n for n in self.features if n not in figures])
+        for name in self.computed:
+            values = [values[mask] for counted in self.counted for values, mask in [counted[name]] if mask.any()]
+            if values:
+                figures[name] = column_statistics(np.concatenate(values))
+        others = [{n: s for n, s in episode.items() if n not in self.computed} for episode in self.figures]
+        return figures | add_statistics(others, self.written.notes)
 
-    def _info(self) -> dict[str, Any]:
-        info = read_json(self.parts[0].root / "meta/info.json")
-        robots = {part.robot_type for part in self.parts}
-        features = {name: dict(feature) for name, feature in self.features.items()}
-        if self.written.videos_compressed:
-            for name in self.videos:
-                features[name] = self._describe_video(name, features[name])
+    def _info(self, features: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        info = common_info(self.parts, self.written.notes)
+        robots = [part.robot_type for part in self.parts if part.robot_type]
         return {
             **{k: v for k, v in info.items() if k not in ("total_chunks", "total_videos")},
             "codebase_version": layout.CODEBASE_VERSION,
-            "robot_type": robots.pop() if len(robots) == 1 else None,
+            "robot_type": robots[0] if robots else None,
             "total_episodes": self.written.episodes,
             "total_frames": self.written.rows,
             "total_tasks": len(self.tasks),
             "chunks_size": layout.CHUNKS_SIZE,
             "data_files_size_in_mb": layout.DATA_FILE_MB,
             "video_files_size_in_mb": layout.VIDEO_FILE_MB,
-            "splits": {"train": f"0:{self.written.episodes}"},
+            "splits": self._splits(info.get("splits")),
             "data_path": layout.DATA_PATH,
             "video_path": layout.VIDEO_PATH if self.videos else None,
             "features": features,
         }
 
-    def _describe_video(self, name: str, feature: dict[str, Any]) -> dict[str, Any]:
-        """The entry of a camera whose videos were compressed again, read off the first file."""
-        path = self.root / layout.VIDEO_PATH.format(video_key=name, chunk_index=0, file_index=0)
-        codec, width, height, _ = Source(path, self.fps).header
-        described = describe_video(height, width, self.fps)
-        if self.recompress is not None:
-            options = self.recompress.encoding.options
-            described |= {"video.pix_fmt": self.recompress.encoding.pix_fmt, "video.preset": options.get("preset")}
-            described |= {"video.crf": int(options["crf"]), "video.codec": {"libdav1d": "av1"}.get(codec, codec)}
-        return {**feature, "shape": [height, width, 3], "info": described}
+    def _splits(self, known: Any) -> dict[str, str]:
+        """Spans of episodes under new numbers; only those of a single dataset go on to hold."""
+        everything = {"train": f"0:{self.written.episodes}"}
+        if not isinstance(known, dict) or len(_by_root(self.parts)) > 1:
+            if isinstance(known, dict) and list(known) != ["train"]:
+                self.written.notes.append(f"{self.parts[0].root}: its splits {known} were left out")
+            return everything
+        spans = {}
+        for name, text in known.items():
+            match = re.fullmatch(r"(\d+):(\d+)", str(text))
+            first, behind = (int(match[1]), int(match[2])) if match else (0, 0)
+            inside = [i for i, (_, record) in enumerate(self.episodes) if first <= record.index < behind]
+            if inside and inside[-1] - inside[0] == len(inside) - 1:
+                spans[name] = f"{inside[0]}:{inside[-1] + 1}"
+        return spans or everything
+
+
+def _texts(part: Dataset, record: EpisodeRecord, rows: pa.Table) -> list[str]:
+    """The instruction of each row."""
+    if "task_index" in rows.column_names:
+        numbers = rows["task_index"].to_pylist()
+        if all(number is not None and 0 <= number < len(part.tasks) for number in numbers):
+            return [part.tasks[number] for number in numbers]
+    return [record.instruction] * record.length
 
 
 def _is_number(dtype: str) -> bool:
@@ -347,29 +291,16 @@ def _is_number(dtype: str) -> bool:
         return False
 
 
-def _counted(part: Dataset, name: str, rows: slice) -> np.ndarray | None:
-    """The rows of a column that were recorded and hold; None where the part has no such column."""
-    if name not in part.features:
-        return None
-    counted = part.recorded(name)[rows]
+def _read_counted(part: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """All rows of a column and which of them count: those that were recorded, hold and are finite; none where the part has
+    no such column."""
+    if name not in part.features or not part.num_rows:
+        return np.zeros(part.num_rows), np.zeros(part.num_rows, bool)
+    records = [record for record in part.episodes if record.length]
+    files = [part.read_file(f, list(group), name) for f, group in groupby(records, key=lambda record: record.data_file)]
+    values, counted = (np.concatenate([file[i] for file in files]) for i in (0, 1))
+    counted = counted & np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if name + VALID_SUFFIX in part.features:
-        counted = counted & part.column(name + VALID_SUFFIX)[rows].astype(bool)
-    return part.column(name)[rows][counted]
-
-
-def _cast(rows: pa.Table, name: str, kind: pa.DataType, length: int, path: Path, part: Dataset) -> pa.Array:
-    """A stored column in the type of the new dataset; nulls where this part never had it."""
-    if name not in part.features:
-        return pa.nulls(length, kind)
-    if name not in rows.column_names:
-        raise UserError(f"{path}: column {name!r} is missing; restore the file or download the dataset again")
-    column = rows[name].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], rows.schema.field(name).type)
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    try:
-        return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: column {name!r} does not fit meta/info.json ({reason}); correct one of them") from error
+        valid, known = _read_counted(part, name + VALID_SUFFIX)
+        counted = counted & known & valid.astype(bool)
+    return values, counted

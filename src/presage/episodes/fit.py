@@ -9,6 +9,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from presage.episodes.video import Convert
+from presage.errors import UserError
 
 Fit = Literal["crop", "letterbox"]
 """crop: the central square, what lies beside it is lost. letterbox: the whole picture between black bars."""
@@ -43,6 +44,34 @@ def squares(size: int, fit: Fit) -> Convert:
         return square
 
     return crop if fit == "crop" else letterbox
+
+
+def proportions_fit(image: np.ndarray, recorded: Sequence[int]) -> bool:
+    """Whether a picture (H, W, 3) is one of `recorded` (height, width) scaled, to a pixel."""
+    height, width = image.shape[:2]
+    return abs(height * recorded[1] - width * recorded[0]) <= max(recorded)
+
+
+def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) -> np.ndarray:
+    """A picture (H, W, 3) in the proportions of `recorded` (height, width): itself, or what black bars surround that
+    openpi's `resize_with_pad` puts around it. None: nothing is known of the recorded ones.
+
+    Raises:
+        UserError: it has other proportions.
+    """
+    if recorded is None or proportions_fit(image, recorded):
+        return image
+    outer, ratio = image.shape[:2], max(recorded[0] / image.shape[0], recorded[1] / image.shape[1])
+    inner = [int(side / ratio) for side in recorded]
+    top, left = ((whole - part) // 2 for whole, part in zip(outer, inner))
+    bars = image.copy()
+    bars[top : top + inner[0], left : left + inner[1]] = 0
+    if min(inner) < 1 or bars.any():
+        raise UserError(
+            f"pictures of camera {camera!r} are {outer[0]} x {outer[1]} (height x width), training saw {recorded[0]} x "
+            f"{recorded[1]}: send them in those proportions, whole or padded with black"
+        )
+    return image[top : top + inner[0], left : left + inner[1]]
 
 
 def scaled(image: np.ndarray, short_side: int | None) -> np.ndarray:

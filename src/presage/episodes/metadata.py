@@ -97,10 +97,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or download the dataset again") from error
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Columns and metadata of a parquet file."""
+    with _reading(path):
+        return pq.read_schema(path)
+
+
 def column_names(path: Path) -> list[str]:
     """Names of the columns of a parquet file."""
-    with _reading(path):
-        return pq.read_schema(path).names
+    return read_schema(path).names
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

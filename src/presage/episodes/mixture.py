@@ -19,15 +19,12 @@ class Mixture:
     """
 
     def __init__(self, parts: Sequence[Windows], weights: Sequence[float], seed: int = 0):
-        share = np.asarray(weights, dtype=np.float64)
-        if len(parts) == 0 or len(share) != len(parts):
-            raise UserError(f"mixture: {len(share)} weights for {len(parts)} datasets; give one weight per dataset")
-        if not np.isfinite(share).all() or share.min() < 0 or share.sum() == 0:
-            raise UserError(f"mixture: weights {list(weights)} must be 0 or more and not all 0")
+        if len(parts) == 0 or len(weights) != len(parts):
+            raise UserError(f"mixture: {len(weights)} weights for {len(parts)} datasets; give one weight per dataset")
         if len({part.window for part in parts}) > 1:
             raise UserError(f"mixture: windows of {[part.window for part in parts]} rows; use one window length")
         self._parts = list(parts)
-        self._share = share / share.sum()
+        self._share = shares(weights)
         self._seed = seed
         self._draws = 0
 
@@ -68,6 +65,14 @@ class Mixture:
         for part, part_state in zip(self._parts, state["parts"]):
             part.load_state(part_state)
         self._draws = state["draws"]
+
+
+def shares(weights: Sequence[float]) -> np.ndarray:
+    """Weights as shares of 1. Raises UserError when they are none."""
+    share = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(share).all() or share.min() < 0 or share.sum() == 0:
+        raise UserError(f"mixture: weights {list(weights)} must be 0 or more and not all 0")
+    return share / share.sum()
 
 
 def pooled_statistics(datasets: Sequence[Dataset], name: str) -> Statistics:

@@ -14,34 +14,32 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.fit import Fit, cell_size, squares, tile
+from presage.episodes.features import picture_size
+from presage.episodes.fit import Fit, as_recorded, cell_size, squares, tile
+from presage.episodes.naming import (
+    Columns,
+    column_names,
+    find_grippers,
+    look_alikes,
+    parse_columns,
+    parse_numbers,
+    told_apart,
+)
 from presage.errors import UserError
 
 STEPS_PER_SECOND = 5
 """Model steps per second that the default chunk aims at; what the shipped model was tuned for."""
 CHUNKED_ROBOT = "sawyer"
-"""Robot of presage's own recordings, whose rows hold a whole chunk already."""
-GRIPPER_NAME = re.compile(r"grip|jaw|finger|claw|hand_open", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Some of the numbers of a feature, in order."""
-
-    feature: str
-    numbers: list[int]
-    """Positions within the feature, flattened."""
-    names: list[str]
-    """A name for each; `<feature>[3]` where the dataset has none."""
-    slot: str = ""
-    """Slot of a vector that several robots share; empty: the vector is this robot's alone."""
+"""Robot of presage's recordings of Meta-World."""
+CHUNKED_ROBOTS = (CHUNKED_ROBOT, "pusht", "fetch")
+"""Robots of presage's own recordings, whose rows hold a whole chunk already."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,16 @@ class Robot:
     relative: list[int] = field(default_factory=list)
     """(A,) the entry of the state that each action is relative to, -1 where it is absolute; empty: all are absolute."""
     gripper: list[int] = field(default_factory=list)
-    """Entries of the action that open and close a gripper, as far as names tell."""
+    """Entries of the action that open and close a gripper, as names and values tell (`naming.find_grippers`)."""
     fit: Fit = "crop"
     overlap: bool = True
     """Chunks begin at every row of the recording, not at every chunk-th alone: all frames are used."""
     chunked_rows: bool = False
     """The rows of its datasets hold a whole chunk already (presage's own recordings): nothing is regrouped."""
+    recorded: dict[str, list[int]] = field(default_factory=dict)
+    """Camera of the dataset -> height and width of its pictures; empty: not known."""
+    instructed: bool = True
+    """Whether any of its episodes has an instruction."""
 
     @staticmethod
     def from_dataset(
@@ -82,7 +84,7 @@ class Robot:
         fit: Fit = "crop",
         overlap: bool = True,
     ) -> "Robot":
-        """The robot that recorded a dataset; every argument overrides what info.json suggests.
+        """The robot that recorded a dataset; every argument overrides what info.json suggests. Reads the action's column.
 
         cameras: `wrist`, `eye=cam_high` (another name) or `all=cam_high+cam_left` (tiled). action, state: columns (see
         above), `none` for none. relative: names or numbers of action columns, `all` for all but grippers.
@@ -90,34 +92,44 @@ class Robot:
         Raises:
             UserError: a name does not exist, or nothing of it fits.
         """
-        chosen_action = _choose_columns(dataset, "action", action)
-        chosen_state = _choose_columns(dataset, "observation.state", state)
+        chosen_action = _choose_columns(dataset, "action", action, "action")
+        chosen_state = _choose_columns(dataset, "observation.state", state, "state")
         fps = dataset.fps if fps is None else fps
         if not (math.isfinite(fps) and fps > 0):
             raise UserError(f"--fps {fps}: give a positive number")
         chunk = max(1, round(fps / STEPS_PER_SECOND)) if chunk is None else chunk
         if chunk < 1:
             raise UserError(f"--chunk {chunk}: give at least 1")
-        names = _names(chosen_action)
-        gripper = [i for i, name in enumerate(names) if GRIPPER_NAME.search(name)]
+        gripper = _find_grippers(dataset, chosen_action)
+        chosen_cameras = _choose_cameras(dataset, cameras)
+        seen = {source: dataset.camera_features[source] for sources in chosen_cameras.values() for source in sources}
         return Robot(
             name=dataset.robot_type or dataset.root.resolve().name,
-            cameras=_choose_cameras(dataset, cameras),
+            cameras=chosen_cameras,
             action=chosen_action,
             state=chosen_state,
             fps=fps,
             chunk=chunk,
-            relative=_find_relative(names, _names(chosen_state), gripper, relative, dataset.root),
+            relative=_find_relative(chosen_action, chosen_state, gripper, relative, dataset.root),
             gripper=gripper,
             fit=fit,
             overlap=overlap,
+            recorded={source: list(picture_size(dataset.features[name])[:2]) for source, name in seen.items()},
+            instructed=any(episode.instruction.strip() for episode in dataset.episodes),
         )
 
     @staticmethod
-    def of_chunked_rows(cameras: Sequence[str], chunk: int, action: int, state: int, steps_per_second: float) -> "Robot":
+    def of_chunked_rows(
+        cameras: Sequence[str],
+        chunk: int,
+        action: int,
+        state: int,
+        steps_per_second: float,
+        name: str = CHUNKED_ROBOT,
+    ) -> "Robot":
         """The robot behind rows that hold a chunk each: `chunk` times `action` numbers, `state` numbers of state."""
         return Robot(
-            name=CHUNKED_ROBOT,
+            name=name,
             cameras={camera: [camera] for camera in cameras},
             action=[_numbered("action", action)],
             state=[_numbered("observation.state", state)] if state else [],
@@ -164,10 +176,11 @@ class Robot:
         return self.fps / self.chunk
 
     def pictures(self, images: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's.
+        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's. Black
+        bars around what training saw without them are cut off.
 
         Raises:
-            UserError: a camera is missing.
+            UserError: a camera is missing, or its pictures have other proportions than the recorded ones.
         """
         seen = {}
         for camera, sources in self.cameras.items():
@@ -175,7 +188,8 @@ class Robot:
             if missing:
                 raise UserError(f"no picture of camera {missing[0]!r}; there are {', '.join(images) or 'none'}")
             convert = squares(cell_size(size, len(sources)), self.fit)
-            seen[camera] = tile([convert(images[source]) for source in sources], size)
+            shown = [as_recorded(images[source], self.recorded.get(source), source) for source in sources]
+            seen[camera] = tile([convert(image) for image in shown], size)
         return seen
 
     def to_absolute(self, chunk: np.ndarray, state: np.ndarray) -> np.ndarray:
@@ -194,25 +208,45 @@ class Robot:
         return np.where(entries >= 0, state[..., None, np.maximum(entries, 0)], 0.0).astype(np.float32)
 
 
+def united(robots: Sequence[Robot]) -> list[Robot]:
+    """Recordings of one robot that differ in the size of their pictures, not in their proportions, or in whether somebody
+    said what is done, are of one description."""
+    out: list[Robot] = []
+    for robot in robots:
+        for known in out:
+            scaled = all(
+                abs(known.recorded[c][0] * size[1] - known.recorded[c][1] * size[0]) <= max(size)
+                for c, size in robot.recorded.items()
+                if c in known.recorded
+            )
+            same = replace(robot, recorded=known.recorded, instructed=known.instructed) == known
+            if same and scaled:
+                robot = known
+                break
+        out.append(robot)
+    told = {robot.name for robot in robots if robot.instructed}
+    return [replace(robot, instructed=robot.name in told) if robot.name in told else robot for robot in out]
+
+
 def holds_chunks(dataset: Dataset) -> bool:
-    """Whether rows are model steps already: presage's own recordings of Meta-World."""
-    return dataset.robot_type == CHUNKED_ROBOT and "action.valid" in dataset.features
+    """Whether rows are model steps already: presage's own recordings of a world."""
+    return dataset.robot_type in CHUNKED_ROBOTS and "action.valid" in dataset.features
 
 
-def column_names(feature: dict[str, Any], name: str) -> list[str]:
-    """A name for every number of a feature: those of info.json where they are as many, `<feature>[i]` elsewhere."""
-    size = int(np.prod(feature["shape"]))
-    given = feature.get("names")
-    while isinstance(given, dict):  # {"motors": [...]} in older datasets
-        given = next(iter(given.values()), None)
-    if isinstance(given, list) and len(given) == size and all(isinstance(x, str) for x in given):
-        return list(given)
-    return [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]
+def find_robot(known: Sequence[Robot], dataset: Dataset) -> Robot:
+    """The robot of a checkpoint that recorded a dataset: the one of its name, or the only one there is.
 
-
-def numeric_features(dataset: Dataset) -> list[str]:
-    """Features made of numbers."""
-    return [name for name, feature in dataset.features.items() if feature["dtype"] not in ("image", "video", "string")]
+    Raises:
+        UserError: it may be any of several.
+    """
+    name = dataset.robot_type or dataset.root.resolve().name
+    found = next((robot for robot in known if robot.name == name), None)
+    if found is None and len(known) > 1:
+        names = ", ".join(robot.name for robot in known)
+        raise UserError(
+            f"{dataset.root}: robot {name!r} is none of the checkpoint's ({names}); correct robot_type in info.json"
+        )
+    return found or known[0]
 
 
 def _names(columns: Sequence[Columns]) -> list[str]:
@@ -240,62 +274,59 @@ def _choose_cameras(dataset: Dataset, wanted: Sequence[str]) -> dict[str, list[s
     return chosen
 
 
-def _choose_columns(dataset: Dataset, standard: str, wanted: Sequence[str]) -> list[Columns]:
-    """Columns that are asked for; by default the feature that LeRobot reserves for them, where it was recorded."""
+def _choose_columns(dataset: Dataset, standard: str, wanted: Sequence[str], what: str) -> list[Columns]:
+    """Columns that are asked for; by default the feature that LeRobot reserves for them. A robot may have no state, but
+    that it has no action is said by a person alone."""
     if list(wanted) == ["none"]:
         return []
-    if not wanted:
-        wanted = [standard] if standard in dataset.features else []
-    return [_parse_columns(dataset, text) for text in wanted]
+    if not wanted and standard not in dataset.features:
+        if what == "state":
+            return []
+        alike = look_alikes(dataset, what)
+        raise UserError(
+            f"{dataset.root}: no column {standard!r}, and a policy is taught by it; "
+            + (f"{', '.join(alike)} may be one: give --action {alike[0]}, " if alike else "name one with --action, ")
+            + "or --action none to learn from the video alone"
+        )
+    parts = [parse_columns(dataset, text) for text in wanted or [standard]]
+    try:
+        return told_apart(parts, standard)
+    except UserError as error:
+        raise UserError(f"{dataset.root}: --{what}: {error}") from None
 
 
-def _parse_columns(dataset: Dataset, text: str) -> Columns:
-    plain, _, slot = text.partition("@")
-    name, _, numbers = plain.partition(":")
-    if name not in numeric_features(dataset):
-        raise UserError(f"{dataset.root}: no feature {name!r} of numbers; it has {', '.join(numeric_features(dataset))}")
-    names = column_names(dataset.features[name], name)
-    chosen = parse_numbers(numbers, names, f"{dataset.root}: {text!r}") if numbers else list(range(len(names)))
-    return Columns(name, chosen, [names[i] for i in chosen], slot)
+def _find_grippers(dataset: Dataset, columns: Sequence[Columns]) -> list[int]:
+    """Entries of the action that open and close a gripper."""
+    found: list[bool] = []
+    for part in columns:
+        values = dataset.column(part.feature).reshape(dataset.num_rows, -1)[dataset.recorded(part.feature)]
+        grippers = find_grippers(column_names(dataset.features[part.feature], part.feature), values)
+        found += [grippers[i] for i in part.numbers]
+    return [i for i, is_gripper in enumerate(found) if is_gripper]
 
 
-def parse_numbers(text: str, names: Sequence[str], where: str) -> list[int]:
-    """Positions that `0-5,7` or `left_elbow,left_grip` stand for.
-
-    Raises:
-        UserError: one does not exist.
-    """
-    chosen: list[int] = []
-    for part in text.split(","):
-        if part in names:
-            chosen.append(list(names).index(part))
-            continue
-        span = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, -1)
-        if not first <= last < len(names):
-            raise UserError(f"{where}: no column {part!r}; there are {', '.join(names)} (or 0-{len(names) - 1})")
-        chosen += range(first, last + 1)
-    return chosen
-
-
-def _find_relative(action: list[str], state: list[str], gripper: list[int], wanted: Sequence[str], root: Path) -> list[int]:
-    """For every action the entry of the state that it is relative to: the one of its name, or of its place."""
+def _find_relative(
+    action: Sequence[Columns], state: Sequence[Columns], gripper: list[int], wanted: Sequence[str], root: Path
+) -> list[int]:
+    """For every action the entry of the state that it is relative to: the one of its name, or of its place where the
+    dataset names no columns."""
     if not wanted:
         return []
-    everything = list(wanted) == ["all"]
-    if everything:
-        chosen = [i for i in range(len(action)) if i not in gripper]
+    names, states = _names(action), _names(state)
+    if list(wanted) == ["all"]:
+        chosen = [i for i in range(len(names)) if i not in gripper]
     else:
-        chosen = [i for text in wanted for i in parse_numbers(text, action, f"{root}: --relative")]
-    entries = [-1] * len(action)
+        chosen = [i for text in wanted for i in parse_numbers(text, names, f"{root}: --relative")]
+    named = any(part.named for part in action) and any(part.named for part in state)
+    entries = [-1] * len(names)
     for i in chosen:
-        if action[i] in state:
-            entries[i] = state.index(action[i])
-        elif len(action) == len(state):
+        if names[i] in states:
+            entries[i] = states.index(names[i])
+        elif len(names) == len(states) and not named:
             entries[i] = i
         else:
             raise UserError(
-                f"{root}: action {action[i]!r} has no state column of its name to be relative to, and there are "
-                f"{len(action)} actions but {len(state)} states; choose columns with --action, --state and --relative"
+                f"{root}: action {names[i]!r} has no state column of its name to be relative to, among "
+                f"{', '.join(states) or 'none'}; choose columns with --action, --state and --relative"
             )
     return entries

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from presage.episodes.robot import Columns, Robot
+from presage.episodes.naming import Columns
+from presage.episodes.robot import Robot
 from presage.errors import UserError
 
 
@@ -63,17 +64,27 @@ class Slots:
 def separate(robots: Sequence[Robot]) -> list[Robot]:
     """The same robots, where their vectors differ with a slot each; robots that name slots keep them.
 
-    Robots are alike when their columns have the same names: they share everything.
+    Robots are alike when their columns have the same names: they share everything. What looks like a gripper in the data
+    of one is a gripper of all, and absolute in all.
     """
-    if len({(tuple(r.action_names), tuple(r.state_names)) for r in robots}) == 1:
-        return list(robots)
+    robots = [_agreed(robot, [r for r in robots if _names(r) == _names(robot)]) for robot in robots]
+    if len({_names(robot) for robot in robots}) == 1:
+        return robots
     named: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
     out = []
     for robot in robots:
-        alike = (tuple(robot.action_names), tuple(robot.state_names))
-        slot = named.setdefault(alike, f"{robot.name}-{len(named)}" if robot.name in named.values() else robot.name)
+        slot = named.setdefault(_names(robot), f"{robot.name}-{len(named)}" if robot.name in named.values() else robot.name)
         out.append(replace(robot, action=_named(robot.action, slot), state=_named(robot.state, slot)))
     return out
+
+
+def _names(robot: Robot) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(robot.action_names), tuple(robot.state_names)
+
+
+def _agreed(robot: Robot, alike: Sequence[Robot]) -> Robot:
+    entries = [min(places) for places in zip(*[r.relative for r in alike if r.relative])] if robot.relative else []
+    return replace(robot, relative=entries, gripper=sorted({i for r in alike for i in r.gripper}))
 
 
 def _named(columns: Sequence[Columns], slot: str) -> list[Columns]:

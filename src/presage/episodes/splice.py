@@ -13,7 +13,12 @@ from typing import cast
 import av
 import numpy as np
 
+from presage.episodes.lossless import stored_format
 from presage.episodes.video import frame_rate, open_video
+from presage.errors import UserError
+
+_CODECS = {"libdav1d": "av1", "libaom-av1": "av1"}
+"""Names of codecs where the decoder has another."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class Source:
         frames, keys, sizes = [], [], []
         with open_video(path) as (container, stream):
             context = stream.codec_context
+            self.codec = _CODECS.get(context.name, context.name)
+            self.width, self.height, self.pix_fmt = context.width, context.height, stored_format(context)
             self.header = (context.name, context.width, context.height, context.extradata)
+            self.has_sound = bool(container.streams.audio)
             for packet in container.demux(stream):
                 if packet.dts is not None or packet.pts is not None:
                     time = packet.pts if packet.pts is not None else packet.dts
@@ -92,15 +100,21 @@ class Splicer:
     def __init__(self, path: Path, fps: float, source: Source, first: Span):
         """The first span and its source decide the codec header and how far decoding may run ahead."""
         self.bytes = 0
-        self._header, self._step = source.header, 1 / frame_rate(fps)
+        self._header, self._step = (source.header, source.pix_fmt), 1 / frame_rate(fps)
         self._delay = max(first.delay, 2) if first.delay else 0  # short spans need less than the encoder's usual two
         self._frames = 0
         self._container = av.open(str(path), "w", format="mp4")
-        with av.open(str(source.path)) as template:
-            self._stream = self._container.add_stream_from_template(template.streams.video[0], opaque=True)
+        try:
+            with av.open(str(source.path)) as template:
+                self._stream = self._container.add_stream_from_template(template.streams.video[0], opaque=True)
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            raise UserError(
+                f"{source.path}: {source.codec} cannot be copied into an mp4 ({error}); convert it first"
+            ) from error
 
     def fits(self, source: Source, span: Span) -> bool:
-        return source.header == self._header and span.delay <= self._delay
+        return (source.header, source.pix_fmt) == self._header and span.delay <= self._delay
 
     def append(self, source: Source, span: Span) -> tuple[float, float]:
         """Copy a span; returns its (from, to) timestamps in seconds inside the file."""

@@ -5,10 +5,13 @@ made under a hidden name and renamed when whole, so any number of processes may 
 nothing half-written behind. ``presage.episodes.writer.write_dataset`` turns the spool into a dataset.
 """
 
+import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,18 +24,28 @@ from presage.episodes.video import encode_clip
 from presage.errors import UserError
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+_COLUMN = "column/"
+"""In front of names in rows.npz, some of which numpy keeps for itself."""
+STARTED = time.time()
+"""When this program began to spool or to write: older episodes are those of an earlier run."""
 
 
 def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
-    """Store one finished episode under ``key``; a key already there is kept as it is.
+    """Store one finished episode under ``key``; the same episode spooled again changes nothing.
 
     Keys decide the order of the episodes in the dataset (sorted as text). Raises UserError when the episode cannot be
-    stored or the folder cannot be written.
+    stored, the key holds another episode, or the folder cannot be written.
     """
-    if not _KEY.fullmatch(key):
+    if not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise UserError(f"{spool}: episode key {key!r} is not allowed; use letters, digits, '_', '-' and '.'")
+    if not (isinstance(fps, int | float | np.number) and math.isfinite(fps) and fps > 0):
+        raise UserError(f"{spool}: fps of episode {key!r} is {fps!r}; give a positive number")
     check_episode(episode, f"episode {key!r}")
-    final = spool / key
+    fps = fps.item() if isinstance(fps, np.number) else fps
+    final, mark = spool / key, _fingerprint(episode, fps)
+    if final.is_dir():
+        _check_same(spool, key, mark)
+        return
     hidden = spool / f".{key}-{uuid.uuid4().hex}"
     try:
         hidden.mkdir(parents=True)
@@ -41,12 +54,15 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             encode_clip(hidden / f"{name}.mp4", frames, fps)
             height, width = frames.shape[1:3]
             cameras[name] = {"height": height, "width": width, "histogram": image_histogram(frames).tolist()}
-        np.savez(hidden / "rows.npz", allow_pickle=False, **episode.columns)
+        np.savez(
+            hidden / "rows.npz", allow_pickle=False, **{_COLUMN + name: column for name, column in episode.columns.items()}
+        )
         facts = {
             "length": episode.length,
             "fps": fps,
+            "fingerprint": mark,
             "instruction": episode.instruction,
-            "info": {k: v.item() if isinstance(v, np.generic) else v for k, v in episode.info.items()},
+            "info": _plain(episode.info),
             "cameras": cameras,
         }
         (hidden / "episode.json").write_text(json.dumps(facts))
@@ -56,10 +72,40 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             if not final.is_dir():
                 raise
             shutil.rmtree(hidden)
+            _check_same(spool, key, mark)
     except OSError as error:
         raise UserError(
             f"{spool}: cannot write episode {key!r} ({error.strerror or error}); choose a writable folder with free space"
         ) from error
+
+
+def _fingerprint(episode: Episode, fps: float) -> str:
+    """Hash of everything in an episode."""
+    digest = hashlib.sha256(json.dumps([fps, episode.instruction, _plain(episode.info)], sort_keys=True).encode())
+    for kind, arrays in (("frames", episode.frames), ("columns", episode.columns)):
+        for name, values in sorted(arrays.items()):
+            digest.update(f"{kind} {name} {values.dtype.str} {values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).data if values.dtype.kind != "U" else values.tobytes())
+    return digest.hexdigest()
+
+
+def _plain(info: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in info.items()}
+
+
+def _check_same(spool: Path, key: str, mark: str) -> None:
+    """Raise UserError when the key holds another episode; the same one counts as spooled by this run."""
+    if read_facts(spool, key).get("fingerprint") != mark:
+        raise UserError(
+            f"{spool / key}: holds another episode, spooled before; delete {spool} and run again, "
+            "or give this one another key"
+        )
+    os.utime(spool / key)
+
+
+def from_earlier_runs(spool: Path) -> list[str]:
+    """Keys of episodes that were there before this program began and have not been spooled again since, sorted."""
+    return sorted(key for key in spooled_keys(spool) if (spool / key).stat().st_mtime < STARTED)
 
 
 def spooled_keys(spool: Path) -> set[str]:
@@ -82,6 +128,6 @@ def read_rows(spool: Path, key: str) -> dict[str, np.ndarray]:
     path = spool / key / "rows.npz"
     try:
         with np.load(path, allow_pickle=False) as rows:
-            return {name: rows[name] for name in rows.files}
+            return {name.removeprefix(_COLUMN): rows[name] for name in rows.files}
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete this folder") from error

@@ -17,7 +17,9 @@ import numpy as np
 from presage.episodes.dataset import Dataset
 from presage.episodes.fit import cell_size, squares, tile
 from presage.episodes.metadata import EpisodeRecord
-from presage.episodes.robot import Columns, Robot
+from presage.episodes.naming import Columns, column_names
+from presage.episodes.outcome import episode_success, read_quality, row_success
+from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.episodes.video import Convert
 from presage.errors import UserError
@@ -39,13 +41,18 @@ class _Grid:
     """(R, chunk) recorded row of each action, clamped to the episode"""
     whole: np.ndarray
     """(R,) False where the chunk reaches past the end"""
+    ticks: list[int]
+    """(E,) actions at the robot's rate in each recorded episode"""
 
 
 class Steps(Dataset):
     """The steps of a recorded dataset, itself readable like a dataset.
 
     Columns: `action` (R, chunk * A) and `observation.state` (R, S) where the robot has them, `quality` and `next.success`
-    where they were recorded. Entries of a shared vector that this robot does not fill are NaN.
+    where they were recorded. Entries of a shared vector that this robot does not fill are NaN. Episodes have the fact
+    `success` wherever it is known.
+
+    longest: actions, at the robot's rate of `action_rate` per second, in the longest recorded episode; a step has `chunk`.
     """
 
     def __init__(self, dataset: Dataset, robot: Robot, slots: Slots | None = None):
@@ -56,7 +63,10 @@ class Steps(Dataset):
         self.root, self.version, self.robot_type = dataset.root, dataset.version, dataset.robot_type
         self.stats, self.tasks = dataset.stats, dataset.tasks
         self.fps = robot.steps_per_second
-        self.episodes = grid.episodes
+        success = episode_success(dataset)
+        self.episodes = [_with_success(e, success[i]) for e, i in zip(grid.episodes, grid.source, strict=True)]
+        self.longest, self.action_rate, self.chunk = max(grid.ticks), robot.fps, robot.chunk
+        self._quality, _ = read_quality(dataset)
         self.num_rows = len(grid.time)
         self.cameras = list(robot.cameras)
         self.phases = robot.chunk if robot.overlap else 1
@@ -71,10 +81,10 @@ class Steps(Dataset):
             return self._actions()
         if name == "observation.state":
             return self._slots.place_state(self._robot, self._states())
-        rows = self._recorded.column(name).reshape(-1)[self._grid.rows]
-        if name == "next.success":
-            return rows.astype(bool).any(1)
-        return rows.min(1)  # a chunk is as good as its worst row
+        rows = row_success(self._recorded) if name == "next.success" else self._quality
+        assert rows is not None
+        by_chunk = rows[self._grid.rows]
+        return by_chunk.any(1) if name == "next.success" else by_chunk.min(1)  # a chunk is as good as its worst row
 
     def recorded(self, name: str) -> np.ndarray:
         """(R,) bool: whether the whole chunk was recorded; always True for what belongs to a frame."""
@@ -110,7 +120,10 @@ class Steps(Dataset):
             features["action"] = {"dtype": "float32", "shape": [width], "names": None}
         if self._slots.state_dim:
             features["observation.state"] = {"dtype": "float32", "shape": [self._slots.state_dim], "names": None}
-        features |= {n: self._recorded.features[n] for n in ("quality", "next.success") if n in self._recorded.features}
+        if self._quality is not None:
+            features["quality"] = {"dtype": "float32", "shape": [1], "names": None}
+        if "next.success" in self._recorded.features:
+            features["next.success"] = {"dtype": "bool", "shape": [1], "names": None}
         return features
 
     def _actions(self) -> np.ndarray:
@@ -137,19 +150,47 @@ class Steps(Dataset):
 
 
 def _gather(dataset: Dataset, columns: Sequence[Columns]) -> np.ndarray:
-    """(N, D) float32 of the recorded rows."""
+    """(N, D) float32 of the recorded rows.
+
+    Raises:
+        UserError: the dataset has not these columns, calls them otherwise, or holds numbers that float32 cannot.
+    """
     parts = [np.empty((dataset.num_rows, 0), np.float32)]
     for part in columns:
-        if part.feature not in dataset.features:
-            raise UserError(f"{dataset.root}: no feature {part.feature!r}; it is not of the robot that was trained on")
-        values = dataset.column(part.feature).reshape(dataset.num_rows, -1)
-        if max(part.numbers) >= values.shape[1]:
-            raise UserError(
-                f"{dataset.root}: {part.feature!r} has {values.shape[1]} numbers, column {max(part.numbers)} is wanted; "
-                "choose columns with --action and --state"
-            )
-        parts.append(values[:, part.numbers].astype(np.float32))
+        with np.errstate(over="ignore"):
+            parts.append(recorded_numbers(dataset, part).astype(np.float32))
+        if np.isinf(parts[-1]).any():
+            raise UserError(f"{dataset.root}: {part.feature!r} holds numbers beyond 3e38; leave those columns out")
     return np.concatenate(parts, 1)
+
+
+def recorded_numbers(dataset: Dataset, part: Columns) -> np.ndarray:
+    """(N, D) of the recorded rows, as they were stored.
+
+    Raises:
+        UserError: the dataset has not these columns, or calls them otherwise.
+    """
+    if part.feature not in dataset.features:
+        raise UserError(f"{dataset.root}: no feature {part.feature!r}; it is not of the robot that was trained on")
+    names = column_names(dataset.features[part.feature], part.feature)
+    if max(part.numbers) >= len(names):
+        raise UserError(
+            f"{dataset.root}: {part.feature!r} has {len(names)} numbers, column {max(part.numbers)} is wanted; "
+            "choose columns with --action and --state"
+        )
+    here = replace(part, names=[names[i] for i in part.numbers])
+    for i, mine, told in zip(part.numbers, here.names, part.names, strict=True):
+        alike = told in (mine, mine.partition("#")[0]) or told.endswith(f".{mine}")
+        if here.named and part.named and not alike:
+            raise UserError(
+                f"{dataset.root}: column {i} of {part.feature!r} is {mine!r}, and {told!r} in the robot that was trained "
+                "on; choose a dataset with its columns, or train on this one from the start"
+            )
+    return dataset.column(part.feature).reshape(dataset.num_rows, -1)[:, part.numbers]
+
+
+def _with_success(record: EpisodeRecord, success: bool | None) -> EpisodeRecord:
+    return record if success is None else replace(record, info=record.info | {"success": success})
 
 
 def _nearest(time: np.ndarray, record: EpisodeRecord) -> np.ndarray:
@@ -165,10 +206,11 @@ def _lay_out(dataset: Dataset, robot: Robot) -> _Grid:
     phases = robot.chunk if robot.overlap else 1
     episodes: list[EpisodeRecord] = []
     source: list[int] = []
-    times, rows, whole = [], [], []
+    times, rows, whole, length = [], [], [], list[int]()
     start = 0
     for position, record in enumerate(dataset.episodes):
         ticks = int((record.length - 1) / pace + 1e-6) + 1
+        length.append(ticks)
         for phase in range(min(phases, ticks)):
             first = np.arange(phase, ticks, robot.chunk)
             chunk = first[:, None] + np.arange(robot.chunk)
@@ -185,4 +227,4 @@ def _lay_out(dataset: Dataset, robot: Robot) -> _Grid:
     time = np.concatenate(times)
     close = np.abs(time - np.round(time)) < 1e-6  # rates that divide: exactly on a row
     time = np.where(close, np.round(time), time)
-    return _Grid(episodes, source, time, np.concatenate(rows), np.concatenate(whole))
+    return _Grid(episodes, source, time, np.concatenate(rows), np.concatenate(whole), length)

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.metadata import EpisodeRecord
-from presage.episodes.robot import GRIPPER_NAME, column_names, numeric_features
+from presage.episodes.naming import column_names, find_grippers, look_alikes, numeric_features
+from presage.episodes.outcome import episode_success
 from presage.episodes.splice import Source
 from presage.episodes.video import decode_spans
 from presage.errors import UserError
@@ -87,14 +88,22 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
     found = Survey(dataset, damage=[str(error) for error in tolerated])
     told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
     found.instructions = told.most_common()
-    known = [bool(e.info["success"]) for e in dataset.episodes if "success" in e.info]
-    found.success = (sum(known), len(known)) if known else None
+    found.success = _count_success(found)
     for name in tqdm(numeric_features(dataset), desc="columns", unit="column"):
         found.features.append(_look_at_numbers(found, name))
     for camera, name in dataset.camera_features.items():
         found.cameras.append(_look_at_camera(found, camera, name, full))
     found.damage = list(dict.fromkeys(found.damage))
     return found
+
+
+def _count_success(found: Survey) -> tuple[int, int] | None:
+    try:
+        known = [success for success in episode_success(found.dataset) if success is not None]
+    except UserError as error:
+        found.damage.append(str(error))
+        return None
+    return (sum(known), len(known)) if known else None
 
 
 def _look_at_numbers(found: Survey, name: str) -> Feature:
@@ -122,7 +131,9 @@ def _look_at_numbers(found: Survey, name: str) -> Feature:
         parts.append(flat[finite & recorded])
     whole = np.concatenate(parts) if parts else np.empty((0, 0))
     names = column_names(feature, name)[:MOST_NUMBERS]
-    numbers = [_number(n, whole[:, i], name == "action") for i, n in enumerate(names)] if len(whole) else []
+    jumps = whole if name in look_alikes(dataset, "action") and len(whole) else None
+    grippers = find_grippers(names, jumps)
+    numbers = [_number(n, whole[:, i], grippers[i]) for i, n in enumerate(names)] if len(whole) else []
     return Feature(name, feature["dtype"], list(feature["shape"]), numbers, missing)
 
 
@@ -145,13 +156,10 @@ def _irregular(name: str, values: np.ndarray, record: EpisodeRecord, fps: float)
     ]
 
 
-def _number(name: str, values: np.ndarray, is_action: bool) -> Number:
+def _number(name: str, values: np.ndarray, is_gripper: bool) -> Number:
     low, high = float(values.min()), float(values.max())
     counts, _ = np.histogram(values, BINS, (low, high if high > low else low + 1))
     q01, q99 = np.quantile(values, [0.01, 0.99])
-    at_ends = [float((values <= low + 0.05 * (high - low)).mean()), float((values >= high - 0.05 * (high - low)).mean())]
-    binary = high > low and min(at_ends) > 0.02 and sum(at_ends) > 0.95
-    is_gripper = bool(GRIPPER_NAME.search(name)) or (is_action and binary)
     return Number(name, low, high, float(values.mean()), float(q01), float(q99), counts.tolist(), is_gripper)
 
 

@@ -294,6 +294,7 @@ def encoding(codec: str, crf: int) -> Encoding:
     if codec == "h264":
         return Encoding("libx264", "yuv420p", {**options, "preset": "medium"})
     if codec == "hevc":
-        x265 = f"crf={crf}:keyint={GOP}:min-keyint=1:scenecut=0:bframes=0:open-gop=0:log-level=none"
+        # cutree is of no use between so many key frames, and x265 dies of it in pictures less than 49 pixels wide.
+        x265 = f"crf={crf}:cutree=0:keyint={GOP}:min-keyint=1:scenecut=0:bframes=0:open-gop=0:log-level=none"
         return Encoding("libx265", "yuv420p", {"crf": str(crf), "preset": "medium", "x265-params": x265})
     return Encoding("libsvtav1", "yuv420p", {"crf": str(crf), "g": str(GOP), "preset": "10"})

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,21 @@ def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None
     """Turn a spool into the dataset ``root`` (LeRobotDataset v3.0) and delete the spool.
 
     Episodes come in sorted order of their keys. The dataset is written under a hidden name and renamed when whole.
-    Features that some episodes lack are stored as nulls there. Returns root. Raises UserError when the spool is empty,
+    Features that some episodes lack are stored as nulls there. Episodes that an earlier run left in the spool are written
+    too, and a line on stderr names them. Returns root. Raises UserError when the spool is empty,
     its episodes do not fit together, or root exists or cannot be written.
     """
     keys = sorted(spooled.spooled_keys(spool))
     if not keys:
         raise UserError(f"{spool}: no finished episodes to write; collect some first")
-    if root.exists():
+    if os.path.lexists(root):
         raise UserError(f"{root}: exists already; choose another folder or remove it")
+    earlier = spooled.from_earlier_runs(spool)
+    if earlier:
+        print(
+            f"{spool}: {len(earlier)} of {len(keys)} episodes are of an earlier run ({earlier[0]} to {earlier[-1]})",
+            file=sys.stderr,
+        )
     facts = {key: spooled.read_facts(spool, key) for key in keys}
     hidden = root.with_name(f".{root.name}.writing")
     try:
@@ -247,10 +255,14 @@ class _Writer:
         }
 
 
-def write_episode_records(root: Path, records: Sequence[dict[str, Any]], where: str) -> None:
-    """meta/episodes/ of a dataset: one row per episode. `where` names the origin in errors."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    table = pa.table({name: _meta_column(name, [record.get(name) for record in records], where) for name in names})
+def write_episode_records(
+    root: Path, records: Sequence[dict[str, Any]], where: str, types: dict[str, pa.DataType] | None = None
+) -> None:
+    """meta/episodes/ of a dataset: one row per episode. `where` names the origin in errors. types: of columns whose type
+    is known; that of others follows from the values."""
+    names, known = list(dict.fromkeys(name for record in records for name in record)), types or {}
+    columns = {name: [record.get(name) for record in records] for name in names}
+    table = pa.table({name: _meta_column(name, values, where, known.get(name)) for name, values in columns.items()})
     for field in ("meta/episodes/chunk_index", "meta/episodes/file_index"):
         table = table.append_column(field, pa.array([0] * len(table), pa.int64()))
     files = RollingTables(root, layout.EPISODES_PATH, table.schema)
@@ -263,12 +275,17 @@ def write_episode_records(root: Path, records: Sequence[dict[str, Any]], where: 
     files.close()
 
 
-def _meta_column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+def _meta_column(name: str, values: Sequence[Any], where: str, known: pa.DataType | None = None) -> pa.Array:
     """One column of meta/episodes; whole numbers and fractions mix, other types do not."""
+    if known is not None:
+        return pa.array(values, known)
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return pa.array([None if value is None else float(value) for value in values])
     if len(kinds) > 1:
         kind_names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise UserError(f"{where}: {name!r} is {kind_names} in different episodes; record it with one type")
-    return pa.array(values)
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError) as error:
+        raise UserError(f"{where}: {name!r} cannot be stored ({error}); record it with one type") from error

@@ -20,6 +20,10 @@ class DeadlineError(UserError):
     """A request waited so long that its observation is old."""
 
 
+class StoppedError(UserError):
+    """Nothing is computed any more."""
+
+
 def _future() -> "asyncio.Future[tuple[np.ndarray, float]]":
     return asyncio.get_running_loop().create_future()
 
@@ -50,17 +54,29 @@ class Batcher:
         self.waiting: asyncio.Queue[Job] = asyncio.Queue()
 
     async def run(self) -> None:
+        """Answer jobs until cancelled. What ends inference for good is told to all who wait, and raised."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "inference") as worker:
-            while True:
-                jobs = [await self.waiting.get()]
-                while not self.waiting.empty():
-                    jobs.append(self.waiting.get_nowait())
-                batch = self._in_time([job for job in jobs if not job.answer.done()])
-                if batch:
-                    start = time.perf_counter()
-                    answers = await loop.run_in_executor(worker, compute, batch)
-                    self._deliver(batch, answers, time.perf_counter() - start)
+        jobs: list[Job] = []
+        try:
+            with ThreadPoolExecutor(1, "inference") as worker:
+                while True:
+                    jobs = [await self.waiting.get()]
+                    while not self.waiting.empty():
+                        jobs.append(self.waiting.get_nowait())
+                    batch = self._in_time([job for job in jobs if not job.answer.done()])
+                    if batch:
+                        start = time.perf_counter()
+                        answers = await loop.run_in_executor(worker, compute, batch)
+                        self._deliver(batch, answers, time.perf_counter() - start)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            while not self.waiting.empty():
+                jobs.append(self.waiting.get_nowait())
+            for job in jobs:
+                if not job.answer.done():
+                    job.answer.set_exception(StoppedError("inference has stopped: the server ends"))
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def _in_time(self, jobs: list[Job]) -> list[Job]:
         """Jobs that are still worth computing; the others are told."""
@@ -93,15 +109,22 @@ def compute(batch: list[Job]) -> "list[np.ndarray | Exception]":
                 job.policy.reset([job.instruction])
             answers.append(np.empty(0))
         except Exception as error:
-            answers.append(error)
+            answers.append(_survived(error))
     rows = [i for i, answer in enumerate(answers) if not isinstance(answer, Exception)]
     try:
         chunks = act_together([batch[i].policy for i in rows], [batch[i].observation for i in rows])
     except Exception as error:  # a shared pass failed: all who were in it have lost their episode
         for i in rows:
-            answers[i] = error
+            answers[i] = _survived(error)
     else:
         for i, chunk in zip(rows, chunks, strict=True):
             finite = np.isfinite(chunk).all()
             answers[i] = chunk[0] if finite else ArithmeticError("the policy answered with numbers that are not finite")
     return answers
+
+
+def _survived(error: Exception) -> Exception:
+    """The error of one request; raised where no later request could be computed: CUDA refuses all work after a fault."""
+    if "CUDA error" in str(error):
+        raise error
+    return error

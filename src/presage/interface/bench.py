@@ -2,40 +2,37 @@
 
 import importlib
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.benchmarks import BENCHES
 from presage.benchmarks.common import BenchArgs, default_checkpoint, describe_checkpoint
 from presage.errors import UserError
-from presage.interface.output import Command, Stopwatch, summary, write_json
+from presage.interface.options import Command, MaybeCount, MaybeFolder, choice, one
+from presage.interface.output import Stopwatch, summary, write_json
 from presage.interface.record import describe_run
 
+WITHOUT_EPISODES = ("cache", "serving", "play", "backbone", "training")
 _LIST = "\n".join(f"    {name:<15} {line}" for name, (_, line) in BENCHES.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Command):
-    name: Annotated[Positional[str], arg(metavar="NAME")]
+    name: Positional[Annotated[str, one(choice(tuple(BENCHES)), "NAME")]]
     """Which bench (see above)."""
-    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    checkpoint: MaybeFolder = None
     """Checkpoint folder; the one that comes with presage by default."""
-    episodes: Annotated[int | None, arg(metavar="N")] = None
+    episodes: MaybeCount = None
     """Episodes, per task where a bench has tasks; by default as many as the published figure used."""
     quick: bool = False
     """Exercise everything in seconds; the figures are not worth publishing."""
 
     def run(self) -> None:
-        if self.name not in BENCHES:
-            close = get_close_matches(self.name, BENCHES, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(BENCHES)}"
-            raise UserError(f"no bench {self.name!r}: {hint}")
-        if self.episodes is not None and self.episodes < 1:
-            raise UserError(f"--episodes {self.episodes}: give at least 1")
-        self.check_output()
+        if self.episodes is not None and self.name in WITHOUT_EPISODES:
+            raise UserError(f"--episodes does not apply to bench {self.name}, which has none to count: leave it out")
+        if self.episodes is not None and self.quick:
+            raise UserError("--episodes does not apply to --quick, which runs as few as it can: leave one of them out")
         checkpoint = self.checkpoint or default_checkpoint()
         described = describe_checkpoint(checkpoint)
         from presage.device import default_device

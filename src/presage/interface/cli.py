@@ -5,12 +5,17 @@ imported when they are called, and they import what is heavy when they run, so `
 """
 
 import contextlib
+import dataclasses
+import errno
 import importlib
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import presage
@@ -35,6 +40,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 """name -> (module of presage.interface, class, one line of help)"""
 
+OUTPUTS = ("json", "out", "picture", "video")
+"""Options that name what a command writes."""
+FROM_OUTSIDE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE),
+)
+"""What a machine or a person can do to a file at any time. Any other OSError that nobody expected is a fault of presage."""
+
 _HELP = """usage: presage COMMAND [options]
 
 Video world models for robot control: one model as the simulator and as the policy.
@@ -49,24 +62,62 @@ Start with: presage demo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("MUJOCO_GL", "egl")  # before anything imports mujoco, which reads it once
     try:
-        if not arguments or arguments[0] in ("-h", "--help", "help"):
-            lines = [f"  {name:<11} {line}" for name, (_, _, line) in COMMANDS.items()]
-            print(_HELP.format(commands="\n".join(lines)), end="")
-            return 0
-        if arguments[0] == "--version":
-            print(f"presage {presage.__version__}")
-            return 0
-        parse(arguments).run()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign is no reason to stop
+        _run(list(sys.argv[1:] if argv is None else argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # not at exit, where nobody could say what is wrong
+        return 0
     except UserError as error:
-        print(f"presage: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _complain(str(error))
     except KeyboardInterrupt:
         print("presage: interrupted; what was already whole is kept", file=sys.stderr)
         return 130
-    return 0
+    except OSError as error:
+        if _output_is_closed():  # presage inspect | head
+            return 141
+        if error.errno not in FROM_OUTSIDE:
+            raise
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _complain(f"{where}{error.strerror}; what was already whole is kept")
+
+
+def _run(arguments: list[str]) -> None:
+    """Do what a command line says."""
+    if sys.platform == "linux" and not os.environ.get("MUJOCO_GL"):
+        os.environ["MUJOCO_GL"] = "egl"  # before anything imports mujoco, which reads it once
+    for text in arguments:
+        if not text.isascii() and text.encode(errors="replace").decode() != text:
+            raise UserError(f"{text!r} is not UTF-8: rename it")
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        lines = [f"  {name:<11} {line}" for name, (_, _, line) in COMMANDS.items()]
+        print(_HELP.format(commands="\n".join(lines)), end="")
+    elif arguments[0] == "--version":
+        print(f"presage {presage.__version__}")
+    else:
+        parse(arguments).run()
+
+
+def _complain(message: str) -> int:
+    """Say in one line what is wrong; the exit code."""
+    print(f"presage: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed any more. Then Python must not try once more when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return False
+    except BrokenPipeError:
+        closed = True
+    except OSError:  # a full disk
+        closed = False
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return closed
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -85,27 +136,61 @@ def parse(arguments: Sequence[str]) -> Any:
 
     module, attribute, _ = COMMANDS[name]
     command = getattr(importlib.import_module(f"presage.interface.{module}"), attribute)
+    options = [text.partition("=")[0].replace("_", "-") for text in arguments[1:] if re.match(r"--[a-z]", text)]
+    for option, times in Counter(options).items():
+        if times > 1:  # the last one would win without a word
+            raise UserError(f"{option} is given {times} times: give it once, several values behind it where it takes them")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            parsed = tyro.cli(
                 command, prog=f"presage {name}", args=list(arguments[1:]), config=(tyro.conf.FlagCreatePairsOff,)
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(f"{_first_sentence(complaint.getvalue())}; see presage {name} --help") from None
+        raise UserError(f"{_what_is_wrong(stop, complaint.getvalue())}; see presage {name} --help") from None
+    _check_places(getattr(parsed, "tool", parsed))
+    return parsed
+
+
+def _check_places(command: Any) -> None:
+    """Raise UserError where a command would write over what it reads, or twice into one place."""
+    places: dict[Path, str] = {}
+    fields = [field.name for field in dataclasses.fields(command)]
+    for name in sorted(fields, key=lambda name: name in OUTPUTS):
+        value = getattr(command, name)
+        for path in value if isinstance(value, tuple) else (value,):
+            if not isinstance(path, Path):
+                continue
+            other = places.setdefault(path.resolve(), name)
+            if name in OUTPUTS and other != name:
+                raise UserError(f"--{name} {path} is what --{other} names: choose another place")
+
+
+def _what_is_wrong(stop: BaseException, box: str) -> str:
+    """The option and what a type of `options` says of its value, or tyro's own first sentence."""
+    from presage.interface.options import RefusedError
+
+    said = _first_sentence(box)
+    option = re.match(r"Error parsing (.+?): ", said)
+    refused = next((error for error in _causes(stop) if isinstance(error, RefusedError)), None)
+    return f"{option[1].split('/')[-1].strip('[] .')} {refused}" if option and refused else said
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def _first_sentence(box: str) -> str:
-    """What tyro's framed complaint says: its lines between the title and the first rule, as one."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    said: list[str] = []
-    for line in lines:
-        if said and set(line) == {"─"}:
-            break
-        said.append(line)
-    return " ".join(" ".join(said).split()).rstrip(".") or "the arguments do not fit"
+    """What tyro's framed complaint says: its lines between the title and the next rule, as one. A terminal without UTF-8
+    gets a frame of plain signs, and the title a line of its own."""
+    lines = [line for line in (line.strip("│╭╮╰╯ ") for line in box.splitlines()) if line]
+    rules = [i for i, line in enumerate(lines) if re.search(r"[─-]{3}$", line)]  # a title in its rule is one too
+    between = lines[rules[0] + 1 : rules[1] if len(rules) > 1 else None] if rules else lines
+    return " ".join(" ".join(between).split()).rstrip(".") or "the arguments do not fit"
 
 
 if __name__ == "__main__":

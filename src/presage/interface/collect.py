@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Annotated
 
-from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface.options import Cameras, Command, MaybeFolder, NewFolder, Processes, Tasks, one, whole
+from presage.interface.output import summary, write_json
 from presage.interface.record import describe_run
 from presage.worlds.instructions import MT10
 
@@ -26,41 +26,39 @@ class Collect(Command):
     The dataset appears at --out when it is whole; until then finished episodes lie in OUT.partial.
     """
 
-    out: Path
+    seed: Annotated[int, one(whole(0, 998), "N")] = 0
+    """Everything random follows from it; a thousandth collection would record the first frames of dreams."""
+    out: NewFolder
     """Folder of the new dataset."""
-    tasks: tuple[str, ...] = tuple(MT10)
+    tasks: Tasks = tuple(MT10)
     """Tasks of one world: Meta-World's ten by default; pusht; fetch-reach, fetch-push, fetch-pick-place."""
-    episodes: int = 20
+    episodes: Annotated[int, one(whole(1, 20_000), "N")] = 20
     """Episodes per task."""
-    cameras: tuple[str, ...] = ()
+    cameras: Cameras = ()
     """Cameras, by default those of the world: front and top (Push-T: top). Meta-World also has gripper."""
-    size: int = 64
+    size: Annotated[int, one(whole(16, 1024), "PIXELS")] = 64
     """Pixels a side."""
-    workers: int = 2
+    workers: Processes = 2
     """Processes that simulate, render and encode."""
     full_length: bool = False
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
-    counterfactuals: int = 0
+    counterfactuals: Annotated[int, one(whole(0, 1000), "N")] = 0
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is taught by that. About a second for every 30 of them and worker."""
-    planner: Path | None = None
+    planner: MaybeFolder = None
     """Checkpoint whose planner drives all episodes, its candidates shifted: with --counterfactuals, what its critic has yet
     to learn about the states that it leads to."""
 
     def run(self) -> None:
-        self.check_output()
-        check_new_folder(self.out)
         from presage.worlds.collect import Behaviours, collect
 
-        if self.counterfactuals < 0:
-            raise UserError(f"--counterfactuals {self.counterfactuals}: give 0 or more")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
         if self.planner is not None:
+            from presage.simulator.pairing import check_robot
             from presage.simulator.planning import spoiled_from
-            from presage.training.checkpoint import read_config
 
-            read_config(self.planner)  # a folder that holds none is said here, not by a worker
+            check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
             policy = partial(spoiled_from, str(self.planner))
         elif self.full_length:

@@ -6,10 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, summary, write_json
+from presage.interface import options
+from presage.interface.options import (
+    Command,
+    Data,
+    ManyData,
+    MaybeNatural,
+    MaybePixels,
+    MaybeSpan,
+    MaybeText,
+    NewFolder,
+    PartNames,
+    Shares,
+    choice,
+    one,
+    several,
+    whole,
+)
+from presage.interface.output import summary, write_json
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -40,6 +57,10 @@ class Tool(Command):
                     f"{written.videos_compressed} videos of episodes had to be compressed again: they do not begin with a "
                     "key frame, so they cannot be cut out of their files"
                 )
+            for note in written.notes:
+                print(note)
+            if written.left:
+                print(f"not carried over: {', '.join(str(root / what) for root, what in written.left)}")
         print(f"\nNext: presage inspect {next(iter(folders))}")
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
@@ -49,19 +70,15 @@ class Tool(Command):
 class Merge(Tool):
     """Join datasets of one robot: same rate, cameras and columns."""
 
-    data: Positional[tuple[Path, ...]]
+    data: Positional[Annotated[tuple[Path, ...], several(options.data, "DATA", least=2)]]
     """Datasets, in the order in which their episodes will come."""
-    out: Path
+    out: NewFolder
     """Folder of the new dataset."""
 
     def run(self) -> None:
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if len(self.data) < 2:
-            raise UserError("merge needs at least two datasets")
         self.finish({self.out: write_episodes([open_dataset(path) for path in self.data], self.out)})
 
 
@@ -69,12 +86,12 @@ class Merge(Tool):
 class Split(Tool):
     """Deal the episodes of a dataset out to several, at random by --seed; each keeps their order."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder for the parts."""
-    shares: tuple[float, ...] = (0.9, 0.1)
+    shares: Shares = (0.9, 0.1)
     """How much of the episodes each part gets."""
-    names: tuple[str, ...] = ("train", "test")
+    names: PartNames = ("train", "test")
     """Name of each part."""
 
     def run(self) -> None:
@@ -84,10 +101,8 @@ class Split(Tool):
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if len(self.shares) != len(self.names) or len(set(self.names)) < len(self.names) or min(self.shares) <= 0:
-            raise UserError("--shares and --names: give as many positive shares as different names, for each part one")
+        if len(self.shares) != len(self.names):
+            raise UserError(f"{len(self.shares)} --shares and {len(self.names)} --names: give one of each for every part")
         whole = open_dataset(self.data)
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
@@ -113,26 +128,25 @@ class Split(Tool):
 class Filter(Tool):
     """Keep the episodes for which every given condition holds."""
 
-    data: Positional[Path]
-    out: Path
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
-    contains: Annotated[str | None, arg(metavar="TEXT")] = None
+    contains: MaybeText = None
     """Part of the instruction, or of the task recorded with the episode; upper and lower case are the same."""
-    success: Literal["yes", "no"] | None = None
+    success: Annotated[str | None, one(choice(("yes", "no")), "{yes,no}")] = None
     """Whether the episode was recorded as a success."""
-    min_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    max_length: Annotated[int | None, arg(metavar="ROWS")] = None
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    min_length: MaybeNatural = None
+    max_length: MaybeNatural = None
+    episodes: MaybeSpan = None
     """Numbers: 0:50, or 3,7,20:30."""
 
     def run(self) -> None:
         from presage.episodes.choose import Wanted, parse_episodes
         from presage.episodes.dataset import Dataset
         from presage.episodes.edit import write_episodes
+        from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
         wanted = Wanted(
             self.contains,
             None if self.success is None else self.success == "yes",
@@ -141,7 +155,8 @@ class Filter(Tool):
             None if self.episodes is None else parse_episodes(self.episodes),
         )
         whole = open_dataset(self.data)
-        kept = [number for number, episode in enumerate(whole.episodes) if wanted.holds(episode)]
+        known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
+        kept = [n for n, (episode, success) in enumerate(zip(whole.episodes, known)) if wanted.holds(episode, success)]
         if not kept:
             raise UserError(f"{self.data}: no episode of {len(whole.episodes)} meets the conditions; loosen them")
         print(f"{len(kept)} of {len(whole.episodes)} episodes")
@@ -150,55 +165,43 @@ class Filter(Tool):
 
 @dataclass(frozen=True, kw_only=True)
 class Append(Tool):
-    """Put the episodes of datasets behind those of another. It is written anew and takes the place of the old one."""
+    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
+    ones are whole; all others stay."""
 
-    into: Positional[Path]
+    into: Positional[Annotated[Path, one(options.folder, "INTO")]]
     """The dataset that grows."""
-    data: Positional[tuple[Path, ...]]
+    data: Positional[ManyData]
     """Datasets whose episodes are appended."""
 
     def run(self) -> None:
-        from presage.episodes.edit import write_episodes
-        from presage.training.checkpoint import replace_folder
+        from presage.episodes.grow import append_episodes
         from presage.training.data import open_dataset
 
-        self.check_output()
-        if not self.data:
-            raise UserError("append needs a dataset whose episodes it appends")
-        if not self.into.is_dir():
-            raise UserError(f"{self.into}: not a folder; append to a dataset on this disk")
-        grown = self.into.with_name(f"{self.into.name}.grown")
-        shutil.rmtree(grown, ignore_errors=True)
-        written = write_episodes([open_dataset(path) for path in (self.into, *self.data)], grown)
-        replace_folder(grown, self.into)
-        self.finish({self.into: written})
+        self.finish({self.into: append_episodes(self.into, [open_dataset(path) for path in self.data])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reencode(Tool):
-    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original."""
+    """Compress the videos again, smaller or in another codec. What compression loses stays lost: keep the original.
 
-    data: Positional[Path]
-    out: Path
+    Depth maps, and other videos that are not of 8-bit colours, are copied as they are."""
+
+    data: Positional[Data]
+    out: NewFolder
     """Folder of the new dataset."""
     codec: Literal["h264", "hevc", "av1"] = "h264"
     """h264 is decoded fastest, av1 is smallest."""
-    crf: int = 23
+    crf: Annotated[int, one(whole(0, 51), "N")] = 23
     """Quality: lower is better and larger; 18 to 35 are usual."""
-    size: Annotated[int | None, arg(metavar="PIXELS")] = None
+    size: MaybePixels = None
     """Pixels of the shorter side; as recorded by default."""
 
     def run(self) -> None:
-        from presage.episodes.edit import Recompress, write_episodes
+        from presage.episodes.cutting import Recompress
+        from presage.episodes.edit import write_episodes
         from presage.episodes.video import encoding
         from presage.training.data import open_dataset
 
-        self.check_output()
-        check_new_folder(self.out)
-        if not 0 <= self.crf <= 51:
-            raise UserError(f"--crf {self.crf}: give 0 to 51")
-        if self.size is not None and self.size < 16:
-            raise UserError(f"--size {self.size}: give at least 16 pixels")
         recompress = Recompress(encoding(self.codec, self.crf), self.size)
         self.finish({self.out: write_episodes([open_dataset(self.data)], self.out, recompress)})
 
@@ -208,8 +211,9 @@ class DatasetCommand:
     """Merge, split, filter, append to or re-encode LeRobot datasets (v2.x and v3.0 in, v3.0 out).
 
     Numbers are copied bit for bit. Videos are copied without compressing them again wherever an episode can be cut out of
-    its file; the summary says how many could not. New datasets appear when they are whole. Each tool takes --seed and
-    --json FILE, and explains itself with --help.
+    its file; the summary says how many could not. Depth never loses a level. Other files of the folder come along, where
+    all datasets have them alike. New datasets appear when they are whole. Each tool takes --seed and --json FILE, and
+    explains itself with --help.
 
         presage dataset merge data/monday data/tuesday --out data/week
         presage dataset split data/week --out data/parts --shares 0.9 0.1 --names train test

@@ -3,13 +3,10 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import arg
-
-from presage.errors import UserError
 from presage.interface.clips import contact_sheet
-from presage.interface.output import Command, check_writable, command_line, write_json, write_text
+from presage.interface.options import Command, MaybeCount, MaybeFolder, MaybePicture, OutFile
+from presage.interface.output import command_line, write_json, write_text
 from presage.interface.page import Report, render
 from presage.interface.record import describe_run, save_films
 from presage.interface.stage import Stage
@@ -28,24 +25,19 @@ class Demo(Command):
     Prints one table; the page at --out has videos, intervals, rates, command, versions and machine.
     """
 
-    out: Path = Path("runs/demo/index.html")
+    out: OutFile = Path("runs/demo/index.html")
     """The page."""
-    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    checkpoint: MaybeFolder = None
     """Checkpoint folder; the one that comes with presage by default."""
-    episodes: Annotated[int | None, arg(metavar="N")] = None
+    episodes: MaybeCount = None
     """Episodes per task; by default as many as fit into five minutes."""
-    picture: Annotated[Path | None, arg(metavar="FILE")] = None
+    picture: MaybePicture = None
     """Also write a picture: rows of real and imagined frames."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
+        from presage.benchmarks.common import default_checkpoint, describe_checkpoint, evaluation_seeds
 
-        for file in (self.json, self.picture):
-            if file is not None:
-                check_writable(file)
-        check_writable(self.out)
-        if self.episodes is not None and self.episodes < 1:
-            raise UserError(f"--episodes {self.episodes}: give at least 1")
+        evaluation_seeds(self.seed, self.episodes or 1)  # there are some: said before the model is loaded
         start = time.monotonic()
         folder = self.checkpoint or default_checkpoint()
         described = describe_checkpoint(folder)

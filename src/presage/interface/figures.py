@@ -5,13 +5,14 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.benchmarks import BENCHES
 from presage.errors import UserError
-from presage.interface.output import Command, show, write_json, write_text
+from presage.interface.options import Command, Files, OutFile
+from presage.interface.output import show, write_json, write_text
 
 GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "collect": {"frames_per_s": (">=", 84)},
@@ -75,16 +76,13 @@ class Figures(Command):
         presage figures runs/figures/*.json --out docs/figures.md
     """
 
-    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...")]
+    files: Positional[Files]
     """JSON files written by presage bench."""
-    out: Path = Path("docs/figures.md")
+    out: OutFile = Path("docs/figures.md")
     """The Markdown file."""
 
     def run(self) -> None:
-        self.check_output()
         records = {record["bench"]: record for record in map(read_record, self.files)}
-        if not records:
-            raise UserError("no files: name the JSON files of presage bench")
         write_text(self.out, render(records, sections(self.out)))
         goals = [goal for name, record in records.items() for goal in reached(name, record["figures"])]
         for figure, value, goal, good in goals:

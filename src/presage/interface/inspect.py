@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_writable, command_line, summary, write_json, write_text
+from presage.interface.options import Command, Data, MaybeOutFile, MaybeSpan
+from presage.interface.output import check_writable, command_line, summary, write_json, write_text
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -25,17 +26,16 @@ class Inspect(Command):
     lengths, sample videos, gaps, damage with its remedy. Damage does not fail the command; what cannot be read at all does.
     """
 
-    data: Positional[Path]
+    data: Positional[Data]
     """Dataset folder, or user/name on the Hugging Face hub."""
-    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    out: MaybeOutFile = None
     """The page; runs/inspect/NAME.html by default."""
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    episodes: MaybeSpan = None
     """Which episodes: 0:50, or 3,7,20:30. All by default."""
     full: bool = False
     """Decode every frame to find damage inside videos, not one in each file."""
 
     def run(self) -> None:
-        self.check_output()
         from presage.episodes.choose import parse_episodes
         from presage.episodes.hub import download, hub_name
         from presage.episodes.survey import survey
@@ -104,17 +104,22 @@ def _shape(found: "Survey", name: str) -> str | None:
 
 def what_training_makes(found: "Survey") -> str:
     """What `presage train` would do with the dataset as it is, in a sentence."""
+    from presage.episodes.learnable import check_learnable, remarks
     from presage.episodes.robot import Robot, holds_chunks
+    from presage.episodes.steps import Steps
 
     data = found.dataset
-    if holds_chunks(data):
-        return "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
     try:
+        if holds_chunks(data):
+            check_learnable(data)
+            return "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
         robot = Robot.from_dataset(data)
+        check_learnable(Steps(data, robot))
+        said = "".join(f"\n{line}." for line in remarks(data, robot))
     except UserError as error:
         return f"presage train cannot use it as it is: {error}."
     return (
         f"presage train would look through {len(robot.cameras)} cameras, make {robot.steps_per_second:g} steps per second "
         f"with {robot.chunk} actions of {len(robot.action_names)} numbers each, and see {len(robot.state_names)} numbers "
-        "of state. Options: --cameras --fps --chunk --action --state --relative."
+        f"of state. Options: --cameras --fps --chunk --action --state --relative.{said}"
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from presage.errors import UserError
-from presage.interface.output import Command, command_line, write_json
+from presage.interface.options import Command
+from presage.interface.output import command_line, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,6 @@ class Models(Command):
     """
 
     def run(self) -> None:
-        self.check_output()
         models = [*shipped(), *backbones()]
         for model in models:
             print(f"\n{model['name']}\n{'-' * len(model['name'])}")

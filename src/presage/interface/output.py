@@ -1,55 +1,36 @@
-"""What commands have in common: options, the `--json` file and the summary at the end."""
+"""What commands have in common: files that are whole, the `--json` file and the summary at the end."""
 
 import json
 import math
 import os
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from tyro.conf import arg
+from typing import Any
 
 from presage.errors import UserError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """The options every command has."""
-
-    seed: int = 0
-    """Everything random follows from it."""
-    json: Annotated[Path | None, arg(metavar="FILE")] = None
-    """File for the figures of this run, machine-readable."""
-
-    def check_output(self) -> None:
-        """Refuse a `--json` that could not be written, before hours of work.
-
-        Raises:
-            UserError: it is a folder, or its folder is not writable.
-        """
-        if self.json is not None:
-            check_writable(self.json)
-
-
 def check_writable(file: Path) -> None:
-    """Raise UserError when `file` could not be written later; its folder is created."""
-    if file.is_dir():
-        raise UserError(f"{file} is a folder: name a file")
+    """Raise UserError when `file` could not be written later; nothing is left on the disk."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise UserError(f"{file} is a folder: name a file")
+        if file.exists() and not file.is_file():  # a device would be replaced by a file
+            raise UserError(f"{file} is a device or a pipe: name a file")
+        there = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}; choose another place") from None
-    if not os.access(file.parent, os.W_OK):
-        raise UserError(f"cannot write {file}: no permission; choose another place")
 
 
 def check_new_folder(folder: Path) -> None:
     """Raise UserError when `folder` exists or could not be made."""
-    if folder.exists():
+    if os.path.lexists(folder):
         raise UserError(f"{folder} exists already: choose another folder or remove it")
     check_writable(folder)
 
@@ -59,6 +40,7 @@ def write_text(file: Path, text: str) -> None:
     check_writable(file)
     temporary = file.with_name(f"{file.name}.partial")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text)
         os.replace(temporary, file)
     except OSError as error:

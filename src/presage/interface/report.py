@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_writable, summary, write_json, write_text
+from presage.interface.options import Command, OutFile, Results
+from presage.interface.output import summary, write_json, write_text
 from presage.interface.record import describe_run
 
 LARGEST = 20_000_000
@@ -30,14 +30,12 @@ class Report(Command):
     versions, seeds and machines that repeat them.
     """
 
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]
+    runs: Positional[Results]
     """Result files or training folders."""
-    out: Path = Path("runs/report/index.html")
+    out: OutFile = Path("runs/report/index.html")
     """The page."""
 
     def run(self) -> None:
-        self.check_output()
-        check_writable(self.out)
         from presage.interface.report_page import render
         from presage.interface.runs import read_runs
 

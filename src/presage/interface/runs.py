@@ -142,8 +142,11 @@ def read_training(folder: Path) -> Run:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
+    from presage.episodes.outcome import as_success
+
     policy, world, task, instruction = (str(row[name]) for name in ("policy", "world", "task", "instruction"))
-    return Outcome(policy, world, task, int(row["seed"]), instruction, bool(row["success"]), int(row["steps"]))
+    success = as_success(row["success"], f"{policy}, {task}, seed {row['seed']}") is True
+    return Outcome(policy, world, task, int(row["seed"]), instruction, success, int(row["steps"]))
 
 
 def _footage(file: Path, film: Mapping[str, Any]) -> Footage:

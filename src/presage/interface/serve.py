@@ -2,14 +2,16 @@
 
 import ipaddress
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from presage.errors import UserError
-from presage.interface.output import Command, summary, write_json
+from presage.interface.options import Command, Connections, Host, MaybeFile, MaybeFolder, MaybeText, Port, Seconds, Use
+from presage.interface.output import summary, write_json
 from presage.interface.record import describe_run
 
 KEY_VARIABLE = "PRESAGE_API_KEY"
@@ -34,36 +36,27 @@ class Serve(Command):
     `Authorization: Api-Key KEY`. SIGTERM and Ctrl-C finish what runs and exit with code 0.
     """
 
-    checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
+    checkpoint: Positional[MaybeFolder] = None
     """Checkpoint folder; the one that comes with presage by default."""
-    use: str = "joint"
+    use: Use = "joint"
     """joint, closed_loop, open_loop or no_imagination."""
-    robot: Annotated[str | None, arg(metavar="NAME")] = None
+    robot: MaybeText = None
     """The robot to serve, where the model was trained on several."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; the default is reachable from this machine only."""
-    port: int = 8000
+    port: Port = 8000
     """Port to listen on; 0 chooses a free one."""
-    api_key_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    api_key_file: MaybeFile = None
     """File that holds the key."""
-    deadline: float = 2.0
+    deadline: Seconds = 2.0
     """Seconds that a request may wait; older ones are answered with an error instead of being computed."""
-    sessions: int = 64
+    sessions: Connections = 64
     """Connections at a time; more are turned away."""
 
     def run(self) -> None:
         from presage.benchmarks.common import default_checkpoint, describe_checkpoint
         from presage.policy import USES, make_policy
 
-        self.check_output()
-        if self.use not in USES:
-            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
-        if not 0 <= self.port < 65536:
-            raise UserError(f"--port {self.port}: give a number from 0 to 65535")
-        if not self.deadline > 0:
-            raise UserError(f"--deadline {self.deadline}: give seconds above 0")
-        if self.sessions < 1:
-            raise UserError(f"--sessions {self.sessions}: give at least 1")
         key = api_key(self.api_key_file)
         if key is None and not is_loopback(self.host):
             raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --api-key-file")
@@ -92,6 +85,8 @@ class Serve(Command):
         def ready(port: int) -> None:
             host = f"[{self.host}]" if ":" in self.host else self.host
             whom = name if robot is None else f"{name} to {robot.name}"
+            if robot is not None and not robot.robot.recorded:
+                print(f"presage: {folder} does not say which pictures training saw: send them as recorded", file=sys.stderr)
             print(f"serving {self.use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)

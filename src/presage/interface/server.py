@@ -22,12 +22,12 @@ from websockets.http11 import Request as Handshake
 from websockets.http11 import Response
 
 from presage.errors import UserError
-from presage.interface.batcher import Batcher, DeadlineError, Job
+from presage.interface.batcher import Batcher, DeadlineError, Job, StoppedError
 from presage.interface.metrics import CONTENT_TYPE, Metrics
 from presage.interface.request import Terms, read_request
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.embodied import Embodiment
-from presage.policy.protocol import Policy
+from presage.policy.protocol import Observation, Policy
 from presage.policy.wire import pack, unpack
 
 log = logging.getLogger("presage.serve")
@@ -67,12 +67,14 @@ class PolicyServer:
         self.batcher = Batcher(deadline, self.metrics)
         self.draining = asyncio.Event()
         """Set it to finish what runs, refuse what is new, and return from `run`."""
+        self.worker: asyncio.Task[None] | None = None
+        self._told = False
 
     async def run(self, host: str, port: int, ready: Callable[[int], None]) -> None:
         """Serve until `draining` is set. `ready` is told the port, which is chosen for `port` 0.
 
         Raises:
-            UserError: the address cannot be used.
+            UserError: the address cannot be used, or inference has stopped.
         """
         quiet = logging.getLogger("presage.serve.websockets")
         quiet.setLevel(logging.CRITICAL)  # what strangers send is counted, not printed with a traceback each
@@ -90,18 +92,24 @@ class PolicyServer:
             )
         except OSError as error:
             raise UserError(f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port") from None
-        worker = asyncio.create_task(self.batcher.run())
+        self.worker = asyncio.create_task(self.batcher.run())
+        draining = asyncio.create_task(self.draining.wait())
         ready(server.sockets[0].getsockname()[1])
-        await self.draining.wait()
+        await asyncio.wait({draining, self.worker}, return_when=asyncio.FIRST_COMPLETED)
+        self.draining.set()
         server.close(close_connections=False)
         await server.wait_closed()
-        worker.cancel()
+        if self.worker.done():
+            raise UserError(f"inference has stopped ({self.worker.exception()}): the server ends, start it anew")
+        self.worker.cancel()
 
     # -- plain HTTP, and who may come in --------------------------------------------------------------------------------
 
     def _handshake(self, connection: ServerConnection, request: Handshake) -> Response | None:
         path = request.path.partition("?")[0]
         if path == "/healthz":
+            if self.worker is not None and self.worker.done():
+                return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "inference has stopped\n")
             return connection.respond(HTTPStatus.OK, "OK\n")
         if self.key is not None and not _authorised(request, self.key):
             self.metrics.errors["refused"] += 1
@@ -126,7 +134,7 @@ class PolicyServer:
         except ConnectionClosed:
             pass  # nobody is left to talk to
         except UserError as error:
-            kinds = {DeadlineError: "deadline", OrderError: "order"}
+            kinds = {DeadlineError: "deadline", OrderError: "order", StoppedError: "stopped"}
             await self._fail(connection, kinds.get(type(error), "message"), str(error))
         except Exception as error:
             log.exception("a request failed")
@@ -162,6 +170,7 @@ class PolicyServer:
                 receiving = asyncio.create_task(connection.recv())
                 seen = request.observation
                 if self.body is not None:  # in a thread of its own: large pictures take a while to scale
+                    self._say_what_is_cut_off(seen)
                     seen = await asyncio.to_thread(self.body.see, seen)
                 job = Job(policy, seen, prompt if begin else None, arrived)
                 chunk, seconds = await self._answer(job, receiving)
@@ -175,6 +184,14 @@ class PolicyServer:
         finally:
             draining.cancel()
             receiving.cancel()
+
+    def _say_what_is_cut_off(self, seen: Observation) -> None:
+        """Once: whether pictures come with black bars that training did not see."""
+        assert self.body is not None
+        padded = [] if self._told else self.body.padded(seen)
+        if padded:
+            self._told = True
+            log.warning("pictures of %s come with black bars, which are cut off: training saw none", ", ".join(padded))
 
     async def _answer(self, job: Job, receiving: "asyncio.Task[Any]") -> Any:
         """Chunk and seconds of a job, unless the client leaves first or sends something else."""
@@ -206,6 +223,7 @@ def describe(config: WorldModelConfig, body: Embodiment | None = None) -> dict[s
         "action_names": body.robot.action_names,
         "state_dim": len(body.robot.state_names),
         "state_names": body.robot.state_names,
+        "picture_sizes": body.robot.recorded,
     }
 
 

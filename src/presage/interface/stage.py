@@ -40,9 +40,9 @@ class Stage:
         from presage.benchmarks.common import episode_rows
         from presage.benchmarks.episodes import world_for
         from presage.device import default_device
-        from presage.training.checkpoint import load_model
+        from presage.simulator.pairing import load_for
 
-        self.model = load_model(self.folder, default_device())
+        self.model = load_for(MT10, self.folder, default_device())
         self.world = world_for(self.model, len(MT10))
         self.world.reset(seed=0)  # builds every task's simulation, so that the first use is not charged for it
         self.real: dict[str, list[Any]] = {}
@@ -253,9 +253,9 @@ class Stage:
         from presage.simulator.success import calibrate, load_threshold
 
         if not hasattr(self, "_threshold"):
-            found = load_threshold(self.folder)
+            found = load_threshold(self.folder, MT10)
             if found is None:
-                print("    this checkpoint has no success threshold: calibrating one", flush=True)
+                print("    no success threshold was calibrated on these tasks and weights: calibrating one", flush=True)
                 found = calibrate(self.model, self.world, MT10, episodes=1, max_steps=MAX_STEPS)
             self._threshold = found.threshold
         return self._threshold

@@ -2,13 +2,28 @@
 
 import json as jsonlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import arg
-
 from presage.errors import UserError
-from presage.interface.output import Command, check_writable, command_line, summary, write_json
+from presage.interface.applies import PARTS, RECIPES, check_options
+from presage.interface.options import (
+    Cameras,
+    Columns,
+    Command,
+    ManyData,
+    MaybeCount,
+    MaybeFolder,
+    MaybeRate,
+    MaybeSpan,
+    OutFolder,
+    Weights,
+    choice,
+    identity,
+    one,
+    several,
+    whole,
+)
+from presage.interface.output import command_line, summary, write_json
 from presage.interface.record import describe_run
 
 if TYPE_CHECKING:
@@ -43,94 +58,72 @@ class Train(Command):
     OUT/state/tensorboard.
     """
 
-    data: tuple[Path, ...]
+    data: ManyData
     """Dataset folders, or user/name on the Hugging Face hub."""
-    out: Path
+    out: OutFolder
     """Folder of the run."""
-    recipe: str = "metaworld"
+    recipe: Annotated[str, one(choice(RECIPES), "RECIPE")] = "metaworld"
     """metaworld, finetune, refine, backbone, behaviour_cloning or debug."""
-    weights: tuple[float, ...] = ()
+    weights: Weights = ()
     """How often each dataset is drawn from; equally by default."""
-    steps: Annotated[int | None, arg(metavar="N")] = None
+    steps: MaybeCount = None
     """Steps of the world model; the recipe's by default."""
-    codec_steps: Annotated[int | None, arg(metavar="N")] = None
+    codec_steps: MaybeCount = None
     """Steps of the image codec; the recipe's by default."""
-    part_steps: Annotated[int | None, arg(metavar="N")] = None
+    part_steps: MaybeCount = None
     """Steps of each part that is taught alone, before the world model (kinematics, renderer, scene reader, critic); the
     recipe's by default."""
-    codec_from: Annotated[Path | None, arg(metavar="DIR")] = None
+    codec_from: MaybeFolder = None
     """Keep the image codec of this checkpoint instead of training one."""
-    start_from: Annotated[Path | None, arg(metavar="DIR")] = None
+    start_from: MaybeFolder = None
     """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and with
     --only."""
-    only: Annotated[tuple[str, ...], arg(metavar="[PART ...]")] = ()
+    only: Annotated[tuple[str, ...], several(choice(PARTS), "PART", key=identity)] = ()
     """Teach these parts of --start-from and leave everything else as it is: kinematics, renderer, critic (needs data
     collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
-    backbone: Annotated[Path | None, arg(metavar="DIR")] = None
+    backbone: MaybeFolder = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
-    lora: Annotated[int, arg(metavar="RANK")] = 16
-    """Rank of the change trained beside the backbone's frozen weights; 0 trains all weights."""
-    size: Annotated[int, arg(metavar="PIXELS")] = 128
-    """Side of the frames the backbone sees, a multiple of 16."""
+    lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
+    """Rank of the change trained beside the backbone's frozen weights, 16 by default; 0 trains all weights."""
+    size: Annotated[int | None, one(whole(16, 4096, of=16), "PIXELS")] = None
+    """Side of the frames the backbone sees, a multiple of 16; 128 by default."""
 
-    cameras: Annotated[tuple[str, ...], arg(metavar="[CAMERA ...]")] = ()
+    cameras: Cameras = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one."""
-    fit: Literal["crop", "letterbox"] = "crop"
-    """How a picture becomes square: its centre, or all of it between black bars."""
-    fps: float | None = None
+    fit: Annotated[Literal["crop", "letterbox"] | None, one(choice(("crop", "letterbox")), "{crop,letterbox}")] = None
+    """How a picture becomes square: its centre (crop, the default), or all of it between black bars."""
+    fps: MaybeRate = None
     """Actions per second; rows are resampled to it. The dataset's by default."""
-    chunk: Annotated[int | None, arg(metavar="N")] = None
+    chunk: Annotated[int | None, one(whole(1, 10_000), "N")] = None
     """Actions between two frames of the model; by default so many that it makes about five steps per second."""
-    action: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
-    """Columns of the action."""
-    state: Annotated[tuple[str, ...], arg(metavar="[COLUMNS ...]")] = ()
+    action: Columns = ()
+    """Columns of the action; none: only the video is learned."""
+    state: Columns = ()
     """Columns of the state; observation.state by default."""
-    relative: Annotated[tuple[str, ...], arg(metavar="[COLUMN ...]")] = ()
+    relative: Columns = ()
     """Actions taught as differences from the state before their chunk; `all`: all but grippers."""
-    episodes: Annotated[str | None, arg(metavar="FROM:TO")] = None
+    episodes: MaybeSpan = None
     """Which episodes to read: 0:50, or 3,7,20:30. All by default."""
 
     def run(self) -> None:
-        self.check_output()
         from presage.episodes.choose import parse_episodes
+        from presage.training import recipes
         from presage.training.data import open_dataset
-        from presage.training.recipes import PARTS, RECIPES, fit, for_robots
+        from presage.worlds.wordings import WORLDS
 
-        if self.recipe not in RECIPES:
-            raise UserError(f"no recipe {self.recipe!r}: choose from {', '.join(RECIPES)}")
-        if not self.data:
-            raise UserError("--data names no dataset: give at least one folder")
-        if self.weights and len(self.weights) != len(self.data):
-            raise UserError(f"--weights has {len(self.weights)} numbers for {len(self.data)} datasets: one for each")
-        for name, value in (
-            ("--steps", self.steps),
-            ("--codec-steps", self.codec_steps),
-            ("--part-steps", self.part_steps),
-        ):
-            if value is not None and value < 1:
-                raise UserError(f"{name} {value}: give at least 1")
-        for part in self.only:
-            if part not in PARTS:
-                raise UserError(f"--only {part}: choose from {', '.join(PARTS)}")
-        if (bool(self.only) or self.recipe in ("finetune", "refine")) != (self.start_from is not None):
-            raise UserError(
-                "--start-from DIR goes with --only or with --recipe finetune or refine, and they with it: give both or "
-                "neither"
-            )
-        if (self.recipe == "backbone") != (self.backbone is not None):
-            raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
+        check_options(self)
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
-        recipe = RECIPES[self.recipe]()
+        recipe = recipes.RECIPES[self.recipe]()
         robots = self._robots([open_dataset(folder, episodes) for folder in self.data], recipe.model)
-        recipe = for_robots(recipe, robots)
-        check_writable(self.out / "model.partial")
+        recipe = recipes.for_robots(recipe, robots)
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         wan = None
         if self.backbone is not None:
             from presage.networks.wan_model import wan_config
 
-            wan = wan_config(self.backbone, recipe.model, self.size, self.lora or None)
-            training = training if self.lora else replace(training, lr=training.lr / 10)
+            rank = 16 if self.lora is None else self.lora
+            wan = wan_config(self.backbone, recipe.model, self.size or 128, rank or None)
+            training = training if rank else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
         taught_alone = (recipe.kinematics, recipe.renderer, recipe.reader, recipe.critic)
         steps = [self.part_steps or part.steps for part in taught_alone]
@@ -149,44 +142,65 @@ class Train(Command):
         def card() -> str:
             return self._card(recipe, self._last_log(), episodes)
 
-        checkpoint = fit(recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only)
+        checkpoint = recipes.fit(
+            recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only
+        )
         figures = self._last_log()
         made = {"taught": " ".join(self.only)} if self.only else {"recipe": self.recipe}
         summary(f"checkpoint {checkpoint}", made | figures)
-        simulated = f"presage act --checkpoint {checkpoint}   or   presage bench control --checkpoint {checkpoint}"
+        simulated = f"presage act --checkpoint {checkpoint}"
+        if robots[0].name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
+            simulated += f" --tasks {' '.join(WORLDS[robots[0].name])}"
+        else:
+            simulated += f"   or   presage bench control --checkpoint {checkpoint}"
         print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve {checkpoint}"))
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
 
     def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
-        from presage.episodes.robot import Robot, holds_chunks
+        from presage.episodes.robot import Robot, find_robot, holds_chunks, united
         from presage.episodes.slots import separate
         from presage.training.checkpoint import read_config
 
-        options = (self.fps, self.chunk, *self.action, *self.state, *self.relative)
+        options = (self.fps, self.chunk, self.fit, *self.action, *self.state, *self.relative)
         if self.start_from is not None:
-            if any(option is not None for option in (*options, *self.cameras)):
-                raise UserError("--start-from keeps the checkpoint's cameras, columns and rates: leave those options out")
             known = Robot.all_from_config(read_config(self.start_from), self.start_from / "config.json")
-            return [next((r for r in known if r.name == d.robot_type), known[0]) for d in datasets]
+            return [find_robot(known, dataset) for dataset in datasets]
         robots = []
         for dataset in datasets:
             if not holds_chunks(dataset):
                 robots.append(
                     Robot.from_dataset(
-                        dataset, self.cameras, self.action, self.state, self.relative, self.fps, self.chunk, self.fit
+                        dataset,
+                        self.cameras,
+                        self.action,
+                        self.state,
+                        self.relative,
+                        self.fps,
+                        self.chunk,
+                        self.fit or "crop",
                     )
                 )
                 continue
             if any(option is not None for option in options):
                 raise UserError(
-                    f"{dataset.root}: its rows hold a chunk each, so --fps, --chunk, --action, --state and --relative "
-                    "do not apply; leave them out"
+                    f"{dataset.root}: its rows hold a chunk each, so --fps, --chunk, --fit, --action, --state and "
+                    "--relative do not apply; leave them out"
                 )
+            robots.append(self._recorded_robot(dataset, model))
+        return united(separate(robots))
+
+    def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
+        """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""
+        from presage.episodes.robot import CHUNKED_ROBOT, Robot
+
+        if dataset.robot_type in (None, CHUNKED_ROBOT):
             shape = (model.chunk, model.action_dim, model.state_dim, model.fps)
-            robots.append(Robot.of_chunked_rows(self.cameras or model.cameras, *shape))
-        return separate(robots)
+            return Robot.of_chunked_rows(self.cameras or model.cameras, *shape)
+        action, state = (dataset.features[name]["shape"][0] for name in ("action", "observation.state"))
+        shape = (model.chunk, action // model.chunk, state, dataset.fps)
+        return Robot.of_chunked_rows(self.cameras or dataset.cameras, *shape, name=dataset.robot_type)
 
     def _last_log(self) -> dict[str, Any]:
         path = self.out / "state" / "log.jsonl"

@@ -10,24 +10,45 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, check_new_folder, show_rate, summary, write_json
+from presage.interface.options import (
+    Command,
+    Count,
+    Distance,
+    MaybeAddress,
+    MaybeFolder,
+    MaybeOutFolder,
+    MaybeText,
+    Natural,
+    NewFolder,
+    Renamings,
+    Tasks,
+    Use,
+    address,
+    identity,
+    one,
+    real,
+    several,
+    whole,
+)
+from presage.interface.output import show_rate, summary, write_json
 from presage.interface.record import Film, describe_run, dreams_written, film_both, film_recalled, save_films
-from presage.worlds.instructions import MT10, check_task
+from presage.policy import USES
+from presage.worlds.instructions import MT10
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCommand(Command):
     """Options of every command that uses a checkpoint in the simulator."""
 
-    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    checkpoint: MaybeFolder = None
     """Checkpoint folder; the one that comes with presage by default."""
-    tasks: Annotated[tuple[str, ...], arg(metavar="[TASK ...]")] = field(default_factory=lambda: tuple(MT10))
+    tasks: Tasks = field(default_factory=lambda: tuple(MT10))
     """Tasks, of the world the model was trained in."""
-    episodes: int = 2
+    episodes: Count = 2
     """Episodes per task."""
-    max_steps: int = 60
+    max_steps: Count = 60
     """Chunks after which an episode has failed."""
-    films: int = 0
+    films: Natural = 0
     """Episodes (of each policy) to keep as films, real and imagined, beside the --json file: presage report shows them."""
 
     def folder(self) -> Path:
@@ -48,21 +69,13 @@ class ModelCommand(Command):
         Raises:
             UserError: an option is wrong, or the checkpoint is missing or damaged.
         """
-        self.check_output()
-        if not self.tasks:
-            raise UserError("--tasks names no task: give at least one")
-        for task in self.tasks:
-            check_task(task)
-        for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps)):
-            if value < 1:
-                raise UserError(f"{name} {value}: give at least 1")
-        if self.films < 0 or (self.films and self.json is None):
-            raise UserError(f"--films {self.films}: give how many, and --json FILE, beside which they are kept")
+        if self.films and self.json is None:
+            raise UserError(f"--films {self.films}: give --json FILE as well, beside which they are kept")
         seeds = self.seeds()
         from presage.benchmarks.episodes import world_for
-        from presage.training.checkpoint import load_model
+        from presage.simulator.pairing import load_for
 
-        model = load_model(self.folder())
+        model = load_for(self.tasks, self.folder())
         tasks = list(self.tasks) * self.episodes
         return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
 
@@ -85,22 +98,44 @@ class ModelCommand(Command):
 class PolicyCommand(ModelCommand):
     """Options of the commands that can be given a policy behind a server (openpi's websocket protocol)."""
 
-    names: Annotated[tuple[str, ...], arg(metavar="[NAME=THEIRS ...]")] = ()
+    names: Renamings = ()
     """What a server calls the observations, such as image.front=observation/image; by default as presage does."""
 
     def remote(self, url: str, model: Any) -> Any:
         """The policy at ws://host:port, asked with the key in PRESAGE_API_KEY where there is one."""
         from presage.interface.serve import api_key
         from presage.policy.remote import RemotePolicy
+        from presage.worlds.world import find_world
 
         names = dict(pair.partition("=")[::2] for pair in self.names)
-        if not all(names.values()):
-            raise UserError(f"--names {' '.join(self.names)}: write NAME=THEIRS, such as state=observation/state")
-        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None))
+        robots = {find_world(task).robot for task in self.tasks}
+        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None), robots=robots)
 
 
 def is_url(policy: str) -> bool:
     return policy.startswith(("ws://", "wss://"))
+
+
+def split_policy(name: str) -> tuple[str, float]:
+    """(what acts, noise on its actions) of a name such as `joint+1.0`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    base, _, noise = (name, "", "") if Path(name).is_dir() else name.partition("+")
+    if is_url(base):
+        address(base)
+    elif base not in (*USES, "random") and not Path(base).is_dir():
+        raise ValueError(f"choose from {', '.join((*USES, 'random'))}, or name a checkpoint or ws://HOST:PORT")
+    return base, real(1000)(noise) if "+" in name.removeprefix(base) else 0.0
+
+
+def a_policy(text: str) -> str:
+    split_policy(text)
+    return text
+
+
+POLICIES = several(a_policy, "POLICY", least=1, key=identity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,28 +152,26 @@ class Act(PolicyCommand):
     Prints success with its 95 % interval; --video gets one mp4 per episode.
     """
 
-    use: str = "joint"
+    use: Use = "joint"
     """joint, closed_loop, open_loop or no_imagination."""
-    policy: Annotated[str | None, arg(metavar="ws://HOST:PORT")] = None
+    policy: MaybeAddress = None
     """A policy server that acts instead of the model."""
-    instruction: Annotated[str | None, arg(metavar="TEXT")] = None
+    instruction: MaybeText = None
     """What to tell the model, in your own words; the task's instruction by default."""
-    video: Annotated[Path | None, arg(metavar="DIR")] = None
+    video: MaybeOutFolder = None
     """Folder for videos."""
 
     def run(self) -> None:
         from presage.benchmarks.common import episode_rows, success_figures
         from presage.interface.clips import cameras_side_by_side, save_videos
-        from presage.policy import USES, make_policy
+        from presage.policy import make_policy
         from presage.simulator.evaluation import Disturbed
         from presage.worlds import rollout
 
-        if self.use not in USES:
-            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
-        if self.policy is not None and not is_url(self.policy):
-            raise UserError(f"--policy {self.policy}: give the address of a server, ws://HOST:PORT")
-        if self.instruction is not None and not self.instruction.strip():
-            raise UserError("--instruction is empty: say in a sentence what the robot should do")
+        if self.policy is not None and self.use != "joint":
+            raise UserError(f"--use {self.use} does not apply to --policy, which acts as its server does: leave one out")
+        if self.policy is None and self.names:
+            raise UserError("--names does not apply without --policy ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()
         policy = make_policy(self.use, model, self.seed) if self.policy is None else self.remote(self.policy, model)
         if self.instruction is not None:
@@ -180,7 +213,7 @@ class Evaluate(PolicyCommand):
     The summary has both success rates of every policy and, for three or more, how well they agree.
     """
 
-    policies: Annotated[tuple[str, ...], arg(metavar="[POLICY ...]", aliases=("--policy",))] = (
+    policies: Annotated[tuple[str, ...], POLICIES, arg(aliases=("--policy",))] = (
         "joint",
         "no_imagination",
         "joint+1.0",
@@ -194,6 +227,8 @@ class Evaluate(PolicyCommand):
         from presage.simulator.evaluation import agreement, judge
         from presage.simulator.success import checkpoint_threshold
 
+        if self.names and not any(map(is_url, self.policies)):
+            raise UserError("--names does not apply without a policy at ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()
         policies = {name: self._policy(name, model, world) for name in self.policies}
         threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
@@ -223,29 +258,21 @@ class Evaluate(PolicyCommand):
         self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
 
     def _policy(self, name: str, model: Any, world: Any) -> Any:
-        from presage.policy import USES, make_policy
+        from presage.policy import make_policy
         from presage.simulator.evaluation import Disturbed, action_noise
-        from presage.training.checkpoint import load_model
+        from presage.simulator.pairing import load_for
         from presage.worlds import RandomPolicy
 
-        base, _, noise = name.partition("+")
+        base, noise = split_policy(name)
         if Path(base).is_dir():
-            policy: Any = make_policy("no_imagination", load_model(Path(base)), self.seed)
+            policy: Any = make_policy("no_imagination", load_for(self.tasks, Path(base)), self.seed)
         elif base == "random":
             policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
         elif base in USES:
             policy = make_policy(base, model, self.seed)
-        elif is_url(base):
-            policy = self.remote(base, model)
         else:
-            choices = f"{', '.join((*USES, 'random'))}, or name a checkpoint or ws://HOST:PORT"
-            raise UserError(f"unknown policy {name!r}; choose from {choices}")
-        if not noise:
-            return policy
-        try:
-            return Disturbed(policy, action_noise(float(noise), self.seed))
-        except ValueError:
-            raise UserError(f"policy {name!r}: {noise!r} is not a number; write for example {base}+0.5") from None
+            policy = self.remote(base, model)
+        return Disturbed(policy, action_noise(noise, self.seed)) if noise else policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,14 +289,15 @@ class Synthesize(ModelCommand):
     The dataset appears at --out when it is whole; until then finished dreams lie in OUT.partial.
     """
 
-    out: Path
+    out: NewFolder
     """Folder of the new dataset."""
-    instruction: Annotated[str | None, arg(metavar="TEXT")] = None
+    instruction: MaybeText = None
     """What the robot is to do in every dream; the task's instruction by default."""
 
     def seeds(self) -> list[int]:
         """Dreams are data to train on, so they start neither from evaluation episodes nor from recorded ones."""
-        from presage.benchmarks.common import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
+        from presage.benchmarks.common import SEEDS_PER_BENCH_SEED
+        from presage.worlds.seeds import FIRST_DREAM_SEED
 
         if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED:
             raise UserError(f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0, at most 1000 episodes")
@@ -281,9 +309,6 @@ class Synthesize(ModelCommand):
         from presage.simulator.synthesis import synthesize
         from presage.worlds import instructions
 
-        check_new_folder(self.out)
-        if self.instruction is not None and not self.instruction.strip():
-            raise UserError("--instruction is empty: say in a sentence what the robot should do")
         model, world, tasks, seeds = self.prepare()
         threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
         starts = [(t, s, self.instruction or instructions(t)[0]) for t, s in zip(tasks, seeds, strict=True)]
@@ -306,11 +331,11 @@ class PlanCommand(ModelCommand):
     Prints success with its 95 % interval, and the seconds a decision took.
     """
 
-    candidates: int = 8
+    candidates: Annotated[int, one(whole(1, 4096), "N")] = 8
     """Futures per decision."""
-    horizon: int = 1
+    horizon: Annotated[int, one(whole(1, 256), "N")] = 1
     """Chunks each future is imagined ahead."""
-    spread: float = 0.1
+    spread: Distance = 0.1
     """How far candidates differ in their first chunk, in units of the action range."""
 
     def run(self) -> None:
@@ -320,9 +345,6 @@ class PlanCommand(ModelCommand):
         from presage.simulator.planning import at_random, best_of
         from presage.worlds import rollout
 
-        for name, value in (("--candidates", self.candidates), ("--horizon", self.horizon)):
-            if value < 1:
-                raise UserError(f"{name} {value}: give at least 1")
         model, world, tasks, seeds = self.prepare()
         blind = best_of(self.candidates, self.horizon, self.spread, at_random(self.seed))
         decisions = {

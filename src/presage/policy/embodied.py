@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from presage.episodes.fit import proportions_fit
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.errors import UserError
@@ -53,6 +54,12 @@ class Embodiment:
         if self.slots.state_dim:
             seen["state"] = self._place(self._state(observation, rows))
         return seen | ({"active": observation["active"]} if "active" in observation else {})
+
+    def padded(self, observation: Observation) -> list[str]:
+        """Cameras whose pictures have other proportions than training saw: black bars around them are cut off."""
+        sizes = self.robot.recorded
+        seen = {camera: observation.get(f"image.{camera}") for camera in sizes}
+        return [c for c, images in seen.items() if images is not None and not proportions_fit(images[0], sizes[c])]
 
     def command(self, chunk: np.ndarray, observation: Observation) -> np.ndarray:
         """The robot's own absolute chunk (N, chunk, A) float32, from the model's (N, chunk, action_dim) for what the robot

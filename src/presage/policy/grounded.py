@@ -9,15 +9,13 @@ A decision is a function from a session to an action chunk; `joint.py`, `closed_
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from presage.networks.transformer import KV
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
+from presage.timeline.noise import streams
 from presage.timeline.session import Session
 
 MEMORY = 0
@@ -34,7 +32,8 @@ class GroundedPolicy:
     Args:
         decide: what to do, given the session.
         quality: how well to behave: 1 like the expert.
-        seed: of the sampler's noise; the same after every reset.
+        seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the batch
+            where the observation has no `episode`.
     """
 
     def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:
@@ -51,7 +50,9 @@ class GroundedPolicy:
     def act(self, observation: Observation) -> np.ndarray:
         """Observe and decide. Rows that `observation["active"]` (N,) says are finished are dropped for good."""
         observation = dict(observation)
-        active = observation.pop("active", None)
+        active, episode = observation.pop("active", None), observation.pop("episode", None)
+        if episode is not None and self.session.step < 0:
+            self.session.noise = streams([(self.seed, number) for number in episode.tolist()], len(episode))
         count = len(next(iter(observation.values())))
         if active is not None and not active[self.rows].all():
             kept = np.flatnonzero(active[self.rows])
@@ -76,15 +77,4 @@ def executable(model: WorldModel, token: Tensor) -> np.ndarray:
 
 def keep_rows(session: Session, rows: np.ndarray) -> None:
     """Drop all but `rows` of a session's batch, so that finished episodes cost nothing."""
-    index = torch.from_numpy(rows).to(session.model.device)
-    session.text = session.text[index]
-    session.blocks = [
-        replace(
-            block,
-            values={name: x[index] for name, x in block.values.items()},
-            kv=KV(block.kv.keys[:, index], block.kv.values[:, index]),
-            progress=block.progress[index],
-            memory=None if block.memory is None else block.memory[index],
-        )
-        for block in session.blocks
-    ]
+    session.keep(rows)

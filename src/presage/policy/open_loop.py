@@ -68,13 +68,15 @@ class OpenLoopPolicy:
 
     def _plan(self, observation: Observation) -> np.ndarray:
         """Chunks (horizon, N, chunk, A); zeros in inactive rows."""
-        active = observation.pop("active", np.ones(len(self.instructions), bool))
+        count = len(self.instructions)
+        active, episode = observation.pop("active", np.ones(count, bool)), observation.pop("episode", np.arange(count))
         rows = np.flatnonzero(active)
+        seeds = [(self.seed, number) for number in episode[rows].tolist()]
         now = {name: x[rows] for name, x in observation.items()}
         sessions = []
         for _ in range(2):  # the dream, then its translation: both start from the one frame that is seen
             instructions = [self.instructions[i] for i in rows]
-            sessions.append(Session(self.model, instructions, seed=self.seed, window=MEMORY))
+            sessions.append(Session(self.model, instructions, seed=seeds, window=MEMORY))
             sessions[-1].observe(now)
         video = dream_video(sessions[0], self.horizon, self.video_steps)
         config = self.model.config

@@ -11,7 +11,12 @@ import numpy as np
 Observation = dict[str, np.ndarray]
 """`image.<camera>` (N, H, W, 3) uint8 and `state` (N, S) float32, one row per environment.
 Optionally `active` (N,) bool: rows that are False have finished and are never executed again, so a policy may skip
-them."""
+them; and `episode` (N,) int64: a number for each episode, the same wherever it runs, for random numbers to follow."""
+
+
+def streams_of(observation: Observation) -> Observation:
+    """What was observed alone: images and state."""
+    return {name: x for name, x in observation.items() if name not in ("active", "episode")}
 
 
 class Policy(Protocol):

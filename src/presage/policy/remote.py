@@ -9,7 +9,7 @@ timeout would be taken for the next observation's, so a connection that timed ou
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import ClientConnection, connect
 
 from presage.errors import UserError
-from presage.policy.protocol import Observation
+from presage.policy.protocol import Observation, streams_of
 from presage.policy.wire import pack, unpack
 
 
@@ -31,6 +31,7 @@ class RemotePolicy:
         names: presage's name of an observation -> the server's, such as {"image.front": "observation/image"}. Only these
             are sent, and the instruction as `prompt`. None: everything, under presage's names.
         key: sent as `Authorization: Api-Key KEY`.
+        robots: names of the robot that is to be moved. A server that says it serves another one is refused. None: any.
         timeout: seconds to wait for an answer. After it the connection is replaced and the observation sent once more.
     """
 
@@ -42,7 +43,9 @@ class RemotePolicy:
         names: Mapping[str, str] | None = None,
         key: str | None = None,
         timeout: float = 30.0,
+        robots: Collection[str] | None = None,
     ) -> None:
+        self.robots = robots
         self.url, self.shape, self.names, self.timeout = url, (chunk, action_dim), names, timeout
         self.headers = {"Authorization": f"Api-Key {key}"} if key else None
         self.instructions: list[str] = []
@@ -60,7 +63,7 @@ class RemotePolicy:
         Raises:
             UserError: no connection, an error or no answer from the server, or actions that do not fit.
         """
-        streams = {name: x for name, x in observation.items() if name != "active"}
+        streams = streams_of(observation)
         count = len(next(iter(streams.values())))
         rows = np.flatnonzero(observation.get("active", np.ones(count, bool))).tolist()
         requests = {row: self._request(streams, row) for row in rows}
@@ -126,11 +129,16 @@ class RemotePolicy:
         except (TimeoutError, ConnectionClosed) as error:
             connection.close()
             raise UserError(f"{self.url}: connected, but no metadata came ({error}): is it an openpi server?") from None
+        told: Any = None
         with contextlib.suppress(UserError):
-            if isinstance(metadata, bytes) and isinstance(unpack(metadata), dict):
-                return connection
+            told = unpack(metadata) if isinstance(metadata, bytes) else None
+        robot = told.get("robot") if isinstance(told, dict) else None
+        if isinstance(told, dict) and (robot is None or self.robots is None or robot in self.robots):
+            return connection
         connection.close()
-        raise UserError(f"{self.url}: its first message is not openpi's metadata: is it an openpi server?")
+        if robot is None:
+            raise UserError(f"{self.url}: its first message is not openpi's metadata: is it an openpi server?")
+        raise UserError(f"{self.url}: serves robot {robot!r}, not {' or '.join(self.robots or ())}; choose another server")
 
     def _actions(self, answer: Any) -> np.ndarray:
         """(chunk, A) float32."""

@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, executable
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights, stored_weights
-from presage.training.data import has, open_dataset, valid_actions
+from presage.training.data import open_dataset
 from presage.training.fingerprint import hash_of
 
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
@@ -109,8 +110,7 @@ def dataset_features(
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     action = dataset.column("action").reshape(-1, config.chunk, config.action_dim)
     useful = valid_actions(dataset)
-    if has(dataset, "quality"):
-        useful = useful & ~(dataset.column("quality").reshape(-1) < 1)
+    useful = useful & ~(worth(dataset) < 1)
     start = np.array([dataset.episodes[e].start for e in episodes])
     length = np.array([dataset.episodes[e].length for e in episodes])
     features, actions = [], []
@@ -118,7 +118,7 @@ def dataset_features(
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = order[i : i + batch]
         instructions = [dataset.episodes[episodes[j]].instruction for j in part]
-        session = Session(model, instructions, seed=i, window=MEMORY)
+        session = Session(model, instructions, seed=[episodes[j] for j in part], window=MEMORY)
         for t in range(int(length[part].max())):
             row = start[part] + np.minimum(t, length[part] - 1)
             observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}
@@ -195,8 +195,10 @@ def save_head(folder: Path, head: Head, model: WorldModel) -> Path:
 
 
 def read_by(model: WorldModel) -> str:
-    """Hash of the weights that features follow from: all but the critic's."""
-    return hash_of({name: x for name, x in stored_weights(model).items() if not name.startswith("critic.")})
+    """Hash of the weights that features follow from: not those of parts that are taught alone afterwards."""
+    return hash_of(
+        {name: x for name, x in stored_weights(model).items() if not name.startswith(("critic.", "codec.decoder."))}
+    )
 
 
 def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | None:
@@ -218,7 +220,8 @@ def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | N
         raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
     if metadata.get("model") != read_by(model):
         raise UserError(
-            f"{path} was fitted to other weights than the model has: remove it, and presage bench representation fits one"
+            f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation "
+            "fits one"
         )
     head = Head(config)
     head.load_state_dict({k: v.float() for k, v in weights.items()})

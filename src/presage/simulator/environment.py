@@ -3,26 +3,28 @@
 A policy cannot tell which one it acts in, so `worlds.rollout.rollout` runs it in either.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
 
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import keep_rows
 from presage.policy.protocol import Observation
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
+from presage.worlds.contract import ChunkEnv
+from presage.worlds.rollout import episode_number
 
 
-class DreamWorld(gymnasium.vector.VectorEnv):
+class DreamWorld(ChunkEnv):
     """N imagined environments stepped by action chunks. Autoreset is disabled.
 
     Observations, actions and `info` are those of `worlds.vector.VectorWorld`; `info["progress"]` (N,) is the predicted
-    progress, and `info["success"]` is latched as soon as it exceeds `threshold`.
+    progress, and `info["success"]` is latched as soon as it exceeds `threshold`. Actions have no bounds: which ones a
+    robot can execute is its business, not the dream's.
+
+    An episode's noise follows from `seed`, its task and its own seed, whichever episodes are dreamed beside it.
 
     Args:
         world: where first frames come from: `reset` resets it, and it is never stepped.
@@ -32,75 +34,106 @@ class DreamWorld(gymnasium.vector.VectorEnv):
 
     def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
         config = model.config
+        actions = (config.chunk, config.action_dim)
+        super().__init__(world.num_envs, config.cameras, config.codec.size, config.state_dim, actions, bound=np.inf)
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed
-        self.num_envs: int = world.num_envs
-        self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
-        box, size = gymnasium.spaces.Box, config.codec.size
-        self.keys = [f"image.{c}" for c in config.cameras] + (["state"] if config.state_dim else [])
-        spaces: dict[str, gymnasium.Space] = {key: box(0, 255, (size, size, 3), np.uint8) for key in self.keys}
-        if config.state_dim:
-            spaces["state"] = box(-np.inf, np.inf, (config.state_dim,), np.float32)
-        self.single_observation_space = gymnasium.spaces.Dict(spaces)
-        # No bounds: which actions a robot can execute is its business, not the dream's.
-        self.single_action_space = box(-np.inf, np.inf, (config.chunk, config.action_dim), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._task, self._instruction = [""] * self.num_envs, [""] * self.num_envs
+        self._progress = np.zeros(self.num_envs)
+        self.dreams: list[tuple[Session, np.ndarray]] = []
+        """Sessions, and the environments that their rows are: those that were reset together."""
 
     def reset(  # type: ignore[override]
-        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start from the first frames of `world`, or from `options["observation"]` with `options["instruction"]`."""
-        options = dict(options or {})
+        """Start from the first frames of `world`, or from `options["observation"]` with `options["instruction"]`.
+
+        `seed`, and the options `task` and `reset_mask`, are those of `VectorWorld.reset`; `instruction` (N texts) also
+        tells something else than the task's own.
+
+        Raises:
+            UserError: a seed is negative, an option is unknown or does not fit.
+        """
+        options = self._read_options(options, ("task", "instruction", "observation", "reset_mask"))
+        rows = self._rows_to_reset(options)
+        told = self._read_texts("instruction", options["instruction"]) if "instruction" in options else None
         if "observation" in options:
-            observation, instruction = options["observation"], list(options["instruction"])
-            self._facts = {"task": list(options.get("task", [""] * self.num_envs)), "instruction": instruction}
+            first = self._read_observation(options["observation"])
+            tasks = self._read_texts("task", options.get("task", [""] * self.num_envs))
+            if told is None:
+                raise UserError("options: an observation needs an instruction for each environment")
+            seeds = self._draw_seeds(seed, rows)
         else:
-            observation, info = self.world.reset(seed=seed, options=options)
-            self._facts = {"task": list(info["task"]), "instruction": list(info["instruction"])}
-        if len(self._facts["instruction"]) != self.num_envs:
-            raise UserError(f"reset: {len(self._facts['instruction'])} instructions for {self.num_envs} environments")
-        self.session = Session(self.model, self._facts["instruction"], float("nan"), self.seed)
-        self.rows = np.arange(self.num_envs)
-        self._progress = self.session.observe(observation).progress.cpu().numpy().copy()
-        self._success = np.zeros(self.num_envs, bool)
-        self._steps = np.zeros(self.num_envs, np.int64)
-        self._observation = {name: observation[name].copy() for name in self.keys}
-        return self._observed(), self._info()
+            seeds = self._draw_seeds(seed, rows)
+            passed = {name: options[name] for name in ("task", "reset_mask") if name in options}
+            first, info = self.world.reset(seed=seeds, options=passed)
+            tasks, told = list(info["task"]), told or list(info["instruction"])
+        self._drop(rows)
+        noise = [(self.seed, episode_number(tasks[row], seeds[row])) for row in rows]
+        session = Session(self.model, [told[row] for row in rows], float("nan"), noise)
+        block = session.observe({name: first[name][rows] for name in self._observation})
+        self.dreams.append((session, rows))
+        for row in rows:
+            self._task[row], self._instruction[row] = tasks[row], told[row]
+        for name, seen in self._observation.items():
+            seen[rows] = first[name][rows]
+        self._progress[rows] = block.progress.cpu().numpy()
+        self._success[rows], self._steps[rows], self._started[rows] = False, 0, True
+        return self._observed(), self._info(rows)
 
     def step(  # type: ignore[override]
         self, actions: np.ndarray, active: np.ndarray | None = None
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Imagine the frames that the chunks (N, chunk, A) lead to. Rows not `active` stand still, for good.
+        """Imagine the frames that the chunks (N, chunk, A) lead to. Rows not `active` stand still, until they are reset.
 
         The reward is the gain in predicted progress.
+
+        Raises:
+            UserError: actions of another shape, not finite, or for an environment that was not reset since it stood still.
         """
-        active = np.ones(self.num_envs, bool) if active is None else np.asarray(active)
-        if not active[self.rows].all():
-            kept = np.flatnonzero(active[self.rows])
-            keep_rows(self.session, kept)
-            self.rows = self.rows[kept]
-        reward = np.zeros(self.num_envs)
-        if len(self.rows):
-            block = self.session.roll(np.asarray(actions, np.float32)[self.rows], self.steps)
+        chunks, asked = self._read_actions(actions, active)
+        gone = np.setdiff1d(asked, [row for _, rows in self.dreams for row in rows])
+        if len(gone):
+            raise UserError(f"environment {gone[0]} was not active before, so its dream is dropped; reset it")
+        self._drop(np.setdiff1d(np.arange(self.num_envs), asked))
+        before = self._progress.copy()
+        for session, rows in self.dreams:
+            block = session.roll(chunks[rows], self.steps)
             for name, image in self.model.decode_images(block.values).items():
-                self._observation[name][self.rows] = image
+                self._observation[name][rows] = image
             if self.model.config.state_dim:
-                self._observation["state"][self.rows] = self.model.decode_state(block.values[STATE])
-            progress = block.progress.cpu().numpy()
-            reward[self.rows] = progress - self._progress[self.rows]
-            self._progress[self.rows] = progress
-            self._success[self.rows] |= progress > self.threshold
-            self._steps[self.rows] += self.model.config.chunk
-        return self._observed(), reward, self._success.copy(), np.zeros(self.num_envs, bool), self._info()
+                self._observation["state"][rows] = self.model.decode_state(block.values[STATE])
+            self._progress[rows] = block.progress.cpu().numpy()
+        self._success[asked] |= self._progress[asked] > self.threshold
+        self._steps[asked] += self.model.config.chunk
+        nowhere = np.zeros(self.num_envs, bool)
+        return self._observed(), self._progress - before, self._success.copy(), nowhere, self._info(asked)
 
-    def _observed(self) -> Observation:
-        return {name: x.copy() for name, x in self._observation.items()}
+    def _drop(self, gone: np.ndarray) -> None:
+        """End the dreams of these environments."""
+        dreams, self.dreams = self.dreams, []
+        for session, rows in dreams:
+            kept = np.flatnonzero(~np.isin(rows, gone))
+            if len(kept) < len(rows):
+                session.keep(kept)
+            if len(kept):
+                self.dreams.append((session, rows[kept]))
 
-    def _info(self) -> dict[str, Any]:
-        return {
-            **self._facts,
+    def _read_observation(self, observation: Any) -> Observation:
+        """What the model sees of `observation`, which may hold more."""
+        for name, mine in self._observation.items():
+            value = observation.get(name) if isinstance(observation, dict) else None
+            if not isinstance(value, np.ndarray) or (value.dtype, value.shape) != (mine.dtype, mine.shape):
+                found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "missing"
+                raise UserError(f"observation: {name!r} is {found}, expected {mine.dtype} {mine.shape}")
+        return {name: observation[name] for name in self._observation}
+
+    def _info(self, rows: np.ndarray) -> dict[str, Any]:
+        info = {
+            "task": list(self._task),
+            "instruction": list(self._instruction),
             "success": self._success.copy(),
             "progress": self._progress.copy(),
             "steps": self._steps.copy(),
         }
+        return self._masked(info, rows)

@@ -13,7 +13,10 @@ import numpy as np
 from presage.measures.correlation import Interval, mmrv, pearson, spearman
 from presage.policy.protocol import Policy
 from presage.simulator.environment import DreamWorld
-from presage.worlds.rollout import RolloutResult, rollout
+from presage.worlds.instructions import MT10
+from presage.worlds.instructions import instructions as wordings
+from presage.worlds.rollout import RolloutResult, episodes_of, rollout, row_generators
+from presage.worlds.wordings import WORLDS
 
 
 @dataclass(frozen=True)
@@ -70,40 +73,60 @@ def agreement(judged: Mapping[str, Judged]) -> Agreement:
     return Agreement(pearson(imagined, real), spearman(imagined, real), mmrv(imagined=imagined, real=real))
 
 
+Change = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""Chunks (N, chunk, A), the episode (N,) of each row, chunks since its beginning -> chunks."""
+
+
 class Disturbed:
     """A policy made worse in a chosen way, so that there is something to rank.
 
     Args:
-        change: maps the chunks (N, chunk, A) of every call to those executed instead.
+        change: maps the chunks (N, chunk, A) of every call to those executed instead. It is told the episode (N,) of each
+            row and the step, so that an episode is disturbed alike in the simulator and in the dream, whatever runs beside.
         instruct: maps the instructions to those the policy is told instead.
     """
 
     def __init__(
         self,
         policy: Policy,
-        change: Callable[[np.ndarray], np.ndarray] = lambda chunks: chunks,
+        change: Change = lambda chunks, episodes, step: chunks,
         instruct: Callable[[list[str]], list[str]] = lambda instructions: instructions,
     ) -> None:
-        self.policy, self.change, self.instruct = policy, change, instruct
+        self.policy, self.change, self.instruct, self.step = policy, change, instruct, 0
 
     def reset(self, instructions: list[str]) -> None:
+        self.step = 0
         self.policy.reset(self.instruct(instructions))
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.change(self.policy.act(observation))
+        chunks = self.policy.act(observation)
+        self.step += 1
+        return self.change(chunks, episodes_of(observation, len(chunks)), self.step - 1)
 
 
-def action_noise(sigma: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+def action_noise(sigma: float, seed: int = 0) -> Change:
     """A change that shifts every chunk by one Gaussian offset (standard deviation `sigma`) for all its steps."""
-    rng = np.random.default_rng(seed)
 
-    def change(chunks: np.ndarray) -> np.ndarray:
-        offset = sigma * rng.standard_normal((len(chunks), 1, chunks.shape[2]))
-        return (chunks + offset).astype(np.float32)
+    def change(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
+        rows = row_generators(seed, episodes, step)
+        offset = np.stack([row.standard_normal((1, chunks.shape[2])) for row in rows])
+        return (chunks + sigma * offset).astype(np.float32)
 
     return change
 
 
 def other_instruction(instructions: list[str]) -> list[str]:
-    """Every episode is told what its neighbour is to do."""
-    return instructions[1:] + instructions[:1]
+    """Every episode is told what the next task of its world is, whichever episodes run beside it.
+
+    Raises:
+        ValueError: an instruction is no task's own.
+    """
+    return [_next_task(instruction) for instruction in instructions]
+
+
+def _next_task(instruction: str) -> str:
+    for tasks in (MT10, *WORLDS.values()):
+        told = [wordings(task)[0] for task in tasks]
+        if instruction in told:
+            return told[(told.index(instruction) + 1) % len(told)]
+    raise ValueError(f"{instruction!r} is no task's own instruction")

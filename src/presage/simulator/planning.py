@@ -19,6 +19,7 @@ from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import Decision, GroundedPolicy, executable
 from presage.timeline.levels import Plan
+from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 from presage.training.checkpoint import load_model
@@ -36,6 +37,8 @@ class Candidates:
     """(B, N, horizon, chunk, A)"""
     progress: np.ndarray
     """(B, N) predicted at the end"""
+    luck: np.ndarray
+    """(B,) int64 drawn by each row, for a ranking that is to be blind"""
     worth: np.ndarray | None = None
     """(B, N) of the first chunks, as the critic says; None where the model has none"""
 
@@ -68,8 +71,12 @@ def by_both(candidates: Candidates) -> np.ndarray:
 
 def at_random(seed: int) -> Ranking:
     """The control: one of the same candidates, drawn blindly."""
-    rng = np.random.default_rng(seed)
-    return lambda candidates: rng.random(candidates.progress.shape)
+
+    def rank(candidates: Candidates) -> np.ndarray:
+        n = candidates.progress.shape[1]
+        return np.stack([np.random.default_rng((seed, row)).random(n) for row in candidates.luck.tolist()])
+
+    return rank
 
 
 def imagine_candidates(
@@ -85,9 +92,9 @@ def imagine_candidates(
             as its candidates.
     """
     batch = session.batch
-    fork = session.fork(n, seed=session.generator.initial_seed() + 1 + session.step)
+    fork = session.fork(n)
     first = fork.imagine(Plan.joint(steps)).values[ACTION]
-    first = first + _offsets(session, n, spread, keep_own, fork.generator)
+    first = first + _offsets(fork, n, spread, keep_own)
     chunks = [executable(session.model, first)]
     worth = session.worth(session.model.encode_action(chunks[0]).view(batch, n, -1))
     progress = fork.roll(chunks[0]).progress
@@ -98,17 +105,18 @@ def imagine_candidates(
     return Candidates(
         stacked.reshape(batch, n, *stacked.shape[1:]),
         progress.view(batch, n).cpu().numpy(),
+        np.array([row.integers(2**63) for row in session.noise]),
         None if worth is None else worth.cpu().numpy(),
     )
 
 
-def _offsets(session: Session, n: int, spread: float, keep_own: bool, generator: torch.Generator) -> Tensor:
+def _offsets(fork: Session, n: int, spread: float, keep_own: bool) -> Tensor:
     """(B * n, 1, chunk * A); zero for the first of each n if that is kept."""
-    config = session.model.config
-    offset = torch.randn(session.batch, n, 1, config.action_dim, generator=generator, device=session.model.device)
+    config = fork.model.config
+    offset = draw(fork.noise, (1, config.action_dim), fork.model.device)
     if keep_own:
-        offset[:, 0] = 0
-    return spread * offset.repeat(1, 1, 1, config.chunk).flatten(0, 1)
+        offset[::n] = 0
+    return spread * offset.repeat(1, 1, config.chunk)
 
 
 def best_of(

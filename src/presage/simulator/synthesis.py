@@ -23,8 +23,10 @@ from presage.policy.grounded import executable
 from presage.policy.protocol import Observation
 from presage.timeline.expectation import Values
 from presage.timeline.levels import Plan
+from presage.timeline.noise import Seed
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
+from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
 
@@ -64,9 +66,10 @@ def dream(
     threshold: float,
     max_steps: int = 40,
     steps: int = 2,
-    seed: int = 0,
+    seed: int | Sequence[Seed] = 0,
 ) -> list[Video]:
-    """Dream one episode per row of `first`, by joint generation, until shortly after predicted success or `max_steps`."""
+    """Dream one episode per row of `first`, by joint generation, until shortly after predicted success or `max_steps`.
+    `seed` is that of a `Session`: given one for each row, an episode does not depend on those dreamed beside it."""
     session = Session(model, instructions, seed=seed)
     block = session.observe(first)
     seen: list[Observation] = [first]
@@ -92,12 +95,12 @@ def dream(
     return videos
 
 
-def label(model: WorldModel, videos: Sequence[Video], steps: int = 1) -> list[np.ndarray]:
+def label(model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0) -> list[np.ndarray]:
     """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
 
     Past labels are the past actions of the next one: nothing but the video is given.
     """
-    session = Session(model, [v.instruction for v in videos], float("nan"))
+    session = Session(model, [v.instruction for v in videos], float("nan"), seed)
     session.observe(stack(videos, 0))
     chunks = []
     for t in range(max(v.steps for v in videos)):
@@ -143,12 +146,11 @@ def synthesize(
     max_steps: int = 40,
     steps: int = 2,
     seed: int = 0,
-    robot_type: str = "sawyer",
 ) -> dict[str, float]:
     """Dream one episode per (task, world seed, instruction) and write them as the dataset `root`.
 
     The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call continues
-    where it was when it is repeated: every batch depends on its starts and `seed` alone.
+    where it was when it is repeated: every dream depends on its start and `seed` alone.
 
     Returns episodes, rows and the share of dreams that reached predicted success.
 
@@ -171,11 +173,12 @@ def synthesize(
         options = {"task": [starts[j][0] for j in padded]}
         first, _ = world.reset(seed=[starts[j][1] for j in padded], options=options)
         first = {name: x[: len(part)] for name, x in first.items()}
-        videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seed + i)
-        for j, video, chunks in zip(part, videos, label(model, videos), strict=True):
+        seeds = [(seed, episode_number(starts[j][0], starts[j][1])) for j in part]
+        videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seeds)
+        for j, video, chunks in zip(part, videos, label(model, videos, seed=seeds), strict=True):
             info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream"}
             spool_episode(spool, keys[j], as_episode(video, chunks, threshold, info), model.config.fps)
-    write_dataset(spool, root, fps=model.config.fps, robot_type=robot_type)
+    write_dataset(spool, root, fps=model.config.fps, robot_type=world.robot)
     from presage.episodes.dataset import Dataset
 
     written = Dataset(root)

@@ -10,9 +10,10 @@ rotated by its own block indices, so what it asks is rotated by them too. It als
 computes what it would have computed alone, up to the rounding of larger matrix products.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +22,10 @@ from presage.timeline.session import Block, Session
 from presage.timeline.streams import Tokens
 
 
-def joinable(session: Session) -> tuple[int, float, int, int]:
+def joinable(session: Session) -> Hashable:
     """Sessions of equal keys can be joined."""
-    real = sum(not block.imagined for block in session.blocks)
-    return id(session.model), session.quality, session.window, min(real, session.reach)
+    ages = tuple((session.grounded - block.index, block.memory is None) for block in _seen(session))
+    return id(session.model), session.quality, session.window, ages
 
 
 class JoinedSession(Session):
@@ -40,34 +41,38 @@ class JoinedSession(Session):
         first = sessions[0]
         self.sessions = list(sessions)
         self.model, self.quality, self.window, self._rule = first.model, first.quality, first.window, first._rule
-        self.generator = first.generator
+        self.noise = [row for s in sessions for row in s.noise]
         self.text = torch.cat([s.text for s in sessions])
-        seen = joinable(first)[-1]
-        pasts = [[b for b in s.blocks if not b.imagined][-seen:] if seen else [] for s in sessions]
-        self.blocks = [_join(blocks) for blocks in zip(*pasts, strict=True)]
-        newest = [past[-1].index if past else -1 for past in pasts]
-        self._joined_at = newest[0]
-        shifts = torch.tensor([index - newest[0] for index in newest]).repeat_interleave(
-            torch.tensor([s.batch for s in sessions])
-        )
-        self._shift_B11 = shifts[:, None, None].to(self.model.device)
+        self.blocks = [_join(blocks) for blocks in zip(*map(_seen, sessions), strict=True)]
+        self._past, self._grounded = list(self.blocks), [s.grounded for s in sessions]
+        self._shift_B11 = torch.cat([_clock(s) + s.grounded - first.grounded for s in sessions])
 
     def part(self) -> None:
         """Give every session its rows of the blocks that were appended since."""
-        new = [b for b in self.blocks if b.index > self._joined_at]
+        new = [b for b in self.blocks if b not in self._past]
+        kept = self.step - len(new) - self._grounded[0]
         end = 0
-        for session in self.sessions:
-            rows = slice(end, end + session.batch)
-            shift = int(self._shift_B11[end])
-            session.blocks = [b for b in session.blocks if not b.imagined] + [_rows(b, rows, shift) for b in new]
+        for session, grounded in zip(self.sessions, self._grounded, strict=True):
+            rows, shift = slice(end, end + session.batch), grounded - self._grounded[0]
+            session.blocks = [b for b in session.blocks if b.index <= grounded + min(0, kept)]
+            session.blocks += [_rows(b, rows, shift) for b in new]
             session._evict()
             end = rows.stop
 
-    def _times(self, tokens: Tokens) -> Tensor:
-        return tokens.block + self._shift_B11
+    def keep(self, rows: list[int] | np.ndarray) -> None:
+        raise ValueError("part the sessions first: rows of each are dropped by its own keep")
 
-    def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.cat([s._noise((s.batch, *shape[1:])) for s in self.sessions])
+
+def _seen(session: Session) -> list[Block]:
+    """The blocks that one after the newest real one would see."""
+    newest = session.grounded
+    return [b for b in session.blocks if newest - session.reach < b.index <= newest]
+
+
+def _clock(session: Session) -> Tensor:
+    """(B, 1, 1) by how much rows are ahead of the session's own clock."""
+    none = torch.zeros(session.batch, 1, 1, dtype=torch.long, device=session.model.device)
+    return none if session._shift_B11 is None else session._shift_B11
 
 
 def _join(blocks: Sequence[Block]) -> Block:
@@ -75,20 +80,13 @@ def _join(blocks: Sequence[Block]) -> Block:
     kv = KV(*(torch.cat([getattr(b.kv, part) for b in blocks], 1) for part in KV._fields))
     shared = [name for name in blocks[0].values if all(name in b.values for b in blocks)]  # a first block has no action
     values = {name: torch.cat([b.values[name] for b in blocks]) for name in shared}
-    memories = [b.memory for b in blocks if b.memory is not None]
-    memory = torch.cat(memories) if len(memories) == len(blocks) else None
+    memories = [b.memory for b in blocks if b.memory is not None]  # all of them or none (`joinable`)
+    memory = torch.cat(memories) if memories else None
     return replace(blocks[0], values=values, kv=kv, progress=torch.cat([b.progress for b in blocks]), memory=memory)
 
 
 def _rows(block: Block, rows: slice, shift: int) -> Block:
     """Rows of a block, on their session's clock; copied, so that a session that waits does not hold the whole batch."""
     tokens = Tokens(block.tokens.block + shift, block.tokens.copy, block.tokens.query)
-    return replace(
-        block,
-        index=block.index + shift,
-        values={name: x[rows].clone() for name, x in block.values.items()},
-        kv=KV(block.kv.keys[:, rows].clone(), block.kv.values[:, rows].clone()),
-        tokens=tokens,
-        progress=block.progress[rows].clone(),
-        memory=None if block.memory is None else block.memory[rows].clone(),
-    )
+    own = block.each(lambda x, dim: x.narrow(dim, rows.start, rows.stop - rows.start).clone())
+    return replace(own, index=block.index + shift, tokens=tokens)

@@ -72,6 +72,10 @@ class Plan:
     video: tuple[float, ...] | None
     action: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if self.video is not None and len(self.video) != len(self.action):
+            raise ValueError(f"{len(self.video)} levels of the video for {len(self.action)} of the action")
+
     @property
     def steps(self) -> int:
         return len(self.action) - 1

@@ -7,11 +7,13 @@
 
 The past is a list of blocks, each with its keys and values. So eviction pops the head, `rewind` cuts the tail, `fork`
 shares the list, and re-grounding is appending: nothing is ever re-indexed, because time enters by absolute block index.
+A row's noise is its own (`noise.py`), so what a row becomes does not depend on the rows beside it.
 
 Shapes: B batch, T tokens of a stream, C numbers per token.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
 from presage.timeline.expectation import Values, critic_inputs, expected, moved, proposed, remembered
 from presage.timeline.levels import Plan
+from presage.timeline.noise import Seed, children, draw, streams
 from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
@@ -31,7 +34,7 @@ LIMIT = 6.0
 Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes wrong."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """One clean block of the past: `(action that led here, what was seen)`."""
 
@@ -44,6 +47,16 @@ class Block:
     memory: Tensor | None
     """(B, M) what kinematics remember here; None where there is no state."""
     imagined: bool
+
+    def each(self, pick: Callable[[Tensor, int], Tensor]) -> "Block":
+        """The block with `pick(x, dim)` for every x of its tensors, whose rows are along `dim`."""
+        return replace(
+            self,
+            values={name: pick(x, 0) for name, x in self.values.items()},
+            kv=KV(pick(self.kv.keys, 1), pick(self.kv.values, 1)),
+            progress=pick(self.progress, 0),
+            memory=None if self.memory is None else pick(self.memory, 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ class Session:
         model: in eval mode.
         instructions: one per batch row, or their embeddings.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
-        seed: of the sampler's noise.
+        seed: of the sampler's noise. Every row draws from a stream of its own: of the seed and its place in the batch, or
+            of its own seed alone where there is one a row.
         window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
             came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
             Kinematics remember: where the robot goes depends on how it moved.
@@ -72,16 +86,17 @@ class Session:
         model: WorldModel,
         instructions: list[str] | Tensor,
         quality: float = 1.0,
-        seed: int = 0,
+        seed: int | Sequence[Seed] = 0,
         window: int | None = None,
     ) -> None:
         self.model = model
         self.text = instructions if isinstance(instructions, Tensor) else model.embed_text(instructions)
         self.quality = quality
-        self.generator = torch.Generator(model.device).manual_seed(seed)
+        self.noise = streams(seed, len(self.text))
         self.blocks: list[Block] = []
         self.window = model.config.window if window is None else window
         self._rule = timeline_rule(self.window)
+        self._shift_B11: Tensor | None = None  # of the rows' clocks, where they differ (`joined.py`)
 
     @property
     def batch(self) -> int:
@@ -91,6 +106,11 @@ class Session:
     def step(self) -> int:
         """Index of the newest block; -1 before the first observation."""
         return self.blocks[-1].index if self.blocks else -1
+
+    @property
+    def grounded(self) -> int:
+        """Index of the newest real block; -1 where there is none."""
+        return max((b.index for b in self.blocks if not b.imagined), default=-1)
 
     @property
     def last(self) -> Block:
@@ -123,26 +143,27 @@ class Session:
     @torch.inference_mode()
     def append(self, values: Values, imagined: bool = False) -> Block:
         """Append tokens as clean past."""
-        index = self.step + 1
-        streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
-        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
-        hidden, kv, tokens = self._run(streams, shown, index, 0, {})
-        progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
-        keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
-        kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
-        tokens = Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep])
         before, memory = (self.last.values, self.last.memory) if self.blocks else ({}, None)
         memory = remembered(self.model, values, before, memory)
-        block = Block(index, values, kv, tokens, progress, memory, imagined)
-        self.blocks.append(block)
+        self.blocks.append(Block(self.step + 1, dict(values), *self._read(values, self.step + 1), memory, imagined))
         self._evict()
-        return block
+        return self.last
+
+    @torch.inference_mode()
+    def instruct(self, instructions: list[str] | Tensor) -> None:
+        """Tell other words. The past that is kept was read under the old ones, so it is read again."""
+        text = instructions if isinstance(instructions, Tensor) else self.model.embed_text(instructions)
+        if torch.equal(text, self.text):
+            return
+        self.text, past, self.blocks = text, self.blocks, []
+        for block in past:
+            kv, tokens, progress = self._read(block.values, block.index)
+            self.blocks.append(replace(block, kv=kv, tokens=tokens, progress=progress))
 
     def _evict(self) -> None:
         """Drop what no future token can see. Truth is kept for twice the window, so that a dream of any length can be
         dropped, and a session rewound by up to a window, without losing context."""
-        window = self.reach
-        grounded = max((b.index for b in self.blocks if not b.imagined), default=-1)
+        window, grounded = self.reach, self.grounded
         self.blocks = [
             b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
         ]
@@ -162,26 +183,24 @@ class Session:
     def fork(self, n: int, seed: int | None = None) -> "Session":
         """n futures of every batch row, as a session of batch B * n (row b's futures are b*n ... b*n + n - 1).
 
-        The past is shared where it can be: a batch of one is expanded without a copy.
+        The past is shared where it can be: a batch of one is expanded without a copy. Each future draws its own noise, and
+        forking again gives others; with a `seed`, the same ones each time.
         """
         other = object.__new__(Session)
         other.__dict__.update(self.__dict__)
         other.text = _repeat(self.text, 0, n)
-        other.generator = torch.Generator(self.model.device)
-        other.generator.manual_seed(self.generator.initial_seed() + 1 if seed is None else seed)
-        other.blocks = [
-            Block(
-                b.index,
-                {name: _repeat(v, 0, n) for name, v in b.values.items()},
-                KV(_repeat(b.kv.keys, 1, n), _repeat(b.kv.values, 1, n)),
-                b.tokens,
-                _repeat(b.progress, 0, n),
-                None if b.memory is None else _repeat(b.memory, 0, n),
-                b.imagined,
-            )
-            for b in self.blocks
-        ]
+        other.noise = children(self.noise, n, seed)
+        other._shift_B11 = None if self._shift_B11 is None else _repeat(self._shift_B11, 0, n)
+        other.blocks = [b.each(lambda x, dim: _repeat(x, dim, n)) for b in self.blocks]
         return other
+
+    def keep(self, rows: list[int] | np.ndarray) -> None:
+        """Drop all but `rows` of the batch, so that finished episodes cost nothing. Kept rows go on as they would have."""
+        kept = np.arange(self.batch)[rows]
+        index = torch.from_numpy(kept).to(self.model.device)
+        self.text, self.noise = self.text[index], [self.noise[row] for row in kept]
+        self._shift_B11 = None if self._shift_B11 is None else self._shift_B11[index]
+        self.blocks = [b.each(lambda x, dim: x.index_select(dim, index)) for b in self.blocks]
 
     # -- the future ---------------------------------------------------------------------------------------------------
 
@@ -191,23 +210,24 @@ class Session:
         action is given and the state is not, the state is the one that the action leads to (`moved`).
 
         The session itself does not change: `append(imagination.values, imagined=True)` takes the step.
+
+        Raises:
+            ValueError: the plan starts a stream at level 0 that is not given, one at level 1 that is, or in between.
         """
         given = dict(given or {})
         if ACTION in given and STATE not in given and (state := self.moved(given[ACTION])) is not None:
             given[STATE] = state
         streams = [s for s in self.model.streams if s.kind == ACTION or (plan.video is not None and not s.is_query)]
-        x: Values = {}
-        foreseen: Values = {}  # only what the plan needs: carrying the robot costs two passes of the renderer
-        if plan.video is None:
-            foreseen = self.proposed()
-        elif plan.video[0] > 0:
-            foreseen = self.expected(given.get(STATE))
-        for s in [s for s in streams if s.is_denoised]:
-            x[s.name] = given[s.name] if s.name in given else self._noise((self.batch, s.tokens, s.dim))
         video = plan.video or plan.action
         levels = {s.name: plan.action if s.kind == ACTION else video for s in streams}
         if STATE in given:
             levels[STATE] = (0.0,) * (plan.steps + 1)
+        x = self._start(streams, levels, given)
+        foreseen: Values = {}  # only what the plan needs: carrying the robot costs two passes of the renderer
+        if plan.video is None:
+            foreseen = self.proposed()
+        elif plan.steps and plan.video[0] > 0:
+            foreseen = self.expected(given.get(STATE))
         for i in range(plan.steps):
             now = {name: level[i] for name, level in levels.items()}
             hidden, _, _ = self._run(streams, x, self.step + 1, 1, now)
@@ -273,15 +293,42 @@ class Session:
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
-        """Hidden states of the next block's video tokens after `tap` layers, video at `plan_level` (pure noise at 1) and
-        the action unknown: (B, tokens of all cameras, width). VPP's one-step features (Hu et al. 2024, section 4.1)."""
+        """Hidden states of the next block's video tokens after `tap` layers, the action unknown: (B, tokens of all cameras,
+        width). Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1); with a lower `plan_level` the
+        video is first denoised to there, in one step.
+
+        Raises:
+            ValueError: the level is not in [0, 1].
+        """
+        if not 0 <= plan_level <= 1:
+            raise ValueError(f"a level of {plan_level}: levels are 0 (clean) to 1 (noise)")
+        video = (1.0,) if plan_level == 1 else (1.0, plan_level)
         streams = [s for s in self.model.streams if not s.is_query]
-        x = {s.name: self._noise((self.batch, s.tokens, s.dim)) for s in streams if s.is_denoised}
+        x = self.imagine(Plan(video, (1.0,) * len(video))).values
         levels = {s.name: 1.0 if s.kind == ACTION else plan_level for s in streams}
         hidden, _, _ = self._run(streams, x, self.step + 1, 1, levels, tap=tap)
         return torch.cat([hidden[s.name] for s in streams if s.kind == VIDEO], 1).float()
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _read(self, values: Values, index: int) -> tuple[KV, Tokens, Tensor]:
+        """What a clean block adds to the past, and its progress."""
+        streams = [s for s in self.model.streams if s.kind != STATE or STATE in values]
+        shown = values if self.window else {name: x for name, x in values.items() if name != ACTION}
+        hidden, kv, tokens = self._run(streams, shown, index, 0, {})
+        progress = self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
+        keep = ~tokens.query  # nobody looks at a query, so it is not worth a place in the cache
+        kv = KV(kv.keys[..., keep, :], kv.values[..., keep, :])
+        return kv, Tokens(tokens.block[keep], tokens.copy[keep], tokens.query[keep]), progress
+
+    def _start(self, streams: list[Stream], levels: dict[str, tuple[float, ...]], given: Values) -> Values:
+        """Where denoising starts: what is given, and noise. Nothing else is at the level that the network is told."""
+        denoised = {s.name: s for s in streams if s.is_denoised}
+        wrong = [name for name in denoised if levels[name][0] != (0.0 if name in given else 1.0)]
+        wrong += [name for name in given if name not in denoised]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: tokens are given where a plan starts at level 0, and only there")
+        return {name: given[name] if name in given else self._noise(s) for name, s in denoised.items()}
 
     def _run(
         self,
@@ -318,10 +365,10 @@ class Session:
 
     def _times(self, tokens: Tokens) -> Tensor:
         """Block index of each token, as the network takes it."""
-        return tokens.block
+        return tokens.block if self._shift_B11 is None else tokens.block + self._shift_B11
 
-    def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.model.device)
+    def _noise(self, stream: Stream) -> Tensor:
+        return draw(self.noise, (stream.tokens, stream.dim), self.model.device)
 
 
 def _repeat(x: Tensor, dim: int, n: int) -> Tensor:

@@ -5,6 +5,7 @@ Weights are stored in bf16 and loaded as fp32: the rounding is far below what tr
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -128,6 +129,18 @@ def weight_files(folder: Path) -> list[Path]:
     """The files of a checkpoint's weights: the model's always, and those of its parts that there are."""
     parts = [folder / f"{part}.safetensors" for part in PARTS]
     return [folder / WEIGHTS, *[file for file in parts if file.exists()]]
+
+
+def weights_hash(folder: Path) -> str:
+    """What the weights of a checkpoint are known by.
+
+    Raises:
+        UserError: `folder` is not a checkpoint.
+    """
+    try:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in weight_files(folder))).hexdigest()[:16]
+    except OSError:
+        raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}; name another") from None
 
 
 def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:

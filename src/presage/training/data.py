@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from presage.codecs.scalars import FARTHEST, ScalarCodec
 from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
+from presage.episodes.outcome import episode_success, row_success, valid_actions, worth
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
@@ -81,14 +83,6 @@ def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, disc
     return out
 
 
-def valid_actions(dataset: Dataset) -> np.ndarray:
-    """(R,) True where a chunk was recorded and executed."""
-    valid = dataset.recorded("action")
-    if has(dataset, "action.valid"):
-        valid = valid & dataset.column("action.valid").reshape(-1).astype(bool)
-    return valid
-
-
 def has(dataset: Dataset, column: str) -> bool:
     return column in dataset.features
 
@@ -123,22 +117,18 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         action = np.where(valid[:, None], action, 0.0)  # what was not recorded is NaN, and NaN times a mask stays NaN
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
-    quality = dataset.column("quality").reshape(rows) if has(dataset, "quality") else np.full(rows, np.nan)
-    failed = np.array([e.info.get("success") is False for e in dataset.episodes])
-    quality = np.where(np.repeat(failed, length), 0.0, quality)  # an expert that fails is not one to copy
-    success = has(dataset, "next.success")
-    progress = (
-        progress_of(dataset.column("next.success").reshape(rows), start, length, config.progress_discount)
-        if success
-        else np.zeros(rows, np.float32)
-    )
+    success = row_success(dataset)
+    known = success is not None and (success.any() or any(s is not None for s in episode_success(dataset)))
+    progress = np.zeros(rows, np.float32)
+    if success is not None:
+        progress = progress_of(success, start, length, config.progress_discount)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without")
-    action = model.action_codec.encode(action)
+    action = _encode(model.action_codec, action, valid, f"{dataset.root}: 'action'")
     numbers = {ACTION: ~np.isnan(action[valid]).all(0)}
     if config.state_dim:
-        state = model.state_codec.encode(state)
+        state = _encode(model.state_codec, state, np.ones(rows, bool), f"{dataset.root}: 'observation.state'")
         numbers[STATE] = ~np.isnan(state).all(0)
     instructions, said = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     return Rows(
@@ -146,9 +136,9 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         _fill(state.astype(np.float32)),
         _fill(action),
         valid.astype(bool),
-        quality.astype(np.float32),
+        worth(dataset).astype(np.float32),
         progress,
-        success,
+        bool(known),
         np.repeat(said, length),
         start,
         length,
@@ -156,6 +146,28 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         counterfactuals=_counterfactuals(dataset, model),
         has=numbers,
     )
+
+
+def _encode(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: str) -> np.ndarray:
+    """Codes (R, D) as they are taught, none beyond `FARTHEST`; what was beyond is said.
+
+    Raises:
+        UserError: so much is beyond that it can be no recording error. The line begins with `what`.
+    """
+    codes = codec.encode(values)
+    beyond = (np.abs(codes) > FARTHEST) & counts[:, None]
+    worst = int(beyond.sum(0).argmax()) if beyond.size else 0
+    if not beyond.any():
+        return codes
+    number, rows = int(beyond[:, worst].sum()), int(counts.sum())
+    reach = float(np.abs(values[beyond[:, worst], worst]).max())
+    if number > max(2, 0.01 * rows):
+        raise UserError(
+            f"{what}: number {worst} reaches {reach:g}, more than {FARTHEST:g} times what the model scales it by "
+            f"({codec.scale[worst]:.3g}), in {number} of {rows} rows; are its units others? If not, train from the start"
+        )
+    print(f"{what}: number {worst} reaches {reach:g} in {number} of {rows} rows, taught as {FARTHEST:g} of its scale")
+    return np.clip(codes, -FARTHEST, FARTHEST)
 
 
 def _counterfactuals(dataset: Dataset, model: WorldModel) -> Counterfactuals | None:

@@ -129,6 +129,8 @@ def train(
             if step % config.log_every == 0 or step == config.steps:
                 means = {k: float(np.mean([r[k].item() for r in recent])) for k in recent[0]}
                 recent = []
+                if step <= config.log_every and not any(means.values()):
+                    raise UserError(f"every loss is 0 after {step} steps: the data hold nothing to learn; look at inspect")
                 seconds = time.monotonic() - began
                 log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **means}) + "\n")
                 log.flush()

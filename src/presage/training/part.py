@@ -41,7 +41,8 @@ def gather(
 
     columns: those of the windows `chosen` (B,) bool, which are of `rows`.
     """
-    grouped = [columns(rows, source_B == i) for i, rows in enumerate(parts)]
+    drawn = np.unique(source_B)  # a dataset of little or no weight may have no window in a batch
+    grouped = [columns(parts[i], source_B == i) for i in drawn]
     place = np.argsort(np.argsort(source_B, kind="stable"))
     return [torch.from_numpy(np.concatenate(column)[place]) for column in zip(*grouped, strict=True)]
 

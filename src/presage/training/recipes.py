@@ -15,9 +15,12 @@ import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
-from presage.codecs.scalars import ScalarCodec
+from presage.codecs.scalars import ScalarCodec, Spread
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
+from presage.episodes.learnable import about_sharing, check_learnable, remarks
+from presage.episodes.mixture import shares
+from presage.episodes.outcome import valid_actions
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
@@ -27,7 +30,7 @@ from presage.networks.world_model import WorldModel, WorldModelConfig
 from presage.training.checkpoint import load_model, read_config, save_model, weight_files
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.critic import CriticTraining, train_critic
-from presage.training.data import Rows, has, load_rows, open_dataset, valid_actions
+from presage.training.data import Rows, has, load_rows, open_dataset
 from presage.training.dreams import dream_rows, of_dreams
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
 from presage.training.kinematics import KinematicsTraining, train_kinematics
@@ -173,27 +176,21 @@ def train_decoder(model: WorldModel, dataset: Dataset, recipe: Recipe, out: Path
 
 
 def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
-    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it.
+    """The codec of a column of `size` numbers; each number is fitted on the first dataset that recorded it, and its
+    scale is large enough for all of them.
 
     Raises:
         UserError: a dataset's column has another size.
     """
-    center, scale = np.zeros(size), np.ones(size)
-    open_entries = np.ones(size, bool)
+    spreads = [Spread.of(np.empty((0, size)))]
     for dataset in datasets:
         if not has(dataset, name):
             continue
         values = dataset.column(name).reshape(dataset.num_rows, -1)
         if values.shape[1] != size:
             raise UserError(f"{dataset.root}: {name!r} has {values.shape[1]} numbers a row, the recipe wants {size}")
-        values = values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]
-        if not len(values):
-            continue
-        mine = open_entries & ~np.isnan(values[0])
-        codec = ScalarCodec.fit(values[:, mine])
-        center[mine], scale[mine] = codec.center, codec.scale
-        open_entries &= ~mine
-    return ScalarCodec(center.tolist(), scale.tolist())
+        spreads.append(Spread.of(values[valid_actions(dataset) if name == "action" else dataset.recorded(name)]))
+    return ScalarCodec.between(spreads)
 
 
 def scalar_codecs(config: WorldModelConfig, datasets: Sequence[Dataset]) -> tuple[ScalarCodec, ScalarCodec]:
@@ -210,6 +207,29 @@ def new_model(recipe: Recipe, datasets: Sequence[Dataset], codec: torch.nn.Modul
     if codec is not None:
         model.codec.load_state_dict(codec.state_dict())
     return model
+
+
+def _check_data(datasets: Sequence[tuple[Dataset, float]], recipe: Recipe, only: Sequence[str]) -> None:
+    """Refuse data of which nothing would be learned, before anything is."""
+    shares([weight for _, weight in datasets])
+    for dataset, weight in datasets:
+        if weight > 0 and list(only) != ["decoder"]:
+            loss = recipe.training.loss
+            check_learnable(dataset, not loss.noisy_blocks and not loss.poor_policy_weight and not only)
+
+
+def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], where: Path) -> None:
+    """Refuse to teach a part that the checkpoint has not, or that the data say nothing of."""
+    if "critic" in only and not any(rows.counterfactuals and rows.counterfactuals.known.any() for rows in parts):
+        raise UserError(f"{where}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
+    there = {
+        "kinematics": model.kinematics is not None,
+        "renderer": model.renderer is not None,
+        "critic": model.kinematics is not None and any(s.is_view for s in model.streams),
+    }
+    for part in only:
+        if not there.get(part, True):
+            raise UserError(f"--only {part}: the checkpoint has none, since it was trained without a state; leave it out")
 
 
 def run_fingerprint(
@@ -278,9 +298,13 @@ def fit(
     made = run_fingerprint(recipe, datasets, codec_from, start_from, robots, described, recorded)
     require_same_run(out, made)
     opened: list[tuple[Dataset, float]] = []
+    said = about_sharing(robots)
     for i, (dataset, (_, weight)) in enumerate(zip(recorded, datasets, strict=True)):
         regroup = slots is not None and not robots[i].chunked_rows
+        said += remarks(dataset, robots[i]) if robots else []
         opened.append((Steps(dataset, robots[i], slots) if regroup else dataset, weight))
+    print("".join(f"{line}\n" for line in said), end="")
+    _check_data(opened, recipe, only)
     every, first = [dataset for dataset, _ in opened], opened[0][0]
     if start_from is not None:
         model = load_model(start_from)
@@ -295,6 +319,7 @@ def fit(
     else:
         model = new_model(recipe, every, fit_codec(recipe, first, out, made))
     parts: list[tuple[Rows, float]] = [(load_rows(d, model), w) for d, w in opened]
+    _check_parts(model, [rows for rows, _ in parts], only, first.root)
     for i, ((path, _), (rows, _)) in enumerate(zip(datasets, parts, strict=True)):
         made |= of_rows(i, path, rows)
     made |= of_model(model)
@@ -306,8 +331,6 @@ def fit(
     if "reader" in teach:
         train_reader(model, parts, recipe.reader, out / "reader", made)
     taught = made | of_parts(model, teach)
-    if "critic" in only and not any(rows.counterfactuals for rows, _ in parts):
-        raise UserError(f"{first.root}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
     if "critic" in teach:
         train_critic(model, parts, recipe.critic, out / "critic", taught)
     if "decoder" in teach:  # last: latents in caches are named after the whole codec

@@ -55,7 +55,9 @@ def sequences(parts: Sequence[Rows], drawn: Drawn, stride_B: np.ndarray) -> Sequ
 
     def columns(rows: Rows, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         mine = index[chosen]
-        frame = np.asarray(rows.latents[mine.ravel()], np.float32).reshape(*mine.shape, -1)
+        frame = np.asarray(rows.latents[mine.ravel()], np.float32).reshape(
+            *mine.shape, int(np.prod(rows.latents.shape[1:]))
+        )
         return frame, rows.state[mine], rows.text[rows.instruction[mine[:, 0]]], ~is_pad[chosen]
 
     return Sequences(*gather(parts, source, columns))

@@ -25,12 +25,11 @@ from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.policy.protocol import Policy
 from presage.worlds.instructions import check_task, draw_instruction
+from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import World, check_camera, common_world, find_world
 
 CHUNK = 4
 """Environment steps per row: Meta-World, controlled at 20 Hz, has 5 rows a second."""
-TRAIN_SEEDS = 600_000
-"""First seed of recorded episodes. Seeds below are for evaluation and never recorded."""
 SEEDS_PER_COLLECTION = 1_000_000
 MAX_ROWS = 60
 ROWS_AFTER_SUCCESS = 4
@@ -275,7 +274,7 @@ def plan_episodes(tasks: Sequence[str], episodes_per_task: int, seed: int, behav
         u = (episode + 0.5) * 0.6180339887498949 % 1.0  # golden ratio: evenly spread for every number of episodes
         behaviour = list(share)[int(np.searchsorted(bounds, u, side="right"))]
         for task in tasks:
-            jobs.append(_Job(task, TRAIN_SEEDS + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour))
+            jobs.append(_Job(task, FIRST_TRAINING_SEED + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour))
     return jobs
 
 

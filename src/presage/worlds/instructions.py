@@ -27,7 +27,7 @@ def check_task(task: str) -> str:
     """Return `task`, or raise `UserError` with the names that come close."""
     if task in INSTRUCTIONS:
         return task
-    close = get_close_matches(task, INSTRUCTIONS, n=3, cutoff=0.4)
+    close = get_close_matches(str(task), INSTRUCTIONS, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else "see presage.worlds.WORLDS"
     raise UserError(f"unknown task {task!r}: {hint}")
 

@@ -6,9 +6,9 @@ reflections, and cameras of our own (a world's `Look`). The physics never sees i
 and the kinematics recomputed. One OpenGL context serves every task of the process, because switching contexts is slow.
 """
 
-import ctypes.util
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,12 +20,30 @@ from presage.errors import UserError
 from presage.worlds.world import average, check_camera
 
 APT_LINE = "apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri"
-if "MUJOCO_GL" not in os.environ and sys.platform == "linux" and not os.environ.get("DISPLAY"):
-    os.environ["MUJOCO_GL"] = "egl"  # mujoco picks its backend when it is imported
-if os.environ.get("MUJOCO_GL") == "egl" and ctypes.util.find_library("EGL") is None:
-    raise UserError(f"no EGL library for off-screen rendering; install it with: {APT_LINE}")
 
-import mujoco  # noqa: E402
+
+def graphics_error(error: Exception) -> UserError:
+    """What to type where nothing can be drawn; `error` is what a backend said, each in its own way."""
+    backend = os.environ.get("MUJOCO_GL", "")
+    remedy = f"install what is missing: {APT_LINE}"
+    if backend.strip().lower() != "egl" and sys.platform == "linux":
+        remedy = "type: export MUJOCO_GL=egl"
+    elif os.environ.get("PYOPENGL_PLATFORM", "").lower() not in ("", "egl"):
+        remedy = "type: unset PYOPENGL_PLATFORM"
+    elif "MUJOCO_EGL_DEVICE_ID" in os.environ:
+        remedy = "type: unset MUJOCO_EGL_DEVICE_ID"
+    return UserError(f"cannot draw off screen with MUJOCO_GL={backend} ({type(error).__name__}: {error}); {remedy}")
+
+
+if not os.environ.get("MUJOCO_GL") and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+    os.environ["MUJOCO_GL"] = "egl"  # mujoco picks its backend when it is imported
+try:
+    with warnings.catch_warnings(action="ignore"):  # glfw's, which the error says as well
+        import mujoco
+except ModuleNotFoundError:
+    raise  # without its package: `find_world` says which extra to install
+except Exception as error:  # each backend raises its own kind
+    raise graphics_error(error) from None
 
 MAX_FACES = 600
 """Faces kept per mesh: at 600 a 64-pixel image differs by 0.7 grey levels on average; 300 visibly damages the arm."""
@@ -122,10 +140,12 @@ def _gl_context() -> Any:
     try:
         from mujoco.gl_context import GLContext
 
-        context = GLContext(64, 64)
-        context.make_current()
-    except Exception as error:  # each backend raises its own kind
-        raise UserError(f"cannot open an off-screen OpenGL context ({error}); install one with: {APT_LINE}") from error
+        GLContext._context = None  # what one that could not be made tries to free
+        with warnings.catch_warnings(action="ignore"):
+            context = GLContext(64, 64)
+            context.make_current()
+    except Exception as error:
+        raise graphics_error(error) from None
     return context
 
 
@@ -165,7 +185,10 @@ class MujocoRenderer:
             scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 scene.flags[flag] = 0
-            context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            try:
+                context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            except mujoco.FatalError as error:  # a context was opened that cannot draw
+                raise graphics_error(error) from None
             foreground = _foreground(model, self.look)
             self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, foreground)
         return self._tasks[xml_path]

@@ -1,5 +1,6 @@
 """Run a policy in a world, real or dreamed: the same call tells how good it is in either."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
-from presage.policy.protocol import Policy
+from presage.policy.protocol import Observation, Policy
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,50 @@ class ExpertPolicy:
     """The scripted experts of a world as a policy, with Gaussian `noise` (standard deviation) on its actions."""
 
     def __init__(self, world: Any, noise: float = 0.0, seed: int = 0) -> None:
-        self.world, self.noise = world, noise
-        self.rng = np.random.default_rng(seed)
+        self.world, self.noise, self.seed, self.step = world, noise, seed, 0
 
     def reset(self, instructions: list[str]) -> None:
         """The expert reads the state of the simulator, not the instruction."""
+        self.step = 0
 
-    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def act(self, observation: Observation) -> np.ndarray:
         chunks = self.world.expert_chunk(observation.get("active"))
-        return np.clip(chunks + self.noise * self.rng.standard_normal(chunks.shape), -1.0, 1.0).astype(np.float32)
+        rows = row_generators(self.seed, episodes_of(observation, len(chunks)), self.step)
+        self.step += 1
+        noise = np.stack([row.standard_normal(chunks.shape[1:]) for row in rows])
+        return np.clip(chunks + self.noise * noise, -1.0, 1.0).astype(np.float32)
 
 
 class RandomPolicy:
     """Uniformly random chunks: the floor every success rate is to be compared with."""
 
     def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
-        self.shape = shape  # (N, chunk, A)
-        self.rng = np.random.default_rng(seed)
+        self.shape, self.seed, self.step = shape, seed, 0  # (N, chunk, A)
 
     def reset(self, instructions: list[str]) -> None:
-        """Nothing to forget."""
+        """Episodes begin."""
+        self.step = 0
 
-    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.rng.uniform(-1.0, 1.0, self.shape).astype(np.float32)
+    def act(self, observation: Observation) -> np.ndarray:
+        rows = row_generators(self.seed, episodes_of(observation, self.shape[0]), self.step)
+        self.step += 1
+        return np.stack([row.uniform(-1.0, 1.0, self.shape[1:]) for row in rows]).astype(np.float32)
+
+
+def episode_number(task: str, seed: int) -> int:
+    """What an episode's own random numbers follow from, the same in the simulator and in the dream."""
+    return zlib.crc32(task.encode()) << 31 | seed % 2**31
+
+
+def episodes_of(observation: Observation, count: int) -> np.ndarray:
+    """(N,) the episode of each of `count` rows; its place in the batch where nothing is known of it."""
+    return observation.get("episode", np.arange(count))
+
+
+def row_generators(seed: int, episodes: np.ndarray, step: int) -> list[np.random.Generator]:
+    """A generator for each row, which follows from (seed, episode, step): whatever else is in the batch, in whatever
+    order episodes run, and in whichever world."""
+    return [np.random.default_rng((seed, episode, step)) for episode in episodes.tolist()]
 
 
 def rollout(
@@ -85,7 +107,9 @@ def _batch(
 ) -> list[RolloutResult]:
     count, idle = len(tasks), world.num_envs - len(tasks)
     # The last batch may be short: the spare environments repeat its last episode but are never stepped.
-    observation, info = world.reset(seed=seeds + seeds[-1:] * idle, options={"task": tasks + tasks[-1:] * idle})
+    seeds_of_all, tasks_of_all = seeds + seeds[-1:] * idle, tasks + tasks[-1:] * idle
+    observation, info = world.reset(seed=seeds_of_all, options={"task": tasks_of_all})
+    episode = np.array([episode_number(*each) for each in zip(tasks_of_all, seeds_of_all, strict=True)], np.int64)
     policy.reset(list(info["instruction"]))
     success = np.array(info["success"], bool)
     steps = np.zeros(world.num_envs, np.int64)
@@ -95,7 +119,7 @@ def _batch(
     for _ in range(max_steps):
         if not active.any():
             break
-        chunks = policy.act({**observation, "active": active})  # a policy may skip what has finished
+        chunks = policy.act({**observation, "active": active, "episode": episode})  # finished ones may be skipped
         chunks = np.clip(np.asarray(chunks, np.float32), -1.0, 1.0)
         observation, _, _, _, info = world.step(chunks, active=active)
         steps += active

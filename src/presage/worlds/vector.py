@@ -5,22 +5,19 @@ microseconds). So fifty environments of fifty tasks need fifty models, not 2,500
 at every reset.
 """
 
+import contextlib
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
 
 from presage.errors import UserError
+from presage.worlds.contract import ChunkEnv, Observation
 from presage.worlds.instructions import check_task, instructions
 from presage.worlds.world import Simulation, Snapshot, check_camera, common_world, find_world
-
-Observation = dict[str, np.ndarray]
 
 _SAME = ("action_size", "state_size")
 
@@ -151,28 +148,27 @@ class Slots:
 def _serve(connection: Connection, count: int, view: View) -> None:
     """A worker process: answer method calls until the other side is gone."""
     slots: Slots | None = None
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
             method, arguments = connection.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            slots = slots or Slots(count, view)
-            connection.send((True, getattr(slots, method)(*arguments)))
-        except Exception as error:
-            connection.send((False, error))
+            try:
+                slots = slots or Slots(count, view)
+                answer = True, getattr(slots, method)(*arguments)
+            except Exception as error:
+                answer = False, error
+            connection.send(answer)
 
 
-class VectorWorld(gymnasium.vector.VectorEnv):
+class VectorWorld(ChunkEnv):
     """N environments stepped by action chunks; their tasks decide the world. Autoreset is disabled: nothing restarts
     by itself.
 
     Observations: `image.<camera>` (N, S, S, 3) uint8 and `state` (N, state_size) float32 (Meta-World and Fetch: hand
     x, y, z in metres, gripper opening in [0, 1]; Push-T: x, y of the agent). Actions: (N, chunk, A), clipped to
     [-1, 1]. `info` has `success` (N,) bool (reached at any environment step since the reset), `steps` (N,) environment
-    steps, and the lists `task` and `instruction`. `terminated` is success, `truncated` is the simulator's own limit of
-    environment steps; stepping on is allowed. Tasks of several worlds fit together when their actions and states have
-    the same size.
+    steps, and the lists `task` and `instruction`; `_success` (N,) bool and so on say which environments were reset or
+    stepped. `terminated` is success, `truncated` is the simulator's own limit of environment steps; stepping on is
+    allowed. Tasks of several worlds fit together when their actions and states have the same size.
     """
 
     def __init__(
@@ -186,38 +182,30 @@ class VectorWorld(gymnasium.vector.VectorEnv):
         show_goal: bool = True,
         workers: int = 0,
     ) -> None:
-        for name, value in (("num_envs", num_envs), ("tasks", len(tasks)), ("size", size), ("chunk", chunk)):
+        if isinstance(tasks, str):
+            raise UserError(f"tasks: {tasks!r} is a text; give a list, [{tasks!r}]")
+        least = {"num_envs": num_envs, "tasks": len(tasks), "size": size, "supersample": supersample, "chunk": chunk}
+        for name, value in least.items():
             if value < 1:
                 raise UserError(f"{name}: {value} is not enough; give at least 1")
+        if workers < 0:
+            raise UserError(f"workers: {workers}; give 0 or more")
         self.tasks = [check_task(task) for task in tasks]
         worlds = common_world(self.tasks, same=_SAME)
         cameras = worlds[0].default_cameras if cameras is None else cameras
         for world in worlds:
             for camera in cameras:
                 check_camera(camera, world.cameras)
-        self.action_size, self.state_size = worlds[0].action_size, worlds[0].state_size
-        self.num_envs, self.cameras, self.size, self.chunk = num_envs, tuple(cameras), size, chunk
-        box = gymnasium.spaces.Box
-        images = {f"image.{name}": box(0, 255, (size, size, 3), np.uint8) for name in cameras}
-        state = box(-np.inf, np.inf, (self.state_size,), np.float32)
-        self.single_observation_space = gymnasium.spaces.Dict(images | {"state": state})
-        self.single_action_space = box(-1.0, 1.0, (chunk, self.action_size), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
-        self._observation: Observation = {key: np.zeros((num_envs, size, size, 3), np.uint8) for key in images} | {
-            "state": np.zeros((num_envs, self.state_size), np.float32)
-        }
-        self._success = np.zeros(num_envs, bool)
-        self._steps = np.zeros(num_envs, np.int64)
+        self.robot = worlds[0].robot
+        self.action_size, self.state_size, self.chunk = worlds[0].action_size, worlds[0].state_size, chunk
+        super().__init__(num_envs, cameras, size, self.state_size, (chunk, self.action_size), bound=1.0)
         self._task = [self.tasks[index % len(tasks)] for index in range(num_envs)]
         view = View(self.cameras, size, supersample, show_goal)
         self._local = Slots(num_envs, view) if workers == 0 else None
         self._connections: list[Connection] = []
         self._processes: list[Any] = []
-        workers = min(workers, num_envs)
         context = multiprocessing.get_context("spawn")  # a forked process cannot use its parent's OpenGL context
-        for _ in range(workers):
+        for _ in range(min(workers, num_envs)):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, num_envs, view), daemon=True)
             process.start()
@@ -230,9 +218,32 @@ class VectorWorld(gymnasium.vector.VectorEnv):
 
         Returns [(rows of `indices`, result)], one per process. Environment i lives in worker i modulo workers.
         """
+        self._check_open()
+        if not len(indices):
+            return []
         if self._local is not None:
             rows = np.arange(len(indices))
             return [(rows, getattr(self._local, method)([int(i) for i in indices], *split, *arguments))]
+        try:
+            answers = list(self._ask(method, indices, arguments, split))
+        except (EOFError, OSError):
+            wait([process.sentinel for process in self._processes], timeout=1)
+            codes = [process.exitcode for process in self._processes if process.exitcode is not None]
+            self.close()
+            cause = f"exit code {codes[0]}" if codes else "its connection is closed"
+            raise UserError(
+                f"a worker process of the world died ({cause}); make the world again, with fewer workers if memory is short"
+            ) from None
+        except BaseException:
+            self.close()  # answers are still under way: nobody may take them for later ones
+            raise
+        for _, (fine, result) in answers:
+            if not fine:
+                raise result
+        return [(rows, result) for rows, (_, result) in answers]
+
+    def _ask(self, method: str, indices: np.ndarray, arguments: tuple, split: tuple) -> Iterator[tuple]:
+        """(rows of `indices`, answer) of every worker that has some; all are asked before the first answer is awaited."""
         pending = []
         for worker, connection in enumerate(self._connections):
             rows = np.flatnonzero(indices % len(self._connections) == worker)
@@ -240,80 +251,66 @@ class VectorWorld(gymnasium.vector.VectorEnv):
                 mine = [each[rows] if isinstance(each, np.ndarray) else [each[r] for r in rows] for each in split]
                 connection.send((method, ([int(i) for i in indices[rows]], *mine, *arguments)))
                 pending.append((rows, connection))
-        results, errors = [], []
         for rows, connection in pending:
-            try:
-                fine, result = connection.recv()
-            except EOFError:
-                raise RuntimeError("a worker process of the world died; see its output above") from None
-            if fine:
-                results.append((rows, result))
-            else:
-                errors.append(result)
-        if errors:
-            raise errors[0]
-        return results
+            yield rows, connection.recv()
 
     def _keep(self, indices: np.ndarray, observation: Observation, success: np.ndarray) -> None:
         for key, value in observation.items():
             self._observation[key][indices] = value
         self._success[indices] = success
 
-    def _info(self) -> dict[str, Any]:
-        return {
+    def _info(self, rows: np.ndarray) -> dict[str, Any]:
+        info = {
             "success": self._success.copy(),
             "steps": self._steps.copy(),
             "task": list(self._task),
             "instruction": [instructions(task)[0] for task in self._task],
         }
+        return self._masked(info, rows)
 
-    def _observed(self) -> Observation:
-        return {key: value.copy() for key, value in self._observation.items()}
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    def reset(  # type: ignore[override]
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start episodes. `seed`: one per environment (an int counts up from there; None draws them).
+        """Start episodes. `seed`: one per environment; an int counts up from there, and None is drawn, by an environment
+        that was seeded before from its own generator.
 
-        options: `task`, one task name per environment (default: the tasks of the constructor in turn), and `mask`
-        (N,) bool, the environments to reset (default: all).
+        options: `task`, one task name per environment (default: the tasks of the constructor in turn), and `reset_mask`
+        (N,) bool, the environments to reset (default: all); the others stay as they are.
+
+        Raises:
+            UserError: a seed is negative, an option is unknown, a task does not exist or does not fit.
         """
-        options = options or {}
-        if seed is None:
-            seed = [int(each) for each in self.np_random.integers(0, 2**31, self.num_envs)]
-        elif isinstance(seed, (int, np.integer)):
-            seed = [int(seed) + index for index in range(self.num_envs)]
-        tasks = list(options.get("task", [self.tasks[index % len(self.tasks)] for index in range(self.num_envs)]))
-        mask = np.asarray(options.get("mask", np.ones(self.num_envs, bool)), bool)
-        for name, value in (("seed", seed), ("task", tasks), ("mask", mask)):
-            if len(value) != self.num_envs:
-                raise UserError(f"{name}: {len(value)} entries for {self.num_envs} environments; give one for each")
-        indices = np.flatnonzero(mask)
-        common_world([*self.tasks, *(tasks[index] for index in indices)], same=_SAME)
-        for index in indices:
-            self._task[index] = tasks[index]
-        split = ([tasks[i] for i in indices], [int(each) for each, chosen in zip(seed, mask) if chosen])
-        for rows, result in self._call("reset", indices, split=split):
-            self._keep(indices[rows], *result)
-        self._steps[indices] = 0
-        return self._observed(), self._info()
+        options = self._read_options(options, ("task", "reset_mask"))
+        rows = self._rows_to_reset(options)
+        turns = [self.tasks[index % len(self.tasks)] for index in range(self.num_envs)]
+        every = self._read_texts("task", options.get("task", turns))
+        tasks = [every[row] for row in rows]
+        common_world([*self.tasks, *tasks], same=_SAME)
+        seeds = self._draw_seeds(seed, rows)
+        for part, result in self._call("reset", rows, split=(tasks, [seeds[row] for row in rows])):
+            self._keep(rows[part], *result)
+        for row in rows:
+            self._task[row] = every[row]
+        self._steps[rows] = 0
+        self._started[rows] = True
+        return self._observed(), self._info(rows)
 
     def step(  # type: ignore[override]
         self, actions: np.ndarray, active: np.ndarray | None = None
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Execute one chunk (N, chunk, A) per environment; those not `active` (N,) stand still and cost nothing."""
-        actions = np.asarray(actions, np.float32)
-        if actions.ndim != 3 or actions.shape[0] != self.num_envs or actions.shape[2] != self.action_size:
-            expected = f"({self.num_envs}, {self.chunk}, {self.action_size})"
-            raise UserError(f"actions: shape {actions.shape}, expected {expected}")
+        """Execute one chunk (N, chunk, A) per environment; those not `active` (N,) stand still and cost nothing.
+
+        Raises:
+            UserError: actions of another shape, not finite, or for an environment that was never reset.
+        """
+        chunks, indices = self._read_actions(actions, active)
         rewards = np.zeros(self.num_envs)
-        indices = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
-        for rows, (observation, success, reward, steps) in self._call("step", indices, split=(actions[indices],)):
+        for rows, (observation, success, reward, steps) in self._call("step", indices, split=(chunks[indices],)):
             self._keep(indices[rows], observation, success)
             rewards[indices[rows]] = reward
             self._steps[indices[rows]] = steps
         limits = np.array([find_world(task).max_steps for task in self._task])
-        return self._observed(), rewards, self._success.copy(), self._steps >= limits, self._info()
+        return self._observed(), rewards, self._success.copy(), self._steps >= limits, self._info(indices)
 
     def snapshot(self, indices: Sequence[int]) -> list[bytes]:
         """Everything the future of these environments depends on; also good in another process."""
@@ -329,6 +326,7 @@ class VectorWorld(gymnasium.vector.VectorEnv):
         for rows, (observation, success, steps, tasks) in self._call("restore", where, split=(list(snapshots),)):
             self._keep(where[rows], observation, success)
             self._steps[where[rows]] = steps
+            self._started[where[rows]] = True
             for row, task in zip(rows, tasks, strict=True):
                 self._task[where[row]] = task
         return self._observed()
@@ -366,4 +364,5 @@ class VectorWorld(gymnasium.vector.VectorEnv):
             connection.close()
         for process in self._processes:
             process.join(timeout=10)
+            process.kill()  # one that hangs
         self._connections, self._processes = [], []

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import arg
 
 from presage.errors import UserError
-from presage.interface.output import Command, command_line, summary, write_json
+from presage.interface.options import Command, Connections, Host, MaybeFile, MaybeFolder, OutFolder, Port, Task, Use
+from presage.interface.output import command_line, summary, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,43 +28,31 @@ class Play(Command):
     Recordings appear as OUT/0001, OUT/0002, ... when they are stopped. Ctrl-C ends it with code 0.
     """
 
-    checkpoint: Annotated[Path | None, arg(metavar="DIR")] = None
+    checkpoint: MaybeFolder = None
     """Checkpoint folder; the one that comes with presage by default."""
-    task: str = "drawer-open-v3"
+    task: Task = "drawer-open-v3"
     """Task to begin with; the page offers the others of its world. --seed is the scene to begin with."""
-    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    data: MaybeFolder = None
     """Dataset whose recorded frames a dream can start from."""
-    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/play")
+    out: OutFolder = Path("runs/play")
     """Folder for recordings, one dataset each."""
-    use: str = "joint"
+    use: Use = "joint"
     """How the policy drives: joint, closed_loop, open_loop or no_imagination."""
-    players: int = 4
+    players: Connections = 4
     """Dreams at a time; more browsers are turned away. Each keeps its last minute, about 150 MB."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; the default is reachable from this machine only."""
-    port: int = 8010
+    port: Port = 8010
     """Port to listen on; 0 chooses a free one."""
-    token_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    token_file: MaybeFile = None
     """File that holds the token."""
 
     def run(self) -> None:
         from presage.benchmarks.common import default_checkpoint, describe_checkpoint
         from presage.interface.play.server import PlayServer
-        from presage.interface.play.studio import Studio, open_data
+        from presage.interface.play.studio import UNCALIBRATED, Studio, open_data
         from presage.interface.serve import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
-        from presage.policy import USES
-        from presage.worlds.instructions import check_task
 
-        self.check_output()
-        check_task(self.task)
-        if self.use not in USES:
-            raise UserError(f"unknown use {self.use!r}; choose from {', '.join(USES)}")
-        if not 0 <= self.port < 65536:
-            raise UserError(f"--port {self.port}: give a number from 0 to 65535")
-        if self.players < 1:
-            raise UserError(f"--players {self.players}: give at least 1")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: give 0 or more")
         token = api_key(self.token_file, "--token-file")
         if token is None and not is_loopback(self.host):
             raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --token-file")
@@ -76,15 +62,17 @@ class Play(Command):
         import torch
 
         from presage.device import default_device
+        from presage.simulator.pairing import load_for
         from presage.simulator.success import load_threshold
-        from presage.training.checkpoint import load_model
 
-        model = load_model(folder, default_device())
+        model = load_for([self.task], folder, default_device())
         # The browser draws on the same machine: with a core of its own neither waits for the other.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         data = None if self.data is None else open_data(self.data, model)
-        calibrated = load_threshold(folder)
-        threshold = 0.9 if calibrated is None else calibrated.threshold
+        calibrated = load_threshold(folder, [self.task])
+        if calibrated is None:
+            print(f"no success threshold of this checkpoint was calibrated on {self.task}: {UNCALIBRATED} stands in for it")
+        threshold = UNCALIBRATED if calibrated is None else calibrated.threshold
         studio = Studio(model, self.task, self.use, threshold, self.players, data)
         server = PlayServer(studio, name, self.out, token, self.seed)
 

@@ -7,8 +7,8 @@
     dream.rewind(0)                           # and from there another way: a branch
 
 A `Moment` is one step of one branch. It keeps its own session, whose past is shared with its parent's, and the
-simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the seed and the depth in
-the tree alone: the same actions from the same moment lead to the same future.
+simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the way here and the seed
+alone: the same actions from the same moment lead to the same future.
 """
 
 from dataclasses import dataclass
@@ -86,9 +86,9 @@ class Dream:
         self.now: Moment
         self.task, self.scene = studio.task, seed
         self._count = 0
-        self._policy: Policy | None = None
-        self._policy_at = -1
-        """The moment that the policy's own memory belongs to."""
+        self._policy: Policy
+        self._policy_at: tuple[int, str, int] | None = None
+        """Moment, instruction and seed that the policy's own memory belongs to."""
 
     # -- beginnings -----------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,8 @@ class Dream:
 
     def _ground(self, imagined: Observation, real: Observation | None, success: bool, parent: Moment | None) -> Row:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
-        session = Session(self.studio.model, [self.settings.instruction], float("nan"), self.settings.seed)
+        seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
+        session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
         progress = float(session.observe(self._seen(imagined)).progress[0])
         return self._add(session, parent, None, imagined, real, progress, success, {})
 
@@ -130,12 +131,9 @@ class Dream:
             self._policy_chunk() if action is None else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
         )
         chunk = np.clip(chunk, -1.0, 1.0)
-        session = now.session.fork(1, self._noise_seed())
-        session.text = model.embed_text([settings.instruction])  # it may have changed since
-        if settings.spread:
-            spread = disagreement(session.fork(SEEDS, self._noise_seed() + 1), chunk, settings.steps)
-        else:
-            spread = {}
+        session = now.session.fork(1, settings.seed)
+        session.instruct([settings.instruction])  # it may have changed since
+        spread = disagreement(session.fork(SEEDS), chunk, settings.steps) if settings.spread else {}
         block = session.roll(chunk[None], settings.steps)
         imagined: Observation = model.decode_images(block.values)
         if model.config.state_dim:
@@ -148,18 +146,19 @@ class Dream:
         progress = float(block.progress[0])
         row = self._add(session, now, chunk, imagined, real, progress, success, spread, driver)
         if action is None:
-            self._policy_at = row.number
+            self._policy_at = self._here()
         return row
 
     def _policy_chunk(self) -> np.ndarray:
         """(chunk, A) that the model decides on, from what it imagines."""
-        self._policy = self._policy or make_policy(self.studio.use, self.studio.model, self.settings.seed)
-        if self._policy_at != self.now.row.number:  # it has not led here: what it remembers is of another branch
+        if self._policy_at != self._here():  # it has not led here: what it remembers is of another branch
+            self._policy = make_policy(self.studio.use, self.studio.model, self.settings.seed)
             self._policy.reset([self.settings.instruction])
+        self._policy_at = None  # until the step is taken
         return self._policy.act(self._seen(self.now.row.imagined))[0]
 
-    def _noise_seed(self) -> int:
-        return (self.settings.seed * 1_000_003 + self.now.row.depth) * 2
+    def _here(self) -> tuple[int, str, int]:
+        return self.now.row.number, self.settings.instruction, self.settings.seed
 
     def _seen(self, observation: Observation) -> Observation:
         """What the model looks at."""
@@ -203,7 +202,6 @@ class Dream:
     def instruct(self, instruction: str) -> None:
         """What is imagined from now on is imagined for other words; what was, stays."""
         self.settings.instruction = instruction
-        self._policy_at = -1
 
     def _add(
         self,

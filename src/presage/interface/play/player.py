@@ -154,7 +154,7 @@ class Player:
             "steering": {c: steering(world, c, state, config.codec.size) for c in config.cameras},
             "tasks": studio.tasks,
             "disturbances": list(world.disturbances),
-            "episodes": [] if studio.data is None else [record.length for record in studio.data.episodes],
+            "episodes": [] if studio.data is None else [[e.index, e.length] for e in studio.data.episodes],
             "threshold": studio.threshold,
             "keep": KEEP,
             "limits": {"rate": MAX_RATE, "steps": MAX_STEPS},
@@ -354,7 +354,9 @@ class Player:
             self.recording.begin(row, self._facts(), self.dream.settings.instruction)
 
     def _facts(self) -> dict[str, str | int | float | bool]:
-        return {"task": self.dream.task, "seed": self.dream.scene, "denoising_steps": self.dream.settings.steps}
+        dream = self.dream
+        scene: dict[str, str | int] = {} if dream.now.row.real is None else {"task": dream.task, "seed": dream.scene}
+        return {**scene, "denoising_steps": dream.settings.steps}
 
     async def close(self) -> None:
         """Write what is still being recorded."""

@@ -15,10 +15,13 @@ from presage.policy.protocol import Observation
 from presage.worlds.instructions import MT10
 from presage.worlds.vector import Slots, View
 from presage.worlds.wordings import WORLDS
-from presage.worlds.world import World, check_camera, find_world
+from presage.worlds.world import World, find_world
 
 SUPERSAMPLE = 2
 """As recorded datasets have it."""
+
+UNCALIBRATED = 0.9
+"""Predicted progress that passes for success where nothing better is known."""
 
 OPENS = {"fetch"}
 """Worlds whose gripper opens with 1; others, like Meta-World, close it."""
@@ -31,14 +34,12 @@ class Studio:
     own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
 
     Args:
+        model: of `simulator.pairing.load_for`.
         task: where a new player starts.
         use: how the model drives when it is asked to.
         threshold: predicted progress above which an imagined frame shows success.
         players: dreams at a time.
         data: recorded frames to start from.
-
-    Raises:
-        UserError: the task's world does not fit the model.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Studio:
         model: WorldModel,
         task: str,
         use: str = "joint",
-        threshold: float = 0.9,
+        threshold: float = UNCALIBRATED,
         players: int = 4,
         data: Dataset | None = None,
     ) -> None:
@@ -60,16 +61,7 @@ class Studio:
         )
         self.recordings = 0
         """Datasets written."""
-        config, world = model.config, self.world
-        if config.action_dim != world.action_size:
-            raise UserError(
-                f"task {task!r} takes actions of {world.action_size} numbers, the model's have {config.action_dim}; "
-                "choose a task of the world that the model was trained in"
-            )
-        if config.state_dim not in (0, world.state_size):
-            raise UserError(f"task {task!r} has a state of {world.state_size} numbers, the model of {config.state_dim}")
-        for camera in config.cameras:
-            check_camera(camera, world.cameras)
+        config = model.config
         self.slots = Slots(players, View(tuple(config.cameras), config.codec.size, SUPERSAMPLE, show_goal=True))
 
     @property
@@ -88,20 +80,22 @@ class Studio:
         return own if self.task in own else [self.task, *own]
 
     def recorded(self, episode: int, frame: int) -> tuple[Observation, str]:
-        """(one observation, instruction) of a recorded frame, as the model sees it.
+        """(one observation, instruction) of a frame of the episode of that number, as the model sees it.
 
         Raises:
             UserError: there is no dataset, no such frame, or its video is damaged.
         """
         if self.data is None:
             raise UserError("there is no dataset to start from: start presage play with --data DIR")
-        if not 0 <= episode < len(self.data.episodes):
-            raise UserError(f"episode {episode}: the dataset has episodes 0 to {len(self.data.episodes) - 1}")
-        record, config = self.data.episodes[episode], self.model.config
+        numbers = [record.index for record in self.data.episodes]
+        if episode not in numbers:
+            raise UserError(f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}")
+        place, config = numbers.index(episode), self.model.config
+        record = self.data.episodes[place]
         if not 0 <= frame < record.length:
             raise UserError(f"frame {frame}: episode {episode} has frames 0 to {record.length - 1}")
         observation = {
-            f"image.{camera}": next(self.data.iterate_squares([episode], camera, config.codec.size))[frame][None]
+            f"image.{camera}": next(self.data.iterate_squares([place], camera, config.codec.size))[frame][None]
             for camera in config.cameras
         }
         if config.state_dim:

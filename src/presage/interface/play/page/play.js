@@ -185,7 +185,7 @@ function fillIn() {
   $("rate").max = hello.limits.rate;
   $("steps").max = hello.limits.steps;
   $("start-form").hidden = !hello.episodes.length;
-  $("episode").max = hello.episodes.length - 1;
+  $("episode").max = Math.max(0, ...hello.episodes.map(([number]) => number));
   $("about").textContent = `Model ${hello.model}, ${hello.size} × ${hello.size} pixels, ${hello.fps} steps are a second of robot time.`;
 }
 
@@ -254,7 +254,7 @@ $("tree").onclick = (event) => {
   if (moment !== null) rewind(moment);
 };
 $("camera").onchange = () => { controls.camera = $("camera").value; controls.update(); };
-$("episode").onchange = () => { $("frame").max = (hello.episodes[Number($("episode").value)] ?? 1) - 1; };
+$("episode").onchange = () => { $("frame").max = (new Map(hello.episodes).get(Number($("episode").value)) ?? 1) - 1; };
 
 function settings() {
   const fields = ["steps", "rate", "seed"];

@@ -1,0 +1,87 @@
+"""What came of episodes and rows: which chunks were executed, which succeeded, which are worth imitating."""
+
+import numpy as np
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.naming import is_numeric
+from presage.errors import UserError
+
+TRUE = ("true", "t", "yes", "y", "1", "1.0", "success", "successful", "succeeded", "pass", "passed", "ok", "done")
+FALSE = ("false", "f", "no", "n", "0", "0.0", "failure", "fail", "failed", "unsuccessful")
+UNKNOWN = ("", "none", "null", "nan", "n/a", "unknown", "?")
+
+
+def as_success(value: object, where: str) -> bool | None:
+    """What a bool, number or text says of success; None: that it is not known.
+
+    Raises:
+        UserError: it says neither. The line begins with `where`.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    text = "" if value is None else str(value).strip().lower()
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    if text in UNKNOWN:
+        return None
+    raise UserError(f"{where}: {value!r} says neither success nor failure; write true or false, or nothing where unknown")
+
+
+def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | None:
+    """(R,) bool: a column that says of every row whether it succeeded; None where there is none."""
+    if name not in dataset.features:
+        return None
+    values, recorded = dataset.column(name), dataset.recorded(name)
+    if values.size != dataset.num_rows:
+        raise UserError(f"{dataset.root}: {name!r} has {values.size // dataset.num_rows} values a row, not one; rename it")
+    values = values.reshape(-1)
+    kinds, which = np.unique(values[recorded], return_inverse=True)
+    where = f"{dataset.root}: column {name!r}"
+    success = np.zeros(len(values), bool)
+    success[recorded] = np.array([as_success(kind, where) is True for kind in kinds.tolist()], bool)[which]
+    return success
+
+
+def episode_success(dataset: Dataset) -> list[bool | None]:
+    """(E,) whether each episode succeeded: the fact `success` where it is told, else whether any of its rows did
+    (`next.success` or `success`). None: unknown, also where a column never says so of any row: it was not kept."""
+    told = [as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'") for e in dataset.episodes]
+    if None not in told:
+        return told
+    rows = next((s for s in (row_success(dataset, n) for n in ("next.success", "success")) if s is not None), None)
+    if rows is None or not rows.any():
+        return told
+    return [bool(rows[e.rows].any()) if t is None else t for t, e in zip(told, dataset.episodes, strict=True)]
+
+
+def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:
+    """The column `quality` (R,), 0 to 1, NaN where unknown; or None, and why a column of that name is something else."""
+    feature = dataset.features.get("quality")
+    if feature is None:
+        return None, ""
+    size = int(np.prod(feature["shape"]))
+    if not is_numeric(feature):
+        return None, f"it holds {feature['dtype']}"
+    if size != 1:
+        return None, f"it holds {size} numbers a row"
+    values = np.where(dataset.recorded("quality"), dataset.column("quality").reshape(-1), np.nan)
+    low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+    if low < 0 or high > 1:
+        return None, f"it reaches from {low:g} to {high:g}"
+    return values, ""
+
+
+def worth(dataset: Dataset) -> np.ndarray:
+    """(R,) how far each row's chunk is worth imitating, 0 to 1: its quality, and 0 in an episode that failed, also where
+    the expert acted. NaN: unknown."""
+    quality, _ = read_quality(dataset)
+    failed = np.array([success is False for success in episode_success(dataset)], bool)
+    return np.where(np.repeat(failed, dataset.lengths), 0.0, np.nan if quality is None else quality)
+
+
+def valid_actions(dataset: Dataset) -> np.ndarray:
+    """(R,) True where a chunk was recorded and executed."""
+    valid = dataset.recorded("action")
+    if "action.valid" in dataset.features:
+        valid = valid & dataset.column("action.valid").reshape(-1).astype(bool)
+    return valid

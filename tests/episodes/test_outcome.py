@@ -1,0 +1,106 @@
+"""Success and quality mean the same to every command, however they were written down."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.episodes.robots import write_numbers
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.outcome import as_success, episode_success, read_quality, row_success, worth
+from presage.episodes.robot import Robot
+from presage.episodes.steps import Steps
+from presage.errors import UserError
+
+
+def data(root: Path, facts: list | None = None, **columns: list) -> Dataset:
+    """Two episodes of four rows; a column holds a value or a row of values for each."""
+
+    def of(episode: int) -> dict[str, np.ndarray]:
+        told = {name.replace("__", "."): np.array(values[episode]) for name, values in columns.items()}
+        action = np.arange(8, dtype=np.float32).reshape(4, 2)
+        return {"action": action} | {n: np.broadcast_to(v, 4).copy() if v.ndim < 2 else v for n, v in told.items()}
+
+    return Dataset(write_numbers(root, of, facts=lambda e: {} if facts is None else {"success": facts[e]}))
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, np.float32(1), np.bool_(True), "true", "True ", "success", "yes", "1"])
+def test_success(value: object) -> None:
+    assert as_success(value, "here") is True
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0, np.int64(0), "false", "FAILURE", "failed", "no", "0"])
+def test_failure(value: object) -> None:
+    assert as_success(value, "here") is False
+
+
+@pytest.mark.parametrize("value", [None, "", "unknown", float("nan")])
+def test_unknown(value: object) -> None:
+    assert as_success(value, "here") is None
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, 0.5, -1])
+def test_neither_is_refused(value: object) -> None:
+    with pytest.raises(UserError, match="here: .* says neither success nor failure; write true or false"):
+        as_success(value, "here")
+
+
+@pytest.mark.parametrize("facts", [[True, False], ["success", "failure"], ["yes", "no"], [1, 0], [1.0, 0.0]])
+def test_the_fact_of_an_episode(tmp_path: Path, facts: list) -> None:
+    dataset = data(tmp_path / "d", facts)
+    assert episode_success(dataset) == [True, False]
+    assert np.isnan(worth(dataset)[:4]).all() and (worth(dataset)[4:] == 0).all()  # a failed episode is not imitated
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[False, False, True, True], [False] * 4],
+        [[0, 0, 1, 1], [0] * 4],
+        [[0.0, 0.0, 1.0, 1.0], [0.0] * 4],
+        [["no", "no", "yes", "yes"], ["no"] * 4],
+    ],
+)
+def test_a_column_of_rows(tmp_path: Path, rows: list) -> None:
+    dataset = data(tmp_path / "d", next__success=rows)
+    assert row_success(dataset).tolist() == [False, False, True, True, False, False, False, False]
+    assert episode_success(dataset) == [True, False]
+    steps = Steps(dataset, Robot.from_dataset(dataset, chunk=2, overlap=False))
+    assert steps.column("next.success").tolist() == [False, True, False, False]
+    assert [e.info["success"] for e in steps.episodes] == [True, False]
+
+
+def test_the_fact_goes_before_the_column_and_a_column_that_is_never_true_says_nothing(tmp_path: Path) -> None:
+    assert episode_success(data(tmp_path / "a", ["no", "yes"], success=[True, False])) == [False, True]
+    assert episode_success(data(tmp_path / "b", success=["success", "failure"])) == [True, False]
+    assert episode_success(data(tmp_path / "c", next__success=[False, False])) == [None, None]
+
+
+def test_text_that_says_neither_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="d: column 'next.success': 'so so' says neither"):
+        row_success(data(tmp_path / "d", next__success=["true", "so so"]))
+    with pytest.raises(UserError, match="e: episode 1: 'success': 'perhaps' says neither"):
+        episode_success(data(tmp_path / "e", ["true", "perhaps"]))
+
+
+def test_quality_is_a_number_from_0_to_1(tmp_path: Path) -> None:
+    dataset = data(tmp_path / "d", quality=[[1.0, 0.5, 1.0, 1.0], [0.0] * 4])
+    assert worth(dataset)[:5].tolist() == [1, 0.5, 1, 1, 0]
+    steps = Steps(dataset, Robot.from_dataset(dataset, chunk=2, overlap=False))
+    assert steps.column("quality").tolist() == [0.5, 1, 0, 0]
+    assert worth(data(tmp_path / "e", quality=[1, 0])).tolist() == [1] * 4 + [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["good", "bad"], "it holds string"),
+        ([1, 3], "it reaches from 1 to 3"),
+        ([-0.5, 1.0], "it reaches from -0.5 to 1"),
+        ([[[0, 1]] * 4] * 2, "it holds 2 numbers a row"),
+    ],
+)
+def test_a_quality_of_another_meaning_is_left_alone(tmp_path: Path, values: list, says: str) -> None:
+    dataset = data(tmp_path / "d", quality=values)
+    assert read_quality(dataset) == (None, says) and np.isnan(worth(dataset)).all()
+    assert "quality" not in Steps(dataset, Robot.from_dataset(dataset)).features

@@ -1,0 +1,172 @@
+"""A run goes on with exactly what it was made from; for anything else it is refused in one line that says what differs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from presage.episodes.layout import tasks_table
+from presage.interface.cli import main
+from presage.training.fingerprint import entry, hash_of, require_same, settings
+from presage.training.loop import TrainConfig, lengthened
+from presage.training.resume import STATE
+from tests.episodes.robots import write_robot
+
+SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
+DATA = "data/chunk-000/file-000.parquet"
+
+
+def edit(column: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def apply(data: Path) -> None:
+        table = pq.read_table(data / DATA)
+        values = change(np.array(table[column].to_pylist(), np.float32))
+        place, kind = table.column_names.index(column), table.schema.field(column)
+        pq.write_table(table.set_column(place, kind, pa.array(values.tolist(), kind.type)), data / DATA)
+
+    return apply
+
+
+def other_pictures(data: Path) -> None:
+    videos = sorted(data.rglob("*.mp4"))
+    shutil.copyfile(videos[1], videos[0])
+
+
+def other_instruction(data: Path) -> None:
+    pq.write_table(tasks_table(["push the cube"]), data / "meta/tasks.parquet")
+    records = data / "meta/episodes/chunk-000/file-000.parquet"
+    episodes = pq.read_table(records)
+    tasks = pa.array([["push the cube"]] * len(episodes), episodes.schema.field("tasks").type)
+    pq.write_table(episodes.set_column(episodes.column_names.index("tasks"), "tasks", tasks), records)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with `data` and the `run` trained on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_robot(folder / "data", cameras=("front", "wrist"), length=15, fps=10)
+    assert train(folder) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def train(folder: Path, *options: str, steps: int = 2) -> int:
+    shape = {**SHAPE, "--steps": str(steps)}
+    kept = [text for pair in shape.items() if pair[0] not in options for text in pair]
+    return main(["train", "--data", str(folder / "data"), "--out", str(folder / "run"), *kept, *options])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "run/model/model.safetensors")
+
+
+OPTIONS = {
+    "relative actions": (["--relative", "all"], "--relative"),
+    "other columns of the action": (["--action", "action:0-3"], "--action"),
+    "no state": (["--state", "none"], "--state"),
+    "one camera": (["--cameras", "front"], "--cameras"),
+    "cameras in another order": (["--cameras", "wrist", "front"], "--cameras"),
+    "letterbox": (["--fit", "letterbox"], "--fit"),
+    "another chunk": (["--chunk", "3"], "--chunk"),
+    "another rate": (["--fps", "5"], "--fps"),
+    "fewer episodes": (["--episodes", "0"], "episodes of"),
+    "another seed": (["--seed", "1"], "--seed 0, now 1"),
+    "another codec": (["--codec-steps", "2"], "steps 1, now 2"),
+    "longer parts": (["--part-steps", "2"], "steps 1, now 2"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_other_options_are_refused_by_name(case: str, copy: Path, capsys) -> None:
+    options, words = OPTIONS[case]
+    before = weights(copy)
+    assert train(copy, *options) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("presage: error:")]
+    assert len(error) == 1 and words in error[0] and "another --out" in error[0]
+    assert all(torch.equal(before[name], x) for name, x in weights(copy).items())
+
+
+EDITS = {
+    "actions turned round": (edit("action", np.negative), "other actions of"),
+    "one state": (edit("observation.state", lambda x: x + (np.arange(len(x)) == 3)[:, None]), "other states of"),
+    "pictures": (other_pictures, "other pictures of"),
+    "instructions": (other_instruction, "other instructions of"),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_data_that_were_edited_in_their_files_are_refused(case: str, copy: Path, capsys) -> None:
+    change, words = EDITS[case]
+    change(copy / "data")
+    assert train(copy) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_same_command_repeats_and_data_may_be_moved(copy: Path) -> None:
+    before = weights(copy)
+    (copy / "data").rename(copy / "moved")
+    (copy / "data").symlink_to(copy / "moved")
+    assert train(copy) == 0
+    assert all(torch.equal(before[name], x) for name, x in weights(copy).items())
+
+
+def test_a_run_that_goes_on_from_other_weights_is_refused(trained: Path, copy: Path, capsys) -> None:
+    start = Path(shutil.copytree(trained / "run/model", copy / "start"))
+    options = ["--recipe", "finetune", "--steps", "2", "--start-from", str(start)]
+    command = ["train", "--data", str(copy / "data"), "--out", str(copy / "more"), *options]
+    assert main(command) == 0 and main(command) == 0
+    tensors = load_file(start / "model.safetensors")
+    save_file({name: -x for name, x in tensors.items()}, start / "model.safetensors")
+    assert main(command) == 2
+    assert "other weights of --start-from" in capsys.readouterr().err
+
+
+def test_a_state_of_an_older_presage_is_refused(copy: Path, capsys) -> None:
+    state = copy / "run/state" / STATE
+    save_file(load_file(state), state, metadata={"run": json.dumps({"step": 2, "seconds": 0.0})})
+    assert train(copy) == 2
+    assert "does not say what it was made from" in capsys.readouterr().err
+
+
+def test_fewer_steps_than_were_done_are_refused(copy: Path, capsys) -> None:
+    assert train(copy, steps=1) == 2
+    assert "2 of 2 steps are done" in capsys.readouterr().err
+
+
+def test_a_training_may_be_lengthened_and_says_where_it_differs_from_a_straight_one(tmp_path: Path, capsys) -> None:
+    config = TrainConfig(steps=200, warmup=2, cooldown=0.5)
+    at_full_rate = {"steps": [100], "step": 40}  # rates fall from step 50 on: until now both are the same
+    assert lengthened(at_full_rate, config, tmp_path) == [200] and capsys.readouterr().err == ""
+    assert lengthened({"steps": [100], "step": 60}, config, tmp_path) == [100, 200]
+    assert "by other rates than a straight run" in capsys.readouterr().err
+
+
+def test_hashes_follow_every_number_and_its_type() -> None:
+    x = np.arange(6, dtype=np.float32)
+    values = [x, x.reshape(2, 3), x.astype(np.float64), -x, torch.arange(6.0), {"a": x}, {"b": x}, [1, 2], "text", None]
+    hashes = [hash_of(value) for value in values]
+    assert len(set(hashes)) == len(values)
+    assert hash_of(x.copy()) == hashes[0] and hash_of({"a": x, "c": 1}) == hash_of({"c": 1, "a": x})
+
+
+def test_settings_that_change_no_number_do_not_matter(tmp_path: Path) -> None:
+    one = settings(TrainConfig(save_every=1, log_every=1))
+    require_same(one, settings(TrainConfig(save_every=9, log_every=9)), tmp_path)
+    assert "lr" in one and "loss.context_noise" in one
+
+
+def test_the_line_names_at_most_three_values_and_no_hash(tmp_path: Path) -> None:
+    long = {name: entry(f"--{name}", list(range(40))) for name in "ab"}
+    with pytest.raises(Exception, match="was made from other --a: give the run another --out") as refused:
+        require_same(long, {name: entry(f"--{name}", list(range(41))) for name in "ab"}, tmp_path)
+    assert "#" not in str(refused.value)
