@@ -1,6 +1,7 @@
 """A run goes on with exactly what it was made from; for anything else it is refused in one line that says what differs."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,21 @@ def other_instruction(data: Path) -> None:
     episodes = pq.read_table(records)
     tasks = pa.array([["push the cube"]] * len(episodes), episodes.schema.field("tasks").type)
     pq.write_table(episodes.set_column(episodes.column_names.index("tasks"), "tasks", tasks), records)
+
+
+def other_success(data: Path) -> None:
+    records = data / "meta/episodes/chunk-000/file-000.parquet"
+    episodes = pq.read_table(records)
+    flipped = pa.array([not x for x in episodes["info/success"].to_pylist()])
+    pq.write_table(episodes.set_column(episodes.column_names.index("info/success"), "info/success", flipped), records)
+
+
+def one_byte_of_a_video(data: Path) -> None:
+    video = sorted(data.rglob("*.mp4"))[0]
+    entry, content = video.stat(), bytearray(video.read_bytes())
+    content[-3] ^= 1
+    video.write_bytes(content)
+    os.utime(video, ns=(entry.st_atime_ns, entry.st_mtime_ns))  # its size and time say nothing
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +116,8 @@ EDITS = {
     "actions turned round": (edit("action", np.negative), "other actions of"),
     "one state": (edit("observation.state", lambda x: x + (np.arange(len(x)) == 3)[:, None]), "other states of"),
     "pictures": (other_pictures, "other pictures of"),
+    "one byte of a video": (one_byte_of_a_video, "other pictures of"),
+    "which episodes failed": (other_success, "other quality of"),
     "instructions": (other_instruction, "other instructions of"),
 }
 
@@ -129,6 +147,38 @@ def test_a_run_that_goes_on_from_other_weights_is_refused(trained: Path, copy: P
     save_file({name: -x for name, x in tensors.items()}, start / "model.safetensors")
     assert main(command) == 2
     assert "other weights of --start-from" in capsys.readouterr().err
+
+
+def test_the_codec_of_another_checkpoint_is_refused(trained: Path, copy: Path, capsys) -> None:
+    start = Path(shutil.copytree(trained / "run/model", copy / "start"))
+    shape = [text for name, value in SHAPE.items() if name != "--codec-steps" for text in (name, value)]
+    command = ["train", "--data", str(copy / "data"), "--out", str(copy / "more"), "--steps", "1", *shape]
+    assert main([*command, "--codec-from", str(start)]) == 0
+    assert main(command) == 2
+    assert "--codec-from given, now none" in capsys.readouterr().err
+    tensors = load_file(start / "model.safetensors")
+    save_file({name: -x for name, x in tensors.items()}, start / "model.safetensors")
+    assert main([*command, "--codec-from", str(start)]) == 2
+    assert "other weights of the image codec" in capsys.readouterr().err
+
+
+def test_datasets_in_another_order_or_of_another_weight_are_refused(tmp_path: Path, capsys) -> None:
+    data = [write_robot(tmp_path / name, length=length, fps=10) for name, length in (("a", 12), ("b", 15))]
+    shape = [text for pair in SHAPE.items() for text in pair]
+
+    def mixed(folders: list[Path], *weights: str) -> int:
+        options = ["--data", *map(str, folders), "--weights", *weights, "--steps", "1", *shape]
+        return main(["train", "--out", str(tmp_path / "run"), *options])
+
+    assert mixed(data, "1", "2") == 0 and mixed(data, "1", "2") == 0
+    capsys.readouterr()
+    for folders, weights, words in (
+        (data, ("1", "3"), "--weights [1.0, 2.0], now [1.0, 3.0]"),
+        (data[::-1], ("1", "2"), "other episodes of"),
+        (data[:1], ("1",), "number of datasets 2, now 1"),
+    ):
+        assert mixed(folders, *weights) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_a_state_of_an_older_presage_is_refused(copy: Path, capsys) -> None:

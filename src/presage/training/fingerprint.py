@@ -98,7 +98,7 @@ def of_dataset(number: int, path: Path, dataset: Dataset, robot: Robot | None, c
     used = sorted({c for sources in robot.cameras.values() for c in sources}) if robot else cameras
     shown = {c: _pictures(dataset, dataset.camera_features[c]) for c in used if c in dataset.camera_features}
     made = {
-        "episodes": entry(f"episodes of {path}", [[e.index, e.length] for e in dataset.episodes]),
+        "episodes": Entry(hash_of([[e.index, e.length] for e in dataset.episodes]), f"episodes of {path}"),
         "rate": entry(f"rows per second of {path}", dataset.fps),
         "instructions": Entry(hash_of([e.instruction for e in dataset.episodes]), f"instructions of {path}"),
         "tasks": Entry(hash_of([[e.info.get(k) for k in ("task", "seed")] for e in dataset.episodes]), f"tasks of {path}"),
