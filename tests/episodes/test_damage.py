@@ -65,8 +65,8 @@ DAMAGES = {
     "missing column": (DATA, lambda path: drop_column("action", path), "file-000.parquet: column 'action' is missing;"),
     "truncated data": (DATA, truncate, "file-000.parquet: cannot be read .*restore"),
     "missing data": (DATA, Path.unlink, "file-000.parquet: the file is missing; restore"),
-    "lost rows": (DATA, drop_rows, "file-000.parquet: has 19 rows but its episodes have 22; restore"),
-    "NaN action": (DATA, put_nan, "column 'action' is NaN or infinite in row 2 of episode 1; drop the episode"),
+    "lost rows": (DATA, drop_rows, "file-000.parquet: episode 0 has 1 of 4 rows; leave it out .*restore"),
+    "NaN action": (DATA, put_nan, "column 'action' is NaN or infinite in row 2 of episode 1; leave it out"),
     "truncated episodes": (EPISODES, truncate, "file-000.parquet: cannot be read .*restore"),
     "missing episodes": (EPISODES, Path.unlink, "meta/episodes: no parquet file here; restore"),
     "episodes without length": (
@@ -74,24 +74,12 @@ DAMAGES = {
         lambda path: drop_column("length", path),
         "column 'length' is missing; restore",
     ),
-    "tasks without index": (
-        "meta/tasks.parquet",
-        drop_index,
-        "tasks.parquet: the task text is not the pandas index; write",
-    ),
-    "truncated tasks": ("meta/tasks.parquet", truncate, "tasks.parquet: cannot be read .*restore"),
-    "missing tasks": ("meta/tasks.parquet", Path.unlink, "tasks.parquet: the file is missing; restore"),
     "truncated info": ("meta/info.json", truncate, "info.json: cannot be read .*restore"),
     "missing info": ("meta/info.json", Path.unlink, "info.json: not found; give the root folder of a LeRobot dataset"),
     "unknown version": (
         "meta/info.json",
         lambda path: edit_info(path, codebase_version="v1.6"),
         "info.json: codebase_version is 'v1.6'; .*convert",
-    ),
-    "wrong total": (
-        "meta/info.json",
-        lambda path: edit_info(path, total_frames=30),
-        "info.json: total_frames is 30 but the episodes have 22 rows; .*download",
     ),
     "wrong shape": ("meta/info.json", widen_action, r"column 'action' does not have shape \[7\] in every row; correct"),
 }

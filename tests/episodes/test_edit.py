@@ -218,6 +218,6 @@ def test_only_the_files_of_chosen_episodes_are_needed(old_root: Path) -> None:
     assert data.num_rows == 7 and data.episodes[0].index == 3 and data.episodes[0].start == 0
     np.testing.assert_array_equal(data.column("action"), whole[-7:])
     assert next(data.iterate_frames([0], "front")).shape == (7, 16, 16, 3)
-    with pytest.raises(UserError, match="no episode 4; it has episodes 0 to 3"):
+    with pytest.raises(UserError, match="no episode 4; it has episodes 0:4"):
         Dataset(old_root, [4])
     assert next(decode_spans(old_root / data.episodes[0].videos["observation.images.front"][0], [(0, 7)], 5)).any()

@@ -54,7 +54,7 @@ def test_images_inside_the_data_file(root, codec, pix_fmt, tolerance):
 def test_damaged_image_is_one_line(root):
     cells = pa.array([{"bytes": b"nothing", "path": None}] * 22)
     add_feature(root, "observation.image", {"dtype": "image", "shape": [16, 16, 3], "names": None}, cells)
-    with pytest.raises(UserError, match="images 'observation.image' of episode 0 are damaged .*restore the file"):
+    with pytest.raises(UserError, match="picture 0 of 'observation.image' in episode 0 is damaged .*leave it out"):
         Dataset(root).frames(0, "observation.image")
 
 

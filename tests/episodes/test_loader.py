@@ -106,8 +106,8 @@ def test_few_videos_stay_open(datasets, monkeypatch):
     opened = []
 
     class Counting(module.VideoReader):
-        def __init__(self, path, fps):
-            super().__init__(path, fps)
+        def __init__(self, path, fps, shown=()):
+            super().__init__(path, fps, shown)
             opened.append(self)
             self.is_open = True
 

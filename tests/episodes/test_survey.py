@@ -72,9 +72,6 @@ DAMAGES = {
     "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
     "truncated data": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read .*restore"),
     "NaN": (lambda root: put_nan(root / DATA, 35), "'action' is NaN or infinite in 1 rows of episode 1, first in row 4"),
-    "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: .*pandas index; write"),
-    "truncated statistics": (lambda root: truncate(root / "meta/stats.json"), "stats.json: cannot be read"),
-    "wrong total": (lambda root: edit_info(root / "meta/info.json", total_frames=9), "total_frames is 9 but"),
     "wrong shape": (widen, r"'action' does not have shape \[9\] in every row; correct"),
 }
 
@@ -91,6 +88,24 @@ def test_damage_is_listed_and_the_rest_is_read(tmp_path: Path, name: str) -> Non
     assert len(found.cameras) == 2 and found.cameras[1].codec == "h264"
     if name != "truncated data":
         assert sum(len(f.numbers) for f in found.features) >= 11
+
+
+REPAIRED = {
+    "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: .*LeRobot reads numbers"),
+    "truncated statistics": (lambda root: truncate(root / "meta/stats.json"), "stats.json: cannot be read.*computed anew"),
+    "wrong total": (lambda root: edit_info(root / "meta/info.json", total_frames=9), "total_frames is 9, .* say 62"),
+}
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_what_was_repaired_is_listed(tmp_path: Path, name: str) -> None:
+    root = write_robot(tmp_path / "arm")
+    damage, says = REPAIRED[name]
+    damage(root)
+    found = survey(root)
+    assert found.damage == [] and len(found.notes) == 1
+    with pytest.raises(UserError, match=says):
+        raise UserError(found.notes[0])
 
 
 def test_gaps_are_listed_by_episode(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.episodes.edited import DATA, EPISODES
 from tests.episodes.robots import forget_codec, put_nan, write_numbers, write_robot
-from tests.episodes.test_damage import drop_index, truncate
+from tests.episodes.test_damage import truncate
 from tests.interface.test_cli import refused
 
 from presage.episodes.dataset import Dataset
@@ -38,10 +38,10 @@ def test_inspect_writes_one_page_with_everything_inside(tmp_path: Path, capsys, 
 def test_inspect_lists_damage_and_refuses_only_what_cannot_be_read(tmp_path: Path, capfd) -> None:
     root = write_robot(tmp_path / "arm")
     (root / VIDEO).unlink()
-    drop_index(root / "meta/tasks.parquet")
+    (root / "meta/tasks.parquet").unlink()
     done("inspect", root, "--out", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "the video is missing" in page and "not the pandas index" in page
+    assert "the video is missing" in page and "tasks.parquet: the file is missing" in page
     truncate(root / "meta/info.json")
     assert "info.json" in refused(capfd, "inspect", root, "--out", tmp_path / "other.html")
     assert "nowhere" in refused(capfd, "inspect", "nowhere")
@@ -186,7 +186,6 @@ DAMAGES = {
     "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: is missing; restore"),
     "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
     "truncated parquet": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read"),
-    "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: the task text is not"),
     "wrong shape": (widen, "column 'action' does not have shape [9] in every row; correct"),
     "NaN action": (lambda root: put_nan(root / DATA, 3), "column 'action' is NaN or infinite in row 3 of episode 0"),
 }

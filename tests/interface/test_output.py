@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presage.errors import UserError
-from presage.interface.output import command_line, plain, show, show_rate, write_json
+from presage.interface.output import check_new_folder, check_writable, command_line, plain, show, show_rate, write_json
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
@@ -27,6 +27,15 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
         write_json(tmp_path / "file" / "x.json", {})
     write_json(tmp_path / "new" / "x.json", {"a": 1})
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["x.json"]
+
+
+def test_looking_whether_something_can_be_written_writes_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "er" / "x.json")
+    check_new_folder(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "nowhere").symlink_to("nothing")
+    with pytest.raises(UserError, match="exists already"):
+        check_new_folder(tmp_path / "nowhere")
 
 
 def test_commands_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

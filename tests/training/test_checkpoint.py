@@ -1,6 +1,8 @@
 """Checkpoints load to the same predictions, and damaged ones say what is wrong in one line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,19 @@ def test_weights_of_another_architecture(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="does not fit its config.json"):
         load_model(folder)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path) -> None:
+    write = f"""
+import resource, torch
+from pathlib import Path
+from presage.errors import UserError
+from presage.training.checkpoint import write_weights
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_weights({{"x": torch.zeros(10_000)}}, Path({str(tmp_path / "x.safetensors")!r}))
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=True)
+    assert "free space" in done.stdout and list(tmp_path.iterdir()) == []

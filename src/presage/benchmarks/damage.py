@@ -201,7 +201,7 @@ def _trained_on_other_data(source: Path, root: Path, inspected: int) -> list[str
         return ["silent: train took what inspect refuses"]
     with contextlib.redirect_stderr(io.StringIO()):
         before, after = survey(source, None, True), survey(root, None, True)
-    if after.damage or after.gaps or _described(before) != _described(after):
+    if after.damage or after.gaps or after.notes or _described(before) != _described(after):
         return []
     return _differences(source, root, "silent")
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.metadata import read_json
 
 _META = re.compile(
     r"meta/(info\.json|stats\.json|tasks\.(parquet|jsonl)|episodes\.jsonl|episodes_stats\.jsonl|episodes/.*\.parquet)"
@@ -25,7 +24,7 @@ Visit = Callable[[Path], bool]
 
 def format_folders(dataset: Dataset) -> set[str]:
     """Names of the folders at the top that hold files of the format."""
-    return {"meta", "data", "videos", *(template.split("/")[0] for template in _templates(dataset))}
+    return {"meta", "data", "videos", *(template.split("/")[0] for template in dataset.templates)}
 
 
 def extra_files(dataset: Dataset, skip: Sequence[Path] = (), pictures: Iterable[str] = ()) -> list[Path]:
@@ -117,16 +116,11 @@ def _holds_rows(path: Path) -> bool:
         return True
 
 
-def _templates(dataset: Dataset) -> list[str]:
-    info = read_json(dataset.root / INFO)
-    return [text for text in (info["data_path"], info.get("video_path")) if text]
-
-
 def _format_pattern(dataset: Dataset, with_meta: bool = True) -> Callable[[str], bool]:
     """Whether a path is one that the format lays down."""
     cameras = "|".join(re.escape(name) for name, f in dataset.features.items() if f["dtype"] == "video") or "(?!)"
     patterns = [_META] if with_meta else []
-    for template in _templates(dataset):
+    for template in dataset.templates:
         parts = re.split(r"(\{[^}]*\})", template)
         patterns.append(
             re.compile(

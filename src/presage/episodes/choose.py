@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from presage.episodes.metadata import EpisodeRecord
 from presage.errors import UserError
 
+MOST_EPISODES = 10_000_000
+
 
 def parse_episodes(text: str) -> list[int]:
     """Ascending episode numbers of `0:50` (50 is not in it) or `3,7,20:30`.
@@ -15,11 +17,14 @@ def parse_episodes(text: str) -> list[int]:
     """
     numbers: set[int] = set()
     for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d+)(?::(\d+))?", part)
+        match = re.fullmatch(r"([0-9]{1,12})(?::([0-9]{1,12}))?", part)
         if match is None or (match[2] is not None and int(match[2]) <= int(match[1])):
             raise UserError(f"episodes {text!r}: write numbers and spans, for example 0:50 or 3,7,20:30")
         first = int(match[1])
-        numbers |= set(range(first, first + 1 if match[2] is None else int(match[2])))
+        behind = first + 1 if match[2] is None else int(match[2])
+        if behind - first > MOST_EPISODES:
+            raise UserError(f"episodes {text!r}: a span holds {MOST_EPISODES:,} episodes at most")
+        numbers |= set(range(first, behind))
     return sorted(numbers)
 
 

@@ -9,12 +9,13 @@ import av
 from tqdm import tqdm
 
 from presage.episodes import layout
+from presage.episodes.clock import Shown
 from presage.episodes.dataset import Dataset
 from presage.episodes.fit import scaled
 from presage.episodes.lossless import encode_lossless, holds_colours, info_block
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.splice import Source, Span, Splicer
-from presage.episodes.together import is_no_colour, with_size
+from presage.episodes.together import is_no_colour
 from presage.episodes.video import Encoding, decode_frames, describe_video, encode_clip
 from presage.errors import UserError
 
@@ -95,7 +96,7 @@ class Cutter:
             return {**feature, block: told}
         if not self.done.copied + self.done.lossless:
             told |= self._settings(first)
-        return {**with_size(feature, first.height, first.width), block: told}
+        return {**feature, "shape": [first.height, first.width, feature["shape"][2]], block: told}
 
     def _settings(self, first: Source) -> dict[str, Any]:
         """Of the encoder, where all episodes have passed it."""
@@ -111,8 +112,9 @@ class Cutter:
 
     def _cut(self, part: Dataset, path: Path, start: float, length: int) -> tuple[Source, Span]:
         """The episode as packets: those of its file, or of a clip that is compressed anew."""
+        shown = part.shown_in(path.relative_to(part.root).as_posix(), self.name)
         if self._opened is None or self._opened.path != path:
-            self._opened = Source(path, self.fps)
+            self._opened = Source(path, self.fps, shown)
             if self._opened.has_sound:
                 self.done.silenced.setdefault(part.root, path)
         source = self._opened
@@ -123,7 +125,7 @@ class Cutter:
             self.done.copied += 1
             return source, span
         try:
-            self._compress(path, start, length, colours)
+            self._compress(path, start, length, colours, shown)
         except av.FFmpegError as error:
             raise UserError(
                 f"{path}: cannot be compressed again ({error.strerror or error}); choose another codec or size"
@@ -135,11 +137,11 @@ class Cutter:
         assert whole is not None  # a clip of its own always has one
         return clip, whole
 
-    def _compress(self, path: Path, start: float, length: int, colours: bool) -> None:
+    def _compress(self, path: Path, start: float, length: int, colours: bool, shown: Sequence[Shown]) -> None:
         if not colours:
-            encode_lossless(self._clip, path, start, length, self.fps)
+            encode_lossless(self._clip, path, start, length, self.fps, shown)
             return
-        frames = decode_frames(path, start, length, self.fps)
+        frames = decode_frames(path, start, length, self.fps, shown)
         if self.recompress is None:
             encode_clip(self._clip, frames, self.fps)
             return

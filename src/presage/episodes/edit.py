@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from presage.episodes.belongings import carry, orphans, shared_files, size_of
 from presage.episodes.cutting import Cutter, Recompress
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
+from presage.episodes.features import is_numeric
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.rows import RowReader, common_schema
 from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statistics
@@ -55,7 +55,7 @@ class Written:
 def write_episodes(
     parts: Sequence[Dataset], root: Path, recompress: Recompress | None = None, with_files: bool = True
 ) -> Written:
-    """Write all episodes of `parts`, in order, as the dataset `root`; those without rows are left out.
+    """Write all episodes of `parts`, in order, as the dataset `root`.
 
     To leave episodes out, open a part with those to keep (`Dataset(root, chosen)`). The dataset is written under a hidden
     name and renamed when whole. with_files: whether files that are not part of the format come along, where all parts have
@@ -66,8 +66,6 @@ def write_episodes(
     """
     if os.path.lexists(root):
         raise UserError(f"{root}: exists already; choose another folder or remove it")
-    if not any(record.length for part in parts for record in part.episodes):
-        raise UserError(f"{parts[0].root}: no episode with rows in it; record some first")
     hidden = root.with_name(f".{root.name}.writing")
     try:
         written = _write(parts, root, hidden, recompress, with_files)
@@ -121,13 +119,13 @@ class _Edit:
     def __init__(self, parts: Sequence[Dataset], root: Path, recompress: Recompress | None):
         self.parts, self.root, self.recompress = parts, root, recompress
         self.fps = parts[0].fps
-        self.written = Written()
+        self.written = Written(notes=[note for part in _by_root(parts) for note in part.notes])
         self.features = common_features(parts, self.written.notes)
         self.schema = common_schema(parts, self.features)
         self.reader = RowReader(self.schema)
-        self.episodes = [(part, record) for part in parts for record in part.episodes if record.length]
+        self.episodes = [(part, record) for part in parts for record in part.episodes]
         self.videos = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
-        self.computed = [name for name, feature in self.features.items() if _is_number(feature["dtype"])]
+        self.computed = [name for name, feature in self.features.items() if is_numeric(feature)]
         self.counted = [{name: _read_counted(part, name) for name in self.computed} for part in parts]
         self.tasks: list[str] = []
         self.records: list[dict[str, Any]] = []
@@ -135,7 +133,6 @@ class _Edit:
         self.types: dict[str, pa.DataType] = {}
 
     def write(self) -> Written:
-        self._note_empty_episodes()
         self._write_rows()
         self._add_what_is_known()
         cameras = [self._write_videos(name) for name in self.videos]
@@ -149,14 +146,6 @@ class _Edit:
         features = self.features | {cutter.name: cutter.describe() for cutter in cameras}
         (self.root / "meta/info.json").write_text(json.dumps(self._info(features), indent=2))
         return self.written
-
-    def _note_empty_episodes(self) -> None:
-        for part in self.parts:
-            empty = sum(not record.length for record in part.episodes)
-            if empty:
-                self.written.notes.append(f"{part.root}: {empty} episodes without rows, left out")
-            elif not part.episodes:
-                self.written.notes.append(f"{part.root}: no episodes in it")
 
     def _write_rows(self) -> None:
         """data/: one row group per episode, and what meta/episodes says of it."""
@@ -284,20 +273,12 @@ def _texts(part: Dataset, record: EpisodeRecord, rows: pa.Table) -> list[str]:
     return [record.instruction] * record.length
 
 
-def _is_number(dtype: str) -> bool:
-    try:
-        return np.dtype(dtype).kind in "biuf"
-    except TypeError:
-        return False
-
-
 def _read_counted(part: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     """All rows of a column and which of them count: those that were recorded, hold and are finite; none where the part has
     no such column."""
-    if name not in part.features or not part.num_rows:
+    if name not in part.features:
         return np.zeros(part.num_rows), np.zeros(part.num_rows, bool)
-    records = [record for record in part.episodes if record.length]
-    files = [part.read_file(f, list(group), name) for f, group in groupby(records, key=lambda record: record.data_file)]
+    files = [part.read_file(file, list(group), name) for file, group in part.data_files()]
     values, counted = (np.concatenate([file[i] for file in files]) for i in (0, 1))
     counted = counted & np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if name + VALID_SUFFIX in part.features:

@@ -5,6 +5,7 @@ name of a type of numbers, or a word that presage does not know; `shape` is a li
 height, width, channels. Features of unknown types, or without a fixed shape, are listed and carried along, not read.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ AXES = ["height", "width", "channels"]
 _SAME_TYPE = {"str": "string", "text": "string", "large_string": "string", "boolean": "bool"}
 _AXIS = {"h": 0, "height": 0, "w": 1, "width": 1, "c": 2, "ch": 2, "rgb": 2, "channel": 2, "channels": 2}
 _MOST_CHANNELS = 4
+_MOST_NUMBERS, _MOST_PIXELS = 4_000_000, 65_536
+"""Numbers in a row of a column; pixels of a side of a picture."""
 _BLOCKS = ("info", "video_info")
 
 
@@ -52,11 +55,11 @@ def read_feature(name: str, raw: Any, where: str) -> Feature:
     shape = _whole_shape(raw.get("shape"))
     if dtype in PICTURES:
         size = _picture_size(shape, names) or _size_told(video_info(raw))
-        if size is None:
+        if size is None or max(size) > _MOST_PIXELS:
             raise _no_shape(where, name, raw, "height, width, channels")
         order = ["height", "width", "channel"] if isinstance(names, list) and "channel" in names else AXES
         return {**raw, "dtype": dtype, "shape": list(size), "names": order}
-    if shape is None and _is_number_type(dtype):
+    if _is_number_type(dtype) and (shape is None or math.prod(abs(side) for side in shape) > _MOST_NUMBERS):
         raise _no_shape(where, name, raw, "its sides")
     return {**raw, "dtype": dtype, "shape": shape or [1], "names": names}
 

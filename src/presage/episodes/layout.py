@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from presage.episodes.features import is_numeric
+
 CODEBASE_VERSION = "v3.0"
 CAMERA_PREFIX = "observation.images."
 INFO_PREFIX = "info/"
@@ -42,9 +44,12 @@ def column_feature(column: np.ndarray) -> dict[str, Any]:
 
 
 def arrow_type(feature: dict[str, Any]) -> pa.DataType:
-    """Parquet type of one row: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists."""
+    """Parquet type of one row: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists. Of what is not
+    read there is none."""
     if feature["dtype"] == "string":
         return pa.string()
+    if not is_numeric(feature):
+        return pa.null()
     kind = pa.from_numpy_dtype(np.dtype(feature["dtype"]))
     shape = tuple(feature["shape"])
     if shape == (1,):

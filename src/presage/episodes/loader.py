@@ -26,6 +26,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from presage.episodes.cache import frame_cache
+from presage.episodes.clock import Shown
 from presage.episodes.dataset import Dataset
 from presage.episodes.fit import squares
 from presage.episodes.mixture import Mixture
@@ -199,6 +200,8 @@ class _Track:
     """(R,) int64: file of each row."""
     seconds: np.ndarray
     """(R,) float64: time of each row inside its file."""
+    shown: list[list[Shown]]
+    """Episodes in each file."""
     fps: float
 
 
@@ -243,12 +246,13 @@ class _Videos:
         file, seconds = track.file[wanted][order], track.seconds[wanted][order]
         for start, stop in _pieces(file, seconds, track.fps):
             shown = [[divmod(int(i), rows.shape[1]) for i in targets[k]] for k in order[start:stop]]
-            yield _Job(self, track.files[file[start]], track.fps, seconds[start:stop], shown, places)
+            path, episodes = track.files[file[start]], track.shown[file[start]]
+            yield _Job(self, path, track.fps, episodes, seconds[start:stop], shown, places)
 
     def decode(self, job: "_Job") -> None:
         reformatter = VideoReformatter()
         square = None if self._size is None else squares(self._size, "crop")
-        with self._readers.borrow(job.path, job.fps) as reader:
+        with self._readers.borrow(job.path, job.fps, job.episodes) as reader:
             for i, frame in reader.read(job.seconds):
                 pixels = rgb_pixels(frame, reformatter)
                 if square is not None:
@@ -264,6 +268,7 @@ class _Job:
     videos: _Videos
     path: Path
     fps: float
+    episodes: list[Shown]
     seconds: np.ndarray
     shown: list[list[tuple[int, int]]]
     """For each frame the (window, n) that show it."""
@@ -281,12 +286,12 @@ class _Readers:
         self._idle: list[VideoReader] = []
 
     @contextmanager
-    def borrow(self, path: Path, fps: float) -> Iterator[VideoReader]:
+    def borrow(self, path: Path, fps: float, episodes: list[Shown]) -> Iterator[VideoReader]:
         with self._lock:
             reader = next((reader for reader in reversed(self._idle) if reader.path == path), None)
             if reader is not None:
                 self._idle.remove(reader)
-        reader = reader or VideoReader(path, fps)
+        reader = reader or VideoReader(path, fps, episodes)
         try:
             yield reader
         except BaseException:
@@ -323,6 +328,7 @@ def _track(dataset: Dataset, camera: str) -> _Track:
         files,
         np.repeat([number[path] for path, _ in places], lengths),
         np.repeat([seconds for _, seconds in places], lengths) + inside / dataset.fps,
+        [dataset.shown_in(path.relative_to(dataset.root).as_posix(), dataset.camera_features[camera]) for path in files],
         dataset.fps,
     )
 

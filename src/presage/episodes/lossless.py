@@ -4,6 +4,7 @@ Their levels are measurements. They are copied packet by packet, and where that 
 their own pixel format; they never pass through 8-bit RGB.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
+from presage.episodes.clock import Shown
 from presage.episodes.video import VideoReader, frame_rate, same_priority
 from presage.errors import UserError
 
@@ -22,12 +24,6 @@ _ENCODERS = {"libx265": {"x265-params": _X265}, "ffv1": {"level": "3", "g": "1"}
 def info_block(feature: dict[str, Any]) -> str:
     """Where a camera's entry in info.json describes its video: `info`, in old datasets `video_info`."""
     return "video_info" if feature.get("video_info") and not feature.get("info") else "info"
-
-
-def is_depth(feature: dict[str, Any]) -> bool:
-    """Whether info.json calls the feature a depth map."""
-    info = feature.get(info_block(feature)) or {}
-    return any(bool(place.get(key)) for place in (info, feature) for key in ("is_depth_map", "video.is_depth_map"))
 
 
 def holds_colours(pix_fmt: str | None) -> bool:
@@ -60,14 +56,18 @@ def _is_grey(header: bytes) -> bool:
     return count & 0b11 == 0
 
 
-def encode_lossless(clip: Path, source: Path, start: float, length: int, fps: float) -> None:
+def encode_lossless(clip: Path, source: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> None:
     """Write the `length` frames of `source` from `start` seconds on as an mp4 with the same levels.
 
     Raises:
         UserError: frames cannot be read, or no encoder here keeps their pixel format.
     """
     rate = frame_rate(fps)
-    with closing(VideoReader(source, fps)) as reader, same_priority(), av.open(str(clip), "w", format="mp4") as container:
+    with (
+        closing(VideoReader(source, fps, shown)) as reader,
+        same_priority(),
+        av.open(str(clip), "w", format="mp4") as container,
+    ):
         stream: av.VideoStream | None = None
         for t, frame in reader.read(start + np.arange(length) / fps):
             if stream is None:

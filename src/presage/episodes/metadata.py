@@ -1,250 +1,140 @@
 """Read the meta folder of a LeRobotDataset, v3.0 or v2.x, into one description that no longer knows the version."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from presage.episodes.episode import InfoValue
-from presage.episodes.layout import INFO_PREFIX
-from presage.episodes.statistics import Statistics, combine_statistics
+from presage.episodes.files import column_names, read_json, read_jsonl, read_schema, read_table
+from presage.episodes.info import Info, read_info
+from presage.episodes.places import place_rows
+from presage.episodes.records import EpisodeRecord, Listing, list_episodes
+from presage.episodes.statistics import Statistics, combine_statistics, read_statistics
+from presage.episodes.tasks import read_tasks
 from presage.errors import UserError
 
-
-@dataclass(frozen=True)
-class EpisodeRecord:
-    """One episode of a dataset and where its rows and videos lie.
-
-    index: number of the episode. start: global row of its first row. instruction: its (first) task text.
-    data_file: parquet file relative to the root. data_row: its first row inside that file.
-    videos: video feature -> (mp4 file relative to the root, seconds of the first frame inside it).
-    """
-
-    index: int
-    length: int
-    start: int
-    instruction: str
-    info: dict[str, InfoValue]
-    data_file: str
-    data_row: int
-    videos: dict[str, tuple[str, float]] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> slice:
-        """The episode's global rows."""
-        return slice(self.start, self.start + self.length)
+__all__ = [
+    "EpisodeRecord",
+    "Metadata",
+    "column_names",
+    "read_json",
+    "read_jsonl",
+    "read_metadata",
+    "read_schema",
+    "read_table",
+]
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What meta/ says. ``info`` is info.json, ``tasks[i]`` the text of task_index i."""
+    """What meta/ says."""
 
-    info: dict[str, Any]
+    info: Info
     tasks: list[str]
+    """``tasks[i]`` is the text of task_index i, empty where there is none."""
     stats: dict[str, Statistics]
     episodes: list[EpisodeRecord]
+    """By number, those without rows left out."""
+    lost: dict[int, str]
+    """Number of an episode whose rows cannot be found -> what was found instead."""
+    unread: list[UserError]
+    """Files of meta/episodes that cannot be read; the episodes that they describe are not known."""
+    notes: list[str] = field(default_factory=list)
+    """What was read otherwise than it is written, one line each."""
 
 
-def read_metadata(root: Path, tolerated: list[UserError] | None = None) -> Metadata:
-    """Read meta/. Raises UserError naming the file that is missing, damaged or contradicts another.
+def read_metadata(root: Path, wanted: Collection[int] | None = None) -> Metadata:
+    """Read meta/. What the episodes can be read without (tasks, statistics, totals) never stops it.
 
-    tolerated: where given, what the episodes can be read without (tasks, statistics, totals) is not raised but put there.
+    wanted: numbers of the episodes whose rows will be read, all by default.
+
+    Raises:
+        UserError: a file is missing or damaged, contradicts another, or no episode has been recorded.
     """
-    info_path = root / "meta/info.json"
-    info = read_json(info_path)
-    for name in ("codebase_version", "fps", "features", "data_path"):
-        if name not in info:
-            raise UserError(f"{info_path}: field {name!r} is missing; restore the file or download the dataset again")
-    version = str(info["codebase_version"])
-    if version.startswith("v3."):
-        metadata = _read_v3(root, info, tolerated)
-    elif version.startswith("v2."):
-        metadata = _read_v2(root, info)
-    else:
-        raise UserError(f"{info_path}: codebase_version is {version!r}; v3.0, v2.1 and v2.0 can be read, convert it")
-    with _tolerating(tolerated):
-        rows = sum(episode.length for episode in metadata.episodes)
-        if info.get("total_frames", rows) != rows:
-            raise UserError(
-                f"{info_path}: total_frames is {info['total_frames']} but the episodes have {rows} rows; "
-                "the dataset is incomplete, download it again"
+    notes: list[str] = []
+    info = read_info(root, notes)
+    stats = _read_stats(root, info, notes)
+    if info.total_episodes == 0 and not _episodes_listed(root, info):
+        raise _nothing_recorded(root)
+    tasks = read_tasks(root, info.version, notes)
+    listing = list_episodes(root, info, tasks, notes)
+    episodes, lost = _with_rows(root, info, listing, wanted, notes)
+    if not episodes and not lost:
+        raise _nothing_recorded(root)
+    return Metadata(info, tasks, stats, episodes, lost, listing.unread, notes)
+
+
+def _episodes_listed(root: Path, info: Info) -> bool:
+    return (root / ("meta/episodes.jsonl" if info.version.startswith("v2.") else "meta/episodes")).exists()
+
+
+def _nothing_recorded(root: Path) -> UserError:
+    return UserError(f"{root}: no episode has been recorded in it yet; record one first")
+
+
+def _with_rows(
+    root: Path, info: Info, listing: Listing, wanted: Collection[int] | None, notes: list[str]
+) -> tuple[list[EpisodeRecord], dict[int, str]]:
+    """The episodes that have rows, where these are, and counted from the first to the last."""
+    episodes, lost = listing.episodes, dict[int, str]()
+    if info.version.startswith("v3."):
+        numbers = {record.index for record in episodes} if wanted is None else wanted
+        episodes, lost = place_rows(root, episodes, numbers, notes)
+    rows = sum(record.length for record in episodes)
+    for name, said, there in (("episodes", info.total_episodes, len(episodes)), ("frames", info.total_frames, rows)):
+        if said not in (None, there) and not listing.unread:
+            notes.append(
+                f"{root / 'meta/info.json'}: total_{name} is {said}, the records of the episodes say {there}; these count "
+                "(presage dataset filter writes both alike)"
             )
-    return metadata
+    empty = [record.index for record in episodes if not record.length]
+    if empty:
+        notes.append(f"{root / 'meta'}: episodes without rows are left out: {', '.join(map(str, empty[:10]))}")
+    kept, start = [], 0
+    for record in episodes:
+        if record.length and record.index not in lost:
+            kept.append(replace(record, start=start))
+            start += record.length
+    return kept, lost
 
 
-@contextmanager
-def _tolerating(tolerated: list[UserError] | None) -> Iterator[None]:
+def _read_stats(root: Path, info: Info, notes: list[str]) -> dict[str, Statistics]:
+    """Statistics of the dataset: v2.1 has them per episode, v2.0 and v3.0 in one file."""
+    whole, parts = root / "meta/stats.json", root / "meta/episodes_stats.jsonl"
     try:
-        yield
+        if whole.exists() or info.version.startswith("v3."):
+            found = _usable(read_json(whole), str(whole), notes) if whole.exists() else {}
+        else:
+            rows = read_jsonl(parts) if parts.exists() else []
+            found = _combined([row.get("stats") for row in rows], str(parts), notes)
     except UserError as error:
-        if tolerated is None:
-            raise
-        tolerated.append(error)
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; give the root folder of a LeRobot dataset") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore the file or download the dataset again") from error
-
-
-def read_schema(path: Path) -> pa.Schema:
-    """Columns and metadata of a parquet file."""
-    with _reading(path):
-        return pq.read_schema(path)
-
-
-def column_names(path: Path) -> list[str]:
-    """Names of the columns of a parquet file."""
-    return read_schema(path).names
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The columns of a parquet file (all of them by default)."""
-    missing = set(columns or []) - set(column_names(path))
-    if missing:
-        raise UserError(f"{path}: column {min(missing)!r} is missing; restore the file or download the dataset again")
-    with _reading(path):
-        return pq.read_table(path, columns=columns, partitioning=None)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the file is missing; restore it or download the dataset again") from error
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({reason}); restore the file or download the dataset again") from error
-
-
-def _read_v3(root: Path, info: dict[str, Any], tolerated: list[UserError] | None) -> Metadata:
-    stats_path = root / "meta/stats.json"
-    stats: dict[str, Statistics] = {}
-    tasks: list[str] = []
-    with _tolerating(tolerated):
-        stats = _as_arrays(read_json(stats_path)) if stats_path.exists() else {}
-    with _tolerating(tolerated):
-        tasks = _read_tasks_v3(root / "meta/tasks.parquet")
-    paths = sorted((root / "meta/episodes").rglob("*.parquet"))
-    if not paths:
-        raise UserError(f"{root / 'meta/episodes'}: no parquet file here; restore it or download the dataset again")
-    rows = [row for path in paths for row in _read_episode_rows_v3(path, info)]
-    rows.sort(key=lambda row: row["episode_index"])
-    episodes, start, file_rows = [], 0, dict[str, int]()
-    for row in rows:
-        data_file = info["data_path"].format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
-        videos = {
-            key: (
-                info["video_path"].format(
-                    video_key=key,
-                    chunk_index=row[f"videos/{key}/chunk_index"],
-                    file_index=row[f"videos/{key}/file_index"],
-                ),
-                float(row[f"videos/{key}/from_timestamp"]),
-            )
-            for key in _video_keys(info)
-        }
-        facts = {
-            name.removeprefix(INFO_PREFIX): value
-            for name, value in row.items()
-            if name.startswith(INFO_PREFIX) and value is not None
-        }
-        data_row = file_rows.get(data_file, 0)
-        instruction = row["tasks"][0] if row["tasks"] else ""
-        length = row["length"]
-        episodes.append(EpisodeRecord(row["episode_index"], length, start, instruction, facts, data_file, data_row, videos))
-        start += length
-        file_rows[data_file] = data_row + length
-    return Metadata(info, tasks, stats, episodes)
-
-
-def _video_keys(info: dict[str, Any]) -> list[str]:
-    return [name for name, feature in info["features"].items() if feature["dtype"] == "video"]
-
-
-def _read_episode_rows_v3(path: Path, info: dict[str, Any]) -> list[dict[str, Any]]:
-    places = [
-        f"videos/{key}/{name}" for key in _video_keys(info) for name in ("chunk_index", "file_index", "from_timestamp")
-    ]
-    wanted = ["episode_index", "tasks", "length", "data/chunk_index", "data/file_index", *places]
-    facts = [name for name in column_names(path) if name.startswith(INFO_PREFIX)]
-    # The statistics columns, by far the largest part, are left on disk.
-    return read_table(path, wanted + facts).to_pylist()
-
-
-def _read_tasks_v3(path: Path) -> list[str]:
-    """Task texts in order of task_index. The text must be the pandas index, or LeRobot reads numbers for texts."""
-    table = read_table(path)
-    if "task_index" not in table.column_names:
-        raise UserError(f"{path}: column 'task_index' is missing; restore the file or download the dataset again")
-    pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
-    index = [name for name in pandas.get("index_columns", []) if isinstance(name, str)]
-    if len(index) != 1 or index[0] not in table.column_names:
-        raise UserError(
-            f"{path}: the task text is not the pandas index; write it again with "
-            "DataFrame({'task_index': ...}, index=texts).to_parquet"
-        )
-    texts = dict(zip(table["task_index"].to_pylist(), table[index[0]].to_pylist()))
-    return [texts[i] for i in sorted(texts)]
-
-
-def _read_v2(root: Path, info: dict[str, Any]) -> Metadata:
-    tasks = {row["task_index"]: row["task"] for row in read_jsonl(root / "meta/tasks.jsonl")}
-    path = root / "meta/episodes.jsonl"
-    rows = read_jsonl(path)
-    for row in rows:
-        for name in ("episode_index", "length", "tasks"):
-            if name not in row:
-                raise UserError(f"{path}: field {name!r} is missing; restore the file or download the dataset again")
-    episodes, start = [], 0
-    for row in sorted(rows, key=lambda row: row["episode_index"]):
-        number = row["episode_index"]
-        place = {"episode_chunk": number // info.get("chunks_size", 1000), "episode_index": number}
-        videos = {key: (info["video_path"].format(video_key=key, **place), 0.0) for key in _video_keys(info)}
-        facts = {
-            name: value
-            for name, value in row.items()
-            if name not in ("episode_index", "length", "tasks") and isinstance(value, str | int | float | bool)
-        }
-        instruction = row["tasks"][0] if row["tasks"] else ""
-        data_file = info["data_path"].format(**place)
-        episodes.append(EpisodeRecord(number, row["length"], start, instruction, facts, data_file, 0, videos))
-        start += row["length"]
-    return Metadata(info, [tasks[i] for i in sorted(tasks)], _read_stats_v2(root), episodes)
-
-
-def _read_stats_v2(root: Path) -> dict[str, Statistics]:
-    """v2.1 has statistics per episode, v2.0 per dataset."""
-    if (root / "meta/stats.json").exists():
-        return _as_arrays(read_json(root / "meta/stats.json"))
-    path = root / "meta/episodes_stats.jsonl"
-    if not path.exists():
+        notes.append(f"{error}: statistics are computed anew where they are needed")
         return {}
-    parts = [_as_arrays(row["stats"]) for row in read_jsonl(path)]
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: combine_statistics([part[name] for part in parts if name in part]) for name in names}
+    return found
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one on each line."""
-    try:
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the file is missing; restore it or download the dataset again") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore the file or download the dataset again") from error
+def _usable(raw: Any, path: str, notes: list[str]) -> dict[str, Statistics]:
+    given = raw if isinstance(raw, dict) else {}
+    read = {name: read_statistics(figures) for name, figures in given.items()}
+    unusable = [name for name, figures in read.items() if figures is None]
+    if unusable or given is not raw:
+        which = ", ".join(unusable[:5]) or "all"
+        notes.append(f"{path}: null, NaN or incomplete ({which}); statistics are computed anew where they are needed")
+    return {name: figures for name, figures in read.items() if figures is not None}
 
 
-def _as_arrays(stats: dict[str, dict[str, Any]]) -> dict[str, Statistics]:
-    return {name: {figure: np.asarray(value) for figure, value in figures.items()} for name, figures in stats.items()}
+def _combined(rows: list[Any], path: str, notes: list[str]) -> dict[str, Statistics]:
+    """Of features that every episode has usable statistics of, in one shape."""
+    parts = [{n: read_statistics(f) for n, f in (row if isinstance(row, dict) else {}).items()} for row in rows]
+    found: dict[str, Statistics] = {}
+    unusable = []
+    for name in dict.fromkeys(name for part in parts for name in part):
+        known = [figures for part in parts if (figures := part.get(name)) is not None]
+        if len(known) == sum(name in part for part in parts) and len({f["mean"].shape for f in known}) == 1:
+            found[name] = combine_statistics(known)
+        else:
+            unusable.append(name)
+    if unusable:
+        which = ", ".join(unusable[:5])
+        notes.append(f"{path}: null, NaN or incomplete ({which}); statistics are computed anew where they are needed")
+    return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.features import is_numeric
 from presage.errors import UserError
 
 GRIPPER_NAME = re.compile(r"grip|jaw|claw|hand_open", re.IGNORECASE)
@@ -107,13 +108,6 @@ def _flatten(names: Any, group: str) -> Iterator[tuple[str, str, int | None]]:
 def numeric_features(dataset: Dataset) -> list[str]:
     """Features made of numbers."""
     return [name for name, feature in dataset.features.items() if is_numeric(feature)]
-
-
-def is_numeric(feature: dict[str, Any]) -> bool:
-    try:
-        return np.dtype(feature["dtype"]).kind in "biuf"
-    except TypeError:
-        return False
 
 
 def look_alikes(dataset: Dataset, what: str) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.naming import is_numeric
+from presage.episodes.features import is_numeric
 from presage.errors import UserError
 
 TRUE = ("true", "t", "yes", "y", "1", "1.0", "success", "successful", "succeeded", "pass", "passed", "ok", "done")

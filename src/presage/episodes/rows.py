@@ -28,7 +28,7 @@ def common_schema(parts: Sequence[Dataset], features: dict[str, dict[str, Any]])
     found: dict[str, dict[pa.DataType, tuple[pa.Field, Path]]] = {}
     metadata: dict[bytes, bytes] = {}
     for part in parts:
-        for file in dict.fromkeys(record.data_file for record in part.episodes if record.length):
+        for file in dict.fromkeys(record.data_file for record in part.episodes):
             schema = read_schema(part.root / file)
             metadata = {**(schema.metadata or {}), **metadata}
             for field in schema:

@@ -4,7 +4,7 @@ A span can be copied when it begins with a key frame and its packets lie togethe
 outside. Recordings that compress every episode by itself (presage's, LeRobot's) are of this kind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import cast
 import av
 import numpy as np
 
+from presage.episodes.clock import Shown, counted_times, nominal_times
 from presage.episodes.lossless import stored_format
 from presage.episodes.video import frame_rate, open_video
 from presage.errors import UserError
@@ -39,12 +40,14 @@ class Span:
 class Source:
     """A video whose packets are listed once and then read forwards.
 
+    shown: all episodes in the file, by time; a clock that drifts is then put right (`clock.py`).
+
     Raises UserError when the file is missing or damaged.
     """
 
-    def __init__(self, path: Path, fps: float):
+    def __init__(self, path: Path, fps: float, shown: Sequence[Shown] = ()):
         self.path, self._fps = path, fps
-        frames, keys, sizes = [], [], []
+        seconds, keys, sizes = [], [], []
         with open_video(path) as (container, stream):
             context = stream.codec_context
             self.codec = _CODECS.get(context.name, context.name)
@@ -54,11 +57,17 @@ class Source:
             for packet in container.demux(stream):
                 if packet.dts is not None or packet.pts is not None:
                     time = packet.pts if packet.pts is not None else packet.dts
-                    frames.append(round(float(cast(int, time) * cast(Fraction, stream.time_base)) * fps))
+                    seconds.append(float(cast(int, time) * cast(Fraction, stream.time_base)))
                     keys.append(packet.is_keyframe)
                     sizes.append(packet.size)
-        self.frames = np.array(frames, dtype=np.int64)
+        self.seconds = np.array(seconds, dtype=np.float64)
+        """(packets,) when each packet is shown, in decoding order"""
+        self.frames = np.round(self.seconds * fps).astype(np.int64)
         """(packets,) number of the frame that each packet shows, in decoding order"""
+        self.counted = counted_times(shown, fps, np.sort(self.seconds)) is not None
+        """Whether frames were counted because their times drift."""
+        if self.counted:
+            self.frames[np.argsort(self.seconds)] = np.round(nominal_times(shown, fps) * fps)
         self._keys, self.sizes = np.array(keys, dtype=bool), np.array(sizes, dtype=np.int64)
         self._reader: Iterator[av.Packet] | None = None
         self._position = 0

@@ -5,12 +5,16 @@ Rows where a feature was not recorded, or where its companion ``<feature>.valid`
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 VALID_SUFFIX = ".valid"  # rows where <feature>.valid is False do not count in the statistics of <feature>
 Statistics = dict[str, np.ndarray]
+_LARGEST = 1e100
+"""Beyond it squares are infinite."""
+_FIGURES = ("min", "max", "mean", "std", "count")
 
 
 def column_statistics(values: np.ndarray) -> Statistics:
@@ -53,6 +57,26 @@ def image_statistics(histogram: np.ndarray, frames: int) -> Statistics:
     figures = {"min": level_at(0.0), "max": level_at(1.0), "mean": mean, "std": np.sqrt(variance)}
     figures |= {name: level_at(share) for name, share in QUANTILES.items()}
     return {name: value.reshape(3, 1, 1) for name, value in figures.items()} | {"count": np.array([frames])}
+
+
+def read_statistics(raw: Any) -> Statistics | None:
+    """The statistics of one feature from JSON or a table; None where there are none that can be used.
+
+    They are optional everywhere: what is missing, null, NaN or of differing shapes is computed anew where it is needed.
+    """
+    if not isinstance(raw, dict):
+        return None
+    try:
+        figures = {name: np.asarray(value, np.float64) for name, value in raw.items() if value is not None}
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not set(_FIGURES) <= set(figures) or not all((np.abs(value) < _LARGEST).all() for value in figures.values()):
+        return None
+    if figures["count"].size != 1 or figures["count"].min() < 1:
+        return None
+    if len({value.shape for name, value in figures.items() if name != "count"}) > 1:
+        return None
+    return {**figures, "count": figures["count"].reshape(1).astype(np.int64)}
 
 
 def combine_statistics(parts: Sequence[Statistics]) -> Statistics:

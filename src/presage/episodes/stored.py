@@ -2,26 +2,29 @@
 meta/episodes and further tasks."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.features import whole
+from presage.episodes.files import parquet_files
 from presage.episodes.layout import INFO_PREFIX
 from presage.episodes.metadata import EpisodeRecord, column_names, read_jsonl, read_schema, read_table
-from presage.episodes.statistics import QUANTILES, Statistics, combine_statistics
+from presage.episodes.statistics import QUANTILES, Statistics, combine_statistics, read_statistics
+from presage.errors import UserError
 
 _OWN = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index")
 _PREFIXES = ("data/", "videos/", "meta/episodes/", "stats/", INFO_PREFIX)
-_COMBINED = ("min", "max", "mean", "std", "count")
 
 
 def stored_statistics(dataset: Dataset, computed: Collection[str]) -> Callable[[EpisodeRecord], dict[str, Statistics]]:
     """A function from an episode to its statistics of images and whatever else is not `computed` from the rows: those
     recorded for the episode, or where there are none those of the dataset."""
     known = dict(_of_episodes(dataset, computed))
-    whole = {n: s for n, s in dataset.stats.items() if n not in computed and _can_be_combined(s)}
+    whole = {n: s for n, s in dataset.stats.items() if n not in computed}
 
     def statistics(record: EpisodeRecord) -> dict[str, Statistics]:
         guessed = {name: {**figures, "count": np.array([record.length])} for name, figures in whole.items()}
@@ -52,14 +55,14 @@ def more_of_episodes(dataset: Dataset) -> tuple[dict[int, dict[str, Any]], dict[
     if dataset.version.startswith("v2."):
         rows = read_jsonl(dataset.root / "meta/episodes.jsonl")
         nested = [{k: v for k, v in row.items() if isinstance(v, list | dict) and k not in _OWN} for row in rows]
-        return {row["episode_index"]: more for row, more in zip(rows, nested, strict=True)}, {}
+        return {_number(row): more for row, more in zip(rows, nested, strict=True)}, {}
     values: dict[int, dict[str, Any]] = {}
     types: dict[str, pa.DataType] = {}
-    for path in sorted((dataset.root / "meta/episodes").rglob("*.parquet")):
+    for path in _episode_files(dataset):
         wanted = [name for name in column_names(path) if name not in _OWN and not name.startswith(_PREFIXES)]
         types |= {field.name: field.type for field in read_schema(path) if field.name in wanted}
         for row in read_table(path, ["episode_index", *wanted]).to_pylist() if wanted else []:
-            values[row.pop("episode_index")] = row
+            values[_number(row)] = {name: row[name] for name in wanted}
     return values, types
 
 
@@ -68,43 +71,46 @@ def all_tasks(dataset: Dataset) -> dict[int, list[str]]:
     if dataset.version.startswith("v2."):
         rows = read_jsonl(dataset.root / "meta/episodes.jsonl")
     else:
-        paths = sorted((dataset.root / "meta/episodes").rglob("*.parquet"))
-        paths = [path for path in paths if "tasks" in column_names(path)]
+        paths = [path for path in _episode_files(dataset) if "tasks" in column_names(path)]
         rows = [row for path in paths for row in read_table(path, ["episode_index", "tasks"]).to_pylist()]
-    return {row["episode_index"]: _texts(row.get("tasks")) for row in rows}
+    return {_number(row): _texts(row.get("tasks")) for row in rows}
+
+
+def _episode_files(dataset: Dataset) -> list[Path]:
+    """Files of meta/episodes. Those that cannot be read describe no episode of the dataset."""
+    files = []
+    for path in parquet_files(dataset.root / "meta/episodes"):
+        try:
+            files += [path] if "episode_index" in column_names(path) else []
+        except UserError:
+            continue
+    return files
+
+
+def _number(row: dict[str, Any]) -> int:
+    """Of the episode that a line is about; -1 of none."""
+    found = whole(row.get("episode_index"))
+    return -1 if found is None else found
 
 
 def _texts(said: Any) -> list[str]:
     return [text for text in (said if isinstance(said, list) else [said]) if isinstance(text, str)]
 
 
-def _can_be_combined(figures: Statistics) -> bool:
-    known = all(figure in figures and np.asarray(figures[figure]).dtype.kind in "biuf" for figure in _COMBINED)
-    return known and all(np.asarray(value).dtype.kind in "biuf" for value in figures.values())
-
-
-def _as_array(value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError:  # rows of different lengths
-        return np.asarray(None)
-
-
 def _of_episodes(dataset: Dataset, computed: Collection[str]) -> Iterator[tuple[int, dict[str, Statistics]]]:
     """(number, statistics) of each episode for which meta/ has some."""
     for number, found in _stored_figures(dataset, computed):
-        figures = {name: {f: _as_array(v) for f, v in stats.items() if v is not None} for name, stats in found.items()}
-        yield number, {name: stats for name, stats in figures.items() if _can_be_combined(stats)}
+        yield number, {name: known for name, raw in found.items() if (known := read_statistics(raw)) is not None}
 
 
 def _stored_figures(dataset: Dataset, computed: Collection[str]) -> Iterator[tuple[int, dict[str, dict[str, Any]]]]:
     if dataset.version.startswith("v2."):
         path = dataset.root / "meta/episodes_stats.jsonl"
         for row in read_jsonl(path) if path.exists() else []:
-            stats = row.get("stats") or {}
-            yield row["episode_index"], {n: s for n, s in stats.items() if n not in computed and isinstance(s, dict)}
+            stats = row["stats"] if isinstance(row.get("stats"), dict) else {}
+            yield _number(row), {n: s for n, s in stats.items() if n not in computed and isinstance(s, dict)}
         return
-    for path in sorted((dataset.root / "meta/episodes").rglob("*.parquet")):
+    for path in _episode_files(dataset):
         wanted = {}
         for column in column_names(path):
             name, _, figure = column.removeprefix("stats/").rpartition("/")
@@ -114,4 +120,4 @@ def _stored_figures(dataset: Dataset, computed: Collection[str]) -> Iterator[tup
             figures: dict[str, dict[str, Any]] = {}
             for column, (name, figure) in wanted.items():
                 figures.setdefault(name, {})[figure] = row[column]
-            yield row["episode_index"], figures
+            yield _number(row), figures

@@ -8,11 +8,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from presage.episodes.clock import rate_of
 from presage.episodes.dataset import Dataset
+from presage.episodes.features import PICTURES, is_readable
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.naming import column_names, find_grippers, look_alikes, numeric_features
 from presage.episodes.outcome import episode_success
@@ -73,6 +76,10 @@ class Survey:
     """(successful episodes, episodes of which it is known)."""
     gaps: list[str] = field(default_factory=list)
     """Irregular timestamps and missing frames, one line for an episode."""
+    notes: list[str] = field(default_factory=list)
+    """What was read otherwise than it is written, one line each."""
+    unread: list[str] = field(default_factory=list)
+    """Columns that are listed and carried along, but not read: texts, lists of varying length, objects."""
     damage: list[str] = field(default_factory=list)
     """One line for a file: what is wrong and what to do."""
 
@@ -85,7 +92,10 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
     """
     tolerated: list[UserError] = []
     dataset = Dataset(root, chosen, tolerated)
-    found = Survey(dataset, damage=[str(error) for error in tolerated])
+    found = Survey(dataset, notes=dataset.notes, damage=[str(error) for error in tolerated])
+    found.unread = [
+        f"{n} ({f['dtype']})" for n, f in dataset.features.items() if f["dtype"] not in PICTURES and not is_readable(f)
+    ]
     told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
     found.instructions = told.most_common()
     found.success = _count_success(found)
@@ -165,12 +175,15 @@ def _number(name: str, values: np.ndarray, is_gripper: bool) -> Number:
 
 def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera:
     dataset, feature = found.dataset, found.dataset.features[name]
-    height, width = (int(x) for x in feature["shape"][:2])
+    height, width = feature["shape"][:2]
     if feature["dtype"] == "image":
-        positions = range(len(dataset.episodes)) if full else [0]
-        for position in positions:
+        for position in range(len(dataset.episodes)) if full else [0]:
             try:
-                dataset.frames(position, camera)
+                seen = dataset.frames(position, camera).shape[1:3]
+                if seen != (height, width):
+                    found.damage.append(
+                        _other_size(dataset.root / dataset.episodes[position].data_file, seen, name, feature)
+                    )
             except UserError as error:
                 found.damage.append(str(error))
         return Camera(camera, width, height, "images", 0)
@@ -179,23 +192,41 @@ def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera
     for file, group in tqdm(files, desc=camera, unit="video"):
         path, records = dataset.root / file, list(group)
         try:
-            source = Source(path, dataset.fps)
+            shown = dataset.shown_in(file, name)
+            source = Source(path, dataset.fps, shown)
             codec, wide, high, _ = source.header
             codecs[codec] += 1
             size += path.stat().st_size
             if (wide, high) != (width, height):
-                found.damage.append(
-                    f"{path}: pictures are {wide} x {high}, meta/info.json says {width} x {height}; correct 'shape' of "
-                    f"{name!r} or re-encode (presage dataset reencode)"
-                )
+                found.damage.append(_other_size(path, (high, wide), name, feature))
+            _note_rate(found, source, path)
             whole = [record for record in records if _has_all_frames(found, source, record, camera, name)]
             spans = [(record.videos[name][1], record.length) for record in whole]
             spans = spans if full else [(start, 1) for start, _ in spans[:1]]
-            for _ in decode_spans(path, spans, dataset.fps, lambda image: image[:1, :1]):
+            for _ in decode_spans(path, spans, dataset.fps, lambda image: image[:1, :1], shown):
                 pass
         except UserError as error:
             found.damage.append(str(error))
     return Camera(camera, width, height, ", ".join(codecs) or "unreadable", size)
+
+
+def _other_size(path: Path, seen: tuple[int, ...], name: str, feature: dict[str, Any]) -> str:
+    height, width = feature["shape"][:2]
+    return (
+        f"{path}: pictures are {seen[1]} x {seen[0]}, meta/info.json says {width} x {height}; correct 'shape' of {name!r} "
+        "or re-encode (presage dataset reencode)"
+    )
+
+
+def _note_rate(found: Survey, source: Source, path: Path) -> None:
+    rate, fps = rate_of(np.sort(source.seconds)), found.dataset.fps
+    if (
+        rate is not None
+        and abs(rate / fps - 1) > 2e-4
+        and abs(len(source.seconds) / rate - len(source.seconds) / fps) > 0.5 / fps
+    ):
+        how = "its frames are counted" if source.counted else "its frames are found by time"
+        found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}; {how}")
 
 
 def _has_all_frames(found: Survey, source: Source, record: EpisodeRecord, camera: str, name: str) -> bool:

@@ -7,13 +7,12 @@ from typing import Any
 
 from presage.episodes import layout
 from presage.episodes.dataset import Dataset
-from presage.episodes.lossless import holds_colours, info_block, is_depth
+from presage.episodes.features import PICTURES, Feature, is_depth
+from presage.episodes.lossless import holds_colours, info_block
 from presage.episodes.metadata import read_json
 from presage.episodes.robot import column_names
 from presage.errors import UserError
 
-Feature = dict[str, Any]
-CHANNEL_NAMES = ("channels", "channel", "c", "rgb")
 OF_ENCODING = (
     *("height", "width", "codec", "pix_fmt", "fps", "channels", "g", "crf", "preset", "fast_decode"),
     *("extra_options", "video_backend", "video_encoder", "encoder_threads", "vcodec"),
@@ -29,38 +28,13 @@ SUBTASKS = "meta/subtasks.parquet"
 
 
 def is_picture(feature: Feature) -> bool:
-    return feature["dtype"] in ("video", "image")
-
-
-def channel_axis(feature: Feature) -> int:
-    """Which axis of a camera's shape counts channels: 0 or 2, going by the names, or the sizes where these cannot be."""
-    shape, names = list(feature["shape"]), feature.get("names")
-    few = [axis for axis in (2, 0) if len(shape) == 3 and 1 <= shape[axis] <= 4]
-    named = [i for i, name in enumerate(names) if name in CHANNEL_NAMES] if isinstance(names, list) else []
-    return named[0] if len(named) == 1 and named[0] in few else (few or [2])[0]
-
-
-def picture_shape(feature: Feature) -> list[int]:
-    """Height, width and channels, however the shape is ordered."""
-    shape = list(feature["shape"])
-    return [*shape[1:], shape[0]] if len(shape) == 3 and channel_axis(feature) == 0 else shape
+    return feature["dtype"] in PICTURES
 
 
 def is_no_colour(feature: Feature) -> bool:
     """Whether info.json says of a camera that it is no camera of 8-bit colours."""
     pix_fmt = (feature.get(info_block(feature)) or {}).get("video.pix_fmt")
-    return is_depth(feature) or picture_shape(feature)[-1] == 1 or (pix_fmt is not None and not holds_colours(pix_fmt))
-
-
-def with_size(feature: Feature, height: int, width: int) -> Feature:
-    """The entry of a camera of another size, its axes named as they are."""
-    first = channel_axis(feature) == 0
-    channels = picture_shape(feature)[-1] if len(feature["shape"]) == 3 else 3
-    names = ["channels", "height", "width"] if first else ["height", "width", "channels"]
-    known = feature.get("names")
-    if isinstance(known, list) and len(known) == 3 and known[0 if first else 2] in CHANNEL_NAMES:
-        names = known
-    return {**feature, "shape": [channels, height, width] if first else [height, width, channels], "names": names}
+    return is_depth(feature) or feature["shape"][-1] == 1 or (pix_fmt is not None and not holds_colours(pix_fmt))
 
 
 def common_features(parts: Sequence[Dataset], notes: list[str]) -> dict[str, Feature]:
@@ -131,7 +105,7 @@ def _joined(name: str, known: Feature, owner: Path, feature: Feature, root: Path
 
 
 def _type_and_shape(feature: Feature) -> str:
-    return f"{feature['dtype']} {picture_shape(feature) if is_picture(feature) else list(feature['shape'])}"
+    return f"{feature['dtype']} {list(feature['shape'])}"
 
 
 def _check_kind(name: str, known: Feature, owner: Path, feature: Feature, root: Path) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from presage.episodes.clock import Shown, counted_times, rate_of
+from presage.episodes.files import LEAVE_OUT
 from presage.errors import UserError
 
 CODEC = "libx264"
@@ -131,16 +133,22 @@ Convert = Callable[[np.ndarray], np.ndarray]
 
 
 def decode_spans(
-    path: Path, spans: Sequence[tuple[float, int]], fps: float, convert: Convert | None = None
+    path: Path,
+    spans: Sequence[tuple[float, int]],
+    fps: float,
+    convert: Convert | None = None,
+    shown: Sequence[Shown] = (),
 ) -> Iterator[np.ndarray]:
     """Decode spans of a video, opened once.
 
-    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame.
+    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame. shown: see
+    `VideoReader`.
     Yields one (T, H, W, 3) uint8 RGB array per span. Decodes from the key frame before the span to its end and nothing
     else. Raises UserError naming the file when it is missing, damaged, too short or of an unknown codec.
     """
-    with closing(VideoReader(path, fps)) as reader:
+    with closing(VideoReader(path, fps, shown)) as reader:
         for start, length in spans:
+            reader.require(start, length)
             images = np.empty((length, 0, 0, 3), dtype=np.uint8)
             for t, image in enumerate(_rgb_span(reader, start, length)):
                 image = image if convert is None else convert(image)
@@ -150,9 +158,9 @@ def decode_spans(
             yield images
 
 
-def decode_frames(path: Path, start: float, length: int, fps: float) -> Iterator[np.ndarray]:
+def decode_frames(path: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> Iterator[np.ndarray]:
     """The frames of one span, one after the other: no more than one is in memory. Raises UserError like decode_spans."""
-    with closing(VideoReader(path, fps)) as reader:
+    with closing(VideoReader(path, fps, shown)) as reader:
         yield from _rgb_span(reader, start, length)
 
 
@@ -189,21 +197,33 @@ class VideoReader:
     Decodes on one thread. FFmpeg's default, one per core for AV1, doubles the time of a window of 8 frames, because
     frames then leave the decoder late and every seek throws some away.
 
+    shown: all episodes in the file, by time. Errors then name the episode, and a clock that drifts is put right
+    (`clock.py`).
+
     Raises UserError naming the file when it is missing, damaged or holds no video.
     """
 
-    def __init__(self, path: Path, fps: float):
-        self.path, self.fps = path, fps
+    def __init__(self, path: Path, fps: float, shown: Sequence[Shown] = ()):
+        self.path, self.fps, self._shown = path, fps, shown
+        self._starts = np.array([episode.start for episode in shown])
+        self._first = np.cumsum([0, *(episode.length for episode in shown)])
         self._open = ExitStack()
         self._container, self._stream = self._open.enter_context(open_video(path))
         self._tick = float(cast(Fraction, self._stream.time_base))  # fractions cost more than decoding small frames
         self._decoded: Iterator[av.VideoFrame] = iter(())
         self._last: float | None = None
+        self._counted = counted_times(shown, fps, self._times()) if self._drifts() else None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self._stream.codec_context.height, self._stream.codec_context.width
+
+    def require(self, start: float, length: int) -> None:
+        """Raise UserError when the file cannot hold as many frames: before memory is taken for them."""
+        there = len(self._stream.index_entries)
+        if 0 < there < length:
+            raise self._lacks(start, there, length, start)
 
     def read(self, seconds: np.ndarray) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield (i, the frame shown at seconds[i]) in order. seconds: ascending, each within half a frame of a frame.
@@ -212,15 +232,63 @@ class VideoReader:
         or not there.
         """
         half = 0.5 / self.fps
-        with _naming(self.path):
-            for i, wanted in enumerate(seconds):
-                frame = self._forward_to(float(wanted), half)
-                if frame is None:
-                    raise UserError(
-                        f"{self.path}: only {i} of {len(seconds)} frames behind {seconds[0]:.3f} s can be read; "
-                        "restore the file or record it again"
-                    )
-                yield i, frame
+        for i, wanted in enumerate(seconds):
+            try:
+                frame = self._forward_to(self._real(float(wanted)), half)
+            except av.FFmpegError as error:
+                raise _damaged(self.path, error, self._whose(wanted)) from error
+            if frame is None:
+                raise self._lacks(wanted, i, len(seconds), seconds[0])
+            yield i, frame
+
+    def _lacks(self, wanted: float, there: int, length: int, start: float) -> UserError:
+        return UserError(
+            f"{self.path}: {self._whose(wanted)}only {there} of {length} frames behind {start:.3f} s can be "
+            f"read{self._other_rate()}; {LEAVE_OUT}, restore the file or record it again"
+        )
+
+    def _position(self, wanted: float) -> int:
+        """Of the episode in `shown` that is on screen."""
+        return max(0, int(np.searchsorted(self._starts, wanted + 0.5 / self.fps, side="right")) - 1)
+
+    def _whose(self, wanted: float) -> str:
+        return f"episode {self._shown[self._position(wanted)].episode}: " if self._shown else ""
+
+    def _real(self, wanted: float) -> float:
+        """The time in the file's clock."""
+        if self._counted is None:
+            return wanted
+        position = self._position(wanted)
+        frame = round((wanted - self._starts[position]) * self.fps)
+        return float(self._counted[self._first[position] + min(max(frame, 0), self._shown[position].length - 1)])
+
+    def _drifts(self) -> bool:
+        """Whether some episode does not begin or end at its time, though the file has a frame for every row."""
+        entries = self._stream.index_entries
+        if not self._shown or len(entries) != self._first[-1] or not len(entries):
+            return False
+        begin = self._begin(entries[0].timestamp)
+        for i, episode in enumerate(self._shown):
+            for t in (0, episode.length - 1):
+                time = begin + (entries[int(self._first[i]) + t].timestamp - entries[0].timestamp) * self._tick
+                if abs(time - episode.start - t / self.fps) > 0.25 / self.fps:
+                    return True
+        return False
+
+    def _begin(self, first: int) -> float:
+        """Seconds of the first frame shown. The index has times of decoding, which run ahead in videos with B-frames."""
+        return float(first if self._stream.start_time is None else self._stream.start_time) * self._tick
+
+    def _times(self) -> np.ndarray:
+        """(frames,) seconds of all frames that the index lists."""
+        ticks = np.sort([entry.timestamp for entry in self._stream.index_entries]).astype(np.float64)
+        return self._begin(int(ticks[0])) + (ticks - ticks[0]) * self._tick if len(ticks) else ticks
+
+    def _other_rate(self) -> str:
+        rate = rate_of(self._times())
+        if rate is None or abs(rate / self.fps - 1) < 0.002:
+            return ""
+        return f" (the video has {rate:.4g} frames a second, meta/info.json says fps {self.fps:g})"
 
     def close(self) -> None:
         self._open.close()
@@ -265,8 +333,13 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise UserError(f"{path}: the video is damaged ({reason}); restore the file or record it again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: av.FFmpegError, whose: str = "") -> UserError:
+    reason = (error.strerror or "unreadable").lower()
+    remedy = f"{LEAVE_OUT}, restore the file or record it again" if whose else "restore the file or record it again"
+    return UserError(f"{path}: {whose}the video is damaged ({reason}); {remedy}")
 
 
 def describe_video(height: int, width: int, fps: float) -> dict[str, object]:

@@ -11,12 +11,14 @@ import importlib
 import io
 import os
 import re
+import select
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import presage
 from presage.errors import UserError
@@ -42,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 OUTPUTS = ("json", "out", "picture", "video")
 """Options that name what a command writes."""
+NARROWEST = 40
+"""Signs a line of help has at least: tyro never ends in a narrower one."""
 FROM_OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM),
     *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE),
@@ -75,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("presage: interrupted; what was already whole is kept", file=sys.stderr)
         return 130
     except OSError as error:
-        if _output_is_closed():  # presage inspect | head
+        gone = isinstance(error, BrokenPipeError) and _reader_is_gone()
+        _silence_output()
+        if gone:  # presage inspect | head
             return 141
         if error.errno not in FROM_OUTSIDE:
             raise
@@ -105,19 +111,23 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _output_is_closed() -> bool:
-    """Whether nobody reads what is printed any more. Then Python must not try once more when it ends."""
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more."""
+    if sys.stdout is None:
+        return False
+    waiting = select.poll()
+    waiting.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
+
+
+def _silence_output() -> None:
+    """Let Python not try once more, when it ends, to print what nobody reads or no disk holds."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-        return False
-    except BrokenPipeError:
-        closed = True
-    except OSError:  # a full disk
-        closed = False
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return closed
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -140,6 +150,8 @@ def parse(arguments: Sequence[str]) -> Any:
     for option, times in Counter(options).items():
         if times > 1:  # the last one would win without a word
             raise UserError(f"{option} is given {times} times: give it once, several values behind it where it takes them")
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -156,16 +168,25 @@ def parse(arguments: Sequence[str]) -> Any:
 
 def _check_places(command: Any) -> None:
     """Raise UserError where a command would write over what it reads, or twice into one place."""
-    places: dict[Path, str] = {}
+    named: dict[Path, str] = {}
     fields = [field.name for field in dataclasses.fields(command)]
     for name in sorted(fields, key=lambda name: name in OUTPUTS):
         value = getattr(command, name)
         for path in value if isinstance(value, tuple) else (value,):
             if not isinstance(path, Path):
                 continue
-            other = places.setdefault(path.resolve(), name)
+            other = named.setdefault(path.resolve(), name)
             if name in OUTPUTS and other != name:
                 raise UserError(f"--{name} {path} is what --{other} names: choose another place")
+    for place, name in named.items():
+        around = next((folder for folder in place.parents if named.get(folder) in OUTPUTS), None)
+        if around is not None and _is_file(command, named[around]):
+            raise UserError(f"--{name} lies inside --{named[around]}, which is a file: choose another place")
+
+
+def _is_file(command: Any, name: str) -> bool:
+    hint = get_type_hints(type(command), include_extras=True)[name]
+    return any(getattr(part, "metavar", "") == "FILE" for part in hint.__metadata__)
 
 
 def _what_is_wrong(stop: BaseException, box: str) -> str:

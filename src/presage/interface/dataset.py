@@ -107,7 +107,8 @@ class Split(Tool):
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
         order = np.random.default_rng(self.seed).permutation(count)
-        chosen = {name: sorted(part.tolist()) for name, part in zip(self.names, np.split(order, ends[:-1]))}
+        numbers = np.array([episode.index for episode in whole.episodes])
+        chosen = {name: sorted(numbers[part].tolist()) for name, part in zip(self.names, np.split(order, ends[:-1]))}
         empty = [name for name, numbers in chosen.items() if not numbers]
         if empty:
             raise UserError(f"part {empty[0]!r} of {count} episodes would be empty; give it a larger share")
@@ -154,9 +155,9 @@ class Filter(Tool):
             self.max_length,
             None if self.episodes is None else parse_episodes(self.episodes),
         )
-        whole = open_dataset(self.data)
+        whole = open_dataset(self.data, wanted.numbers)
         known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
-        kept = [n for n, (episode, success) in enumerate(zip(whole.episodes, known)) if wanted.holds(episode, success)]
+        kept = [e.index for e, success in zip(whole.episodes, known, strict=True) if wanted.holds(e, success)]
         if not kept:
             raise UserError(f"{self.data}: no episode of {len(whole.episodes)} meets the conditions; loosen them")
         print(f"{len(kept)} of {len(whole.episodes)} episodes")

@@ -56,7 +56,7 @@ class Inspect(Command):
         write_text(page, render(found, shown, training, command_line()))
         summary(f"dataset {self.data}", shown)
         print(f"\n{training}")
-        for title, lines in (("gaps", found.gaps), ("damage", found.damage)):
+        for title, lines in (("repaired while reading", found.notes), ("gaps", found.gaps), ("damage", found.damage)):
             if lines:
                 print(f"\n{title}\n" + "\n".join(f"  {line}" for line in lines[:10]))
                 if len(lines) > 10:
@@ -92,6 +92,8 @@ def figures_of(found: "Survey") -> dict[str, Any]:
         "instructions": f"{len(found.instructions)}; most frequent: {found.instructions[0][0]!r}",
         "success": None if found.success is None else f"{found.success[0]} of {found.success[1]} episodes",
         "rows not recorded": ", ".join(f"{name}: {count}" for name, count in missing.items()) or None,
+        "columns not read": ", ".join(found.unread) or None,
+        "repaired": len(found.notes),
         "gaps": len(found.gaps),
         "damage": len(found.damage),
     }

@@ -30,6 +30,7 @@ def render(found: "Survey", figures: Mapping[str, Any], training: str, command: 
 <dl>{facts}</dl>
 <p>{_(training)}</p>
 {_problems("Damage", found.damage, "Nothing that was looked at is damaged.")}
+{_problems("Repaired while reading", found.notes, "Everything is as meta/ says.")}
 {_problems("Gaps", found.gaps, "Every episode is evenly spaced in time and has all its frames.")}
 <h2>What the cameras see</h2>
 <div class="clips">{_clips(found)}</div>

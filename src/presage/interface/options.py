@@ -181,8 +181,10 @@ def place(text: str) -> Path:
         pass
     except OSError as error:
         raise ValueError(f"{error.strerror}; name another place") from None
-    # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow.
-    return Path.cwd() / text if ":" in "".join(Path(text).parts[:1]) else Path(text)
+    # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow; beside what is called . or .. nothing
+    # can be written.
+    unclear = ":" in text.partition("/")[0] or Path(text).name in ("", "..")
+    return Path(os.path.abspath(text)) if unclear else Path(text)
 
 
 def folder(text: str) -> Path:

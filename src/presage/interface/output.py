@@ -1,5 +1,6 @@
 """What commands have in common: files that are whole, the `--json` file and the summary at the end."""
 
+import contextlib
 import json
 import math
 import os
@@ -44,6 +45,8 @@ def write_text(file: Path, text: str) -> None:
         temporary.write_text(text)
         os.replace(temporary, file)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(f"cannot write {file}: {error.strerror}; choose another place") from None
 
 

@@ -1,6 +1,7 @@
 """`presage train`."""
 
 import json as jsonlib
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -114,7 +115,10 @@ class Train(Command):
         check_options(self)
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = recipes.RECIPES[self.recipe]()
-        robots = self._robots([open_dataset(folder, episodes) for folder in self.data], recipe.model)
+        datasets = [open_dataset(folder, episodes) for folder in self.data]
+        for note in dict.fromkeys(note for data in datasets for note in data.notes):
+            print(note, file=sys.stderr)
+        robots = self._robots(datasets, recipe.model)
         recipe = recipes.for_robots(recipe, robots)
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         wan = None

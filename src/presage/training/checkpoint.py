@@ -4,6 +4,7 @@ anywhere.
 Weights are stored in bf16 and loaded as fp32: the rounding is far below what training resolves, and halves the file.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -53,13 +54,27 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         for part in PARTS:
             own = {name: weights.pop(name) for name in list(weights) if name.startswith(f"{part}.")}
             if own:
-                save_file(own, temporary / f"{part}.safetensors")
-        save_file(weights, temporary / WEIGHTS)
+                write_weights(own, temporary / f"{part}.safetensors")
+        write_weights(weights, temporary / WEIGHTS)
         (temporary / "card.md").write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
     replace_folder(temporary, folder)
     return folder
+
+
+def write_weights(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """A .safetensors file.
+
+    Raises:
+        UserError: it cannot be written, and nothing of it is left.
+    """
+    try:
+        save_file(tensors, file, metadata)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            file.unlink()
+        raise UserError(f"cannot write {file}: {error}; free space or choose another folder") from None
 
 
 def stored_weights(model: WorldModel) -> dict[str, torch.Tensor]:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from presage.errors import UserError
-from presage.training.checkpoint import read_weights
+from presage.training.checkpoint import read_weights, write_weights
 from presage.training.fingerprint import Fingerprint, from_text, require_same, to_text
 
 STATE = "state.safetensors"
@@ -47,7 +46,7 @@ def save_state(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{STATE}.partial"
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    save_file(tensors, temporary, metadata={"run": json.dumps(run), "made_from": to_text(made_from)})
+    write_weights(tensors, temporary, {"run": json.dumps(run), "made_from": to_text(made_from)})
     os.replace(temporary, folder / STATE)
 
 
