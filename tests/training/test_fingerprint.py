@@ -13,12 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from presage.episodes.cache import frame_cache
+from presage.episodes.dataset import Dataset
 from presage.episodes.layout import tasks_table
 from presage.interface.cli import main
-from presage.training.fingerprint import entry, hash_of, require_same, settings
+from presage.training.fingerprint import entry, hash_of, of_dataset, require_same, settings
 from presage.training.loop import TrainConfig, lengthened
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
+from tests.episodes.test_foreign import compress
 
 SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
 DATA = "data/chunk-000/file-000.parquet"
@@ -207,6 +210,35 @@ def test_hashes_follow_every_number_and_its_type() -> None:
     hashes = [hash_of(value) for value in values]
     assert len(set(hashes)) == len(values)
     assert hash_of(x.copy()) == hashes[0] and hash_of({"a": x, "c": 1}) == hash_of({"c": 1, "a": x})
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_pictures_in_data_files_or_beside_them_count_by_their_bytes(tmp_path: Path, beside: bool) -> None:
+    root = write_robot(tmp_path / "data", episodes=1, length=4)
+    grey = [compress(np.full((16, 16, 3), level, np.uint8), "png", "rgb24") for level in (0, 50, 100, 150, 200)]
+    table, info = pq.read_table(root / DATA), json.loads((root / "meta/info.json").read_text())
+    info["features"]["eye"] = {"dtype": "image", "shape": [16, 16, 3], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+
+    def put(pictures: list[bytes]) -> None:
+        cells: list[dict[str, object]] = [{"bytes": picture, "path": None} for picture in pictures]
+        for i, picture in enumerate(pictures if beside else []):
+            (root / f"{i}.png").write_bytes(picture)
+            cells[i] = {"bytes": None, "path": f"{i}.png"}
+        kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        pq.write_table(table.append_column("eye", pa.array(cells, kind)), root / DATA)
+
+    def shown() -> tuple[str, int]:
+        dataset = Dataset(root)
+        made = of_dataset(0, root, dataset, None, ["eye"])
+        return made["0.pictures"].value, int(frame_cache(dataset, ["eye"], 16)[3].mean())
+
+    put(grey[:4])
+    before, level = shown()
+    assert shown() == (before, 150) and level == 150
+    put([*grey[:3], grey[4]])
+    after, level = shown()
+    assert after != before and level == 200
 
 
 def test_settings_that_change_no_number_do_not_matter(tmp_path: Path) -> None:
