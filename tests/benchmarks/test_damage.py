@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from presage.benchmarks import damage
+from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.damages import LENGTHS, whole_datasets
 from presage.episodes.dataset import Dataset
 
@@ -70,3 +72,10 @@ def test_a_process_that_dies_or_hangs_is_replaced(sources: list[Path], tmp_path:
         assert worker.process.is_alive()
     finally:
         worker.close()
+
+
+def test_damaged_datasets_are_read_or_refused(tmp_path: Path) -> None:
+    figures = damage.run(BenchArgs(tmp_path, 1, None, torch.device("cpu"), quick=True))
+    assert figures["datasets"] == damage.QUICK_TRIALS and 0 < figures["accepted_train"] < damage.QUICK_TRIALS
+    faults = ("traceback", "hang", "crash", "not_one_line", "silent", "filter_changed")
+    assert {name: figures[name] for name in faults} == dict.fromkeys(faults, 0)

@@ -8,7 +8,7 @@ import pytest
 from tests.episodes.robots import write_numbers, write_robot
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.robot import Robot, find_robot, holds_chunks
+from presage.episodes.robot import Robot, find_robot, holds_chunks, united
 from presage.episodes.slots import Slots, separate
 from presage.errors import UserError
 
@@ -62,6 +62,50 @@ def test_pictures_are_cropped_letterboxed_or_tiled(arm: Dataset) -> None:
     assert tiled["all"][0, 0, 0] == 255 and tiled["all"][0, 16, 0] == 100 and tiled["all"][16:].max() == 0
     with pytest.raises(UserError, match="no picture of camera 'wrist'"):
         Robot.from_dataset(arm).pictures({"front": white["front"]}, 32)
+
+
+def test_a_robot_knows_the_size_of_its_pictures_whatever_order_their_axes_have(arm: Dataset) -> None:
+    assert Robot.from_dataset(arm, cameras=["all=front+wrist"]).recorded == {"front": [48, 64], "wrist": [48, 64]}
+    assert Robot.from_dataset(arm, cameras=["eye=front"]).recorded == {"front": [48, 64]}
+    path = arm.root / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.images.front"] |= {"shape": [3, 48, 64], "names": ["channels", "height", "width"]}
+    path.write_text(json.dumps(info))
+    assert Robot.from_dataset(Dataset(arm.root)).recorded["front"] == [48, 64]
+
+
+def test_a_robot_knows_whether_anybody_said_what_it_does(arm: Dataset, tmp_path: Path) -> None:
+    silent = Robot.from_dataset(Dataset(write_robot(tmp_path / "silent", ("front", "wrist"), instruction="")))
+    assert not silent.instructed and Robot.from_dataset(arm).instructed
+    told = Robot.from_dataset(Dataset(write_robot(tmp_path / "told", ("front", "wrist"))))
+    assert [robot.instructed for robot in united([silent, told])] == [True, True]
+    assert [robot.instructed for robot in united([silent, silent])] == [False, False]
+
+
+def test_recordings_of_one_robot_may_differ_in_size_but_not_in_proportions(tmp_path: Path) -> None:
+    sizes = {"small": (48, 64), "large": (96, 128), "square": (64, 64)}
+    robots = [Robot.from_dataset(Dataset(write_robot(tmp_path / name, size=size))) for name, size in sizes.items()]
+    small, large, square = united(robots)
+    assert small == large and square.recorded == {"front": [64, 64]}
+
+
+def test_descriptions_of_an_older_presage_are_read(arm: Dataset) -> None:
+    fields = Robot.from_dataset(arm).to_config()
+    del fields["recorded"], fields["instructed"]
+    (robot,) = Robot.all_from_config({"robots": [fields]}, Path("config.json"))
+    assert robot.recorded == {} and robot.instructed
+    any_size = {"front": np.full((33, 90, 3), 9, np.uint8), "wrist": np.full((64, 10, 3), 9, np.uint8)}
+    assert robot.pictures(any_size, 32)["front"].min() == 9
+
+
+def test_black_bars_are_cut_off_and_other_proportions_refused(arm: Dataset) -> None:
+    robot = Robot.from_dataset(arm)
+    shown = {name: np.random.default_rng(i).integers(1, 256, (48, 64, 3), np.uint8) for i, name in enumerate(robot.cameras)}
+    bars = {name: np.pad(picture, ((8, 8), (0, 0), (0, 0))) for name, picture in shown.items()}
+    for camera, picture in robot.pictures(bars, 32).items():
+        np.testing.assert_array_equal(picture, robot.pictures(shown, 32)[camera])
+    with pytest.raises(UserError, match="'wrist' are 64 x 48 .* training saw 48 x 64"):
+        robot.pictures(shown | {"wrist": shown["wrist"].transpose(1, 0, 2)}, 32)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,20 @@ import sys
 import threading
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.embodied import ARM, HAND, by_hand, save_robots, shared_model, sight
+from tests.embodied import ARM, HAND, SLOTS, by_hand, save_robots, shared_model, sight
 from tests.servers import SlowPolicy, get, greeted, serving, wait_until
 from tests.tiny import tiny_model, tiny_observation
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from presage.episodes.robot import Robot
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
-from presage.policy.embodied import choose_robot
+from presage.policy.embodied import Embodiment, choose_robot
 from presage.policy.wire import pack, unpack
 
 
@@ -69,12 +71,18 @@ def ask_at_once(server, address, count: int, steps: int, request: Callable[..., 
 
 
 def told(connection, frame: bytes | str) -> str:
-    """The error that a frame is answered with; after it the connection is closed."""
+    """The error that a frame is answered with."""
     connection.send(frame)
     answer = connection.recv(60)
+    assert isinstance(answer, str) and "\n" not in answer
+    return answer
+
+
+def ended(connection, frame: bytes | str) -> str:
+    """The error that a frame is answered with, after which the connection is closed."""
+    answer = told(connection, frame)
     with pytest.raises(ConnectionClosed):
         connection.recv(60)
-    assert isinstance(answer, str) and "\n" not in answer
     return answer
 
 
@@ -176,15 +184,34 @@ def without(name: str) -> dict[str, object]:
         ({"a": {"b": {"c": {"d": {"e": {"f": {}}}}}}}, "nested deeper"),
     ],
 )
-def test_a_request_that_does_not_fit_is_explained(address, message, says) -> None:
+def test_a_request_that_does_not_fit_is_explained_and_may_be_sent_again(address, message, says) -> None:
     with greeted(address) as connection:
         assert says in told(connection, pack(message))
+        assert ask(connection, row())["actions"].shape == (4, 4)
+
+
+def test_what_is_refused_leaves_the_episode_as_it_was(model, address) -> None:
+    glitch = pack(row(9, state=[0.0, np.nan, 0.0, 0.0]))
+    with greeted(address) as connection:
+        answers = [ask(connection, row(seed)) for seed in range(3) if told(connection, glitch)]
+    for answer, expected in zip(answers, lone(model, range(3)), strict=True):
+        np.testing.assert_allclose(answer["actions"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"state": [0.0]}, {"image.top": None}, {"prompt": 3}])
+def test_a_beginning_that_was_refused_for_something_else_is_still_due(model, address, wrong) -> None:
+    with greeted(address) as connection:
+        ask(connection, row(0))
+        told(connection, pack(row(1, reset=True, **wrong)))
+        np.testing.assert_allclose(ask(connection, row(1))["actions"], lone(model, [1])[0], atol=1e-4)
+        np.testing.assert_allclose(ask(connection, row(2))["actions"], lone(model, [1, 2])[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x91" * 100_000, pack(row())[:-9], "text", pack(row()).hex()])
 def test_a_frame_that_is_no_message_is_one_line(address, frame) -> None:
     with greeted(address) as connection:
         told(connection, frame)
+        ask(connection, row())
 
 
 def test_a_message_over_the_limit_ends_its_connection_only(address) -> None:
@@ -315,6 +342,49 @@ def test_a_large_picture_fits_and_a_missing_one_is_named(embodied) -> None:
         assert "the observation has no image.right" in told(connection, pack({**rest, "prompt": "lift it"}))
 
 
+@pytest.fixture
+def sized(shared):
+    """(robot, address) of one that knows the size of its cameras' pictures, none of which is square."""
+    robot = replace(ARM, recorded={"left": [40, 60], "right": [90, 30], "above": [32, 40]})
+    body = Embodiment("arm", robot, SLOTS, 32, shared.state_codec.center)
+    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared.config, {}, deadline=60, body=body)  # noqa: E731
+    with serving(make) as (_, address):
+        yield robot, address
+
+
+def view(robot: Robot, seed: int = 0) -> dict[str, np.ndarray]:
+    """One observation in the sizes that the robot recorded."""
+    rng = np.random.default_rng(seed)
+    images = {f"image.{c}": rng.integers(1, 256, (*size, 3), dtype=np.uint8) for c, size in robot.recorded.items()}
+    return {**images, "state": rng.normal(size=2).astype(np.float32)}
+
+
+def test_pictures_between_black_bars_are_answered_as_without_and_said_once(sized, caplog) -> None:
+    robot, address = sized
+    with greeted(address) as plain, greeted(address) as padded:
+        for seed in range(2):
+            seen = view(robot, seed)
+            expected = ask(plain, {**seen, "prompt": "lift it"})["actions"]
+            bars = {"image.left": ((10, 10), (0, 0), (0, 0)), "image.right": ((0, 0), (30, 30), (0, 0))}
+            seen |= {name: np.pad(seen[name], bar).transpose(2, 0, 1) for name, bar in bars.items()}  # ALOHA's form
+            np.testing.assert_allclose(ask(padded, {**seen, "prompt": "lift it"})["actions"], expected, atol=1e-4)
+    said = [record.message for record in caplog.records if "black bars" in record.message]
+    assert said == ["pictures of left, right come with black bars, which are cut off: training saw none"]
+
+
+def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized, caplog) -> None:
+    robot, address = sized
+    with greeted(address) as plain, greeted(address) as connection:
+        for seed in range(2):
+            seen = {**view(robot, seed), "prompt": "lift it"}
+            says = told(connection, pack({**seen, "image.above": np.full((40, 40, 3), 9, np.uint8)}))
+            assert (
+                "camera 'above' are 40 x 40 (height x width), training saw 32 x 40: send them in those proportions" in says
+            )
+            np.testing.assert_allclose(ask(connection, seen)["actions"], ask(plain, seen)["actions"], atol=1e-4)
+    assert not caplog.records
+
+
 # -- many at a time ---------------------------------------------------------------------------------------------------
 
 
@@ -349,13 +419,14 @@ def test_a_request_that_waited_too_long_is_not_computed() -> None:
         assert policy.acting.wait(10)
         assert "deadline of 0.2 s" in told(second, pack(row()))
         assert isinstance(first.recv(10), bytes)
+        assert ask(second, row())["actions"][0, 0] == 1  # its beginning was still due; both have this policy
         assert 'presage_errors_total{kind="deadline"} 1' in get(address, "/metrics")
 
 
 def test_a_request_before_the_answer_is_refused() -> None:
     with slow_server(SlowPolicy(0.5)) as (_, address), greeted(address) as connection:
         connection.send(pack(row()))
-        assert "before the answer" in told(connection, pack(row(1)))
+        assert "before the answer" in ended(connection, pack(row(1)))
 
 
 def test_a_full_server_turns_away() -> None:

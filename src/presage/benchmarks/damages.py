@@ -115,6 +115,15 @@ def _pick(files: list[Path], rng: np.random.Generator, ending: str = "") -> Path
     return fitting[int(rng.integers(len(fitting)))] if fitting else None
 
 
+def _pick_table(files: list[Path], rng: np.random.Generator) -> tuple[Path | None, pa.Table]:
+    """A parquet file and what it holds; an empty table where it cannot be read."""
+    file = _pick(files, rng, ".parquet")
+    try:
+        return file, pq.read_table(file) if file is not None else pa.table({})
+    except (pa.ArrowException, OSError):
+        return file, pa.table({})
+
+
 def _flip(root: Path, files: list[Path], rng: np.random.Generator) -> str:
     file = files[int(rng.integers(len(files)))]
     data = bytearray(file.read_bytes())
@@ -197,11 +206,7 @@ def _wrong_field(root: Path, files: list[Path], rng: np.random.Generator) -> str
 
 def _wrong_column(root: Path, files: list[Path], rng: np.random.Generator) -> str:
     """A column of a table dropped, renamed, of another type, or with a wrong value in one row."""
-    file = _pick(files, rng, ".parquet")
-    try:
-        table = pq.read_table(file) if file is not None else pa.table({})
-    except (pa.ArrowException, OSError):
-        return ""
+    file, table = _pick_table(files, rng)
     if file is None or not table.num_columns or not len(table):
         return ""
     name = table.column_names[int(rng.integers(table.num_columns))]
@@ -241,11 +246,7 @@ def _number_like(value: Any, rng: np.random.Generator) -> Any:
 
 def _rows(root: Path, files: list[Path], rng: np.random.Generator) -> str:
     """Rows of a table lost, doubled or in another order."""
-    file = _pick(files, rng, ".parquet")
-    try:
-        table = pq.read_table(file) if file is not None else pa.table({})
-    except (pa.ArrowException, OSError):
-        return ""
+    file, table = _pick_table(files, rng)
     if file is None or not len(table):
         return ""
     rows = np.arange(len(table))

@@ -46,10 +46,9 @@ def squares(size: int, fit: Fit) -> Convert:
     return crop if fit == "crop" else letterbox
 
 
-def proportions_fit(image: np.ndarray, recorded: Sequence[int]) -> bool:
-    """Whether a picture (H, W, 3) is one of `recorded` (height, width) scaled, to a pixel."""
-    height, width = image.shape[:2]
-    return abs(height * recorded[1] - width * recorded[0]) <= max(recorded)
+def same_proportions(size: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether pictures of one size (height, width) are those of the other one scaled, to a pixel of `other`."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= max(other)
 
 
 def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) -> np.ndarray:
@@ -59,19 +58,22 @@ def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) 
     Raises:
         UserError: it has other proportions.
     """
-    if recorded is None or proportions_fit(image, recorded):
+    if recorded is None or same_proportions(image.shape[:2], recorded):
         return image
     outer, ratio = image.shape[:2], max(recorded[0] / image.shape[0], recorded[1] / image.shape[1])
-    inner = [int(side / ratio) for side in recorded]
-    top, left = ((whole - part) // 2 for whole, part in zip(outer, inner))
-    bars = image.copy()
-    bars[top : top + inner[0], left : left + inner[1]] = 0
-    if min(inner) < 1 or bars.any():
-        raise UserError(
-            f"pictures of camera {camera!r} are {outer[0]} x {outer[1]} (height x width), training saw {recorded[0]} x "
-            f"{recorded[1]}: send them in those proportions, whole or padded with black"
-        )
-    return image[top : top + inner[0], left : left + inner[1]]
+    shown: list[slice] = []
+    for axis in (0, 1):
+        inner = max(1, int(recorded[axis] / ratio))
+        first = (outer[axis] - inner) // 2
+        bright = np.flatnonzero(image.any(axis=(1 - axis, 2)))
+        if bright.size and not first - 1 <= bright[0] <= bright[-1] <= first + inner:  # whoever padded rounds otherwise
+            raise UserError(
+                f"pictures of camera {camera!r} are {outer[0]} x {outer[1]} (height x width), training saw {recorded[0]} x "
+                f"{recorded[1]}: send them in those proportions, whole or padded with black"
+            )
+        end = max([first + inner, *bright[-1:] + 1])
+        shown.append(slice(min([first, *bright[:1]]), end))
+    return image[shown[0], shown[1]]
 
 
 def scaled(image: np.ndarray, short_side: int | None) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.features import picture_size
-from presage.episodes.fit import Fit, as_recorded, cell_size, squares, tile
+from presage.episodes.fit import Fit, as_recorded, cell_size, same_proportions, squares, tile
 from presage.episodes.naming import (
     Columns,
     column_names,
@@ -214,11 +214,7 @@ def united(robots: Sequence[Robot]) -> list[Robot]:
     out: list[Robot] = []
     for robot in robots:
         for known in out:
-            scaled = all(
-                abs(known.recorded[c][0] * size[1] - known.recorded[c][1] * size[0]) <= max(size)
-                for c, size in robot.recorded.items()
-                if c in known.recorded
-            )
+            scaled = all(same_proportions(known.recorded.get(c, size), size) for c, size in robot.recorded.items())
             same = replace(robot, recorded=known.recorded, instructed=known.instructed) == known
             if same and scaled:
                 robot = known

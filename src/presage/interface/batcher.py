@@ -15,6 +15,8 @@ from presage.interface.metrics import Metrics
 from presage.policy.protocol import Observation, Policy
 from presage.policy.together import act_together
 
+STOPPED = "inference has stopped: the server ends"
+
 
 class DeadlineError(UserError):
     """A request waited so long that its observation is old."""
@@ -52,6 +54,17 @@ class Batcher:
     def __init__(self, deadline: float, metrics: Metrics) -> None:
         self.deadline, self.metrics = deadline, metrics
         self.waiting: asyncio.Queue[Job] = asyncio.Queue()
+        self.stopped = False
+
+    def submit(self, job: Job) -> None:
+        """Let a job wait for its turn.
+
+        Raises:
+            StoppedError: it would wait for ever.
+        """
+        if self.stopped:
+            raise StoppedError(STOPPED)
+        self.waiting.put_nowait(job)
 
     async def run(self) -> None:
         """Answer jobs until cancelled. What ends inference for good is told to all who wait, and raised."""
@@ -71,11 +84,12 @@ class Batcher:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
+            self.stopped = True
             while not self.waiting.empty():
                 jobs.append(self.waiting.get_nowait())
             for job in jobs:
                 if not job.answer.done():
-                    job.answer.set_exception(StoppedError("inference has stopped: the server ends"))
+                    job.answer.set_exception(StoppedError(STOPPED))
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def _in_time(self, jobs: list[Job]) -> list[Job]:
@@ -113,13 +127,12 @@ def compute(batch: list[Job]) -> "list[np.ndarray | Exception]":
     rows = [i for i, answer in enumerate(answers) if not isinstance(answer, Exception)]
     try:
         chunks = act_together([batch[i].policy for i in rows], [batch[i].observation for i in rows])
-    except Exception as error:  # a shared pass failed: all who were in it have lost their episode
-        for i in rows:
-            answers[i] = _survived(error)
-    else:
         for i, chunk in zip(rows, chunks, strict=True):
             finite = np.isfinite(chunk).all()
             answers[i] = chunk[0] if finite else ArithmeticError("the policy answered with numbers that are not finite")
+    except Exception as error:  # a shared pass failed: all who were in it have lost their episode
+        for i in rows:
+            answers[i] = _survived(error)
     return answers
 
 
@@ -127,4 +140,4 @@ def _survived(error: Exception) -> Exception:
     """The error of one request; raised where no later request could be computed: CUDA refuses all work after a fault."""
     if "CUDA error" in str(error):
         raise error
-    return error
+    return RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # which no future can hold

@@ -3,23 +3,27 @@
 openpi's robots name what they send with slashes or nest it (`observation/state`, `{"observation": {"state": ...}}`),
 LeRobot's with dots and plurals (`observation.images.front`); both are read as presage's names, `image.front` and `state`.
 DROID's and LIBERO's clients of openpi name pictures after cameras alone (`observation/exterior_image_1_left`), and DROID's
-send the state in parts (`observation/joint_position`, `observation/gripper_position`): those are found too.
+send the state in parts (`observation/joint_position`, `observation/gripper_position`): those are found too. What may mean
+several things is refused.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from presage.episodes.naming import GRIPPER_NAME
 from presage.episodes.steps import NO_INSTRUCTION
 from presage.errors import UserError
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.embodied import Embodiment
+from presage.policy.pictures import SIDES, as_picture
 from presage.policy.protocol import Observation
 
-SIDES = (8, 4096)
-"""Pixels of the shortest and the longest side of a robot's picture."""
+MAX_PROMPT = 200_000
+"""Characters of an instruction: embedding a longer one would hold up everybody else's actions for a second."""
 JOINTS, GRIPPER = "joint_position", "gripper_position"
 """How DROID's clients name the parts of the state."""
 _MAX_DEPTH = 4
@@ -34,7 +38,7 @@ class Terms:
     """Pixels of the shortest and the longest side of a picture that is taken; equal: only squares of this size."""
     state_dim: int
     parts: tuple[tuple[str, int], ...] = ()
-    """Names and numbers of the parts that may stand for the whole state."""
+    """Names and numbers of the parts that may be sent instead of the whole state."""
     prompt: str | None = None
     """What is done where nothing is said; None: it has to be said."""
 
@@ -46,11 +50,12 @@ class Terms:
     @staticmethod
     def of_robot(body: Embodiment) -> "Terms":
         """The robot's own cameras, in the size that they have, and its state."""
-        size = len(body.robot.state_names)
-        parts = [(c.feature.removeprefix("observation."), len(c.numbers)) for c in body.robot.state]
-        if len(parts) < 2:
-            parts = [(JOINTS, size - 1), (GRIPPER, 1)]
-        return Terms(body.cameras, SIDES, size, tuple(parts), None if body.robot.instructed else NO_INSTRUCTION)
+        names = body.robot.state_names
+        whole = all(part.numbers == list(range(len(part.numbers))) for part in body.robot.state)
+        parts = [(_presage_name(part.feature), len(part.numbers)) for part in body.robot.state if whole]
+        if len(parts) == 1 and _are_joints_and_gripper(names):
+            parts = [(JOINTS, len(names) - 1), (GRIPPER, 1)]
+        return Terms(body.cameras, SIDES, len(names), tuple(parts), None if body.robot.instructed else NO_INSTRUCTION)
 
     @property
     def message_limit(self) -> int:
@@ -89,22 +94,22 @@ def read_request(message: Any, terms: Terms) -> Request:
     """
     if not isinstance(message, dict):
         raise UserError(f"an observation is a map, not {type(message).__name__}{_expectation(terms)}")
-    given = dict(_flat(message))
-    _find_elsewhere(given, terms)
+    sent = dict(_flat(message))
+    given = sent | _found_elsewhere(sent, terms)
     missing = [name for name in expected(terms) if name not in given]
     if missing:
-        raise UserError(f"the observation has no {', '.join(missing)}{_expectation(terms)}")
+        raise UserError(f"the observation has no {', '.join(missing)}{_expectation(terms)}; sent: {_listing(sent)}")
     observation = {}
     for camera in terms.cameras:
         image = as_picture(given[_image(camera)])
         if image is None or not all(terms.sides[0] <= side <= terms.sides[1] for side in image.shape[:2]):
-            raise UserError(f"{_image(camera)} is {_kind(given[_image(camera)])}{_expectation(terms)}")
+            raise UserError(f"{_image(camera)} is {_picture_kind(given[_image(camera)])}{_expectation(terms)}")
         observation[f"image.{camera}"] = image[None]
     if terms.state_dim:
         observation["state"] = _state(given["state"], terms)[None]
-    prompt, reset, sequence = given["prompt"], given.get("reset", False), given.get("sequence")
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise UserError("prompt must be text that says what the robot should do")
+    prompt, reset, sequence = _text(given["prompt"]), given.get("reset", False), given.get("sequence")
+    if prompt is None or not prompt.strip() or len(prompt) > MAX_PROMPT:
+        raise UserError(f"prompt must be text of 1 to {MAX_PROMPT} characters that says what the robot should do")
     if not isinstance(reset, bool | np.bool_):
         raise UserError(f"reset is {_kind(reset)}: true starts a new episode, false or nothing continues")
     if not isinstance(sequence, int | np.integer | None):
@@ -117,40 +122,74 @@ def _image(camera: str) -> str:
     return f"image.{camera}".replace("/", ".")
 
 
-def _find_elsewhere(given: dict[str, Any], terms: Terms) -> None:
-    """Put what stands under another name under presage's, where no other meaning is possible."""
+def asks_for_reset(message: Any) -> bool:
+    """Whether a message begins an episode, however little else of it fits."""
+    try:
+        reset = dict(_flat(message)).get("reset", False) if isinstance(message, dict) else False
+    except UserError:
+        return False
+    return isinstance(reset, bool | np.bool_) and bool(reset)
+
+
+def _found_elsewhere(sent: dict[str, Any], terms: Terms) -> dict[str, Any]:
+    """What stands under another name, under presage's, where no other meaning is possible."""
+    found: dict[str, Any] = {}
     for camera in terms.cameras:
-        plain = camera.replace("/", ".")
-        if _image(camera) not in given and plain in given:
-            given[_image(camera)] = given[plain]
-    if "state" not in given and terms.parts and all(name in given for name, _ in terms.parts):
-        parts = [np.atleast_1d(_numbers(given[name])) for name, _ in terms.parts]
+        source = None if _image(camera) in sent else _picture_of(camera, sent, terms)
+        if source is not None:
+            found[_image(camera)] = sent[source]
+    if "state" not in sent and terms.parts and all(name in sent for name, _ in terms.parts):
+        parts = [np.atleast_1d(_numbers(sent[name])) for name, _ in terms.parts]
         if [part.shape for part in parts] == [(size,) for _, size in terms.parts]:
-            given["state"] = np.concatenate(parts)
-    prompt = given.get("prompt")
-    if terms.prompt is not None and (prompt is None or (isinstance(prompt, str) and not prompt.strip())):
-        given["prompt"] = terms.prompt
+            found["state"] = np.concatenate(parts)
+    prompt = sent.get("prompt")
+    if terms.prompt is not None and (prompt is None or (_text(prompt) is not None and not str(_text(prompt)).strip())):
+        found["prompt"] = terms.prompt
+    return found
 
 
-def as_picture(value: Any) -> np.ndarray | None:
-    """A picture as (H, W, 3) uint8: channels first or last, with a batch axis of one or without, whole numbers in 0..255 or
-    floats in 0..1. None: it is none, or may be several things, such as floats in -1..1."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif":
+def _picture_of(camera: str, sent: dict[str, Any], terms: Terms) -> str | None:
+    """The name under which a camera's picture was sent; None: none, or it may be several."""
+    name = camera.replace("/", ".")
+    if name in sent:
+        return name
+    pictures = [name for name, value in sent.items() if isinstance(value, np.ndarray) and value.ndim >= 3]
+    if pictures == ["image"] and len(terms.cameras) == 1:
+        return "image"
+    alike = [picture for picture in pictures if _bare(picture) == _bare(camera)]
+    unique = len(alike) == 1 and sum(_bare(other) == _bare(camera) for other in terms.cameras) == 1
+    return alike[0] if unique and _bare(camera) else None
+
+
+def _bare(name: str) -> tuple[str, ...]:
+    """The words of a picture's name, without `image`, which some put into it: `wrist_image_left` is `wrist_left`."""
+    return tuple(word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in ("", "image", "images"))
+
+
+def _are_joints_and_gripper(names: list[str]) -> bool:
+    """Whether a state consists of what DROID's clients send in two parts."""
+    *joints, last = names
+    return joints != [] and all("joint" in name.lower() for name in joints) and GRIPPER_NAME.search(last) is not None
+
+
+def _picture_kind(value: Any) -> str:
+    """What was sent instead of a picture, and what it might have been."""
+    if isinstance(value, bytes | str):
+        return f"{_kind(value)}: decode compressed pictures first"
+    if isinstance(value, np.ndarray) and value.dtype.kind in "uif" and value.dtype != np.uint8 and value.size:
+        return f"{_kind(value)} of {value.min():g} to {value.max():g}"
+    return _kind(value)
+
+
+def _text(value: Any) -> str | None:
+    """One text, be it bytes, or alone in an array or a list; None: it is none."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    try:
+        text = value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
         return None
-    image = value[0] if value.ndim == 4 and len(value) == 1 else value
-    if image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]) or not image.size:
-        return None
-    if image.shape[2] != 3 or (image.shape[0] == 3 and image.shape[1] < SIDES[0]):
-        image = image.transpose(1, 2, 0)
-    if image.dtype == np.uint8:
-        return np.ascontiguousarray(image)
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 255):  # NaN is neither
-        return None
-    if image.dtype.kind == "f" and high <= 1:
-        return np.rint(image * 255).astype(np.uint8)
-    whole = image.dtype.kind in "ui" or bool((image == np.rint(image)).all())
-    return np.ascontiguousarray(image.astype(np.uint8)) if whole else None
+    return text if isinstance(text, str) else None
 
 
 def _numbers(value: Any) -> np.ndarray:
@@ -163,6 +202,7 @@ def _numbers(value: Any) -> np.ndarray:
 def _state(value: Any, terms: Terms) -> np.ndarray:
     """(D,) float32; a list of numbers will do."""
     state = _numbers(value)
+    state = state[0] if state.ndim == 2 and len(state) == 1 else state
     if state.dtype.kind not in "fiu" or state.shape != (terms.state_dim,):
         raise UserError(f"state is {_kind(value)}{_expectation(terms)}")
     if not np.isfinite(state).all() or np.abs(state).max() > np.finfo(np.float32).max:
@@ -179,8 +219,18 @@ def _flat(message: dict[Any, Any], prefix: str = "", depth: int = 0) -> Iterator
                 raise UserError(f"the observation is nested deeper than {_MAX_DEPTH} maps at {name[:40]!r}")
             yield from _flat(value, f"{name}.", depth + 1)
         else:
-            name = name.removeprefix("observation.")
-            yield (f"image.{name.removeprefix('images.')}" if name.startswith("images.") else name), value
+            yield _presage_name(name), value
+
+
+def _presage_name(name: str) -> str:
+    name = name.replace("/", ".").removeprefix("observation.")
+    return f"image.{name.removeprefix('images.')}" if name.startswith("images.") else name
+
+
+def _listing(sent: dict[str, Any]) -> str:
+    """The first names of a message, so that a misspelt one is found."""
+    names = [name[:40] if name.isprintable() else repr(name[:40]) for name in sent][:12]
+    return ", ".join(names) or "nothing"
 
 
 def _expectation(terms: Terms) -> str:

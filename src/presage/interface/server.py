@@ -1,8 +1,8 @@
 """A policy as a service, over openpi's websocket protocol.
 
 A connection is an episode: its policy remembers what it has seen. The server sends its metadata first; then every
-request, an observation, is answered by an action chunk. Errors are a text frame, after which the connection is closed,
-as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same port.
+request, an observation, is answered by an action chunk. Errors are a text frame; where a request was computed or its order
+is lost, the connection is closed, as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same port.
 
     server = PolicyServer(lambda: make_policy("joint", model), model.config, {"server": "mine"})
     asyncio.run(server.run("127.0.0.1", 8000, ready=print))
@@ -24,7 +24,7 @@ from websockets.http11 import Response
 from presage.errors import UserError
 from presage.interface.batcher import Batcher, DeadlineError, Job, StoppedError
 from presage.interface.metrics import CONTENT_TYPE, Metrics
-from presage.interface.request import Terms, read_request
+from presage.interface.request import Request, Terms, asks_for_reset, read_request
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.embodied import Embodiment
 from presage.policy.protocol import Observation, Policy
@@ -35,6 +35,15 @@ log = logging.getLogger("presage.serve")
 
 class OrderError(UserError):
     """A request that did not wait for the answer to the one before."""
+
+
+class RefusedError(UserError):
+    """A message that does not fit; nothing was computed of it."""
+
+    def __init__(self, text: str, reset: bool) -> None:
+        super().__init__(text)
+        self.reset = reset
+        """Whether it was to begin an episode all the same."""
 
 
 class PolicyServer:
@@ -134,7 +143,7 @@ class PolicyServer:
         except ConnectionClosed:
             pass  # nobody is left to talk to
         except UserError as error:
-            kinds = {DeadlineError: "deadline", OrderError: "order", StoppedError: "stopped"}
+            kinds = {OrderError: "order", StoppedError: "stopped"}
             await self._fail(connection, kinds.get(type(error), "message"), str(error))
         except Exception as error:
             log.exception("a request failed")
@@ -143,16 +152,22 @@ class PolicyServer:
             self.metrics.sessions -= 1
 
     async def _fail(self, connection: ServerConnection, kind: str, text: str) -> None:
-        self.metrics.errors[kind] += 1
         try:
-            await connection.send(text)
+            await self._refuse(connection, kind, text)
             await connection.close(1011, kind)
         except ConnectionClosed:
             pass
 
+    async def _refuse(self, connection: ServerConnection, kind: str, text: str) -> None:
+        self.metrics.errors[kind] += 1
+        await connection.send(text)
+
     async def _converse(self, connection: ServerConnection) -> None:
-        """Request, answer, request, answer; until the client leaves or the server drains."""
-        policy, prompt, total = self.make(), None, None
+        """Request, answer, request, answer; until the client leaves or the server drains.
+
+        What is refused before anything is computed leaves the episode as it was; a beginning that was asked for stays due.
+        """
+        policy, prompt, begin, total = self.make(), None, True, None
         draining = asyncio.create_task(self.draining.wait())
         receiving = asyncio.create_task(connection.recv())
         try:
@@ -162,18 +177,21 @@ class PolicyServer:
                     await connection.close(1001, "the server is stopping")
                     return
                 message, arrived = receiving.result(), time.perf_counter()
-                if isinstance(message, str):
-                    raise UserError("a text frame: send observations as binary msgpack")
-                request = read_request(unpack(message), self.terms)
-                begin = request.reset or request.prompt != prompt
-                prompt = request.prompt
                 receiving = asyncio.create_task(connection.recv())
-                seen = request.observation
-                if self.body is not None:  # in a thread of its own: large pictures take a while to scale
-                    self._say_what_is_cut_off(seen)
-                    seen = await asyncio.to_thread(self.body.see, seen)
-                job = Job(policy, seen, prompt if begin else None, arrived)
-                chunk, seconds = await self._answer(job, receiving)
+                try:
+                    # In a thread of its own: large pictures take a while to scale.
+                    request, seen = await asyncio.to_thread(self._understand, message)
+                    begin = begin or request.reset or request.prompt != prompt
+                    job = Job(policy, seen, request.prompt if begin else None, arrived)
+                    chunk, seconds = await self._answer(job, receiving)
+                except RefusedError as error:
+                    begin = begin or error.reset
+                    await self._refuse(connection, "message", str(error))
+                    continue
+                except DeadlineError as error:
+                    await self._refuse(connection, "deadline", str(error))
+                    continue
+                prompt, begin = request.prompt, False
                 if self.body is not None:
                     chunk = self.body.command(chunk[None], request.observation)[0]
                 timing = {"infer_ms": 1000 * seconds} | ({} if total is None else {"prev_total_ms": 1000 * total})
@@ -185,6 +203,26 @@ class PolicyServer:
             draining.cancel()
             receiving.cancel()
 
+    def _understand(self, message: bytes | str) -> tuple[Request, Observation]:
+        """A request, and what the model sees of it.
+
+        Raises:
+            RefusedError: it does not fit.
+        """
+        given: Any = None
+        try:
+            if isinstance(message, str):
+                raise UserError("a text frame: send observations as binary msgpack")
+            given = unpack(message)
+            request = read_request(given, self.terms)
+            if self.body is None:
+                return request, request.observation
+            seen = self.body.see(request.observation)
+            self._say_what_is_cut_off(request.observation)
+            return request, seen
+        except UserError as error:
+            raise RefusedError(str(error), asks_for_reset(given)) from None
+
     def _say_what_is_cut_off(self, seen: Observation) -> None:
         """Once: whether pictures come with black bars that training did not see."""
         assert self.body is not None
@@ -195,7 +233,7 @@ class PolicyServer:
 
     async def _answer(self, job: Job, receiving: "asyncio.Task[Any]") -> Any:
         """Chunk and seconds of a job, unless the client leaves first or sends something else."""
-        self.batcher.waiting.put_nowait(job)
+        self.batcher.submit(job)
         await asyncio.wait({job.answer, receiving}, return_when=asyncio.FIRST_COMPLETED)
         if not job.answer.done():
             job.answer.cancel()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from presage.episodes.fit import proportions_fit
+from presage.episodes.fit import same_proportions
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.errors import UserError
@@ -59,7 +59,7 @@ class Embodiment:
         """Cameras whose pictures have other proportions than training saw: black bars around them are cut off."""
         sizes = self.robot.recorded
         seen = {camera: observation.get(f"image.{camera}") for camera in sizes}
-        return [c for c, images in seen.items() if images is not None and not proportions_fit(images[0], sizes[c])]
+        return [c for c, images in seen.items() if images is not None and not same_proportions(images.shape[1:3], sizes[c])]
 
     def command(self, chunk: np.ndarray, observation: Observation) -> np.ndarray:
         """The robot's own absolute chunk (N, chunk, A) float32, from the model's (N, chunk, action_dim) for what the robot

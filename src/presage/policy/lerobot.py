@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.optim.optimizers import AdamWConfig
@@ -37,8 +36,9 @@ from torch import Tensor
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.policy import USES, make_policy
+from presage.policy.pictures import as_squares
 from presage.policy.protocol import Observation
-from presage.training.checkpoint import load_model
+from presage.training.checkpoint import load_model, read_config
 
 IMAGES, STATE, ACTION, TASK = "observation.images.", "observation.state", "action", "task"
 INSIDE = "presage"
@@ -73,7 +73,8 @@ class LeRobotPolicy:
                 f"{folder}: lerobot cannot load it ({first}); load it with the lerobot that saved it"
             ) from error
         self.chunk, self.features = chunk, features or {}
-        self.expected: list[str] = list(config.input_features)
+        self.expected: dict[str, tuple[int, ...]] = {name: tuple(f.shape) for name, f in config.input_features.items()}
+        """Name of an input -> its shape in training; pictures are (3, height, width)."""
         self.instructions: list[str] = []
 
     def reset(self, instructions: list[str]) -> None:
@@ -84,7 +85,7 @@ class LeRobotPolicy:
         """Chunk (N, chunk, A) float32 in the robot's own units.
 
         Raises:
-            UserError: the policy looks at something that the observation has not.
+            UserError: the policy looks at something that the observation has not, or has in other proportions.
         """
         batch = self.before(self._batch(observation))
         with torch.inference_mode():
@@ -105,6 +106,12 @@ class LeRobotPolicy:
         if missing:
             have = ", ".join(name for name in batch if name != TASK)
             raise UserError(f"the LeRobot policy looks at {missing[0]!r}, the world shows {have}; map it with features=")
+        for name, shape in self.expected.items():
+            shown = tuple(batch[name].shape[1:])
+            if len(shape) == 3 and abs(shown[1] * shape[2] - shown[2] * shape[1]) > max(shape):  # to a pixel
+                raise UserError(
+                    f"{name!r} is {shown}, the LeRobot policy was trained on {shape}: show it those proportions"
+                )
         return batch
 
 
@@ -166,7 +173,8 @@ class PresageConfig(PreTrainedConfig):
 class PresagePolicy(PreTrainedPolicy):
     """A presage checkpoint as a policy of LeRobot. It acts; it is trained with `presage train`.
 
-    Images of another size are cropped to their centre and averaged. After `reset()` the batch size is the next batch's.
+    Images are squares, averaged where they have another size than the model's. After `reset()` the batch size is the next
+    batch's.
     """
 
     config_class = PresageConfig
@@ -188,13 +196,18 @@ class PresagePolicy(PreTrainedPolicy):
         options: fields of `PresageConfig` where no config is given.
 
         Raises:
-            UserError: it is neither, or damaged.
+            UserError: it is neither, or damaged, or speaks another robot's terms.
         """
         folder = Path(pretrained_name_or_path)
         saved = (folder / INSIDE).is_dir()
         if config is None and saved:
             config = PreTrainedConfig.from_pretrained(folder)
         source = folder / INSIDE if saved else folder
+        if not all(robot.get("chunked_rows") for robot in read_config(source).get("robots", [])):
+            raise UserError(
+                f"{source} was trained on a robot of your own, whose pictures, slots and relative actions LeRobot does not "
+                "turn into the model's: use presage serve, or presage.policy.embodied"
+            )
         model = load_model(source, None if config is None else torch.device(config.device))
         known = {name: value for name, value in options.items() if name in PresageConfig.__dataclass_fields__}
         policy = cls(config or PresageConfig.of(model, **known), model)
@@ -245,7 +258,11 @@ class PresagePolicy(PreTrainedPolicy):
         missing = [name for name in self.config.input_features if name not in batch]
         if missing:
             raise UserError(f"the batch has no {missing[0]!r}: the model looks at {', '.join(self.config.input_features)}")
-        observation = {f"image.{c}": _uint8(batch[IMAGES + c], config.codec.size) for c in config.cameras}
+        observation = {}
+        for name in (IMAGES + camera for camera in config.cameras):
+            images = batch[name].detach().cpu()
+            images = images.float() if images.is_floating_point() else images
+            observation[f"image.{name.removeprefix(IMAGES)}"] = as_squares(images.numpy(), config.codec.size, name)
         if config.state_dim:
             observation["state"] = batch[STATE].detach().float().cpu().numpy()
         return observation
@@ -255,17 +272,6 @@ class PresagePolicy(PreTrainedPolicy):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict | None]:
         raise NotImplementedError("a presage checkpoint is trained with `presage train`, not by LeRobot's trainer")
-
-
-def _uint8(images: Tensor, size: int) -> np.ndarray:
-    """Images (B, 3, H, W) in 0..1 -> (B, size, size, 3) uint8."""
-    height, width = images.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = images[..., top : top + side, left : left + side].float()
-    if side != size:
-        square = F.interpolate(square, size=(size, size), mode="area")
-    return (square * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def make_presage_pre_post_processors(config: PresageConfig, dataset_stats: Any = None) -> tuple[Any, Any]:

@@ -56,10 +56,7 @@ class Behaviours:
     random: float = 0.15
     shifted: float = 0.0
     planned: float = 0.0
-    burst_probability: tuple[float, float] = (
-        0.12,
-        0.25,
-    )  # drawn per episode: that a clean chunk is followed by a burst
+    burst_probability: tuple[float, float] = (0.12, 0.25)  # of a burst after a clean chunk; drawn per episode
     noise: float = 0.3  # standard deviation of the white noise
     gripper_flip: float = 0.25  # probability per burst
     random_rows: int = 30
