@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_frame_cache_is_built_once_and_again_when_the_dataset_changes(root, monk
     frame_cache(Dataset(root), ["front"], 16)
     (after,) = cached_files(root)
     assert before != after
+
+
+def test_cameras_whose_names_joined_are_one_name_have_caches_of_their_own(build):
+    episode = make_episode(0)
+    front, top = episode.frames.values()
+    episode = replace(episode, frames={"a": front, "b": top, "a-b": top})
+    root = build([episode])
+    assert frame_cache(Dataset(root), ["a", "b"], 16).shape[1] == 2
+    assert frame_cache(Dataset(root), ["a-b"], 16).shape[1] == 1
 
 
 def test_frame_cache_averages_to_the_size(build):

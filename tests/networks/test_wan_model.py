@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.simulator.fake_world import FakeWorld
 from tests.tiny import tiny_chunk, tiny_observation
 from tests.tiny_wan import tiny_wan
 
+from presage.codecs.scalars import ScalarCodec
 from presage.errors import UserError
 from presage.networks.random_wan import TINY, write_random_backbone
-from presage.networks.wan_model import WanWorldModel, wan_config
+from presage.networks.wan_model import WanWorldModel, open_wan, wan_config
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.closed_loop import closed_loop
 from presage.policy.grounded import GroundedPolicy
@@ -114,9 +116,6 @@ def test_truncated_weights_are_refused(wan_folder: Path, tmp_path: Path) -> None
 
 
 def test_a_backbone_of_another_shape_than_the_checkpoint_is_refused(wan_folder: Path, tmp_path: Path) -> None:
-    from presage.codecs.scalars import ScalarCodec
-    from presage.networks.wan_model import open_wan
-
     config = wan_config(wan_folder, WorldModelConfig(), 32, 4)
     folder = write_random_backbone(tmp_path / "other", TINY | {"num_layers": 3})
     moved = type(config)(**{**config.__dict__, "backbone": str(folder)})
@@ -128,3 +127,13 @@ def test_a_backbone_of_another_shape_than_the_checkpoint_is_refused(wan_folder: 
 def test_sizes_and_ranks_that_do_not_fit_are_refused(wan_folder: Path, size: int, lora: int) -> None:
     with pytest.raises(UserError):
         wan_config(wan_folder, WorldModelConfig(), size, lora)
+
+
+def test_a_backbone_whose_weights_were_changed_in_place_is_refused(wan_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backbone"
+    shutil.copytree(wan_folder, folder)
+    config = wan_config(folder, WorldModelConfig(), 32, 4)
+    weights = next((folder / "transformer").glob("*.safetensors"))
+    save_file({name: -x for name, x in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(UserError, match="holds other files than the checkpoint was trained on"):
+        open_wan(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4))

@@ -72,6 +72,8 @@ def test_heads_are_kept_in_the_checkpoint(tmp_path):
     loaded = load_head(tmp_path, model)
     x = torch.randn(2, 8, 32)
     torch.testing.assert_close(loaded(x), head(x), atol=2e-2, rtol=2e-2)
+    with pytest.raises(UserError, match="fitted to other weights"):
+        load_head(tmp_path, tiny_model(seed=1))
     path = tmp_path / "representation.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="truncated"):

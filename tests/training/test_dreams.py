@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
 from presage.training.data import Rows, make_batch
 from presage.training.dreams import dream_rows
+from presage.training.fingerprint import Entry
 from tests.tiny import tiny_model
 from tests.training.test_data import numbered_rows
 
@@ -52,10 +55,23 @@ def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_an
 def test_a_batch_carries_the_dreams_and_a_whole_folder_is_read_again(tmp_path: Path) -> None:
     model = tiny_model()
     rows = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path, {})
-    again = dream_rows(model, small_rows(model, [4, 3]), 1, tmp_path, {})
+    again = dream_rows(tiny_model(seed=1), small_rows(model, [4, 3]), 1, tmp_path, {})  # dreams nothing
     assert rows.dreams is not None and again.dreams is not None
     np.testing.assert_array_equal(rows.dreams.latents, again.dreams.latents)
     batch = make_batch(rows, model, np.array([[0, 1, 2, 3]]), np.ones((1, 4), bool))
     assert batch.dream_known.tolist() == [[False, True, True, True]]
     np.testing.assert_allclose(batch.dreamed["video.front"][0, 2], rows.dreams.latents[2, 0])
     assert "state" not in batch.dreamed
+
+
+def test_dreams_that_were_made_from_something_else_are_refused(tmp_path: Path) -> None:
+    model, made = tiny_model(), {"weights": Entry("#1", "weights of the model")}
+    rows = small_rows(model, [4, 3])
+    dream_rows(model, rows, 1, tmp_path, made)
+    with pytest.raises(UserError, match="seed of dreams 0, now 99"):
+        dream_rows(model, rows, 1, tmp_path, made, seed=99)
+    with pytest.raises(UserError, match="other weights of the model"):
+        dream_rows(model, rows, 1, tmp_path, {"weights": Entry("#2", "weights of the model")})
+    (tmp_path / "made_from.json").unlink()
+    with pytest.raises(UserError, match="older presage"):
+        dream_rows(model, rows, 1, tmp_path, made)

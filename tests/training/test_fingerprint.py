@@ -1,6 +1,7 @@
 """A run goes on with exactly what it was made from; for anything else it is refused in one line that says what differs."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from presage.episodes.cache import frame_cache
+from presage.episodes.dataset import Dataset
 from presage.episodes.layout import tasks_table
 from presage.interface.cli import main
-from presage.training.fingerprint import entry, hash_of, require_same, settings
+from presage.training.fingerprint import entry, hash_of, of_dataset, require_same, settings
 from presage.training.loop import TrainConfig, lengthened
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
+from tests.episodes.test_foreign import compress
 
 SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
 DATA = "data/chunk-000/file-000.parquet"
@@ -44,6 +48,21 @@ def other_instruction(data: Path) -> None:
     episodes = pq.read_table(records)
     tasks = pa.array([["push the cube"]] * len(episodes), episodes.schema.field("tasks").type)
     pq.write_table(episodes.set_column(episodes.column_names.index("tasks"), "tasks", tasks), records)
+
+
+def other_success(data: Path) -> None:
+    records = data / "meta/episodes/chunk-000/file-000.parquet"
+    episodes = pq.read_table(records)
+    flipped = pa.array([not x for x in episodes["info/success"].to_pylist()])
+    pq.write_table(episodes.set_column(episodes.column_names.index("info/success"), "info/success", flipped), records)
+
+
+def one_byte_of_a_video(data: Path) -> None:
+    video = sorted(data.rglob("*.mp4"))[0]
+    entry, content = video.stat(), bytearray(video.read_bytes())
+    content[-3] ^= 1
+    video.write_bytes(content)
+    os.utime(video, ns=(entry.st_atime_ns, entry.st_mtime_ns))  # its size and time say nothing
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +119,8 @@ EDITS = {
     "actions turned round": (edit("action", np.negative), "other actions of"),
     "one state": (edit("observation.state", lambda x: x + (np.arange(len(x)) == 3)[:, None]), "other states of"),
     "pictures": (other_pictures, "other pictures of"),
+    "one byte of a video": (one_byte_of_a_video, "other pictures of"),
+    "which episodes failed": (other_success, "other quality of"),
     "instructions": (other_instruction, "other instructions of"),
 }
 
@@ -131,6 +152,38 @@ def test_a_run_that_goes_on_from_other_weights_is_refused(trained: Path, copy: P
     assert "other weights of --start-from" in capsys.readouterr().err
 
 
+def test_the_codec_of_another_checkpoint_is_refused(trained: Path, copy: Path, capsys) -> None:
+    start = Path(shutil.copytree(trained / "run/model", copy / "start"))
+    shape = [text for name, value in SHAPE.items() if name != "--codec-steps" for text in (name, value)]
+    command = ["train", "--data", str(copy / "data"), "--out", str(copy / "more"), "--steps", "1", *shape]
+    assert main([*command, "--codec-from", str(start)]) == 0
+    assert main(command) == 2
+    assert "--codec-from given, now none" in capsys.readouterr().err
+    tensors = load_file(start / "model.safetensors")
+    save_file({name: -x for name, x in tensors.items()}, start / "model.safetensors")
+    assert main([*command, "--codec-from", str(start)]) == 2
+    assert "other weights of the image codec" in capsys.readouterr().err
+
+
+def test_datasets_in_another_order_or_of_another_weight_are_refused(tmp_path: Path, capsys) -> None:
+    data = [write_robot(tmp_path / name, length=length, fps=10) for name, length in (("a", 12), ("b", 15))]
+    shape = [text for pair in SHAPE.items() for text in pair]
+
+    def mixed(folders: list[Path], *weights: str) -> int:
+        options = ["--data", *map(str, folders), "--weights", *weights, "--steps", "1", *shape]
+        return main(["train", "--out", str(tmp_path / "run"), *options])
+
+    assert mixed(data, "1", "2") == 0 and mixed(data, "1", "2") == 0
+    capsys.readouterr()
+    for folders, weights, words in (
+        (data, ("1", "3"), "--weights [1.0, 2.0], now [1.0, 3.0]"),
+        (data[::-1], ("1", "2"), "other episodes of"),
+        (data[:1], ("1",), "number of datasets 2, now 1"),
+    ):
+        assert mixed(folders, *weights) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_a_state_of_an_older_presage_is_refused(copy: Path, capsys) -> None:
     state = copy / "run/state" / STATE
     save_file(load_file(state), state, metadata={"run": json.dumps({"step": 2, "seconds": 0.0})})
@@ -157,6 +210,35 @@ def test_hashes_follow_every_number_and_its_type() -> None:
     hashes = [hash_of(value) for value in values]
     assert len(set(hashes)) == len(values)
     assert hash_of(x.copy()) == hashes[0] and hash_of({"a": x, "c": 1}) == hash_of({"c": 1, "a": x})
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_pictures_in_data_files_or_beside_them_count_by_their_bytes(tmp_path: Path, beside: bool) -> None:
+    root = write_robot(tmp_path / "data", episodes=1, length=4)
+    grey = [compress(np.full((16, 16, 3), level, np.uint8), "png", "rgb24") for level in (0, 50, 100, 150, 200)]
+    table, info = pq.read_table(root / DATA), json.loads((root / "meta/info.json").read_text())
+    info["features"]["eye"] = {"dtype": "image", "shape": [16, 16, 3], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+
+    def put(pictures: list[bytes]) -> None:
+        cells: list[dict[str, object]] = [{"bytes": picture, "path": None} for picture in pictures]
+        for i, picture in enumerate(pictures if beside else []):
+            (root / f"{i}.png").write_bytes(picture)
+            cells[i] = {"bytes": None, "path": f"{i}.png"}
+        kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        pq.write_table(table.append_column("eye", pa.array(cells, kind)), root / DATA)
+
+    def shown() -> tuple[str, int]:
+        dataset = Dataset(root)
+        made = of_dataset(0, root, dataset, None, ["eye"])
+        return made["0.pictures"].value, int(frame_cache(dataset, ["eye"], 16)[3].mean())
+
+    put(grey[:4])
+    before, level = shown()
+    assert shown() == (before, 150) and level == 150
+    put([*grey[:3], grey[4]])
+    after, level = shown()
+    assert after != before and level == 200
 
 
 def test_settings_that_change_no_number_do_not_matter(tmp_path: Path) -> None:

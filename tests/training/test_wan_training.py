@@ -131,3 +131,17 @@ def test_any_robot_may_have_the_backbone(wan_folder: Path, tmp_path: Path, recor
     assert model.config.fps == pytest.approx(robot.steps_per_second)
     action = imagine(folder)
     assert not robot.action or (action.shape == (robot.chunk, 7) and np.isfinite(action).all())
+
+
+def test_another_size_or_rank_is_another_training(wan_folder: Path, tmp_path: Path, capsys: Any) -> None:
+    data = write_robot(tmp_path / "data", length=21)
+    command = f"train --data {data} --out {tmp_path / 'run'} --recipe backbone --backbone {wan_folder}"
+    steps = ["--steps", "1", "--part-steps", "1"]
+    assert main([*command.split(), "--size", "32", *steps]) == 0
+    for options, words in (
+        (["--size", "48"], "codec.size 32, now 48"),
+        (["--size", "32", "--lora", "8"], "--lora 16, now 8"),
+        (["--size", "32", "--lora", "0"], "--lora 16, now null"),
+    ):
+        assert main([*command.split(), *options, *steps]) == 2
+        assert words in capsys.readouterr().err

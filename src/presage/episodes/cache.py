@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from presage.episodes.dataset import Dataset
@@ -76,12 +77,13 @@ def row_cache(
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Hash over names and contents of all files of the dataset."""
+    """Hash over names and contents of all files of the dataset; pictures may lie anywhere in it."""
     digest = hashlib.sha256()
-    for folder in ("meta", "data", "videos"):
-        for path in sorted((dataset.root / folder).rglob("*")):
-            if path.is_file():
-                digest.update(f"{path.relative_to(dataset.root)} {file_hash(path)}\n".encode())
+    for path in sorted(dataset.root.rglob("*")):
+        name = path.relative_to(dataset.root)
+        own = name.parts[0] in ("meta", "data", "videos") or path.suffix.lower() in Image.registered_extensions()
+        if own and path.is_file():
+            digest.update(f"{name} {file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 

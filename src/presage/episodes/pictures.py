@@ -38,14 +38,24 @@ def is_deep(cell: Any, root: Path, data_file: Path) -> bool:
         return False
 
 
-def _open(cell: Any, root: Path, data_file: Path) -> Image.Image:
+def picture_source(cell: Any, root: Path, data_file: Path) -> bytes | Path:
+    """Where a cell's picture is decoded from: its bytes, or a file.
+
+    Raises:
+        UserError: it names none that is there.
+    """
     data = cell.get("bytes") if isinstance(cell, dict) else cell if isinstance(cell, bytes) else None
     if data is not None:
-        return Image.open(io.BytesIO(data))
+        return data
     said = cell.get("path") if isinstance(cell, dict) else cell
     if not isinstance(said, str) or not said:
         raise UserError("missing: neither bytes nor the path of a file")
-    return Image.open(_find(said, root, data_file))
+    return _find(said, root, data_file)
+
+
+def _open(cell: Any, root: Path, data_file: Path) -> Image.Image:
+    source = picture_source(cell, root, data_file)
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def _find(said: str, root: Path, data_file: Path) -> Path:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.disk import file_hash
-from presage.episodes.metadata import read_table
+from presage.episodes.files import read_cells
+from presage.episodes.pictures import picture_source
 from presage.episodes.robot import Robot
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
@@ -98,7 +99,7 @@ def of_dataset(number: int, path: Path, dataset: Dataset, robot: Robot | None, c
     used = sorted({c for sources in robot.cameras.values() for c in sources}) if robot else cameras
     shown = {c: _pictures(dataset, dataset.camera_features[c]) for c in used if c in dataset.camera_features}
     made = {
-        "episodes": entry(f"episodes of {path}", [[e.index, e.length] for e in dataset.episodes]),
+        "episodes": Entry(hash_of([[e.index, e.length] for e in dataset.episodes]), f"episodes of {path}"),
         "rate": entry(f"rows per second of {path}", dataset.fps),
         "instructions": Entry(hash_of([e.instruction for e in dataset.episodes]), f"instructions of {path}"),
         "tasks": Entry(hash_of([[e.info.get(k) for k in ("task", "seed")] for e in dataset.episodes]), f"tasks of {path}"),
@@ -202,9 +203,16 @@ def _pictures(dataset: Dataset, feature: str) -> dict[str, Any]:
         begins = [[files.index(e.videos[feature][0]), e.videos[feature][1]] for e in dataset.episodes]
         return {"begins": begins, "files": [file_hash(dataset.root / file) for file in files]}
     digest = hashlib.sha256()
-    for file, records in dataset.data_files():
-        cells = read_table(dataset.root / file, [feature])[feature]
-        for record in records:
-            for cell in cells.slice(record.data_row, record.length).to_pylist():
-                digest.update(f"{cell!r}".encode())
+    for record in dataset.episodes:
+        path = dataset.root / record.data_file
+        for cell in read_cells(path, feature, record.data_row, record.length):
+            _feed_picture(digest, cell, dataset.root, path)
     return {"images": digest.hexdigest()}
+
+
+def _feed_picture(digest: "hashlib._Hash", cell: Any, root: Path, data_file: Path) -> None:
+    try:
+        source = picture_source(cell, root, data_file)
+    except UserError:  # whoever decodes it says where it is missing
+        source = b""
+    digest.update(hashlib.sha256(source).digest() if isinstance(source, bytes) else file_hash(source).encode())
