@@ -7,7 +7,7 @@ from typing import Any
 
 from presage.episodes.episode import InfoValue
 from presage.episodes.features import number, whole
-from presage.episodes.files import RESTORE, column_names, parquet_files, read_jsonl, read_table
+from presage.episodes.files import RESTORE, column_names, parquet_files, read_jsonl, read_rows
 from presage.episodes.info import Info
 from presage.episodes.layout import INFO_PREFIX
 from presage.errors import UserError
@@ -88,7 +88,7 @@ def _records_v3(root: Path, info: Info, tasks: list[str], found: Listing) -> _Li
             names = column_names(path)
             # The statistics columns, by far the largest part, are left on disk.
             more = [n for n in names if n.startswith(INFO_PREFIX) or n in ("tasks", "dataset_from_index")]
-            rows = read_table(path, wanted + more).to_pylist()
+            rows = read_rows(path, wanted + more)
         except UserError as error:
             found.unread.append(error)
             continue
