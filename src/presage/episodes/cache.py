@@ -24,7 +24,7 @@ from presage.errors import UserError
 
 _EPISODES_PER_JOB = 16
 _SAVE_SECONDS = 5.0  # a killed build loses at most this much work
-_VERSION = "2"  # part of every fingerprint: raise it when the meaning of a cached file changes
+_VERSION = "3"  # part of every fingerprint: raise it when the meaning of a cached file changes
 
 
 def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memmap:
@@ -78,7 +78,7 @@ def row_cache(
 def fingerprint(dataset: Dataset) -> str:
     """Hash over names and contents of all files of the dataset."""
     digest = hashlib.sha256()
-    for folder in ("meta", "data", "videos"):
+    for folder in ("meta", "data", "videos", "images"):
         for path in sorted((dataset.root / folder).rglob("*")):
             if path.is_file():
                 digest.update(f"{path.relative_to(dataset.root)} {file_hash(path)}\n".encode())

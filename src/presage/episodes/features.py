@@ -1,8 +1,8 @@
 """Entries of `features` in info.json, in one form whatever wrote them.
 
 `read_feature` is the only place that looks at the raw entry. Behind it `dtype` is `image`, `video`, `string`, the numpy
-name of a type of numbers, or a word that presage does not know; `shape` is a list of whole numbers, of pictures always height,
-width, channels. Features of unknown types, or without a fixed shape, are listed and carried along, not read.
+name of a type of numbers, or a word that presage does not know; `shape` is a list of whole numbers, of pictures always
+height, width, channels. Features of unknown types, or without a fixed shape, are listed and carried along, not read.
 """
 
 import math

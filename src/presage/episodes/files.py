@@ -1,6 +1,7 @@
 """JSON, JSON lines and parquet files of a dataset; what goes wrong becomes one line that names the file."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ def read_json(path: Path) -> Any:
         UserError: it is missing or damaged.
     """
     with reading(path, "not found; give the root folder of a LeRobot dataset"):
-        return json.loads(path.read_text("utf-8-sig"))
+        return _parse(path.read_text("utf-8-sig"))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -34,11 +35,19 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     with reading(path):
         # Not splitlines: texts may hold characters that it takes for the end of a line.
-        rows = [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+        rows = [_parse(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
     for row in rows:
         if not isinstance(row, dict):
             raise UserError(f"{path}: a line is {row!r:.60}, not a JSON object; {RESTORE}")
     return rows
+
+
+def _parse(text: str) -> Any:
+    """A JSON value. Halves of characters, which no file or terminal takes, become question marks."""
+    value = json.loads(text)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -104,7 +113,7 @@ def footer(path: Path) -> pq.FileMetaData:
 
 @contextmanager
 def reading(path: Path, missing: str = "the file is missing; restore it or download the dataset again") -> Iterator[None]:
-    """Turn what goes wrong with a file into one line that names it. Texts are decoded when they are taken out of a table."""
+    """Turn what goes wrong with a file into one line that names it. Texts are decoded when they leave a table."""
     try:
         yield
     except FileNotFoundError as error:

@@ -12,7 +12,6 @@ from presage.episodes.info import Info
 from presage.episodes.layout import INFO_PREFIX
 from presage.errors import UserError
 
-
 _BEYOND = 2**31
 """Of numbers and rows of episodes."""
 
@@ -121,7 +120,7 @@ def _record_v3(row: dict[str, Any], info: Info, tasks: list[str], where: str) ->
     videos = {}
     for key in info.videos:
         begin = number(row[f"videos/{key}/from_timestamp"])
-        if begin is None:
+        if begin is None or not -1e-3 < begin < _BEYOND:
             raise UserError(f"{where}: 'videos/{key}/from_timestamp' is no time; {RESTORE}")
         videos[key] = (_fill(info.video_path, video_key=key, **place(f"videos/{key}")), max(begin, 0.0))
     facts = {n.removeprefix(INFO_PREFIX): v for n, v in row.items() if n.startswith(INFO_PREFIX) and _is_fact(v)}
