@@ -21,12 +21,32 @@ from presage.episodes.writer import write_dataset
 from presage.interface.cli import main
 
 VALUES: tuple[Any, ...] = (
-    *(None, -1, 0, 1, 10**30, 0.5, 1e300, float("nan"), float("inf"), True, False, "", "text", "30", "a\nb", "{x}", "../a"),
+    *(
+        None,
+        -1,
+        0,
+        1,
+        10**30,
+        0.5,
+        1e300,
+        float("nan"),
+        float("inf"),
+        True,
+        False,
+        "",
+        "text",
+        "30",
+        "a\nb",
+        "\ud800",
+        "a\0",
+        "{x}",
+        "../a",
+    ),
     *([], [1], [None], ["a"], [[1, 2], [3]], {}, {"a": None}, {"dtype": "float32"}),
 )
 DELETED = "deleted"
 CHECK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 

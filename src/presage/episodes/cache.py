@@ -25,7 +25,7 @@ from presage.errors import UserError
 
 _EPISODES_PER_JOB = 16
 _SAVE_SECONDS = 5.0  # a killed build loses at most this much work
-_VERSION = "2"  # part of every fingerprint: raise it when the meaning of a cached file changes
+_VERSION = "3"  # part of every fingerprint: raise it when the meaning of a cached file changes
 
 
 def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memmap:

@@ -55,5 +55,7 @@ def counted_times(shown: Sequence[Shown], fps: float, times: np.ndarray) -> np.n
 
 
 def rate_of(times: np.ndarray) -> float | None:
-    """Frames a second of a video; None of a single frame."""
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
+    """Frames a second of a video, gaps left aside; None of a single frame."""
+    steps = np.diff(times)
+    steps = steps[steps < 1.5 * np.median(steps)] if len(steps) else steps
+    return 1 / float(steps.mean()) if len(steps) and steps.mean() > 0 else None

@@ -25,11 +25,18 @@ def column_values(column: pa.ChunkedArray | pa.Array, feature: Feature, where: s
     text = feature["dtype"] == "string"
     shape = () if text or feature["shape"] == [1] else tuple(feature["shape"])
     flat = _flatten(array.drop_null(), int(np.prod(shape)), f"{where} does not have shape {feature['shape']} in every row")
-    found = np.array(flat.to_pylist(), dtype=str) if text else _numbers(flat, np.dtype(feature["dtype"]), where)
+    found = _texts(flat, where) if text else _numbers(flat, np.dtype(feature["dtype"]), where)
     missing = "" if text else np.nan if found.dtype.kind == "f" else 0
     values = np.full((len(array), *shape), missing, dtype=found.dtype)
     values[recorded] = found.reshape(-1, *shape)
     return values, recorded
+
+
+def _texts(flat: pa.Array, where: str) -> np.ndarray:
+    try:
+        return np.array(flat.to_pylist(), dtype=str)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} holds bytes that are no text; restore the file") from error
 
 
 def _flatten(flat: pa.Array, size: int, complaint: str) -> pa.Array:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from presage.episodes.clock import Shown
 from presage.episodes.columns import column_values
 from presage.episodes.features import PICTURES, is_camera, is_readable
-from presage.episodes.files import LEAVE_OUT, RESTORE, column_names, footer, read_cells, read_table
+from presage.episodes.files import LEAVE_OUT, column_names, footer, read_cells, read_table
 from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, Metadata, read_metadata
@@ -56,11 +56,10 @@ class Dataset:
             _refuse_damage(metadata, self.root, chosen)
         else:
             tolerated += [*metadata.unread, *(UserError(f"{why}; {LEAVE_OUT}") for why in metadata.lost.values())]
-        self.episodes: list[EpisodeRecord] = metadata.episodes
-        if chosen is not None:
-            self.episodes = _choose(metadata.episodes, chosen, self.root)
-        if not self.episodes:
-            raise next(iter(tolerated or []), UserError(f"{self.root}: no episode can be read; {RESTORE}"))
+            chosen = None if chosen is None else [number for number in chosen if number not in metadata.lost]
+        if tolerated and not (metadata.episodes if chosen is None else chosen):
+            raise tolerated[0]
+        self.episodes = metadata.episodes if chosen is None else _choose(metadata.episodes, chosen, self.root)
         self._file_rows: dict[str, int] = {}
         for episode in metadata.episodes:
             for file in (episode.data_file, *(video for video, _ in episode.videos.values())):

@@ -1,6 +1,7 @@
 """JSON, JSON lines and parquet files of a dataset; what goes wrong becomes one line that names the file."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,8 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: it is missing or damaged.
     """
-    with _reading(path, "not found; give the root folder of a LeRobot dataset"):
-        return json.loads(path.read_text("utf-8-sig"))
+    with reading(path, "not found; give the root folder of a LeRobot dataset"):
+        return _parse(path.read_text("utf-8-sig"))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -32,24 +33,33 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: it is missing or damaged, or a line holds something else.
     """
-    with _reading(path):
+    with reading(path):
         # Not splitlines: texts may hold characters that it takes for the end of a line.
-        rows = [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+        rows = [_parse(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
     for row in rows:
         if not isinstance(row, dict):
             raise UserError(f"{path}: a line is {row!r:.60}, not a JSON object; {RESTORE}")
     return rows
 
 
+def _parse(text: str) -> Any:
+    """A JSON value. Halves of characters, which no file or terminal takes, become question marks."""
+    value = json.loads(text)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
+
+
 def read_schema(path: Path) -> pa.Schema:
     """Columns and metadata of a parquet file."""
-    with _reading(path):
+    with reading(path):
         return pq.read_schema(path)
 
 
 def column_names(path: Path) -> list[str]:
     """Names of the columns of a parquet file."""
-    return read_schema(path).names
+    with reading(path):
+        return pq.read_schema(path).names
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -57,13 +67,20 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     missing = set(columns or []) - set(column_names(path))
     if missing:
         raise UserError(f"{path}: column {min(missing)!r} is missing; {RESTORE}")
-    with _reading(path):
+    with reading(path):
         return pq.read_table(path, columns=columns, partitioning=None)
+
+
+def read_rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of a small parquet file."""
+    table = read_table(path, columns)
+    with reading(path):
+        return table.to_pylist()
 
 
 def read_cells(path: Path, column: str, first: int, count: int) -> Iterator[Any]:
     """`count` cells of a parquet column from row `first` on, a few in memory at a time."""
-    with _reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
+    with reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
         if column not in file.schema_arrow.names:
             raise UserError(f"{path}: column {column!r} is missing; {RESTORE}")
         groups, begin, skip, left = [], 0, first, count
@@ -90,12 +107,13 @@ def parquet_files(folder: Path) -> list[Path]:
 
 def footer(path: Path) -> pq.FileMetaData:
     """What a parquet file says of itself: rows and, often, least and greatest value of each column."""
-    with _reading(path):
+    with reading(path):
         return pq.read_metadata(path)
 
 
 @contextmanager
-def _reading(path: Path, missing: str = "the file is missing; restore it or download the dataset again") -> Iterator[None]:
+def reading(path: Path, missing: str = "the file is missing; restore it or download the dataset again") -> Iterator[None]:
+    """Turn what goes wrong with a file into one line that names it. Texts are decoded when they leave a table."""
     try:
         yield
     except FileNotFoundError as error:

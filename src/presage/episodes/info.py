@@ -1,5 +1,6 @@
 """meta/info.json, checked once: behind it every field has the kind that it should have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -60,7 +61,7 @@ def read_info(root: Path, notes: list[str]) -> Info:
     videos = [name for name, feature in features.items() if feature["dtype"] == "video"]
     video_path = _V2_VIDEO_PATH if old else layout.VIDEO_PATH
     if videos:
-        video_path = _template(info, "video_path", video_path, path, notes)
+        video_path = _template(info, "video_path", video_path, path, notes, videos)
     if len(videos) > 1 and "{video_key" not in video_path:
         raise UserError(f"{path}: video_path {video_path!r} is one for all cameras; put {{video_key}} into it")
     return Info(
@@ -95,19 +96,30 @@ def _read_features(value: Any, path: Path, notes: list[str]) -> dict[str, Featur
     return features
 
 
-def _template(info: dict[str, Any], name: str, usual: str, path: Path, notes: list[str]) -> str:
+def _template(
+    info: dict[str, Any], name: str, usual: str, path: Path, notes: list[str], keys: Sequence[str] = ("",)
+) -> str:
     """The path of a data or video file with placeholders; the usual one where none is given."""
     text = info.get(name)
     if not text:
         notes.append(f"{path}: {name} is missing; files are looked for at {usual}")
         return usual
-    places = [{"episode_chunk": 0, "episode_index": i, "chunk_index": 0, "file_index": i, "video_key": "k"} for i in (0, 1)]
+    places = [
+        {"episode_chunk": 0, "episode_index": i, "chunk_index": 0, "file_index": i, "video_key": key}
+        for key in keys
+        for i in (0, 1)
+    ]
     try:
-        first, second = (text.format(**place) for place in places)
+        first, second, *more = (text.format(**place) for place in places)
     except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: {name} is {text!r}, which cannot be filled in; the usual one is {usual}") from error
-    if PurePosixPath(first).is_absolute() or ".." in PurePosixPath(first).parts:
+    if any(_leads_outside(place) for place in (first, *more)):
         raise UserError(f"{path}: {name} is {text!r}, outside the dataset; the usual one is {usual}")
     if first == second and usual in (_V2_DATA_PATH, _V2_VIDEO_PATH):
         raise UserError(f"{path}: {name} is {text!r}, one file for all episodes; the usual one is {usual}")
     return text
+
+
+def _leads_outside(place: str) -> bool:
+    path = PurePosixPath(place)
+    return path.is_absolute() or ".." in path.parts or "\0" in place

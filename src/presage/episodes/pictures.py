@@ -25,7 +25,9 @@ def decode_picture(cell: Any, root: Path, data_file: Path) -> np.ndarray:
             if image.mode in _DEEP_MODES:
                 raise UserError("more than 8 bits a channel, like a depth map; choose the colour cameras with --cameras")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # decoders raise whatever they stumble over in damaged data
         raise UserError(f"damaged ({_reason(error)})") from error
 
 
@@ -34,7 +36,7 @@ def is_deep(cell: Any, root: Path, data_file: Path) -> bool:
     try:
         with _open(cell, root, data_file) as image:
             return image.mode in _DEEP_MODES
-    except (UserError, UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
+    except Exception:  # decoders raise whatever they stumble over; it is said when the picture is read
         return False
 
 
@@ -45,12 +47,12 @@ def picture_source(cell: Any, root: Path, data_file: Path) -> bytes | Path:
         UserError: it names none that is there.
     """
     data = cell.get("bytes") if isinstance(cell, dict) else cell if isinstance(cell, bytes) else None
-    if data is not None:
+    if data:
         return data
     said = cell.get("path") if isinstance(cell, dict) else cell
     if not isinstance(said, str) or not said:
         raise UserError("missing: neither bytes nor the path of a file")
-    return _find(said, root, data_file)
+    return find_picture(said, root, data_file)
 
 
 def _open(cell: Any, root: Path, data_file: Path) -> Image.Image:
@@ -58,10 +60,14 @@ def _open(cell: Any, root: Path, data_file: Path) -> Image.Image:
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def _find(said: str, root: Path, data_file: Path) -> Path:
-    """Relative to the dataset, or to the data file; of another machine's path what begins at a folder that is here."""
+def find_picture(said: str, root: Path, data_file: Path) -> Path:
+    """Relative to the dataset, or to the data file; of another machine's path what begins at a folder that is here.
+
+    Raises:
+        UserError: there is no such file.
+    """
     parts = Path(said).parts
-    tails = [Path(*parts[i:]) for i in range(len(parts)) if Path(said).is_absolute()] if parts[0] == "/" else [Path(said)]
+    tails = [Path(*parts[i:]) for i in range(len(parts))] if Path(said).is_absolute() else [Path(said)]
     for place in (root, root / "images", data_file.parent):
         for tail in tails:
             if (place / tail).is_file():

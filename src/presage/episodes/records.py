@@ -7,7 +7,7 @@ from typing import Any
 
 from presage.episodes.episode import InfoValue
 from presage.episodes.features import number, whole
-from presage.episodes.files import RESTORE, column_names, parquet_files, read_jsonl, read_table
+from presage.episodes.files import RESTORE, column_names, parquet_files, read_jsonl, read_rows
 from presage.episodes.info import Info
 from presage.episodes.layout import INFO_PREFIX
 from presage.errors import UserError
@@ -87,7 +87,7 @@ def _records_v3(root: Path, info: Info, tasks: list[str], found: Listing) -> _Li
             names = column_names(path)
             # The statistics columns, by far the largest part, are left on disk.
             more = [n for n in names if n.startswith(INFO_PREFIX) or n in ("tasks", "dataset_from_index")]
-            rows = read_table(path, wanted + more).to_pylist()
+            rows = read_rows(path, wanted + more)
         except UserError as error:
             found.unread.append(error)
             continue
@@ -120,7 +120,7 @@ def _record_v3(row: dict[str, Any], info: Info, tasks: list[str], where: str) ->
     videos = {}
     for key in info.videos:
         begin = number(row[f"videos/{key}/from_timestamp"])
-        if begin is None:
+        if begin is None or not -1e-3 < begin < _BEYOND:
             raise UserError(f"{where}: 'videos/{key}/from_timestamp' is no time; {RESTORE}")
         videos[key] = (_fill(info.video_path, video_key=key, **place(f"videos/{key}")), max(begin, 0.0))
     facts = {n.removeprefix(INFO_PREFIX): v for n, v in row.items() if n.startswith(INFO_PREFIX) and _is_fact(v)}

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from presage.episodes import layout
 from presage.episodes.dataset import Dataset
 from presage.episodes.metadata import EpisodeRecord, read_schema, read_table
+from presage.episodes.pictures import find_picture
 from presage.errors import UserError
 
 COUNTED_ANEW = ("episode_index", "index", "task_index")
@@ -136,14 +137,12 @@ class RowReader:
         return pa.chunked_array([pa.array(values, cells.type)])
 
     def _picture(self, part: Dataset, name: str, path: Path) -> bytes:
-        file = part.root / name
         try:
+            file = find_picture(name, part.root, path)
             data = file.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"{path}: names the picture {name!r}, which cannot be read ({error.strerror}); restore it"
-            ) from error
-        self.pictures.setdefault(part.root, set()).add(Path(os.path.normpath(name)).as_posix())
+        except (UserError, OSError) as error:
+            raise UserError(f"{path}: names the picture {name!r}, which cannot be read; restore it") from error
+        self.pictures.setdefault(part.root, set()).add(Path(os.path.relpath(file, part.root)).as_posix())
         return data
 
 

@@ -114,7 +114,7 @@ class Splicer:
         self._frames = 0
         self._container = av.open(str(path), "w", format="mp4")
         try:
-            with av.open(str(source.path)) as template:
+            with av.open(str(source.path), metadata_errors="replace") as template:
                 self._stream = self._container.add_stream_from_template(template.streams.video[0], opaque=True)
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:

@@ -111,7 +111,7 @@ class Steps(Dataset):
             whole = tile(parts, size)
             record = self._recorded.episodes[source]
             for episode in group:
-                yield whole[_nearest(self._grid.time[self.episodes[episode].rows], record) - record.start]
+                yield _pick(whole, _nearest(self._grid.time[self.episodes[episode].rows], record) - record.start)
 
     def _describe(self) -> dict[str, dict[str, object]]:
         features: dict[str, dict[str, object]] = {}
@@ -191,6 +191,12 @@ def recorded_numbers(dataset: Dataset, part: Columns) -> np.ndarray:
 
 def _with_success(record: EpisodeRecord, success: bool | None) -> EpisodeRecord:
     return record if success is None else replace(record, info=record.info | {"success": success})
+
+
+def _pick(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """frames[rows], and no copy where rows are evenly spaced: twice a long episode may not fit into memory."""
+    even = slice(rows[0], rows[-1] + 1, max(1, rows[1] - rows[0]) if len(rows) > 1 else 1)
+    return frames[even] if np.array_equal(np.arange(len(frames))[even], rows) else frames[rows]
 
 
 def _nearest(time: np.ndarray, record: EpisodeRecord) -> np.ndarray:

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.features import whole
-from presage.episodes.files import parquet_files
+from presage.episodes.files import parquet_files, read_rows
 from presage.episodes.layout import INFO_PREFIX
-from presage.episodes.metadata import EpisodeRecord, column_names, read_jsonl, read_schema, read_table
+from presage.episodes.metadata import EpisodeRecord, column_names, read_jsonl, read_schema
 from presage.episodes.statistics import QUANTILES, Statistics, combine_statistics, read_statistics
 from presage.errors import UserError
 
@@ -61,7 +61,7 @@ def more_of_episodes(dataset: Dataset) -> tuple[dict[int, dict[str, Any]], dict[
     for path in _episode_files(dataset):
         wanted = [name for name in column_names(path) if name not in _OWN and not name.startswith(_PREFIXES)]
         types |= {field.name: field.type for field in read_schema(path) if field.name in wanted}
-        for row in read_table(path, ["episode_index", *wanted]).to_pylist() if wanted else []:
+        for row in read_rows(path, ["episode_index", *wanted]) if wanted else []:
             values[_number(row)] = {name: row[name] for name in wanted}
     return values, types
 
@@ -72,7 +72,7 @@ def all_tasks(dataset: Dataset) -> dict[int, list[str]]:
         rows = read_jsonl(dataset.root / "meta/episodes.jsonl")
     else:
         paths = [path for path in _episode_files(dataset) if "tasks" in column_names(path)]
-        rows = [row for path in paths for row in read_table(path, ["episode_index", "tasks"]).to_pylist()]
+        rows = [row for path in paths for row in read_rows(path, ["episode_index", "tasks"])]
     return {_number(row): _texts(row.get("tasks")) for row in rows}
 
 
@@ -116,7 +116,7 @@ def _stored_figures(dataset: Dataset, computed: Collection[str]) -> Iterator[tup
             name, _, figure = column.removeprefix("stats/").rpartition("/")
             if column.startswith("stats/") and name and name not in computed:
                 wanted[column] = name, figure
-        for row in read_table(path, ["episode_index", *wanted]).to_pylist() if wanted else []:
+        for row in read_rows(path, ["episode_index", *wanted]) if wanted else []:
             figures: dict[str, dict[str, Any]] = {}
             for column, (name, figure) in wanted.items():
                 figures.setdefault(name, {})[figure] = row[column]

@@ -220,13 +220,12 @@ def _other_size(path: Path, seen: tuple[int, ...], name: str, feature: dict[str,
 
 def _note_rate(found: Survey, source: Source, path: Path) -> None:
     rate, fps = rate_of(np.sort(source.seconds)), found.dataset.fps
-    if (
-        rate is not None
-        and abs(rate / fps - 1) > 2e-4
-        and abs(len(source.seconds) / rate - len(source.seconds) / fps) > 0.5 / fps
-    ):
-        how = "its frames are counted" if source.counted else "its frames are found by time"
-        found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}; {how}")
+    if source.counted:
+        found.notes.append(
+            f"{path}: {rate:.4g} frames a second where meta/ expects {fps:g}, or a drift; frames are counted"
+        )
+    elif rate is not None and abs(rate / fps - 1) > 0.002:
+        found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}")
 
 
 def _has_all_frames(found: Survey, source: Source, record: EpisodeRecord, camera: str, name: str) -> bool:

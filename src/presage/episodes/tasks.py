@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from presage.episodes.features import whole
-from presage.episodes.files import read_jsonl, read_table
+from presage.episodes.files import read_jsonl, read_table, reading
 from presage.errors import UserError
 
 _MOST_TASKS = 10_000_000
@@ -46,7 +46,8 @@ def _rows_v3(table: pa.Table, path: Path, notes: list[str]) -> list[dict[str, An
             f"{path}: the texts are the column {name!r}, not the pandas index, and LeRobot reads numbers for texts; "
             "presage dataset filter writes it right"
         )
-    indices, texts = table["task_index"].to_pylist(), table[name].to_pylist()
+    with reading(path):
+        indices, texts = table["task_index"].to_pylist(), table[name].to_pylist()
     return [{"task_index": index, "task": text} for index, text in zip(indices, texts)]
 
 

@@ -176,7 +176,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """A video file and its stream; what goes wrong with it becomes a UserError that names the file."""
     if not path.exists():
         raise UserError(f"{path}: the video is missing; restore the file or download the dataset again")
-    with _naming(path), av.open(str(path)) as container:
+    with _naming(path), av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.video:
             raise UserError(f"{path}: no video stream inside; restore the file or record it again")
         stream = container.streams.video[0]
