@@ -10,6 +10,7 @@ from presage.episodes.fit import as_recorded
 from presage.episodes.naming import Columns
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
+from presage.episodes.steps import NO_INSTRUCTION
 from presage.errors import UserError
 from presage.interface.request import Terms, read_request
 from presage.policy.embodied import Embodiment
@@ -147,6 +148,11 @@ def test_a_state_is_taken_in_the_parts_that_it_was_recorded_in(state, parts) -> 
 def test_columns_out_of_order_are_asked_for_as_one_state() -> None:
     swapped = [Columns("joint_position", [1, 0], ["b", "a"]), Columns("gripper_position", [0], ["g"])]
     assert Terms.of_robot(body(replace(ARM, state=swapped))).parts == ()
+
+
+def test_where_nobody_said_what_is_done_the_prompt_is_what_training_filled_in() -> None:
+    assert Terms.of_robot(body(replace(ARM, instructed=False))).prompt == NO_INSTRUCTION
+    assert Terms.of_robot(body(ARM)).prompt is None
 
 
 def body(robot: Robot) -> Embodiment:
