@@ -193,6 +193,14 @@ def test_the_robot_of_a_checkpoint_is_found_by_name(arm: Dataset, tmp_path: Path
         find_robot(known, Dataset(write_robot(tmp_path / "third", name="third")))
 
 
+def test_of_robots_with_one_name_the_one_with_the_datasets_proportions_is_found(tmp_path: Path) -> None:
+    sizes = {"wide": (48, 64), "square": (32, 32), "tall": (64, 48), "large": (64, 64)}
+    data = {name: Dataset(write_robot(tmp_path / name, size=size)) for name, size in sizes.items()}
+    wide, square = (Robot.from_dataset(data[name]) for name in ("wide", "square"))
+    found = {name: find_robot([wide, square], each) for name, each in data.items()}
+    assert found == {"wide": wide, "square": square, "large": square, "tall": wide}  # which then refuses the tall ones
+
+
 def test_robots_share_the_slots_they_name(arm: Dataset) -> None:
     one = Robot.from_dataset(arm, action=["action:0-5@arm", "action:6@grip"], state=["none"])
     two = Robot.from_dataset(arm, action=["action:6@grip"], state=["none"])

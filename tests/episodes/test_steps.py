@@ -1,5 +1,7 @@
 """Rows of any rate become model steps: no action moves to another frame, and nothing missing counts."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from presage.episodes.fit import squares
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
-from presage.episodes.steps import NO_INSTRUCTION, Steps, _lay_out
+from presage.episodes.steps import MAX_INSTRUCTION, NO_INSTRUCTION, Steps, _lay_out
 from presage.errors import UserError
 
 
@@ -131,6 +133,45 @@ def test_columns_in_another_order_than_the_robots_are_refused(tmp_path: Path) ->
     Steps(arm("unnamed", None), robot).column("action")
     with pytest.raises(UserError, match="swapped: column 0 of 'action' is 'grip', and 'x' in the robot"):
         Steps(arm("swapped", ["grip", "x"]), robot).column("action")
+
+
+def say_size(root: Path, height: int, width: int) -> Dataset:
+    """The dataset, after info.json has been told that the pictures have this size."""
+    path = root / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.images.front"]["shape"] = [height, width, 3]
+    path.write_text(json.dumps(info))
+    return Dataset(root)
+
+
+def test_pictures_of_other_proportions_than_are_said_are_refused(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", length=14, size=(48, 64))
+    double = say_size(root, 96, 128)  # the same proportions: the model sees the same
+    steps = Steps(double, Robot.from_dataset(double))
+    assert next(steps.iterate_squares([0], "front", 16)).shape[1:] == (16, 16, 3)
+    square = say_size(root, 64, 64)
+    steps = Steps(square, Robot.from_dataset(square))
+    with pytest.raises(
+        UserError, match=r"'front' in episode 0 are 48 x 64 .*, meta/info.json says 64 x 64; correct 'shape'"
+    ):
+        next(steps.iterate_squares([0], "front", 16))
+
+
+def test_a_robot_that_looked_at_other_proportions_is_not_taught_these(tmp_path: Path) -> None:
+    wide, square = (Dataset(write_robot(tmp_path / f"{w}", size=(48, w))) for w in (64, 48))
+    with pytest.raises(UserError, match=r"'front' are 48 x 48 .*, those that were trained on 48 x 64;"):
+        Steps(square, Robot.from_dataset(wide))
+    assert Steps(square, replace(Robot.from_dataset(wide), recorded={})).num_rows  # an older description: not known
+
+
+def test_an_instruction_that_could_not_be_served_is_not_taught(tmp_path: Path) -> None:
+    for length in (MAX_INSTRUCTION, MAX_INSTRUCTION + 1):
+        data = Dataset(write_robot(tmp_path / f"{length}", length=9, instruction="a" * length))
+        if length == MAX_INSTRUCTION:
+            assert Steps(data, Robot.from_dataset(data)).num_rows
+            continue
+        with pytest.raises(UserError, match="the instruction of episode 0 has 200001 characters, at most 200000 are taken"):
+            Steps(data, Robot.from_dataset(data))
 
 
 def test_numbers_that_no_float32_holds_are_refused(tmp_path: Path) -> None:

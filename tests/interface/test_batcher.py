@@ -49,6 +49,22 @@ def test_all_who_wait_are_told_when_inference_ends_and_later_ones_are_refused(er
     asyncio.run(scenario())
 
 
+def test_nobody_waits_for_an_inference_that_was_cancelled() -> None:
+    async def scenario() -> None:
+        batcher = Batcher(60, Metrics())
+        worker = asyncio.create_task(batcher.run())
+        await asyncio.sleep(0)
+        worker.cancel()
+        waits = job(Raising(answer=np.ones((1, 2, 3))))
+        batcher.submit(waits)
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+        with pytest.raises(StoppedError, match="the server ends"):
+            await waits.answer
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "broken", [Raising(StopIteration()), Raising(MemoryError()), Raising(answer=None), Raising(answer=np.array([["a"]]))]
 )

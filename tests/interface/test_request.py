@@ -145,6 +145,28 @@ def test_a_state_is_taken_in_the_parts_that_it_was_recorded_in(state, parts) -> 
     assert Terms.of_robot(body(replace(ARM, state=columns))).parts == parts
 
 
+def state_of(sent: dict[str, object], *parts: tuple[str, int]) -> list[float]:
+    request = read_request({"image.front": PICTURE, "prompt": "reach", **sent}, replace(TERMS, parts=parts))
+    return request.observation["state"][0].tolist()
+
+
+def test_parts_of_the_state_are_found_by_the_end_of_their_name() -> None:
+    """DROID as LeRobot records it names them `observation.state.joint_position`."""
+    parts = (("state.gripper_position", 1), ("state.joint_position", 3))
+    sent = {"observation/joint_position": STATE[:3], "observation/gripper_position": 9.0}
+    assert state_of(sent, *parts) == [9, 0, 1, 2]
+    whole = {"observation": {"state": {"joint_position": STATE[1:], "gripper_position": [5]}}}
+    assert state_of(sent | whole, *parts) == [5, 1, 2, 3]  # the very names go first
+
+
+def test_a_part_that_may_be_of_either_arm_is_not_guessed() -> None:
+    sent = {"joint_position": STATE[:2], "gripper_position": STATE[2:]}
+    with pytest.raises(UserError, match="has no state"):
+        state_of(sent, ("left.joint_position", 2), ("right.joint_position", 2))
+    with pytest.raises(UserError, match="has no state"):
+        state_of({"position": STATE[:2], "joint.position": STATE[:2]}, ("arm.joint.position", 2), ("effort", 2))
+
+
 def test_columns_out_of_order_are_asked_for_as_one_state() -> None:
     swapped = [Columns("joint_position", [1, 0], ["b", "a"]), Columns("gripper_position", [0], ["g"])]
     assert Terms.of_robot(body(replace(ARM, state=swapped))).parts == ()
@@ -173,6 +195,26 @@ STATES = [
 def test_states_of_every_type_of_number(state: object) -> None:
     request = read_request({"image.front": PICTURE, "state": state, "prompt": "reach"}, TERMS)
     assert request.observation["state"].dtype == np.float32 and request.observation["state"].tolist() == [[0, 1, 2, 3]]
+
+
+def test_a_state_of_one_number_needs_no_brackets() -> None:
+    for one in (0.5, np.float32(0.5), np.array(0.5), [0.5]):
+        request = read_request({"image.front": PICTURE, "state": one, "prompt": "reach"}, replace(TERMS, state_dim=1))
+        assert request.observation["state"].tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"images": {"front": PICTURE[::-1]}}, "image.front"),
+        ({"observation": {"state": STATE + 1}}, "state"),
+        ({"observation/prompt": "lift"}, "prompt"),
+        ({"reset": False, "observation.reset": True}, "reset"),
+    ],
+)
+def test_what_is_sent_twice_is_refused(more: dict[str, object], name: str) -> None:
+    with pytest.raises(UserError, match=f"^{name} was sent twice, under names that mean the same: send one"):
+        read_request({"image.front": PICTURE, "state": STATE, "prompt": "reach", **more}, TERMS)
 
 
 def test_an_instruction_may_be_as_long_as_one_of_training() -> None:

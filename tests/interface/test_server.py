@@ -1,5 +1,6 @@
 """The policy server, spoken to over real sockets in openpi's terms."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from presage.episodes.robot import Robot
+from presage.errors import UserError
 from presage.interface.server import PolicyServer
 from presage.policy import make_policy
 from presage.policy.embodied import Embodiment, choose_robot
@@ -427,6 +429,16 @@ def test_a_request_before_the_answer_is_refused() -> None:
     with slow_server(SlowPolicy(0.5)) as (_, address), greeted(address) as connection:
         connection.send(pack(row()))
         assert "before the answer" in ended(connection, pack(row(1)))
+
+
+def test_a_server_whose_inference_was_cancelled_ends_with_an_error() -> None:
+    server = PolicyServer(lambda: SlowPolicy(0.0), tiny_model().config, {})
+
+    def ready(port: int) -> None:
+        assert server.worker is not None and server.worker.cancel()
+
+    with pytest.raises(UserError, match=r"inference has stopped \(cancelled\): the server ends"):
+        asyncio.run(server.run("127.0.0.1", 0, ready))
 
 
 def test_a_full_server_turns_away() -> None:

@@ -83,6 +83,15 @@ def test_a_server_of_another_robot_is_refused_where_it_says_so() -> None:
             policy.close()
 
 
+@pytest.mark.parametrize("robot", [["sawyer"], {"name": "sawyer"}, np.zeros(2), 3])
+def test_a_robot_that_is_not_named_by_a_text_is_another_one(robot: object) -> None:
+    with foreign(ones, pack({"robot": robot})) as (url, _):
+        policy = RemotePolicy(url, 4, 4, robots={"sawyer"})
+        policy.reset(["open the drawer"])
+        with pytest.raises(UserError, match=r"serves robot .*, not sawyer; choose another server"):
+            policy.act(tiny_observation(1))
+
+
 def test_observations_are_called_what_the_server_calls_them() -> None:
     names = {"image.front": "observation/image", "state": "observation/state"}
     with foreign(ones) as (url, received):

@@ -51,6 +51,20 @@ def same_proportions(size: Sequence[int], other: Sequence[int]) -> bool:
     return abs(size[0] * other[1] - size[1] * other[0]) <= max(other)
 
 
+def of_proportions(convert: Convert, size: Sequence[int], where: str) -> Convert:
+    """`convert`, of pictures in the proportions of `size` (height, width) alone; of others it raises UserError."""
+
+    def checked(image: np.ndarray) -> np.ndarray:
+        if not same_proportions(image.shape[:2], size):
+            raise UserError(
+                f"{where} are {image.shape[0]} x {image.shape[1]} (height x width), meta/info.json says {size[0]} x "
+                f"{size[1]}; correct 'shape' there, or leave the episode out (--episodes, or presage dataset filter)"
+            )
+        return convert(image)
+
+    return checked
+
+
 def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) -> np.ndarray:
     """A picture (H, W, 3) in the proportions of `recorded` (height, width): itself, or what black bars surround that
     openpi's `resize_with_pad` puts around it. None: nothing is known of the recorded ones.

@@ -229,14 +229,26 @@ def holds_chunks(dataset: Dataset) -> bool:
     return dataset.robot_type in CHUNKED_ROBOTS and "action.valid" in dataset.features
 
 
+def other_proportions(robot: Robot, dataset: Dataset) -> dict[str, tuple[str, str]]:
+    """Cameras whose pictures have other proportions in a dataset than in what the robot recorded -> both sizes as text."""
+    found = {}
+    for camera, size in robot.recorded.items():
+        seen = picture_size(dataset.features[dataset.camera_features[camera]]) if camera in dataset.cameras else size
+        if not same_proportions(seen[:2], size):
+            found[camera] = (f"{seen[0]} x {seen[1]}", f"{size[0]} x {size[1]}")
+    return found
+
+
 def find_robot(known: Sequence[Robot], dataset: Dataset) -> Robot:
-    """The robot of a checkpoint that recorded a dataset: the one of its name, or the only one there is.
+    """The robot of a checkpoint that recorded a dataset: the one of its name, and of several with that name one whose
+    pictures have its proportions; or the only one there is.
 
     Raises:
         UserError: it may be any of several.
     """
     name = dataset.robot_type or dataset.root.resolve().name
-    found = next((robot for robot in known if robot.name == name), None)
+    alike = [robot for robot in known if robot.name == name]
+    found = next((robot for robot in alike if not other_proportions(robot, dataset)), alike[0] if alike else None)
     if found is None and len(known) > 1:
         names = ", ".join(robot.name for robot in known)
         raise UserError(

@@ -15,17 +15,20 @@ from itertools import groupby
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.fit import cell_size, squares, tile
+from presage.episodes.features import picture_size
+from presage.episodes.fit import cell_size, of_proportions, squares, tile
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.naming import Columns, column_names
 from presage.episodes.outcome import episode_success, read_quality, row_success
-from presage.episodes.robot import Robot
+from presage.episodes.robot import Robot, other_proportions
 from presage.episodes.slots import Slots
 from presage.episodes.video import Convert
 from presage.errors import UserError
 
 NO_INSTRUCTION = "do the task"
 """Told to the model where a dataset says nothing."""
+MAX_INSTRUCTION = 200_000
+"""Characters of an instruction, in training as in serving: embedding a longer one holds up everybody else's actions."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,17 @@ class Steps(Dataset):
         sources = self._robot.cameras[camera]
         cell = cell_size(size, len(sources))
         for source, group in groupby(episodes, key=lambda episode: self._grid.source[episode]):
-            parts = [
-                next(self._recorded.iterate_frames([source], name, squares(cell, self._robot.fit))) for name in sources
-            ]
+            parts = [next(self._recorded.iterate_frames([source], c, self._convert(source, c, cell))) for c in sources]
             whole = tile(parts, size)
             record = self._recorded.episodes[source]
             for episode in group:
                 yield _pick(whole, _nearest(self._grid.time[self.episodes[episode].rows], record) - record.start)
+
+    def _convert(self, source: int, camera: str, cell: int) -> Convert:
+        """Of the pictures of a recorded episode, which are to be what info.json says."""
+        size = picture_size(self._recorded.features[self._recorded.camera_features[camera]])
+        where = f"{self.root}: pictures of camera {camera!r} in episode {self._recorded.episodes[source].index}"
+        return of_proportions(squares(cell, self._robot.fit), size[:2], where)
 
     def _describe(self) -> dict[str, dict[str, object]]:
         features: dict[str, dict[str, object]] = {}
@@ -203,11 +210,27 @@ def _nearest(time: np.ndarray, record: EpisodeRecord) -> np.ndarray:
     return np.minimum(np.round(time).astype(np.int64), record.start + record.length - 1)
 
 
-def _lay_out(dataset: Dataset, robot: Robot) -> _Grid:
-    """Resample every episode to the robot's rate and cut it into chunks, once for every beginning."""
+def _check_fits(dataset: Dataset, robot: Robot) -> None:
+    """Raise UserError where a camera is missing or shows other proportions, or an instruction is too long to be served."""
     for camera in {source for sources in robot.cameras.values() for source in sources}:
         if camera not in dataset.cameras:
             raise UserError(f"{dataset.root}: no camera {camera!r}; it has {', '.join(dataset.cameras) or 'none'}")
+    for camera, (seen, trained) in other_proportions(robot, dataset).items():
+        raise UserError(
+            f"{dataset.root}: pictures of camera {camera!r} are {seen} (height x width), those that were trained on "
+            f"{trained}; choose a dataset of those proportions, or train on this one from the start"
+        )
+    for record in dataset.episodes:
+        if len(record.instruction) > MAX_INSTRUCTION:
+            raise UserError(
+                f"{dataset.root}: the instruction of episode {record.index} has {len(record.instruction)} characters, at "
+                f"most {MAX_INSTRUCTION} are taken; shorten it in meta/, or leave the episode out (presage dataset filter)"
+            )
+
+
+def _lay_out(dataset: Dataset, robot: Robot) -> _Grid:
+    """Resample every episode to the robot's rate and cut it into chunks, once for every beginning."""
+    _check_fits(dataset, robot)
     pace = dataset.fps / robot.fps  # recorded rows per action
     phases = robot.chunk if robot.overlap else 1
     episodes: list[EpisodeRecord] = []

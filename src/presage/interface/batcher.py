@@ -67,7 +67,7 @@ class Batcher:
         self.waiting.put_nowait(job)
 
     async def run(self) -> None:
-        """Answer jobs until cancelled. What ends inference for good is told to all who wait, and raised."""
+        """Answer jobs until cancelled. That inference has ended is told to all who wait; why, if by a fault, is raised."""
         loop = asyncio.get_running_loop()
         jobs: list[Job] = []
         try:
@@ -81,16 +81,20 @@ class Batcher:
                         start = time.perf_counter()
                         answers = await loop.run_in_executor(worker, compute, batch)
                         self._deliver(batch, answers, time.perf_counter() - start)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
-            self.stopped = True
-            while not self.waiting.empty():
-                jobs.append(self.waiting.get_nowait())
-            for job in jobs:
-                if not job.answer.done():
-                    job.answer.set_exception(StoppedError(STOPPED))
+            self._stop(jobs)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    def _stop(self, jobs: list[Job]) -> None:
+        """Tell all who wait, those of `jobs` too, that nothing is computed any more."""
+        self.stopped = True
+        while not self.waiting.empty():
+            jobs.append(self.waiting.get_nowait())
+        for job in jobs:
+            if not job.answer.done():
+                job.answer.set_exception(StoppedError(STOPPED))
 
     def _in_time(self, jobs: list[Job]) -> list[Job]:
         """Jobs that are still worth computing; the others are told."""

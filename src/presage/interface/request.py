@@ -8,22 +8,21 @@ several things is refused.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from presage.episodes.naming import GRIPPER_NAME
-from presage.episodes.steps import NO_INSTRUCTION
+from presage.episodes.steps import MAX_INSTRUCTION, NO_INSTRUCTION
 from presage.errors import UserError
 from presage.networks.world_model import WorldModelConfig
 from presage.policy.embodied import Embodiment
 from presage.policy.pictures import SIDES, as_picture
 from presage.policy.protocol import Observation
 
-MAX_PROMPT = 200_000
-"""Characters of an instruction: embedding a longer one would hold up everybody else's actions for a second."""
 JOINTS, GRIPPER = "joint_position", "gripper_position"
 """How DROID's clients name the parts of the state."""
 _MAX_DEPTH = 4
@@ -60,9 +59,9 @@ class Terms:
     @property
     def message_limit(self) -> int:
         """Bytes of the largest message that is read. Where one size alone is taken, there is room for an observation of
-        another, so that it is explained."""
+        another, or of floats, so that it is explained or read."""
         shortest, longest = self.sides
-        return 2**20 + (4 if shortest == longest else 1) * len(self.cameras) * 3 * longest**2
+        return 2**20 + (8 if shortest == longest else 1) * len(self.cameras) * 3 * longest**2
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def read_request(message: Any, terms: Terms) -> Request:
     """
     if not isinstance(message, dict):
         raise UserError(f"an observation is a map, not {type(message).__name__}{_expectation(terms)}")
-    sent = dict(_flat(message))
+    sent = _named(message)
     given = sent | _found_elsewhere(sent, terms)
     missing = [name for name in expected(terms) if name not in given]
     if missing:
@@ -108,8 +107,8 @@ def read_request(message: Any, terms: Terms) -> Request:
     if terms.state_dim:
         observation["state"] = _state(given["state"], terms)[None]
     prompt, reset, sequence = _text(given["prompt"]), given.get("reset", False), given.get("sequence")
-    if prompt is None or not prompt.strip() or len(prompt) > MAX_PROMPT:
-        raise UserError(f"prompt must be text of 1 to {MAX_PROMPT} characters that says what the robot should do")
+    if prompt is None or not prompt.strip() or len(prompt) > MAX_INSTRUCTION:
+        raise UserError(f"prompt must be text of 1 to {MAX_INSTRUCTION} characters that says what the robot should do")
     if not isinstance(reset, bool | np.bool_):
         raise UserError(f"reset is {_kind(reset)}: true starts a new episode, false or nothing continues")
     if not isinstance(sequence, int | np.integer | None):
@@ -125,7 +124,7 @@ def _image(camera: str) -> str:
 def asks_for_reset(message: Any) -> bool:
     """Whether a message begins an episode, however little else of it fits."""
     try:
-        reset = dict(_flat(message)).get("reset", False) if isinstance(message, dict) else False
+        reset = _named(message).get("reset", False) if isinstance(message, dict) else False
     except UserError:
         return False
     return isinstance(reset, bool | np.bool_) and bool(reset)
@@ -138,14 +137,22 @@ def _found_elsewhere(sent: dict[str, Any], terms: Terms) -> dict[str, Any]:
         source = None if _image(camera) in sent else _picture_of(camera, sent, terms)
         if source is not None:
             found[_image(camera)] = sent[source]
-    if "state" not in sent and terms.parts and all(name in sent for name, _ in terms.parts):
-        parts = [np.atleast_1d(_numbers(sent[name])) for name, _ in terms.parts]
+    sources = [_part_of(name, sent) for name, _ in terms.parts]
+    if "state" not in sent and sources and None not in sources and len(set(sources)) == len(sources):
+        parts = [np.atleast_1d(_numbers(sent[source])) for source in sources if source is not None]
         if [part.shape for part in parts] == [(size,) for _, size in terms.parts]:
             found["state"] = np.concatenate(parts)
     prompt = sent.get("prompt")
     if terms.prompt is not None and (prompt is None or (_text(prompt) is not None and not str(_text(prompt)).strip())):
         found["prompt"] = terms.prompt
     return found
+
+
+def _part_of(name: str, sent: dict[str, Any]) -> str | None:
+    """The name under which a part of the state was sent: its own, or the end of it (`joint_position` of
+    `state.joint_position`). None: none, or it may be several."""
+    ends = [other for other in sent if name.endswith(f".{other}")]
+    return name if name in sent else ends[0] if len(ends) == 1 else None
 
 
 def _picture_of(camera: str, sent: dict[str, Any], terms: Terms) -> str | None:
@@ -202,12 +209,26 @@ def _numbers(value: Any) -> np.ndarray:
 def _state(value: Any, terms: Terms) -> np.ndarray:
     """(D,) float32; a list of numbers will do."""
     state = _numbers(value)
-    state = state[0] if state.ndim == 2 and len(state) == 1 else state
+    state = state[0] if state.ndim == 2 and len(state) == 1 else np.atleast_1d(state)
     if state.dtype.kind not in "fiu" or state.shape != (terms.state_dim,):
         raise UserError(f"state is {_kind(value)}{_expectation(terms)}")
     if not np.isfinite(state).all() or np.abs(state).max() > np.finfo(np.float32).max:
         raise UserError("state holds numbers that are not finite: leave the observation out until the sensor answers")
     return state.astype(np.float32)
+
+
+def _named(message: dict[Any, Any]) -> dict[str, Any]:
+    """presage's name -> value of every entry.
+
+    Raises:
+        UserError: two entries mean the same.
+    """
+    entries = list(_flat(message))
+    named = dict(entries)
+    if len(named) < len(entries):
+        twice = next(name for name, n in Counter(name for name, _ in entries).items() if n > 1)
+        raise UserError(f"{_listing([twice])} was sent twice, under names that mean the same: send one of them")
+    return named
 
 
 def _flat(message: dict[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -227,7 +248,7 @@ def _presage_name(name: str) -> str:
     return f"image.{name.removeprefix('images.')}" if name.startswith("images.") else name
 
 
-def _listing(sent: dict[str, Any]) -> str:
+def _listing(sent: Iterable[str]) -> str:
     """The first names of a message, so that a misspelt one is found."""
     names = [name[:40] if name.isprintable() else repr(name[:40]) for name in sent][:12]
     return ", ".join(names) or "nothing"

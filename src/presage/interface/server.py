@@ -109,7 +109,8 @@ class PolicyServer:
         server.close(close_connections=False)
         await server.wait_closed()
         if self.worker.done():
-            raise UserError(f"inference has stopped ({self.worker.exception()}): the server ends, start it anew")
+            why = "cancelled" if self.worker.cancelled() else self.worker.exception()
+            raise UserError(f"inference has stopped ({why}): the server ends, start it anew")
         self.worker.cancel()
 
     # -- plain HTTP, and who may come in --------------------------------------------------------------------------------

@@ -133,7 +133,8 @@ class RemotePolicy:
         with contextlib.suppress(UserError):
             told = unpack(metadata) if isinstance(metadata, bytes) else None
         robot = told.get("robot") if isinstance(told, dict) else None
-        if isinstance(told, dict) and (robot is None or self.robots is None or robot in self.robots):
+        known = robot is None or self.robots is None or (isinstance(robot, str) and robot in self.robots)
+        if isinstance(told, dict) and known:
             return connection
         connection.close()
         if robot is None:
