@@ -227,7 +227,10 @@ class VectorWorld(ChunkEnv):
         try:
             answers = list(self._ask(method, indices, arguments, split))
         except (EOFError, OSError):
-            wait([process.sentinel for process in self._processes], timeout=1)
+            gone = wait([process.sentinel for process in self._processes], timeout=1)
+            for process in self._processes:
+                if process.sentinel in gone:
+                    process.join(1)  # its pipes close a moment before it has an exit code
             codes = [process.exitcode for process in self._processes if process.exitcode is not None]
             self.close()
             cause = f"exit code {codes[0]}" if codes else "its connection is closed"
