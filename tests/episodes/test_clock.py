@@ -15,6 +15,7 @@ from tests.interface.test_data_commands import done
 
 from presage.episodes.clock import Shown, counted_times
 from presage.episodes.dataset import Dataset
+from presage.episodes.edit import write_episodes
 from presage.episodes.loader import Loader
 from presage.episodes.survey import survey
 from presage.errors import UserError
@@ -67,7 +68,7 @@ def test_2997_frames_in_a_dataset_of_30(tmp_path: Path, bframes: int, actual: bo
     np.testing.assert_allclose(batch.frames["front"].mean((2, 3, 4)), 60 + batch.rows % 150, atol=2)
     found = survey(root, full=True)
     assert found.gaps == [] and found.damage == []
-    assert "29.97 frames a second where meta/ expects 30, or a drift; frames are counted" in found.notes[0]
+    assert "29.97 frames a second, meta/info.json says fps 30; frames are counted" in found.notes[0]
 
 
 def test_filter_puts_the_clock_right(tmp_path: Path) -> None:
@@ -137,3 +138,58 @@ def test_a_length_that_no_video_holds_takes_no_memory(old_root: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match="episode 0: only 4 of 2000000000 frames"):
         Dataset(old_root).frames(0, "front")
+
+
+@pytest.mark.parametrize("late", [0.5, 2.0, 20.0])
+def test_starts_that_add_up_wrong_are_counted(tmp_path: Path, late: float) -> None:
+    """By time the second episode would silently show frames of the third, and only the third would lack some."""
+    root = write_robot(tmp_path / "arm", episodes=3, length=40)
+    write_video(root / VIDEO, np.arange(120) / 30)
+    set_starts(root, [n * (40 + late) / 30 for n in range(3)])
+    for position in range(3):
+        np.testing.assert_allclose(levels(Dataset(root, [position]), 0), expected(40 * position, 40), atol=2)
+    found = survey(root, full=True)
+    assert found.gaps == found.damage == [] and "episodes do not begin where meta/ says" in found.notes[0]
+
+
+def test_a_video_whose_clock_begins_late_is_counted(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", episodes=2, length=20)
+    write_video(root / VIDEO, 0.5 + np.arange(40) / 30)
+    np.testing.assert_allclose(levels(Dataset(root), 1), expected(20, 20), atol=2)
+
+
+def test_frames_are_not_counted_across_a_lost_one(tmp_path: Path) -> None:
+    """The second episode lost its first frame, the last has one too many: by time, only the second is refused."""
+    root = write_robot(tmp_path / "arm", episodes=3, length=20)
+    write_video(root / VIDEO, np.delete(np.arange(61), 20) / 30)
+    data = Dataset(root)
+    np.testing.assert_allclose(levels(data, 2), expected(39, 20), atol=2)
+    with pytest.raises(UserError, match="episode 1: only 0 of 20 frames .*leave it out"):
+        data.frames(1, "front")
+
+
+def test_an_episode_that_runs_into_the_next_is_refused(tmp_path: Path) -> None:
+    """Its video was a frame short, and the next begins right behind: its last row would show the next one's first frame."""
+    root = write_robot(tmp_path / "arm", episodes=3, length=20)
+    write_video(root / VIDEO, np.arange(59) / 30)
+    set_starts(root, [0, 20 / 30, 39 / 30])
+    says = "file-000.mp4: the next episode begins before all 20 frames of episode 1 are shown; leave it out"
+    with pytest.raises(UserError, match=says):
+        Dataset(root).frames(1, "front")
+    with pytest.raises(UserError, match=says):
+        Loader([Dataset(root)], batch=2, window=2)
+    assert says in survey(root).damage[0]
+    with pytest.raises(UserError, match=says):
+        write_episodes([Dataset(root, [0, 1])], tmp_path / "out")
+    np.testing.assert_allclose(levels(Dataset(root, [0, 2]), 1), expected(39, 20), atol=2)
+
+
+def test_frames_lost_without_a_gap_are_told(tmp_path: Path) -> None:
+    root = write_robot(tmp_path / "arm", episodes=3, length=20)
+    write_video(root / VIDEO, np.arange(59) / 30)
+    says = "59 frames for 60 rows of 3 episodes, without a gap that tells which are missing"
+    with pytest.raises(
+        UserError, match=f"episode 2: only 19 of 20 .*{says}: earlier episodes may show wrong frames.*leave"
+    ):
+        Dataset(root).frames(2, "front")
+    assert says in survey(root).gaps[0]

@@ -103,3 +103,13 @@ def test_nan_counts_where_it_is_read(root: Path) -> None:
     with pytest.raises(UserError, match="'force' is NaN or infinite in row 1 of episode 1; leave it out"):
         data.column("force")
     assert Dataset(root, [0, 2, 3]).column("force").shape == (17,)
+
+
+def test_a_column_of_nulls_alone_was_not_recorded(root: Path, tmp_path: Path) -> None:
+    add_column(root / DATA, "force", pa.nulls(22))
+    change_info(root, lambda info: info["features"].update(force={"dtype": "float32", "shape": [3], "names": None}))
+    data = Dataset(root)
+    assert data.column("force").shape == (22, 3) and not data.recorded("force").any()
+    assert survey(root).damage == []
+    done("dataset", "filter", root, "--out", tmp_path / "out", "--episodes", "1")
+    assert Dataset(tmp_path / "out").column("force").shape == (5, 3)

@@ -36,6 +36,11 @@ def lines(change: Callable[[list[dict]], object]) -> Change:
     return apply
 
 
+def chunks(root: Path) -> list[Path]:
+    """Files of the second folder."""
+    return [path for place in ("data", "videos") for path in (root / place / "chunk-001").rglob("*.*") if path.is_file()]
+
+
 def set_tasks(texts: Callable[[str], object]) -> Change:
     return lines(lambda rows: [row.update(tasks=texts(row["tasks"][0])) for row in rows])
 
@@ -53,6 +58,14 @@ OLD: dict[str, Change] = {
     ],
     "line separators in a text": lines(lambda rows: rows[0].update(note="a\u2028b\u0085c")),
     "rate as text": lambda root: change_info(root, lambda info: info.update(fps="5")),
+    "size of folders null": lambda root: [
+        change_info(root, lambda info: info.update(chunks_size=None)),
+        *(
+            (path.rename(root / path.relative_to(root).as_posix().replace("chunk-001", "chunk-000")))
+            for path in chunks(root)
+        ),
+    ],
+    "statistics cut": lambda root: rewrite(root / "meta/episodes_stats.jsonl", lambda text: text[:-40]),
     "version without v": lambda root: change_info(root, lambda info: info.update(codebase_version=2.1)),
     "no paths": lambda root: change_info(root, lambda info: [info.pop("data_path"), info.update(video_path=None)]),
     "names null": lambda root: change_info(root, lambda info: [f.update(names=None) for f in info["features"].values()]),
@@ -288,3 +301,22 @@ def test_rows_of_another_episode_are_never_taken(root: Path) -> None:
     pq.write_table(table, root / DATA, write_statistics=False)
     with pytest.raises(UserError, match="3 of 4 rows of episode 0 are where meta/episodes says; leave it out"):
         Dataset(root).column("action")
+
+
+def test_a_list_of_episodes_that_is_cut_off(old_root: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """The recorder was killed at the last line: the others can be looked at, chosen and saved."""
+    rewrite(old_root / "meta/episodes.jsonl", lambda text: text[:-12])
+    with pytest.raises(
+        UserError, match=r"cannot be read in line 4 .*; or read the other episodes alone \(--episodes 0:3\)"
+    ):
+        Dataset(old_root)
+    found = survey(old_root)
+    assert [e.index for e in found.dataset.episodes] == [0, 1, 2] and "cannot be read in line 4" in found.damage[0]
+    done("dataset", "filter", old_root, "--out", tmp_path / "out", "--episodes", "0:3")
+    assert Dataset(tmp_path / "out").lengths.tolist() == [4, 5, 6]
+
+
+def test_cut_statistics_do_not_stop_filter(old_root: Path, tmp_path: Path) -> None:
+    OLD["statistics cut"](old_root)
+    done("dataset", "filter", old_root, "--out", tmp_path / "out", "--min-length", "5")
+    assert "action" in Dataset(tmp_path / "out").stats

@@ -79,7 +79,9 @@ def test_depth_in_sixteen_bits_is_no_camera(root: Path) -> None:
     depth = np.arange(22 * 256, dtype=np.uint16).reshape(22, 16, 16)
     cells = pa.array([{"bytes": encode(Image.fromarray(image), "PNG"), "path": None} for image in depth], CELL)
     data = add_pictures(root, cells, {**FEATURE, "shape": [16, 16, 1]})
-    assert data.cameras == ["front", "top"] and survey(root).damage == []
+    found = survey(root)
+    assert data.cameras == ["front", "top"] and found.damage == []
+    assert found.unread == ["observation.images.own (depth)"]
 
 
 def test_pictures_by_channel_come_first_in_info(root: Path) -> None:

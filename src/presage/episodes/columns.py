@@ -24,6 +24,8 @@ def column_values(column: pa.ChunkedArray | pa.Array, feature: Feature, where: s
     recorded = np.asarray(array.is_valid())
     text = feature["dtype"] == "string"
     shape = () if text or feature["shape"] == [1] else tuple(feature["shape"])
+    if pa.types.is_null(array.type):  # a column of nulls alone, which some writers store without a type
+        array = array.cast(pa.string() if text else pa.from_numpy_dtype(np.dtype(feature["dtype"])))
     flat = _flatten(array.drop_null(), int(np.prod(shape)), f"{where} does not have shape {feature['shape']} in every row")
     found = _texts(flat, where) if text else _numbers(flat, np.dtype(feature["dtype"]), where)
     missing = "" if text else np.nan if found.dtype.kind == "f" else 0

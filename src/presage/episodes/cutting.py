@@ -58,6 +58,8 @@ class Cutter:
         """Where each episode lies, as meta/episodes says it; a file ends when full or when a span does not fit."""
         chunk, file = 0, 0
         splicer: Splicer | None = None
+        for part in dict.fromkeys(part for part, _ in episodes):
+            part.check_overlaps(self.name)
         for part, record in tqdm(episodes, desc=self.name, unit="episode"):
             path, start = record.videos[self.name]
             source, span = self._cut(part, part.root / path, start, record.length)

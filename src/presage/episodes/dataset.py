@@ -1,6 +1,7 @@
 """A LeRobotDataset on disk, read only: v3.0 and v2.x."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from presage.episodes.clock import Shown
+from presage.episodes.clock import Shown, overlapping
 from presage.episodes.columns import column_values
 from presage.episodes.features import PICTURES, is_camera, is_readable
 from presage.episodes.files import LEAVE_OUT, column_names, footer, read_cells, read_table
@@ -17,7 +18,7 @@ from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, Metadata, read_metadata
 from presage.episodes.pictures import decode_picture, is_deep
-from presage.episodes.video import Convert, decode_spans
+from presage.episodes.video import Convert, VideoReader, decode_spans
 from presage.errors import UserError
 
 
@@ -73,6 +74,7 @@ class Dataset:
         self.cameras = list(self.camera_features)
         self._columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._checked: set[str] = set()
+        self._apart: set[tuple[str, str]] = set()
         self._shown: dict[str, dict[str, list[Shown]]] = {}
 
     @property
@@ -111,6 +113,7 @@ class Dataset:
             yield from (self._pictures(record, name, convert) for record in records)
             return
         for file, group in groupby(records, key=lambda record: record.videos[name][0]):
+            self.check_overlap(file, name)
             spans = [(record.videos[name][1], record.length) for record in group]
             yield from decode_spans(self.root / file, spans, self.fps, convert, self.shown_in(file, name))
 
@@ -136,7 +139,29 @@ class Dataset:
         name = self._camera_feature(camera)
         if self.features[name]["dtype"] == "image":
             raise UserError(f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size")
+        self.check_overlaps(name)
         return [(self.root / record.videos[name][0], record.videos[name][1]) for record in self.episodes]
+
+    def check_overlaps(self, name: str) -> None:
+        """Raise UserError when a video has too few frames of an episode, so that its last are those of the next."""
+        for file in dict.fromkeys(record.videos[name][0] for record in self.episodes):
+            self.check_overlap(file, name)
+
+    def check_overlap(self, file: str, name: str) -> None:
+        """``check_overlaps`` of one file."""
+        if (file, name) in self._apart:
+            return
+        shown = self.shown_in(file, name)
+        late = {episode.episode: episode for episode in overlapping(shown, self.fps)}
+        wanted = [late[record.index] for record in self.episodes if record.index in late] if late else []
+        if wanted:
+            with closing(VideoReader(self.root / file, self.fps, shown)) as reader:
+                if not reader.counts:
+                    raise UserError(
+                        f"{self.root / file}: the next episode begins before all {wanted[0].length} frames of episode "
+                        f"{wanted[0].episode} are shown; {LEAVE_OUT}, restore the file or record it again"
+                    )
+        self._apart.add((file, name))
 
     def _camera_feature(self, camera: str) -> str:
         if camera not in self.camera_features:

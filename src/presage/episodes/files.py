@@ -27,19 +27,36 @@ def read_json(path: Path) -> Any:
         return _parse(path.read_text("utf-8-sig"))
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, unread: list[UserError] | None = None) -> list[dict[str, Any]]:
     """The objects of a file with one on each line; empty lines do not count.
+
+    unread: where given, lines that are no object are put there instead of being raised.
 
     Raises:
         UserError: it is missing or damaged, or a line holds something else.
     """
     with reading(path):
         # Not splitlines: texts may hold characters that it takes for the end of a line.
-        rows = [_parse(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
-    for row in rows:
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: a line is {row!r:.60}, not a JSON object; {RESTORE}")
+        lines = path.read_text("utf-8-sig").split("\n")
+    rows = []
+    for number, text in ((number, line) for number, line in enumerate(lines, 1) if line.strip()):
+        try:
+            rows.append(_parse_object(text, f"{path}: cannot be read in line {number}"))
+        except UserError as error:
+            if unread is None:
+                raise
+            unread.append(error)
     return rows
+
+
+def _parse_object(text: str, where: str) -> dict[str, Any]:
+    try:
+        row = _parse(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} ({error}); {RESTORE}") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: {row!r:.60} is no JSON object; {RESTORE}")
+    return row
 
 
 def _parse(text: str) -> Any:

@@ -52,9 +52,10 @@ def read_info(root: Path, notes: list[str]) -> Info:
         raise UserError(f"{path}: codebase_version is {version!r}; v3.0, v2.1 and v2.0 can be read, convert it")
     old = version.startswith("v2.")
     features = _read_features(info["features"], path, notes)
-    chunks_size = whole(info.get("chunks_size", layout.CHUNKS_SIZE))
+    said = info.get("chunks_size")
+    chunks_size = layout.CHUNKS_SIZE if said is None else whole(said)
     if chunks_size is None or chunks_size < 1:
-        raise UserError(f"{path}: chunks_size is {info['chunks_size']!r}; write how many episodes a folder holds")
+        raise UserError(f"{path}: chunks_size is {said!r}; write how many episodes a folder holds")
     robot = info.get("robot_type")
     if robot is not None and not isinstance(robot, str):
         notes.append(f"{path}: robot_type is {robot!r}, no text: left out")

@@ -59,9 +59,12 @@ def list_episodes(root: Path, info: Info, tasks: list[str], notes: list[str]) ->
     found = Listing()
     if info.version.startswith("v2."):
         path = root / "meta/episodes.jsonl"
-        listed = [(row, _record_v2(row, info, tasks, f"{path}: line {i}")) for i, row in enumerate(read_jsonl(path), 1)]
+        rows = read_jsonl(path, found.unread)
+        listed = [(row, _record_v2(row, info, tasks, f"{path}: line {i}")) for i, row in enumerate(rows, 1)]
     else:
         listed = _records_v3(root, info, tasks, found)
+    if found.unread and not listed:
+        raise found.unread[0]
     last = {record.index: (row, record) for row, record in listed}
     if len(last) < len(listed):
         notes.append(f"{root / 'meta'}: {len(listed) - len(last)} episodes are listed twice; the last line of each counts")
@@ -92,8 +95,6 @@ def _records_v3(root: Path, info: Info, tasks: list[str], found: Listing) -> _Li
             found.unread.append(error)
             continue
         listed += [(row, _record_v3(row, info, tasks, f"{path}: row {i}")) for i, row in enumerate(rows)]
-    if found.unread and not listed:
-        raise found.unread[0]
     return listed
 
 

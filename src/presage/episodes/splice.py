@@ -13,7 +13,7 @@ from typing import cast
 import av
 import numpy as np
 
-from presage.episodes.clock import Shown, counted_times, nominal_times
+from presage.episodes.clock import Shown, counted_times
 from presage.episodes.lossless import stored_format
 from presage.episodes.video import frame_rate, open_video
 from presage.errors import UserError
@@ -67,7 +67,8 @@ class Source:
         self.counted = counted_times(shown, fps, np.sort(self.seconds)) is not None
         """Whether frames were counted because their times drift."""
         if self.counted:
-            self.frames[np.argsort(self.seconds)] = np.round(nominal_times(shown, fps) * fps)
+            numbers = [round(episode.start * fps) + np.arange(episode.length) for episode in shown]
+            self.frames[np.argsort(self.seconds)] = np.concatenate(numbers)
         self._keys, self.sizes = np.array(keys, dtype=bool), np.array(sizes, dtype=np.int64)
         self._reader: Iterator[av.Packet] | None = None
         self._position = 0

@@ -53,7 +53,7 @@ def add_statistics(episodes: Sequence[dict[str, Statistics]], notes: list[str]) 
 def more_of_episodes(dataset: Dataset) -> tuple[dict[int, dict[str, Any]], dict[str, pa.DataType]]:
     """Columns of meta/episodes that belong to nobody known: their values by episode number, and their types."""
     if dataset.version.startswith("v2."):
-        rows = read_jsonl(dataset.root / "meta/episodes.jsonl")
+        rows = read_jsonl(dataset.root / "meta/episodes.jsonl", unread=[])
         nested = [{k: v for k, v in row.items() if isinstance(v, list | dict) and k not in _OWN} for row in rows]
         return {_number(row): more for row, more in zip(rows, nested, strict=True)}, {}
     values: dict[int, dict[str, Any]] = {}
@@ -69,7 +69,7 @@ def more_of_episodes(dataset: Dataset) -> tuple[dict[int, dict[str, Any]], dict[
 def all_tasks(dataset: Dataset) -> dict[int, list[str]]:
     """Every text that meta/ lists for an episode, by its number."""
     if dataset.version.startswith("v2."):
-        rows = read_jsonl(dataset.root / "meta/episodes.jsonl")
+        rows = read_jsonl(dataset.root / "meta/episodes.jsonl", unread=[])
     else:
         paths = [path for path in _episode_files(dataset) if "tasks" in column_names(path)]
         rows = [row for path in paths for row in read_rows(path, ["episode_index", "tasks"])]
@@ -106,7 +106,7 @@ def _of_episodes(dataset: Dataset, computed: Collection[str]) -> Iterator[tuple[
 def _stored_figures(dataset: Dataset, computed: Collection[str]) -> Iterator[tuple[int, dict[str, dict[str, Any]]]]:
     if dataset.version.startswith("v2."):
         path = dataset.root / "meta/episodes_stats.jsonl"
-        for row in read_jsonl(path) if path.exists() else []:
+        for row in read_jsonl(path, unread=[]) if path.exists() else []:
             stats = row["stats"] if isinstance(row.get("stats"), dict) else {}
             yield _number(row), {n: s for n, s in stats.items() if n not in computed and isinstance(s, dict)}
         return

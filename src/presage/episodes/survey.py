@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from presage.episodes.clock import rate_of
+from presage.episodes.clock import lacks_unseen, rate_of
 from presage.episodes.dataset import Dataset
 from presage.episodes.features import PICTURES, is_readable
 from presage.episodes.metadata import EpisodeRecord
@@ -79,7 +79,7 @@ class Survey:
     notes: list[str] = field(default_factory=list)
     """What was read otherwise than it is written, one line each."""
     unread: list[str] = field(default_factory=list)
-    """Columns that are listed and carried along, but not read: texts, lists of varying length, objects."""
+    """Features that are listed and carried along, but not read: depth maps, lists of varying length, objects."""
     damage: list[str] = field(default_factory=list)
     """One line for a file: what is wrong and what to do."""
 
@@ -93,9 +93,7 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
     tolerated: list[UserError] = []
     dataset = Dataset(root, chosen, tolerated)
     found = Survey(dataset, notes=dataset.notes, damage=[str(error) for error in tolerated])
-    found.unread = [
-        f"{n} ({f['dtype']})" for n, f in dataset.features.items() if f["dtype"] not in PICTURES and not is_readable(f)
-    ]
+    found.unread = _not_read(dataset)
     told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
     found.instructions = told.most_common()
     found.success = _count_success(found)
@@ -105,6 +103,15 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
         found.cameras.append(_look_at_camera(found, camera, name, full))
     found.damage = list(dict.fromkeys(found.damage))
     return found
+
+
+def _not_read(dataset: Dataset) -> list[str]:
+    cameras = set(dataset.camera_features.values())
+    columns = {
+        name: f["dtype"] for name, f in dataset.features.items() if f["dtype"] not in PICTURES and not is_readable(f)
+    }
+    depth = {name: "depth" for name, f in dataset.features.items() if f["dtype"] in PICTURES and name not in cameras}
+    return [f"{name} ({what})" for name, what in (columns | depth).items()]
 
 
 def _count_success(found: Survey) -> tuple[int, int] | None:
@@ -200,6 +207,10 @@ def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera
             if (wide, high) != (width, height):
                 found.damage.append(_other_size(path, (high, wide), name, feature))
             _note_rate(found, source, path)
+            unseen = lacks_unseen(shown, source.seconds)
+            if unseen:
+                found.gaps.append(f"{path}: {unseen}")
+            dataset.check_overlap(file, name)
             whole = [record for record in records if _has_all_frames(found, source, record, camera, name)]
             spans = [(record.videos[name][1], record.length) for record in whole]
             spans = spans if full else [(start, 1) for start, _ in spans[:1]]
@@ -220,12 +231,12 @@ def _other_size(path: Path, seen: tuple[int, ...], name: str, feature: dict[str,
 
 def _note_rate(found: Survey, source: Source, path: Path) -> None:
     rate, fps = rate_of(np.sort(source.seconds)), found.dataset.fps
-    if source.counted:
-        found.notes.append(
-            f"{path}: {rate:.4g} frames a second where meta/ expects {fps:g}, or a drift; frames are counted"
-        )
-    elif rate is not None and abs(rate / fps - 1) > 0.002:
-        found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}")
+    differs = rate is not None and abs(rate / fps - 1) > (0.0005 if source.counted else 0.002)
+    if differs:
+        how = "; frames are counted" if source.counted else ""
+        found.notes.append(f"{path}: {rate:.4g} frames a second, meta/info.json says fps {fps:g}{how}")
+    elif source.counted:
+        found.notes.append(f"{path}: episodes do not begin where meta/ says; frames are counted")
 
 
 def _has_all_frames(found: Survey, source: Source, record: EpisodeRecord, camera: str, name: str) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from presage.episodes.clock import Shown, counted_times, rate_of
+from presage.episodes.clock import Shown, counted_times, lacks_unseen, rate_of
 from presage.episodes.files import LEAVE_OUT
 from presage.errors import UserError
 
@@ -219,6 +219,11 @@ class VideoReader:
         """Height and width in pixels."""
         return self._stream.codec_context.height, self._stream.codec_context.width
 
+    @property
+    def counts(self) -> bool:
+        """Whether frames are counted, because the file's clock is not that of the dataset."""
+        return self._counted is not None
+
     def require(self, start: float, length: int) -> None:
         """Raise UserError when the file cannot hold as many frames: before memory is taken for them."""
         there = len(self._stream.index_entries)
@@ -244,7 +249,7 @@ class VideoReader:
     def _lacks(self, wanted: float, there: int, length: int, start: float) -> UserError:
         return UserError(
             f"{self.path}: {self._whose(wanted)}only {there} of {length} frames behind {start:.3f} s can be "
-            f"read{self._other_rate()}; {LEAVE_OUT}, restore the file or record it again"
+            f"read{self._why()}; {LEAVE_OUT}, restore the file or record it again"
         )
 
     def _position(self, wanted: float) -> int:
@@ -284,7 +289,10 @@ class VideoReader:
         ticks = np.sort([entry.timestamp for entry in self._stream.index_entries]).astype(np.float64)
         return self._begin(int(ticks[0])) + (ticks - ticks[0]) * self._tick if len(ticks) else ticks
 
-    def _other_rate(self) -> str:
+    def _why(self) -> str:
+        unseen = lacks_unseen(self._shown, self._times())
+        if unseen:
+            return f" (the file has {unseen}: earlier episodes may show wrong frames)"
         rate = rate_of(self._times())
         if rate is None or abs(rate / self.fps - 1) < 0.002:
             return ""
