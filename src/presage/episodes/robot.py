@@ -221,7 +221,7 @@ def united(robots: Sequence[Robot]) -> list[Robot]:
                 break
         out.append(robot)
     told = {robot.name for robot in robots if robot.instructed}
-    return [replace(robot, instructed=robot.name in told) if robot.name in told else robot for robot in out]
+    return [replace(robot, instructed=robot.name in told) for robot in out]
 
 
 def holds_chunks(dataset: Dataset) -> bool:
