@@ -1,7 +1,8 @@
 """Draw the figures of the documentation as SVG: docs/images/*.svg and docs/images/uses/*.svg.
 
 They follow the reader's light or dark setting, tell everything by shape and words as well as by colour, and need no
-font from anywhere. The attention figure asks the rule of the code itself. `python scripts/draw_docs.py` writes them again.
+font from anywhere. The attention figure asks the rule of the code itself. `python scripts/draw_docs.py` writes them
+again.
 """
 
 import html
@@ -61,7 +62,10 @@ def timeline() -> str:
         x = left + i * (w + gap)
         parts.append(text(x + w / 2, 40, f"o[{i}]", "m b"))
         if i < 3:
-            parts += [arrow(x + w / 2 + 18, 36, x + w + gap + w / 2 - 18, 36), text(x + w + gap / 2, 29, f"a[{i}]", "m s")]
+            parts += [
+                arrow(x + w / 2 + 18, 36, x + w + gap + w / 2 - 18, 36),
+                text(x + w + gap / 2, 29, f"a[{i}]", "m s"),
+            ]
         parts.append(box(x - 3, top - 8, w + 6, len(streams) * (h + 6) + 8, "box", 6))
         parts.append(text(x + w / 2, top + len(streams) * (h + 6) + 18, f"block {i}", "m s"))
         for row, stream in enumerate(streams):
@@ -130,7 +134,10 @@ def attention(window: int = 1, blocks: int = 4) -> str:
     left, top, side = 96, 56, 34
     parts = [text(left, 18, "looks at", "s"), text(14, top - 10, "who looks", "s")]
     for i, name in enumerate(names):
-        parts += [text(left + i * side + side / 2, top - 10, name, "m"), text(left - 12, top + i * side + 22, name, "e")]
+        parts += [
+            text(left + i * side + side / 2, top - 10, name, "m"),
+            text(left - 12, top + i * side + 22, name, "e"),
+        ]
         for j in range(len(names)):
             kind = "none" if not mask[i, j] else "given" if copy[j] == 0 else "dream"
             parts.append(box(left + j * side + 2, top + i * side + 2, side - 4, side - 4, kind))
@@ -140,7 +147,10 @@ def attention(window: int = 1, blocks: int = 4) -> str:
     ):
         y = top + row * 34
         parts += [box(x, y, 22, 22, kind), text(x + 32, y + 16, words)]
-    parts += [text(x, top + 130, "C: clean, as it was recorded", "s"), text(x, top + 150, "N: noisy, to be denoised", "s")]
+    parts += [
+        text(x, top + 130, "C: clean, as it was recorded", "s"),
+        text(x, top + 150, "N: noisy, to be denoised", "s"),
+    ]
     seen = "; ".join(f"{n} sees {', '.join(m for j, m in enumerate(names) if mask[i, j])}" for i, n in enumerate(names))
     alt = f"The attention rule with a window of {window}, one row for each block that looks. {seen}."
     return svg(x + 210, top + len(names) * side + 12, alt, "\n".join(parts))
@@ -178,7 +188,8 @@ def session() -> str:
     parts.append(text(left + 6 * (w + gap) + 4, 206 + 22, "which is shared and not copied", "s"))
     row(300, "rewind(2)", ["oo[0]", "oo[1]", "oo[2]"], "forgets what came after")
     alt = (
-        "A session. Observe appends real frames. Imagine appends imagined ones. The next observe drops the imagined ones "
+        "A session. Observe appends real frames. Imagine appends imagined ones. The next observe drops "
+        "the imagined ones "
         "and appends the truth. Fork makes several futures that share one past. Rewind forgets what came after a step."
     )
     return svg(920, 346, alt, "\n".join(parts))

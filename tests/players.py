@@ -1,4 +1,5 @@
-"""Play without a browser: a tiny model in Push-T, which needs no OpenGL, and a client that speaks the page's messages."""
+"""Play without a browser: a tiny model in Push-T, which needs no OpenGL, and a client that speaks the page's
+messages."""
 
 import json
 from pathlib import Path

@@ -12,7 +12,15 @@ import pytest
 from tests.browser import open_page, serious_findings
 
 ROOT = Path(__file__).parents[1]
-LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src", "object": "data"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "link": "href",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "object": "data",
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +29,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("material", reason="mkdocs-material is missing: pip install -e '.[docs]'")
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
@@ -59,7 +69,9 @@ def test_links_lead_somewhere(site: Path) -> None:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             target = target / "index.html" if target.is_dir() else target
-            found = target.exists() and (not parts.fragment or unquote(parts.fragment) in pages[target].anchors | {"__top"})
+            found = target.exists() and (
+                not parts.fragment or unquote(parts.fragment) in pages[target].anchors | {"__top"}
+            )
             if not found:
                 broken.append(f"{path.relative_to(site)}: {link}")
     assert broken == []

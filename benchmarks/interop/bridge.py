@@ -59,7 +59,11 @@ def save_random(kind: str, folder: Path) -> None:
         mean, spread = (torch.from_numpy(rng.random(shape).astype(np.float32)) for _ in range(2))
         return {"mean": mean, "std": spread + 0.1, "min": mean - 1, "max": mean + 1}
 
-    stats = {"observation.images.front": figures(3, 1, 1), "observation.state": figures(STATE), "action": figures(ACTIONS)}
+    stats = {
+        "observation.images.front": figures(3, 1, 1),
+        "observation.state": figures(STATE),
+        "action": figures(ACTIONS),
+    }
     policy = get_policy_class(kind)(config)
     policy.save_pretrained(folder)
     for pipeline in make_pre_post_processors(config, dataset_stats=stats):
@@ -99,7 +103,8 @@ def lerobot_as_presage(kind: str) -> float:
 
 
 def presage_as_lerobot(checkpoint: Path) -> dict[str, float]:
-    """Largest difference of actions between lerobot's way and presage's own: loaded directly, and through the factory."""
+    """Largest difference of actions between lerobot's way and presage's own: loaded directly, and through the
+    factory."""
     expected = presage_actions(checkpoint)
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +120,8 @@ def presage_as_lerobot(checkpoint: Path) -> dict[str, float]:
             differences = []
             for observation, chunk in zip(observations(policy.model), expected):
                 batch = {
-                    f"observation.images.{c}": torch.from_numpy(observation[f"image.{c}"]).permute(0, 3, 1, 2).float() / 255
+                    f"observation.images.{c}": torch.from_numpy(observation[f"image.{c}"]).permute(0, 3, 1, 2).float()
+                    / 255
                     for c in policy.model.config.cameras
                 }
                 batch |= {"observation.state": torch.from_numpy(observation["state"]), "task": TASKS}

@@ -42,7 +42,9 @@ def inside(theirs: Path, ours: Path, url: str) -> None:
     rng = np.random.default_rng(0)
     size = metadata["image_size"]
     for i in range(5):
-        cameras = {f"observation/image.{c}": rng.integers(0, 256, (size, size, 3), np.uint8) for c in metadata["cameras"]}
+        cameras = {
+            f"observation/image.{c}": rng.integers(0, 256, (size, size, 3), np.uint8) for c in metadata["cameras"]
+        }
         state = np.zeros(metadata["state_dim"], np.float32)
         answer = policy.infer({**cameras, "observation/state": state, "prompt": "open the drawer", "sequence": i})
         assert answer["actions"].shape == (metadata["chunk"], metadata["action_dim"]) and answer["sequence"] == i

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 
 FP32_VARIABLE = "PRESAGE_FP32"
-"""Environment variable; when it is not empty everything is computed in fp32, so that machines can be compared exactly."""
+"""Environment variable; when it is not empty everything is computed in fp32, so that machines can be compared exactly.
+"""
 
 
 def default_device() -> torch.device:
@@ -18,8 +19,9 @@ def default_device() -> torch.device:
 def compute_dtype(device: torch.device) -> torch.dtype:
     """bf16 where the hardware multiplies it faster than fp32, else fp32.
 
-    A CPU with AMX runs bf16 linear layers about nine times faster than fp32, one with AVX512-BF16 two to three times; one
-    without either runs them at half the speed of fp32, so asking for bf16 everywhere would halve the speed of most laptops.
+    A CPU with AMX runs bf16 linear layers about nine times faster than fp32, one with AVX512-BF16 two to three times;
+    one without either runs them at half the speed of fp32, so asking for bf16 everywhere would halve the speed of most
+    laptops.
     """
     if os.environ.get(FP32_VARIABLE):
         return torch.float32

@@ -10,7 +10,16 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.benchmarks import cache, codec, collect, realtime, serving, training, worlds
 from presage.benchmarks.common import BenchArgs
-from presage.benchmarks.wall_clock import Answer, AnticipatingPolicy, Frame, Report, Scene, _newest, anticipate, run_live
+from presage.benchmarks.wall_clock import (
+    Answer,
+    AnticipatingPolicy,
+    Frame,
+    Report,
+    Scene,
+    _newest,
+    anticipate,
+    run_live,
+)
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import save_model

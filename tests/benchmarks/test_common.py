@@ -1,4 +1,5 @@
-"""Seeds of evaluation never meet those of recorded episodes, and a result names its weights, not the machine's folders."""
+"""Seeds of evaluation never meet those of recorded episodes, and a result names its weights, not the machine's
+folders."""
 
 import pytest
 from hypothesis import given

@@ -73,7 +73,9 @@ def test_instructions_are_embedded_as_the_pipeline_does(wan_folder: Path) -> Non
     expected, _ = pipeline.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=512)
     found = WanText(wan_folder, 16).embed(texts)
     assert found.shape == (2, 16, 16)
-    torch.testing.assert_close(found, expected[:, :16].float(), atol=0.05, rtol=0)  # bf16 rounds by the length of the sum
+    torch.testing.assert_close(
+        found, expected[:, :16].float(), atol=0.05, rtol=0
+    )  # bf16 rounds by the length of the sum
     assert (expected[:, 16:] == 0).all() and (found[:, -1] == 0).all()
 
 

@@ -69,6 +69,8 @@ def old_root(root: Path, tmp_path: Path) -> Path:
     (old / "meta/info.json").write_text(json.dumps(info))
     write_lines(old / "meta/tasks.jsonl", [{"task_index": i, "task": task} for i, task in enumerate(new.tasks)])
     write_lines(old / "meta/episodes_stats.jsonl", stats)
-    episodes = [{"episode_index": e.index, "tasks": [e.instruction], "length": e.length, "seed": 7} for e in new.episodes]
+    episodes = [
+        {"episode_index": e.index, "tasks": [e.instruction], "length": e.length, "seed": 7} for e in new.episodes
+    ]
     write_lines(old / "meta/episodes.jsonl", episodes)
     return old

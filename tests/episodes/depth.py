@@ -64,5 +64,7 @@ def levels(dataset: Dataset, episode: int) -> np.ndarray:
 
 def _planes(frame: av.VideoFrame) -> np.ndarray:
     size = (frame.format.components[0].bits + 7) // 8
-    lines = [(np.frombuffer(memoryview(p), np.uint8).reshape(p.height, p.line_size), p.width * size) for p in frame.planes]
+    lines = [
+        (np.frombuffer(memoryview(p), np.uint8).reshape(p.height, p.line_size), p.width * size) for p in frame.planes
+    ]
     return np.concatenate([plane[:, :width].reshape(-1) for plane, width in lines])

@@ -26,8 +26,8 @@ def write_robot(
     name: str = "arm",
     instruction: str = "lift the cube",
 ) -> Path:
-    """A dataset with one action per row. Joint j of row t of episode e is e + t / 100 + j; the action is the joint one row
-    later; every frame's grey level is 4 * t (modulo 256), brighter from camera to camera."""
+    """A dataset with one action per row. Joint j of row t of episode e is e + t / 100 + j; the action is the joint one
+    row later; every frame's grey level is 4 * t (modulo 256), brighter from camera to camera."""
     spool = root.with_name(f"{root.name}.partial")
     for e in range(episodes):
         t = np.arange(length, dtype=np.float32)

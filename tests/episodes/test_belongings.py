@@ -12,7 +12,14 @@ from presage.episodes.edit import write_episodes
 from presage.episodes.grow import NEW, OLD, append_episodes
 from presage.errors import UserError
 
-FILES = ("README.md", ".gitattributes", "meta/modality.json", "calibration/left.json", "data/notes.txt", "videos/a/b.txt")
+FILES = (
+    "README.md",
+    ".gitattributes",
+    "meta/modality.json",
+    "calibration/left.json",
+    "data/notes.txt",
+    "videos/a/b.txt",
+)
 
 
 def furnish(root: Path) -> None:

@@ -114,7 +114,9 @@ def test_an_uneven_clock_is_no_drift() -> None:
 def test_another_rate_is_refused_with_both_rates(tmp_path: Path, rate: float, says: str) -> None:
     root = write_robot(tmp_path / "arm", episodes=1, length=60)
     write_video(root / VIDEO, np.arange(60) / rate)
-    with pytest.raises(UserError, match=rf"episode 0: only \d+ of 60 .*{says}, meta/info.json says fps 30\); leave it out"):
+    with pytest.raises(
+        UserError, match=rf"episode 0: only \d+ of 60 .*{says}, meta/info.json says fps 30\); leave it out"
+    ):
         Dataset(root).frames(0, "front")
 
 
@@ -123,7 +125,9 @@ def test_a_short_video_names_its_episode(tmp_path: Path) -> None:
     write_video(root / VIDEO, np.arange(61) / 30)
     data = Dataset(root)
     assert len(data.frames(0, "front")) == 31
-    with pytest.raises(UserError, match="episode 1: only 30 of 31 frames .*leave it out .--episodes, or presage dataset"):
+    with pytest.raises(
+        UserError, match="episode 1: only 30 of 31 frames .*leave it out .--episodes, or presage dataset"
+    ):
         data.frames(1, "front")
     loader = Loader([Dataset(root, [1])], batch=8, window=4, seed=1)
     with pytest.raises(UserError, match="episode 1: only"):
@@ -169,7 +173,8 @@ def test_frames_are_not_counted_across_a_lost_one(tmp_path: Path) -> None:
 
 
 def test_an_episode_that_runs_into_the_next_is_refused(tmp_path: Path) -> None:
-    """Its video was a frame short, and the next begins right behind: its last row would show the next one's first frame."""
+    """Its video was a frame short, and the next begins right behind: its last row would show the next one's first
+    frame."""
     root = write_robot(tmp_path / "arm", episodes=3, length=20)
     write_video(root / VIDEO, np.arange(59) / 30)
     set_starts(root, [0, 20 / 30, 39 / 30])

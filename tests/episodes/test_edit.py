@@ -71,7 +71,9 @@ def test_statistics_of_images_add_up(root: Path, tmp_path: Path) -> None:
     write_episodes([Dataset(root)], tmp_path / "out")
     old, new = Dataset(root).stats, Dataset(tmp_path / "out").stats
     for figure in ("mean", "std", "min", "max", "count"):
-        np.testing.assert_allclose(new["observation.images.top"][figure], old["observation.images.top"][figure], atol=1e-9)
+        np.testing.assert_allclose(
+            new["observation.images.top"][figure], old["observation.images.top"][figure], atol=1e-9
+        )
     assert set(new) == set(old)
 
 

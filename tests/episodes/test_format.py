@@ -24,7 +24,9 @@ from presage.errors import UserError
 @st.composite
 def column_specs(draw):
     """Feature names with a type and a shape per row."""
-    names = draw(st.lists(st.sampled_from(["action", "observation.state", "a_b", "next.reward"]), unique=True, min_size=1))
+    names = draw(
+        st.lists(st.sampled_from(["action", "observation.state", "a_b", "next.reward"]), unique=True, min_size=1)
+    )
     kinds = st.sampled_from(["float32", "float64", "int64", "int32", "uint8", "bool", "text"])
     shapes = st.one_of(st.just(()), hnp.array_shapes(min_dims=1, max_dims=3, max_side=4).filter(lambda s: s != (1,)))
     return {name: (kind, () if kind == "text" else draw(shapes)) for name in names for kind in [draw(kinds)]}

@@ -69,7 +69,9 @@ def inspected(root: Path) -> None:
 
 def places(value: Any) -> list[tuple[Any, ...]]:
     """Where something can be replaced inside a JSON value."""
-    inside = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    inside = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
     return [(key, *rest) for key, child in inside for rest in [(), *places(child)]]
 
 

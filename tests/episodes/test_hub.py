@@ -1,6 +1,8 @@
-"""Datasets of the hub: names, and fetching the files of the wanted episodes from a server that speaks the hub's protocol.
+"""Datasets of the hub: names, and fetching the files of the wanted episodes from a server that speaks the hub's
+protocol.
 
-The server answers the five requests that huggingface_hub makes (repository, tree, and the head and body of files). What a
+The server answers the five requests that huggingface_hub makes (repository, tree, and the head and body of files). What
+a
 test cannot show here: authentication, redirects to large-file storage and the real hub's limits.
 """
 
@@ -46,7 +48,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
         if path.startswith("/api/datasets/team/arm/tree/"):
             tree = [
-                {"type": "file", "path": f, "oid": "0" * 40, "size": (self.server.root / f).stat().st_size} for f in files
+                {"type": "file", "path": f, "oid": "0" * 40, "size": (self.server.root / f).stat().st_size}
+                for f in files
             ]
             return self.send(200, json.dumps(tree).encode(), {}, body)
         if path.startswith("/api/"):
@@ -108,7 +111,9 @@ def test_only_the_files_of_the_wanted_episodes_are_fetched(hub: Hub, tmp_path: P
 
 
 def test_no_network_and_no_such_dataset_are_one_line(hub: Hub, tmp_path: Path) -> None:
-    command = "import sys; from presage.interface.cli import main; sys.exit(main(['train', '--data', {!r}, '--out', 'x']))"
+    command = (
+        "import sys; from presage.interface.cli import main; sys.exit(main(['train', '--data', {!r}, '--out', 'x']))"
+    )
     missing = fetch(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", command.format("team/leg"))
     offline = fetch("http://127.0.0.1:9", tmp_path / "other", command.format("hf://team/arm"))
     for done, says in ((missing, "no such dataset on the hub"), (offline, "the hub cannot be reached")):

@@ -63,7 +63,9 @@ def test_an_action_of_another_name_is_asked_for(tmp_path: Path) -> None:
         return {name: np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32) for name in ("actions", "state")}
 
     data = Dataset(write_numbers(tmp_path / "arm", columns))
-    with pytest.raises(UserError, match="no column 'action'.*actions may be one: give --action actions, or --action none"):
+    with pytest.raises(
+        UserError, match="no column 'action'.*actions may be one: give --action actions, or --action none"
+    ):
         Robot.from_dataset(data)
     robot = Robot.from_dataset(data, action=["actions"])
     assert remarks(data, robot) == [f"{data.root}: the model sees no state; state may be one: --state state"]

@@ -93,7 +93,9 @@ def test_an_epoch_shows_every_window_once(datasets):
     loader = Loader(datasets[:1], batch=1, window=3, cameras=[])
     windows = [tuple(batch.rows[0]) for batch in take(loader, 200)]
     epoch = len({*windows})
-    assert sorted(windows[:epoch]) == sorted(windows[epoch : 2 * epoch]) and windows[:epoch] != windows[epoch : 2 * epoch]
+    assert (
+        sorted(windows[:epoch]) == sorted(windows[epoch : 2 * epoch]) and windows[:epoch] != windows[epoch : 2 * epoch]
+    )
 
 
 def test_frames_are_cropped_and_averaged_to_a_size(datasets):
@@ -144,7 +146,9 @@ def test_mistakes_are_one_line(datasets, tmp_path):
         next(Loader(datasets, batch=1, window=1).batches(-1))
     spool_episode(tmp_path / "c.partial", "0", make_episode(0, size=32), FPS)
     other = Dataset(write_dataset(tmp_path / "c.partial", tmp_path / "c", fps=FPS, robot_type=None))
-    with pytest.raises(UserError, match=r"/c: camera 'front' has frames of \(32, 32\), .*/a it is \(16, 16\); give a size"):
+    with pytest.raises(
+        UserError, match=r"/c: camera 'front' has frames of \(32, 32\), .*/a it is \(16, 16\); give a size"
+    ):
         Loader([*datasets, other], batch=1, window=1)
     assert take(Loader([*datasets, other], batch=9, window=1, size=16), 1)[0].frames["top"].shape == (9, 1, 16, 16, 3)
 

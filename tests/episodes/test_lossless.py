@@ -51,7 +51,9 @@ def test_no_edit_changes_a_level(tmp_path: Path, name: str, gop: int) -> None:
 
 
 def test_only_cameras_that_were_compressed_again_are_described_anew(tmp_path: Path) -> None:
-    root = add_depth(tmp_path / "arm", "hevc", "gray12le", 250, **ROUND, info={"is_depth_map": True, "depth_unit": "mm"})
+    root = add_depth(
+        tmp_path / "arm", "hevc", "gray12le", 250, **ROUND, info={"is_depth_map": True, "depth_unit": "mm"}
+    )
     change_info(root, lambda info: info["features"]["observation.images.front"]["info"].update(lens="8 mm"))
     old = read_info(root)["features"]
     write_episodes([Dataset(root, [1])], tmp_path / "kept")
@@ -87,4 +89,6 @@ def test_depth_and_colours_under_one_name_are_not_joined(tmp_path: Path) -> None
 
 def test_formats_of_colours() -> None:
     assert all(map(holds_colours, ("yuv420p", "yuvj420p", "yuv444p", "nv12", "gbrp")))
-    assert not any(map(holds_colours, ("gray", "gray12le", "gray16le", "yuv420p10le", "yuva420p", "rgb48le", "pal8", None)))
+    assert not any(
+        map(holds_colours, ("gray", "gray12le", "gray16le", "yuv420p10le", "yuva420p", "rgb48le", "pal8", None))
+    )

@@ -38,7 +38,9 @@ def lines(change: Callable[[list[dict]], object]) -> Change:
 
 def chunks(root: Path) -> list[Path]:
     """Files of the second folder."""
-    return [path for place in ("data", "videos") for path in (root / place / "chunk-001").rglob("*.*") if path.is_file()]
+    return [
+        path for place in ("data", "videos") for path in (root / place / "chunk-001").rglob("*.*") if path.is_file()
+    ]
 
 
 def set_tasks(texts: Callable[[str], object]) -> Change:
@@ -68,10 +70,16 @@ OLD: dict[str, Change] = {
     "statistics cut": lambda root: rewrite(root / "meta/episodes_stats.jsonl", lambda text: text[:-40]),
     "version without v": lambda root: change_info(root, lambda info: info.update(codebase_version=2.1)),
     "no paths": lambda root: change_info(root, lambda info: [info.pop("data_path"), info.update(video_path=None)]),
-    "names null": lambda root: change_info(root, lambda info: [f.update(names=None) for f in info["features"].values()]),
-    "no totals": lambda root: change_info(root, lambda info: [info.pop("total_frames"), info.update(total_episodes="4")]),
+    "names null": lambda root: change_info(
+        root, lambda info: [f.update(names=None) for f in info["features"].values()]
+    ),
+    "no totals": lambda root: change_info(
+        root, lambda info: [info.pop("total_frames"), info.update(total_episodes="4")]
+    ),
     "no statistics": lambda root: (root / "meta/episodes_stats.jsonl").unlink(),
-    "empty statistics": lambda root: (root / "meta/episodes_stats.jsonl").write_text('{"episode_index": 0, "stats": null}'),
+    "empty statistics": lambda root: (root / "meta/episodes_stats.jsonl").write_text(
+        '{"episode_index": 0, "stats": null}'
+    ),
     "hidden files": lambda root: [
         place.write_bytes(b"\0\5\x16\7")
         for place in (root / "meta/.DS_Store", root / "data/chunk-000/._episode_000000.parquet")
@@ -138,17 +146,25 @@ def test_forms_of_v30(root: Path, tmp_path: Path, name: str) -> None:
     assert survey(copy).damage == []
 
 
-def test_what_was_repaired_is_told_and_mended_by_filter(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_what_was_repaired_is_told_and_mended_by_filter(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     NEW["totals"](root)
     NEW["statistics null"](root)
     NEW["tasks in a plain column"](root)
     notes = survey(root).notes
     assert len(notes) == 4
-    for part in ("total_episodes is 40, .* 4;", "total_frames is 900, .* 22;", "stats.json: null", "not the pandas index"):
+    for part in (
+        "total_episodes is 40, .* 4;",
+        "total_frames is 900, .* 22;",
+        "stats.json: null",
+        "not the pandas index",
+    ):
         assert any(part.split(", .* ")[0] in note for note in notes), part
     done("inspect", root, "--out", tmp_path / "page.html")
     assert (
-        "total_frames is 900" in capsys.readouterr().out and "total_frames is 900" in (tmp_path / "page.html").read_text()
+        "total_frames is 900" in capsys.readouterr().out
+        and "total_frames is 900" in (tmp_path / "page.html").read_text()
     )
     done("dataset", "filter", root, "--out", tmp_path / "out", "--min-length", "1")
     mended = Dataset(tmp_path / "out")
@@ -171,7 +187,9 @@ def test_nothing_recorded_yet(root: Path, old_root: Path, tmp_path: Path, capfd:
             ("dataset", "filter", "--out", tmp_path / "out"),
             ("train", "--out", tmp_path / "run", "--data"),
         ):
-            assert f"{folder}: no episode has been recorded in it yet; record one first" in refused(capfd, *command, folder)
+            assert f"{folder}: no episode has been recorded in it yet; record one first" in refused(
+                capfd, *command, folder
+            )
 
 
 def test_episodes_without_rows_are_passed_over(old_root: Path) -> None:
@@ -234,9 +252,15 @@ REFUSED: dict[str, tuple[Callable[[dict], object], str]] = {
     "rate in words": (lambda info: info.update(fps="fast"), "fps is 'fast'; write"),
     "features as list": (lambda info: info.update(features=[]), "features is not an object"),
     "no type": (lambda info: info["features"]["action"].pop("dtype"), "feature 'action' has dtype None; write float32"),
-    "no shape": (lambda info: info["features"]["action"].pop("shape"), "feature 'action' has shape None; write its sides"),
+    "no shape": (
+        lambda info: info["features"]["action"].pop("shape"),
+        "feature 'action' has shape None; write its sides",
+    ),
     "huge shape": (lambda info: info["features"]["action"].update(shape=[10**15]), "feature 'action' has shape"),
-    "placeholder": (lambda info: info.update(data_path="data/{episode}.parquet"), "which cannot be filled in; the usual"),
+    "placeholder": (
+        lambda info: info.update(data_path="data/{episode}.parquet"),
+        "which cannot be filled in; the usual",
+    ),
     "outside": (lambda info: info.update(data_path="../data/{episode_index}.parquet"), "outside the dataset"),
     "one video for all": (lambda info: info.update(video_path="videos/{episode_index}.mp4"), "put {video_key} into it"),
     "chunks": (lambda info: info.update(chunks_size=0), "chunks_size is 0; write how many episodes"),

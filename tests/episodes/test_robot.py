@@ -100,7 +100,9 @@ def test_descriptions_of_an_older_presage_are_read(arm: Dataset) -> None:
 
 def test_black_bars_are_cut_off_and_other_proportions_refused(arm: Dataset) -> None:
     robot = Robot.from_dataset(arm)
-    shown = {name: np.random.default_rng(i).integers(1, 256, (48, 64, 3), np.uint8) for i, name in enumerate(robot.cameras)}
+    shown = {
+        name: np.random.default_rng(i).integers(1, 256, (48, 64, 3), np.uint8) for i, name in enumerate(robot.cameras)
+    }
     bars = {name: np.pad(picture, ((8, 8), (0, 0), (0, 0))) for name, picture in shown.items()}
     for camera, picture in robot.pictures(bars, 32).items():
         np.testing.assert_array_equal(picture, robot.pictures(shown, 32)[camera])
@@ -150,14 +152,18 @@ SWAPPED = {"right": ARM, "left": ARM}
         (["a", "b", "c", "d"], None, [0, 1, 2, 3]),
     ],
 )
-def test_relative_actions_belong_to_the_right_arm(tmp_path: Path, action: object, state: object, relative: list) -> None:
+def test_relative_actions_belong_to_the_right_arm(
+    tmp_path: Path, action: object, state: object, relative: list
+) -> None:
     data = two_arms(tmp_path / "arms", {"action": action, "observation.state": state})
     assert Robot.from_dataset(data, relative=["all"]).relative == relative
 
 
 def test_relative_actions_of_other_names_are_refused(tmp_path: Path) -> None:
     data = two_arms(tmp_path / "arms", {"action": ["a", "b", "c", "d"], "observation.state": ["a", "b", "c", "e"]})
-    with pytest.raises(UserError, match="action 'd' has no state column of its name to be relative to, among a, b, c, e"):
+    with pytest.raises(
+        UserError, match="action 'd' has no state column of its name to be relative to, among a, b, c, e"
+    ):
         Robot.from_dataset(data, relative=["all"])
     assert Robot.from_dataset(data, relative=["0-2"]).relative == [0, 1, 2, -1]
 

@@ -69,7 +69,9 @@ def test_columns_that_only_one_has_are_null_in_the_other(tmp_path: Path) -> None
     found = pq.read_table(tmp_path / "out" / DATA)["language"].to_pylist()
     assert found == [None] * ROWS + COLUMNS["list of structs"].to_pylist()
     add_column(one / DATA, "language", COLUMNS["struct"])
-    with pytest.raises(UserError, match="two/data.*: column 'language' is list.*, in .*one.* struct.*; store both alike"):
+    with pytest.raises(
+        UserError, match="two/data.*: column 'language' is list.*, in .*one.* struct.*; store both alike"
+    ):
         write_episodes([Dataset(one), Dataset(two)], tmp_path / "refused")
 
 
@@ -137,7 +139,9 @@ def test_what_meta_says_of_episodes_and_of_unknown_features(tmp_path: Path) -> N
     change_info(root, lambda info: info.update(license="mit", splits={"train": "0:1", "test": "1:2"}))
     write_episodes([Dataset(root, [1])], tmp_path / "out")
     row = pq.read_table(tmp_path / "out" / EPISODES)
-    kept = {name: row[name].to_pylist()[0] for name in ("operator", "grade", "phases", "stats/observation.language/mean")}
+    kept = {
+        name: row[name].to_pylist()[0] for name in ("operator", "grade", "phases", "stats/observation.language/mean")
+    }
     assert kept == {"operator": "bob", "grade": 2, "phases": [], "stats/observation.language/mean": [1.0]}
     assert (
         row.schema.field("grade").type == pa.int8()
@@ -164,7 +168,9 @@ def test_lists_in_old_episodes_are_kept(old_root: Path, tmp_path: Path) -> None:
 
 def test_episodes_without_rows_are_left_out_with_a_word(tmp_path: Path, old_root: Path) -> None:
     lines = (old_root / "meta/episodes.jsonl").read_text()
-    (old_root / "meta/episodes.jsonl").write_text(lines + json.dumps({"episode_index": 4, "tasks": [], "length": 0}) + "\n")
+    (old_root / "meta/episodes.jsonl").write_text(
+        lines + json.dumps({"episode_index": 4, "tasks": [], "length": 0}) + "\n"
+    )
     written = write_episodes([Dataset(old_root)], tmp_path / "out")
     assert (written.episodes, written.rows) == (4, 22) and "episodes without rows are left out: 4" in str(written.notes)
     assert len(Dataset(tmp_path / "out").episodes) == 4

@@ -83,7 +83,9 @@ OTHERS = {
 def test_another_episode_under_a_key_is_refused(tmp_path, what):
     spool_episode(tmp_path / "data.partial", "a", make_episode(0), FPS)
     before = (tmp_path / "data.partial/a/rows.npz").read_bytes()
-    with pytest.raises(UserError, match="data.partial/a: holds another episode, .* delete .*data.partial and run again"):
+    with pytest.raises(
+        UserError, match="data.partial/a: holds another episode, .* delete .*data.partial and run again"
+    ):
         spool_episode(tmp_path / "data.partial", "a", *OTHERS[what])
     assert (tmp_path / "data.partial/a/rows.npz").read_bytes() == before
 

@@ -170,7 +170,9 @@ def test_an_instruction_that_could_not_be_served_is_not_taught(tmp_path: Path) -
         if length == MAX_INSTRUCTION:
             assert Steps(data, Robot.from_dataset(data)).num_rows
             continue
-        with pytest.raises(UserError, match="the instruction of episode 0 has 200001 characters, at most 200000 are taken"):
+        with pytest.raises(
+            UserError, match="the instruction of episode 0 has 200001 characters, at most 200000 are taken"
+        ):
             Steps(data, Robot.from_dataset(data))
 
 

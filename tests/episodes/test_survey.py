@@ -69,9 +69,15 @@ def widen(root: Path) -> None:
 DAMAGES = {
     "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: the video is missing; restore"),
     "truncated video": (lambda root: truncate(root / VIDEO), "file-000.mp4: the video is damaged .*restore"),
-    "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
+    "unknown codec": (
+        lambda root: forget_codec(root / VIDEO),
+        "file-000.mp4: the video's codec is unknown here; convert",
+    ),
     "truncated data": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read .*restore"),
-    "NaN": (lambda root: put_nan(root / DATA, 35), "'action' is NaN or infinite in 1 rows of episode 1, first in row 4"),
+    "NaN": (
+        lambda root: put_nan(root / DATA, 35),
+        "'action' is NaN or infinite in 1 rows of episode 1, first in row 4",
+    ),
     "wrong shape": (widen, r"'action' does not have shape \[9\] in every row; correct"),
 }
 
@@ -91,8 +97,14 @@ def test_damage_is_listed_and_the_rest_is_read(tmp_path: Path, name: str) -> Non
 
 
 REPAIRED = {
-    "tasks without index": (lambda root: drop_index(root / "meta/tasks.parquet"), "tasks.parquet: .*LeRobot reads numbers"),
-    "truncated statistics": (lambda root: truncate(root / "meta/stats.json"), "stats.json: cannot be read.*computed anew"),
+    "tasks without index": (
+        lambda root: drop_index(root / "meta/tasks.parquet"),
+        "tasks.parquet: .*LeRobot reads numbers",
+    ),
+    "truncated statistics": (
+        lambda root: truncate(root / "meta/stats.json"),
+        "stats.json: cannot be read.*computed anew",
+    ),
     "wrong total": (lambda root: edit_info(root / "meta/info.json", total_frames=9), "total_frames is 9, .* say 62"),
 }
 

@@ -61,10 +61,15 @@ def chunks(model: WorldModel, rows: int, seed: int) -> np.ndarray:
 
 
 def batch(model: WorldModel, seed: int, windows: int = 2, rows: int = 4) -> Batch:
-    shown = [{**model.encode_images(f), "state": model.encode_state(f["state"])} for f in _film(model, windows, rows, seed)]
+    shown = [
+        {**model.encode_images(f), "state": model.encode_state(f["state"])} for f in _film(model, windows, rows, seed)
+    ]
     values = {name: torch.stack([each[name] for each in shown], 1) for name in shown[0]}
     acted = [model.encode_action(chunks(model, windows, seed + i)) for i in range(rows)]
-    values |= {ACTION: torch.stack(acted, 1), "progress": torch.linspace(0, 1, windows * rows).view(windows, rows, 1, 1)}
+    values |= {
+        ACTION: torch.stack(acted, 1),
+        "progress": torch.linspace(0, 1, windows * rows).view(windows, rows, 1, 1),
+    }
     yes = torch.ones(windows, rows, dtype=torch.bool)
     quality = torch.tensor([[1.0, 1.0, 0.0, float("nan")]]).expand(windows, rows)
     return Batch(values, model.embed_text(TEXTS[:windows]), yes, yes, quality, yes, ~yes)

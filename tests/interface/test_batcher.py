@@ -66,7 +66,8 @@ def test_nobody_waits_for_an_inference_that_was_cancelled() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [Raising(StopIteration()), Raising(MemoryError()), Raising(answer=None), Raising(answer=np.array([["a"]]))]
+    "broken",
+    [Raising(StopIteration()), Raising(MemoryError()), Raising(answer=None), Raising(answer=np.array([["a"]]))],
 )
 def test_what_one_request_ends_in_is_not_the_end_of_inference(broken: Raising) -> None:
     async def scenario() -> None:

@@ -75,7 +75,9 @@ def test_filter_reads_success_however_it_was_written(tmp_path: Path, capfd) -> N
 
         return write_numbers(tmp_path / name, columns, facts=lambda e: {} if column else {"success": values[e]})
 
-    for i, (values, column) in enumerate([(["no", "yes"], None), ([0, 1], None), (["failure", "success"], "next.success")]):
+    for i, (values, column) in enumerate(
+        [(["no", "yes"], None), ([0, 1], None), (["failure", "success"], "next.success")]
+    ):
         done("dataset", "filter", write(f"in{i}", values, column), "--out", tmp_path / f"out{i}", "--success", "yes")
         assert "1 of 2 episodes" in capfd.readouterr().out
     strange = write("strange", ["good", "bad"])
@@ -113,7 +115,9 @@ def test_the_tools_refuse_in_one_line(tmp_path: Path, capfd) -> None:
     assert "--shares" in refused(capfd, "dataset", "split", root, "--out", out, "--shares", "1")
     assert "--crf" in refused(capfd, "dataset", "reencode", root, "--out", out, "--crf", "99")
     for size in ("15", "-64", "99999999"):
-        assert "at least 16 and at most 4096" in refused(capfd, "dataset", "reencode", root, "--out", out, "--size", size)
+        assert "at least 16 and at most 4096" in refused(
+            capfd, "dataset", "reencode", root, "--out", out, "--size", size
+        )
     assert "exists" in refused(capfd, "dataset", "reencode", root, "--out", root)
     assert "nowhere" in refused(capfd, "dataset", "append", "nowhere", root)
     assert "shuffle" in refused(capfd, "dataset", "shuffle", root)
@@ -184,7 +188,10 @@ def widen(root: Path) -> None:
 
 DAMAGES = {
     "missing video": (lambda root: (root / VIDEO).unlink(), "file-000.mp4: is missing; restore"),
-    "unknown codec": (lambda root: forget_codec(root / VIDEO), "file-000.mp4: the video's codec is unknown here; convert"),
+    "unknown codec": (
+        lambda root: forget_codec(root / VIDEO),
+        "file-000.mp4: the video's codec is unknown here; convert",
+    ),
     "truncated parquet": (lambda root: truncate(root / DATA), "file-000.parquet: cannot be read"),
     "wrong shape": (widen, "column 'action' does not have shape [9] in every row; correct"),
     "NaN action": (lambda root: put_nan(root / DATA, 3), "column 'action' is NaN or infinite in row 3 of episode 0"),

@@ -66,7 +66,24 @@ USUAL = {
 """Values that fit, so that not everything is refused for the same reason."""
 WRONG = st.sampled_from(
     ["", " ", "-1", "0", "1", "007", "1.5", "-0.0", "nan", "inf", "-inf", "1e999", "1e-999", "9" * 30, "2147483648"]
-    + ["None", "True", "--", "-", "-h", "\n", "é", "\udcff", "x" * 300, "x/" * 3000, "a=b=c", "a/b", ".", "..", "~", "0:9"]
+    + [
+        "None",
+        "True",
+        "--",
+        "-",
+        "-h",
+        "\n",
+        "é",
+        "\udcff",
+        "x" * 300,
+        "x/" * 3000,
+        "a=b=c",
+        "a/b",
+        ".",
+        "..",
+        "~",
+        "0:9",
+    ]
     + ["data", "model", "file", "file/inside", "pipe", "loop", "new/er", "10:30", "/proc/new", "ws://h:99999", "ws://"]
 )
 TEXTS = WRONG | st.text(st.characters(exclude_characters="/\0", exclude_categories=()), max_size=8)
@@ -189,7 +206,10 @@ def test_any_value_of_any_option(name: str, data: st.DataObject, inputs: Path) -
             "--codec-steps does not apply to --only critic",
         ),
         (["--only", "critic", "--start-from", "model", "--steps", "2"], "--steps does not apply to --only critic"),
-        (["--only", "critic", "--start-from", "model", "--codec-from", "model"], "--codec-from does not apply to --only"),
+        (
+            ["--only", "critic", "--start-from", "model", "--codec-from", "model"],
+            "--codec-from does not apply to --only",
+        ),
         (["--only", "critic", "--start-from", "model", "--fit", "crop"], "--fit does not apply to --only critic"),
         (["--backbone", "model"], "--recipe backbone and --backbone DIR go together"),
         (["--weights", "0"], "--weights are all 0"),
@@ -292,13 +312,17 @@ def test_nobody_reads_what_is_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"COLUMNS": "1"}, {"COLUMNS": "x"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}]
+    "environment",
+    [{"COLUMNS": "1"}, {"COLUMNS": "x"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}],
 )
 def test_any_terminal(environment: dict[str, str]) -> None:
     assert run("models", "--help", **environment) == (0, [])
     assert run("models", "--seed", "-1", **environment) == (
         2,
-        ["presage: error: --seed -1: give a whole number, at least 0 and at most 4294967295; see presage models --help"],
+        [
+            "presage: error: --seed -1: give a whole number, at least 0 and at most 4294967295; see "
+            "presage models --help"
+        ],
     )
 
 

@@ -19,7 +19,9 @@ from presage.worlds import RolloutResult
 
 def make_clip(length: int = 6) -> Clip:
     frames = np.random.default_rng(0).integers(0, 256, (length, 16, 16, 3), dtype=np.uint8)
-    return Clip("open the <drawer>", "Reached.", {"front": frames, "top": frames}, {"front": frames, "top": frames}, 5.0)
+    return Clip(
+        "open the <drawer>", "Reached.", {"front": frames, "top": frames}, {"front": frames, "top": frames}, 5.0
+    )
 
 
 @pytest.fixture(scope="module")

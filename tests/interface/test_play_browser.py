@@ -79,7 +79,16 @@ def test_a_person_drives_takes_over_rewinds_records_and_trains(server, tmp_path)
         play.wait(page, "document.getElementById('recorded').textContent.startsWith('Saved')")
         folder = Path(text(page, "#recorded").removeprefix("Saved ").partition(":")[0])
     assert Dataset(folder).num_rows > DRIVE
-    train = [sys.executable, "-m", "presage.interface.cli", "train", "--data", str(folder), "--out", str(tmp_path / "run")]
+    train = [
+        sys.executable,
+        "-m",
+        "presage.interface.cli",
+        "train",
+        "--data",
+        str(folder),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(
         [*train, "--recipe", "debug", "--steps", "1", "--codec-steps", "1"], capture_output=True, text=True
     )

@@ -119,7 +119,10 @@ def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> No
         ('{"type": "shutdown"}', "whose type is one of"),
         ('{"type": ["run"]}', "whose type is one of"),
         ('{"type": "run"}', "run.on must be true or false"),
-        ('{"type": "controls", "action": [0, 2], "stamp": 0}', "controls.action must be a list of numbers from -1 to 1"),
+        (
+            '{"type": "controls", "action": [0, 2], "stamp": 0}',
+            "controls.action must be a list of numbers from -1 to 1",
+        ),
         ('{"type": "controls", "action": [0, NaN], "stamp": 0}', "controls.action must be"),
         ('{"type": "controls", "action": [0, 0, 0], "stamp": 0}', "controls.action has 3 numbers: this robot takes 2"),
         ('{"type": "rewind", "moment": 1e3}', "rewind.moment must be a whole number"),

@@ -192,7 +192,9 @@ def test_choice_of_films() -> None:
         ("drawer-open-v3", 1),
         ("push-v3", 2),
     ]
-    assert film_recalled(tiny_model(), "joint", results[:3], 2)[1].clip.caption.startswith("Reached")  # no failure to show
+    assert film_recalled(tiny_model(), "joint", results[:3], 2)[1].clip.caption.startswith(
+        "Reached"
+    )  # no failure to show
     both = film_both("joint", results, results[:2] + results[3:4] + results[3:], 1, 5.0)
     assert both[0].clip.caption == "Simulator: reached after 0.6 s. Dream: not reached within 0.6 s."
 
@@ -203,8 +205,14 @@ def test_plots() -> None:
     plot = lines("loss", "step", "loss", [Series("a", [0, 1], [1.0, 100.0]), Series("b <", [0, 1], [2.0, 3.0])])
     assert 'stroke-dasharray="7 4"' in plot and "<polygon" in plot and "<circle" in plot and "b &lt;" in plot
     assert "a: from 1 at 0 to 100 at 1." in plot and "nan" not in lines("x", "s", "x", [Series("a", [5], [0.0])])
-    assert horizons({"psnr_1": 3.0, "psnr_32": 1.0, "psnr_8": 2.0, "p_1": 1.0})["psnr"] == [(1, 3.0), (8, 2.0), (32, 1.0)]
-    assert thinned(range(3), [1.0, 2.0, 3.0]) == ([0, 1, 2], [1, 2, 3]) and len(thinned(range(999), range(999))[0]) <= 300
+    assert horizons({"psnr_1": 3.0, "psnr_32": 1.0, "psnr_8": 2.0, "p_1": 1.0})["psnr"] == [
+        (1, 3.0),
+        (8, 2.0),
+        (32, 1.0),
+    ]
+    assert (
+        thinned(range(3), [1.0, 2.0, 3.0]) == ([0, 1, 2], [1, 2, 3]) and len(thinned(range(999), range(999))[0]) <= 300
+    )
 
 
 def test_commands_keep_what_a_report_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +241,9 @@ def test_commands_keep_what_a_report_needs(tmp_path: Path, monkeypatch: pytest.M
     assert [(o.policy, o.world) for o in runs[1].outcomes] == [("joint", "real"), ("joint", "imagined")]
     assert runs[0].outcomes[0].instruction == "pull" and runs[2].outcomes[0].world == "imagined"
     assert [len(run.footage) for run in runs] == [1, 1, 1] and "tiny" in runs[0].facts["checkpoint"]
-    assert main(["report", "act.json", "evaluate.json", "dreams.json", "--out", "page.html", "--json", "report.json"]) == 0
+    assert (
+        main(["report", "act.json", "evaluate.json", "dreams.json", "--out", "page.html", "--json", "report.json"]) == 0
+    )
     assert Path("page.html").read_text().count("<video") == 6
     assert json.loads(Path("report.json").read_text())["figures"]["films"] == 3
     assert str(tmp_path) not in Path("page.html").read_text()

@@ -96,7 +96,9 @@ def test_the_word_image_in_a_name_says_nothing() -> None:
     """DROID as LeRobot records it, and as openpi's client sends it."""
     sent = {"observation/exterior_image_1_left": grey(1), "observation/wrist_image_left": grey(2)}
     assert seen(sent, "exterior_1_left", "wrist_left") == {"exterior_1_left": 1, "wrist_left": 2}
-    assert seen(sent | {"observation/wrist_left": grey(3)}, "wrist_left") == {"wrist_left": 3}  # the very name goes first
+    assert seen(sent | {"observation/wrist_left": grey(3)}, "wrist_left") == {
+        "wrist_left": 3
+    }  # the very name goes first
 
 
 def test_a_picture_that_names_no_camera_is_the_only_ones() -> None:

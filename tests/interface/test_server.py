@@ -53,8 +53,8 @@ def ask(connection, message: object) -> dict:
 
 
 def ask_at_once(server, address, count: int, steps: int, request: Callable[..., dict]) -> dict[int, list[np.ndarray]]:
-    """Chunks that `count` robots are answered who ask at the same time; robot i sends `request(seed, prompt)` of the seeds
-    from 100 * i on. Some of them go through the model together."""
+    """Chunks that `count` robots are answered who ask at the same time; robot i sends `request(seed, prompt)` of the
+    seeds from 100 * i on. Some of them go through the model together."""
     answers: dict[int, list[np.ndarray]] = {}
 
     def act(i: int) -> None:
@@ -145,7 +145,9 @@ def test_names_with_slashes_dots_and_plurals(model, address, name) -> None:
     message = row()
     renamed = {name.format(c): message[f"image.{c}"] for c in ("front", "top")}
     with greeted(address) as connection:
-        answer = ask(connection, {**renamed, "observation/state": message["state"].tolist(), "prompt": "open the drawer"})
+        answer = ask(
+            connection, {**renamed, "observation/state": message["state"].tolist(), "prompt": "open the drawer"}
+        )
         np.testing.assert_allclose(answer["actions"], lone(model, [0])[0], atol=1e-4)
 
 
@@ -167,7 +169,10 @@ def without(name: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("message", "says"),
     [
-        (without("image.top"), "has no image.top; expected: image.front (32, 32, 3) uint8, or float in 0..1, image.top"),
+        (
+            without("image.top"),
+            "has no image.top; expected: image.front (32, 32, 3) uint8, or float in 0..1, image.top",
+        ),
         (without("state"), "state (4,) numbers"),
         (without("prompt"), "has no prompt"),
         (row(**{"image.top": np.zeros((16, 16, 3), np.uint8)}), "image.top is (16, 16, 3) uint8"),
@@ -381,7 +386,8 @@ def test_pictures_of_other_proportions_are_refused_and_the_episode_goes_on(sized
             seen = {**view(robot, seed), "prompt": "lift it"}
             says = told(connection, pack({**seen, "image.above": np.full((40, 40, 3), 9, np.uint8)}))
             assert (
-                "camera 'above' are 40 x 40 (height x width), training saw 32 x 40: send them in those proportions" in says
+                "camera 'above' are 40 x 40 (height x width), training saw 32 x 40: send them in those proportions"
+                in says
             )
             np.testing.assert_allclose(ask(connection, seen)["actions"], ask(plain, seen)["actions"], atol=1e-4)
     assert not caplog.records

@@ -79,7 +79,9 @@ def test_difference_known_values() -> None:
 
 
 @given(counts(), counts())
-def test_difference_contains_its_estimate_and_turns_its_sign_with_the_sides(a: tuple[int, int], b: tuple[int, int]) -> None:
+def test_difference_contains_its_estimate_and_turns_its_sign_with_the_sides(
+    a: tuple[int, int], b: tuple[int, int]
+) -> None:
     forth, back = difference_of_proportions(*a, *b), difference_of_proportions(*b, *a)
     assert -1 - 1e-12 <= forth.low <= forth.value <= forth.high <= 1 + 1e-12
     assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))

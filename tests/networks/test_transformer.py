@@ -35,7 +35,8 @@ def test_quality_conditions_the_action_and_unknown_is_a_third_value(model: World
 
 
 def test_only_differences_of_time_matter(model: WorldModel) -> None:
-    """Rotary embedding of absolute block indices: shifting all of them changes nothing, so eviction re-indexes nothing."""
+    """Rotary embedding of absolute block indices: shifting all of them changes nothing, so eviction re-indexes
+    nothing."""
     early, late = block_tokens(model.streams, 0, 0), block_tokens(model.streams, 1000, 0)
     x = torch.randn(1, len(early.block), model.config.width)
     mask = timeline_rule(3)(early, early)

@@ -1,4 +1,5 @@
-"""A policy behind a server, presage's own or a foreign one, acts as any other policy does; what goes wrong is one line."""
+"""A policy behind a server, presage's own or a foreign one, acts as any other policy does; what goes wrong is one
+line."""
 
 import threading
 import time
@@ -144,7 +145,9 @@ def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
     np.testing.assert_array_equal(received[1][0]["state"], received[0][1]["state"])  # asked again
 
 
-TRACEBACK = "Traceback (most recent call last):\n  File \"policy.py\", line 1, in infer\nKeyError: 'observation/image'\n"
+TRACEBACK = (
+    "Traceback (most recent call last):\n  File \"policy.py\", line 1, in infer\nKeyError: 'observation/image'\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,10 @@ def test_nobody_there(url) -> None:
 
 def test_a_wrong_key() -> None:
     model = tiny_model()
-    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {}, key="right")) as (_, address):
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {}, key="right")) as (
+        _,
+        address,
+    ):
         policy = RemotePolicy(f"ws://{address}", 4, 4, key="wrong")
         policy.reset(["a"])
         with pytest.raises(UserError, match="HTTP 401"):

@@ -51,7 +51,9 @@ def test_arrays_survive(array: np.ndarray, transposed: bool) -> None:
     assert back.dtype == array.dtype and back.shape == array.shape and back.tobytes() == array.tobytes()
 
 
-leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+leaves = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+)
 
 
 @given(st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)))
@@ -59,7 +61,9 @@ def test_plain_messages_survive(message: object) -> None:
     assert unpack(pack(message)) == message
 
 
-@pytest.mark.parametrize("scalar", [np.float32(0.5), np.int8(-3), np.bool_(True), np.uint64(2**63), np.datetime64(5, "ns")])
+@pytest.mark.parametrize(
+    "scalar", [np.float32(0.5), np.int8(-3), np.bool_(True), np.uint64(2**63), np.datetime64(5, "ns")]
+)
 def test_scalars_keep_their_type(scalar: np.generic) -> None:
     back = unpack(pack(scalar))
     assert back == scalar and back.dtype == scalar.dtype

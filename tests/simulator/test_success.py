@@ -52,7 +52,8 @@ def test_tasks_that_always_end_alike_are_one_line():
         calibrate(tiny_model(), world, ["a"], episodes=1, max_steps=1)
 
 
-# -- what a threshold belongs to ----------------------------------------------------------------------------------------
+# -- what a threshold belongs to
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture()

@@ -22,7 +22,9 @@ def test_nobody_sees_the_future_or_what_left_the_window(window: int, blocks: int
     mask = timeline_rule(window)(tokens, tokens)
     age = tokens.block[:, None] - tokens.block[None, :]
     assert not mask[age < 0].any()
-    reach = torch.where(tokens.copy > 0, max(window, 1), window)[:, None]  # an imagination sees at least the newest frame
+    reach = torch.where(tokens.copy > 0, max(window, 1), window)[
+        :, None
+    ]  # an imagination sees at least the newest frame
     assert not mask[age > reach].any()
 
 

@@ -170,7 +170,8 @@ def test_an_imagined_block_between_true_ones_stays_in_the_past(model: WorldModel
 @settings(max_examples=6)
 @given(lives=st.lists(st.sampled_from(["observe", "dream", "rewind"]), min_size=1, max_size=12))
 def test_whatever_happens_while_joined_is_what_would_have_happened_apart(model: WorldModel, lives: list[str]) -> None:
-    """Observed, dreamt and taken back in any order, beyond what is kept: parted sessions are as if they had lived alone."""
+    """Observed, dreamt and taken back in any order, beyond what is kept: parted sessions are as if they had lived
+    alone."""
 
     def apart() -> list[Session]:
         return [lived(model, 3), lived(model, 7, seed=1)]

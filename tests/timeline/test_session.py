@@ -1,4 +1,5 @@
-"""A session is one imagination that can be grounded: cached equals uncached, truth overwrites, forks share, rewinds cut."""
+"""A session is one imagination that can be grounded: cached equals uncached, truth overwrites, forks share, rewinds
+cut."""
 
 import itertools
 
@@ -67,7 +68,9 @@ def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: 
     assert not torch.allclose(said["video.front"], rolled["video.front"])
 
 
-def test_kinematics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(model: WorldModel) -> None:
+def test_kinematics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(
+    model: WorldModel,
+) -> None:
     session = Session(model, ["push"])
     memories = []
     for t in range(5):
@@ -298,7 +301,11 @@ def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, 
 
     together, alone = lived([0, 1, 2, 3]), lived(rows)
     together.keep(rows)
-    for a, b in ((together, alone), (together.fork(n), alone.fork(n)), (together.fork(n, seed=1), alone.fork(n, seed=1))):
+    for a, b in (
+        (together, alone),
+        (together.fork(n), alone.fork(n)),
+        (together.fork(n, seed=1), alone.fork(n, seed=1)),
+    ):
         for _ in range(2):
             left, right = a.imagine(Plan.joint(1)).values, b.imagine(Plan.joint(1)).values
             for name, value in right.items():
@@ -307,7 +314,13 @@ def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, 
 
 def test_no_future_repeats_anothers_noise(model: WorldModel) -> None:
     session = grounded(model, 2, batch=1)
-    futures = [session.fork(2), session.fork(2), session.fork(1).fork(2), session.fork(2, seed=0), session.fork(2, seed=1)]
+    futures = [
+        session.fork(2),
+        session.fork(2),
+        session.fork(1).fork(2),
+        session.fork(2, seed=0),
+        session.fork(2, seed=1),
+    ]
     noise = torch.cat([s.imagine(Plan((1.0,), (1.0,))).values["video.front"] for s in [session, *futures]]).flatten(1)
     assert len(noise.unique(dim=0)) == len(noise) == 11
 
@@ -318,8 +331,8 @@ def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> Non
         remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
     fresh.observe(tiny_observation(2, seed=2))
     torch.testing.assert_close(remembering.last.progress, fresh.last.progress)
-    # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where the
-    # robot goes by kinematics, and so the second step of a video, depends on how it moved before.
+    # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where
+    # the robot goes by kinematics, and so the second step of a video, depends on how it moved before.
     a, b = remembering.imagine(Plan.joint(1)).values, fresh.imagine(Plan.joint(1)).values
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
 

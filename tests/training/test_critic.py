@@ -18,7 +18,8 @@ CONFIG = CriticTraining(steps=300, batch=64, width=64, save_every=100)
 
 
 def tried_rows(model: WorldModel) -> Rows:
-    """From every second row four chunks were tried: what each is worth, its first number and the state's say together."""
+    """From every second row four chunks were tried: what each is worth, its first number and the state's say
+    together."""
     rows = small_rows(model, [20] * 20)
     rows.state = np.random.default_rng(1).uniform(-1, 1, rows.state.shape).astype(np.float32)
     action = np.random.default_rng(2).uniform(-1, 1, (400, 4, 16)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""A run goes on with exactly what it was made from; for anything else it is refused in one line that says what differs."""
+"""A run goes on with exactly what it was made from; for anything else it is refused in one line that says what
+differs."""
 
 import json
 import os

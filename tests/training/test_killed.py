@@ -1,4 +1,5 @@
-"""A run that is killed after every single save of every stage, and repeated each time, ends in the very same checkpoint."""
+"""A run that is killed after every single save of every stage, and repeated each time, ends in the very same
+checkpoint."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +39,9 @@ def short_recipe() -> Recipe:
 def run(data: Path, out: Path) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     robots = [Robot.from_dataset(Dataset(data), chunk=2)]
-    return checkpoint_weights(fit(for_robots(short_recipe(), robots), [(data, 1.0)], out, None, lambda: "", robots=robots))
+    return checkpoint_weights(
+        fit(for_robots(short_recipe(), robots), [(data, 1.0)], out, None, lambda: "", robots=robots)
+    )
 
 
 def test_killed_after_every_save_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

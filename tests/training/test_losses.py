@@ -118,6 +118,8 @@ def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value(model: W
     masked = replace(batch, has={"action": has.expand(3, 1, 1, -1)})
     predicted, target = torch.randn(3, 4, 1, 16), batch.values["action"]
     error = absolute_error(predicted, target, 0.1, masked.has["action"])
-    torch.testing.assert_close(error, absolute_error(predicted, torch.where(has, target, 7.0), 0.1, masked.has["action"]))
+    torch.testing.assert_close(
+        error, absolute_error(predicted, torch.where(has, target, 7.0), 0.1, masked.has["action"])
+    )
     torch.testing.assert_close(error, absolute_error(predicted[..., :10], target[..., :10], 0.1, None))
     assert terms(model, masked, INVERSE)["action"] != terms(model, batch, INVERSE)["action"]

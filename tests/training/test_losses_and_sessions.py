@@ -1,5 +1,5 @@
-"""What is trained is what a session computes: every prediction that the loss scores, asked of a session with the same past,
-is the same number."""
+"""What is trained is what a session computes: every prediction that the loss scores, asked of a session with the same
+past, is the same number."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

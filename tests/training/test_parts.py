@@ -40,6 +40,15 @@ def test_only_the_named_parts_change(data: Path, first: Path) -> None:
 def test_a_critic_needs_counterfactuals(data: Path, first: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plain = data.parent / "plain"
     collect(plain, ["reach-v3"], 1, seed=4, size=64, workers=1)
-    arguments = ["--data", str(plain), "--out", str(data.parent / "third"), "--start-from", str(first), "--only", "critic"]
+    arguments = [
+        "--data",
+        str(plain),
+        "--out",
+        str(data.parent / "third"),
+        "--start-from",
+        str(first),
+        "--only",
+        "critic",
+    ]
     assert main(["train", *arguments]) == 2
     assert "--counterfactuals" in capfd.readouterr().err

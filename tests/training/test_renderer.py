@@ -18,8 +18,8 @@ CONFIG = RendererTraining(steps=300, batch=64, save_every=100)
 
 
 def seen_rows(model: WorldModel) -> Rows:
-    """Frames that show the first number of the state in every latent number of the first camera, turned round in half of
-    the episodes, which a mark in the second camera tells; and something that stays as it is."""
+    """Frames that show the first number of the state in every latent number of the first camera, turned round in half
+    of the episodes, which a mark in the second camera tells; and something that stays as it is."""
     rows = small_rows(model, [20] * 20)
     rng = np.random.default_rng(1)
     rows.state[:] = rng.uniform(-1, 1, rows.state.shape)

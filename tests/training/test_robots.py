@@ -73,7 +73,10 @@ def test_two_robots_train_one_model(tmp_path: Path) -> None:
     dual = write_robot(tmp_path / "dual", joints=5, fps=20, length=24, name="dual")
     folder = train(tmp_path / "run", "--data", arm, dual, "--fps", "10", "--chunk", "2")
     model = load_model(folder)
-    assert model.config.action_dim == 8 and read_config(folder)["slots"]["action"] == {"arm": [0, 3], "dual": [3, 8 - 3]}
+    assert model.config.action_dim == 8 and read_config(folder)["slots"]["action"] == {
+        "arm": [0, 3],
+        "dual": [3, 8 - 3],
+    }
     assert imagine(folder).shape == (2, 3)
     # each robot's numbers are scaled by its own data: joint j lies near j
     center = np.array(model.action_codec.center).reshape(2, 8)[0]
@@ -181,7 +184,9 @@ def test_a_column_that_hardly_moves_does_not_explode(tmp_path: Path, capsys) -> 
 
 def test_data_in_other_units_do_not_continue_a_checkpoint(tmp_path: Path, capsys) -> None:
     def arm(name: str, factor: float) -> Path:
-        return write_numbers(tmp_path / name, lambda e: {"action": factor * steps_of(), "observation.state": steps_of()})
+        return write_numbers(
+            tmp_path / name, lambda e: {"action": factor * steps_of(), "observation.state": steps_of()}
+        )
 
     first = train(tmp_path / "first", "--data", arm("radians", 1))
     more = ["--recipe", "finetune", "--start-from", str(first), "--out", str(tmp_path / "more")]

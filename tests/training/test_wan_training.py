@@ -109,7 +109,9 @@ def test_a_training_goes_on_where_it_was_and_its_state_holds_nothing_frozen(wan_
         rows = random_rows(model, 40, 0)
         rows.text = model.embed_text(["open the drawer", "push the puck"]).numpy()
         config = TrainConfig(steps=4, batch=2, warmup=1, cooldown=0.0, save_every=2, log_every=1)
-        return train(model, [(rows, 1.0)], replace(config, steps=steps), tmp_path / out, {}, quiet=True).network.trained()
+        return train(
+            model, [(rows, 1.0)], replace(config, steps=steps), tmp_path / out, {}, quiet=True
+        ).network.trained()
 
     expected = run("whole", 4)
     run("parts", 2)

@@ -120,7 +120,8 @@ def _check_partial_reset(world: Any) -> None:
     assert world.step(sample(world))[-1]["steps"].tolist() == [2 * taken, taken, 2 * taken]
     for mask in ([True, False, True], np.array([1, 0, 1]), np.ones(2, bool), np.ones((3, 1), bool)):
         _refused(
-            "reset_mask: .* expected a numpy array of bool, shape", lambda m=mask: world.reset(options={"reset_mask": m})
+            "reset_mask: .* expected a numpy array of bool, shape",
+            lambda m=mask: world.reset(options={"reset_mask": m}),
         )
     _refused("reset_mask: no entry is True", lambda: world.reset(options={"reset_mask": np.zeros(3, bool)}))
 

@@ -162,7 +162,9 @@ def test_images_are_upright_and_show_everything_where_it_is(simulation):
     blue = np.argwhere((image[..., 2] - image[..., 0]) > 100).mean(0)
     assert np.allclose(blue, np.array([60, 450]) / 8 - 0.5, atol=0.7)
     goal = np.abs(image - hidden).max(-1) > 20
-    assert 40 < goal.sum() < 6300 / 64 and (image[goal][:, 1] > image[goal][:, 0]).all()  # green; partly under the block
+    assert (
+        40 < goal.sum() < 6300 / 64 and (image[goal][:, 1] > image[goal][:, 0]).all()
+    )  # green; partly under the block
     assert simulation.masks(renderer)["top"].sum() > simulation.masks(renderer, show_goal=False)["top"].sum() + 40
 
 

@@ -8,7 +8,10 @@ BENCHES: dict[str, tuple[str, str]] = {
     "collect": ("presage.benchmarks.collect", "recording rate: simulate, render, encode, write, on two workers"),
     "worlds": ("presage.benchmarks.worlds", "every world: success of the experts, exact snapshots, recording rate"),
     "codec": ("presage.benchmarks.codec", "fidelity of the image codec: all pixels; gripper, object and goal"),
-    "loading": ("presage.benchmarks.loading", "random windows per second, from video and from the cache, beside lerobot"),
+    "loading": (
+        "presage.benchmarks.loading",
+        "random windows per second, from video and from the cache, beside lerobot",
+    ),
     "damage": ("presage.benchmarks.damage", "damaged datasets: tracebacks, hangs and silent trainings (none)"),
     "interop": ("presage.benchmarks.interop", "datasets written by lerobot read by presage, and the other way round"),
     "control": ("presage.benchmarks.control", "success of every way to act, beside behaviour cloning and the expert"),

@@ -43,9 +43,9 @@ GPU_SIZE = 256
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
-    """`published_difference` from diffusers' own forward pass; `max_abs_difference` of cached and recomputed sessions over
-    50 blocks, eviction included; `future_leak`, the largest change of past outputs when the future changes; the loss on
-    one batch before and after one step; `round_trip_difference` of a session after saving and loading.
+    """`published_difference` from diffusers' own forward pass; `max_abs_difference` of cached and recomputed sessions
+    over 50 blocks, eviction included; `future_leak`, the largest change of past outputs when the future changes; the
+    loss on one batch before and after one step; `round_trip_difference` of a session after saving and loading.
 
     On a GPU also decisions, trained tokens and the share of a bf16 matrix product's speed, in the 1.3B shape.
     """
@@ -108,7 +108,9 @@ def future_leak(model: WanWorldModel, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     blocks = [random_block(model, generator, first=i == 0) for i in range(4)]
     other = [*blocks[:3], random_block(model, generator, first=False)]
-    return max(float((a - b).abs().max()) for a, b in zip(_one_pass(model, blocks), _one_pass(model, other), strict=True))
+    return max(
+        float((a - b).abs().max()) for a, b in zip(_one_pass(model, blocks), _one_pass(model, other), strict=True)
+    )
 
 
 @torch.no_grad()
@@ -170,8 +172,9 @@ def _codecs() -> tuple[ScalarCodec, ScalarCodec]:
 
 
 def speed(args: BenchArgs) -> dict[str, Any]:
-    """Decisions a second (observe, then a two-step joint imagination, on tokens) and trained tokens a second (LoRA), in the
-    1.3B shape with random weights, bf16. `..._ceiling_share` is over the rate of a bf16 linear layer of its width."""
+    """Decisions a second (observe, then a two-step joint imagination, on tokens) and trained tokens a second (LoRA), in
+    the 1.3B shape with random weights, bf16. `..._ceiling_share` is over the rate of a bf16 linear layer of its width.
+    """
     model = published_shape(args)
     repeats = 3 if args.quick else 20
     ceiling = linear_rate(args.device, torch.bfloat16, args.quick, (8192, model.config.width, 4 * model.config.width))
@@ -195,7 +198,9 @@ def speed(args: BenchArgs) -> dict[str, Any]:
     decision_s, decision_operations = _timed(decide, repeats)
     batch, optimizer = _batch(model, args.seed, 4), make_optimizer(model.network, TrainConfig())
     tokens: list[int] = []
-    hook = model.network.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[0] * inputs[0].shape[1]))
+    hook = model.network.register_forward_pre_hook(
+        lambda _, inputs: tokens.append(inputs[0].shape[0] * inputs[0].shape[1])
+    )
     step_s, step_operations = _timed(step, repeats)
     hook.remove()
     return {

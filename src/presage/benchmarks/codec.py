@@ -30,7 +30,9 @@ def run(args: BenchArgs) -> dict[str, Any]:
     tasks = MT10[:2] if args.quick else MT10
     seeds = evaluation_seeds(args.seed, episodes)
     cameras = model.config.cameras
-    world = VectorWorld(tasks, num_envs=episodes, cameras=cameras, size=model.config.codec.size, chunk=model.config.chunk)
+    world = VectorWorld(
+        tasks, num_envs=episodes, cameras=cameras, size=model.config.codec.size, chunk=model.config.chunk
+    )
     similarity: list[float] = []
     figures: dict[str, Any] = {}
     total = np.zeros(4)

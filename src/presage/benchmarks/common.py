@@ -67,7 +67,8 @@ def evaluation_seeds(seed: int, count: int) -> list[int]:
     first = seed * SEEDS_PER_BENCH_SEED
     if seed < 0 or count > SEEDS_PER_BENCH_SEED or first + count > FIRST_CALIBRATION_SEED:
         raise UserError(
-            f"--seed {seed} with {count} episodes a task: seeds from {FIRST_CALIBRATION_SEED} on are kept for calibration "
+            f"--seed {seed} with {count} episodes a task: seeds from {FIRST_CALIBRATION_SEED} on are kept "
+            "for calibration "
             f"and training; choose 0 to {FIRST_CALIBRATION_SEED // SEEDS_PER_BENCH_SEED - 1} and at most "
             f"{SEEDS_PER_BENCH_SEED} episodes"
         )

@@ -1,8 +1,8 @@
 """Damaged datasets: what inspect, train and filter make of files that were cut, flipped, lost or filled in wrongly.
 
-Three small whole datasets (v3.0 with videos, v3.0 with images in the data files, v2.1) are damaged at random, one or two
-damages at a time, and given to the commands. A person may be refused, in one line; what must not happen is a traceback, a
-hang, or a training on rows that inspect describes otherwise.
+Three small whole datasets (v3.0 with videos, v3.0 with images in the data files, v2.1) are damaged at random, one or
+two damages at a time, and given to the commands. A person may be refused, in one line; what must not happen is a
+traceback, a hang, or a training on rows that inspect describes otherwise.
 
 Formats hold no checksums: a flipped bit inside a number or a compressed frame can give another valid one. Numbers show
 in what inspect says of a column; frames that changed in silence are counted beside.
@@ -190,7 +190,9 @@ def _command(arguments: tuple[str, ...]) -> tuple[int, str]:
     except BaseException:  # whatever it is, a person would see it
         return 1, f"traceback: {traceback.format_exc().strip().splitlines()[-1][:160]}"
     lines = [line for line in err.getvalue().splitlines() if line.startswith("presage: error:")]
-    return code, "" if code == 0 or (code == 2 and len(lines) == 1) else f"not_one_line: exit {code}, {len(lines)} lines"
+    return code, "" if code == 0 or (
+        code == 2 and len(lines) == 1
+    ) else f"not_one_line: exit {code}, {len(lines)} lines"
 
 
 def _trained_on_other_data(source: Path, root: Path, inspected: int) -> list[str]:
@@ -236,7 +238,9 @@ def _differences(one: Path, other: Path, fault: str) -> list[str]:
     for camera in set(a.cameras) & set(b.cameras):
         off = max(_apart(a, b, episode, camera) for episode in range(len(a.episodes)))
         if off > FRAME_TOLERANCE:
-            faults.append(f"{'frames_changed' if fault == 'silent' else fault}: camera {camera} by {off:.0f} grey levels")
+            faults.append(
+                f"{'frames_changed' if fault == 'silent' else fault}: camera {camera} by {off:.0f} grey levels"
+            )
     return faults
 
 

@@ -16,7 +16,8 @@ WRONG: tuple[Any, ...] = (None, -1, 0, 10**12, 0.5, "", "text", [], [1, "a"], {}
 
 
 def whole_datasets(folder: Path) -> list[Path]:
-    """A v3.0 dataset with videos, one with images inside its data files, and a v2.1 dataset; the same three episodes."""
+    """A v3.0 dataset with videos, one with images inside its data files, and a v2.1 dataset; the same three
+    episodes."""
     from presage.episodes.episode import Episode
     from presage.episodes.spool import spool_episode
     from presage.episodes.writer import write_dataset
@@ -26,7 +27,9 @@ def whole_datasets(folder: Path) -> list[Path]:
         state = np.random.default_rng(number).normal(size=(length, 4)).cumsum(0).astype(np.float32)
         action = np.concatenate([state[1:], state[-1:]])
         frames = {camera: _frames(number, length, camera) for camera in ("front", "wrist")}
-        episode = Episode(frames, {"observation.state": state, "action": action}, "push the box", {"success": number != 1})
+        episode = Episode(
+            frames, {"observation.state": state, "action": action}, "push the box", {"success": number != 1}
+        )
         spool_episode(spool, str(number), episode, fps=FPS)
     write_dataset(spool, videos, fps=FPS, robot_type="arm")
     return [videos, _with_images(videos, folder / "images"), _as_v21(videos, folder / "old")]
@@ -67,7 +70,8 @@ def _with_images(source: Path, root: Path) -> Path:
 
 
 def _as_v21(source: Path, root: Path) -> Path:
-    """The same as LeRobot wrote it until version 0.3: a data file and videos for each episode, JSON lines about them."""
+    """The same as LeRobot wrote it until version 0.3: a data file and videos for each episode, JSON lines about
+    them."""
     from presage.episodes.dataset import Dataset
     from presage.episodes.video import encode_clip
 
@@ -82,7 +86,9 @@ def _as_v21(source: Path, root: Path) -> Path:
             clip = root / f"videos/chunk-000/{name}/episode_{record.index:06d}.mp4"
             clip.parent.mkdir(parents=True, exist_ok=True)
             encode_clip(clip, data.frames(record.index, camera), FPS)
-        lines["episodes"].append({"episode_index": record.index, "tasks": [record.instruction], "length": record.length})
+        lines["episodes"].append(
+            {"episode_index": record.index, "tasks": [record.instruction], "length": record.length}
+        )
         action = data.column("action")[record.rows]
         stats = {f: getattr(action, f)(0).tolist() for f in ("min", "max", "mean", "std")} | {"count": [record.length]}
         lines["episodes_stats"].append({"episode_index": record.index, "stats": {"action": stats}})
@@ -180,7 +186,8 @@ def _wrong_field(root: Path, files: list[Path], rng: np.random.Generator) -> str
         return ""
     try:
         lines = [
-            json.loads(line) for line in ([file.read_text()] if file.suffix == ".json" else file.read_text().splitlines())
+            json.loads(line)
+            for line in ([file.read_text()] if file.suffix == ".json" else file.read_text().splitlines())
         ]
         holder: Any = lines[int(rng.integers(len(lines)))]
     except (ValueError, UnicodeDecodeError):

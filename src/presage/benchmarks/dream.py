@@ -1,5 +1,5 @@
-"""How good is a long dream, and does it follow the actions? Held-out action sequences (disturbed experts and random motion)
-are executed in the simulator and in the dream from the same frame."""
+"""How good is a long dream, and does it follow the actions? Held-out action sequences (disturbed experts and random
+motion) are executed in the simulator and in the dream from the same frame."""
 
 from dataclasses import dataclass
 from typing import Any

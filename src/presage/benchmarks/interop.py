@@ -1,9 +1,9 @@
 """Datasets written by lerobot read by presage, and ours read by theirs: numbers bit for bit, frames, tasks, statistics
 and the padding of windows.
 
-Both readers read both datasets; whatever one returns is compared with what the other returns, and with what was written.
-Counts are of single values; a frame difference is in grey levels, over all pixels of all frames. lerobot decodes frames
-with each of its video backends that works there.
+Both readers read both datasets; whatever one returns is compared with what the other returns, and with what was
+written. Counts are of single values; a frame difference is in grey levels, over all pixels of all frames. lerobot
+decodes frames with each of its video backends that works there.
 """
 
 import sys
@@ -173,7 +173,9 @@ def _read_ours(root: Path) -> tuple[Reading, dict[str, np.ndarray], np.ndarray]:
     steps.close()
     windows = {CAMERA_PREFIX + camera: np.concatenate([b.frames[camera] for b in batches]) for camera in frames}
     windows["action"] = np.concatenate([b.columns["action"] for b in batches])
-    statistics = {f"{name}/{figure}": value for name, figures in dataset.stats.items() for figure, value in figures.items()}
+    statistics = {
+        f"{name}/{figure}": value for name, figures in dataset.stats.items() for figure, value in figures.items()
+    }
     reading = Reading(
         rows,
         [dataset.tasks[i] for i in rows["task_index"]],

@@ -25,7 +25,9 @@ def environments() -> list[Path]:
     found = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
     for python in found:
         if not python.is_file():
-            raise UserError(f"{VARIABLE}: {python} does not exist; build it with benchmarks/interop/build.sh or unset it")
+            raise UserError(
+                f"{VARIABLE}: {python} does not exist; build it with benchmarks/interop/build.sh or unset it"
+            )
     return found
 
 
@@ -45,5 +47,7 @@ def ask(python: Path, command: str, *arguments: object) -> dict[str, Any]:
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise UserError(f"{python}: lerobot could not {command} ({lines[-1][:300]}); run benchmarks/interop/build.sh again")
+        raise UserError(
+            f"{python}: lerobot could not {command} ({lines[-1][:300]}); run benchmarks/interop/build.sh again"
+        )
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -143,5 +143,10 @@ def _rate(torch: Any, root: str, window: int, batch: int, workers: int, batches:
 
 
 if __name__ == "__main__":
-    commands: dict[str, Callable[..., dict[str, Any]]] = {"version": version, "write": write, "read": read, "load": load}
+    commands: dict[str, Callable[..., dict[str, Any]]] = {
+        "version": version,
+        "write": write,
+        "read": read,
+        "load": load,
+    }
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

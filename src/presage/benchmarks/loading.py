@@ -30,7 +30,8 @@ from presage.worlds.instructions import MT10
 SIZES = (64, 256)
 WINDOW, BATCH, WORKERS, HORIZON = 8, 16, 2, 4
 ROUNDS = 2
-"""Every side is measured this often, taking turns; its best round counts, since other programs only ever slow it down."""
+"""Every side is measured this often, taking turns; its best round counts, since other programs only ever slow it down.
+"""
 LEROBOT_ENCODING = {"g": "2", "crf": "30", "preset": "12"}
 
 
@@ -62,7 +63,9 @@ def _measure(recorded: Path, encoded: Path, size: int, pythons: list[Path], batc
     for _ in tqdm(range(ROUNDS), desc=f"loading, {size} pixels", unit="round"):
         found = {
             "video": loading_rate(Loader([Dataset(encoded)], BATCH, WINDOW, **_options()), batches),
-            "cache": loading_rate(Loader([Dataset(encoded)], BATCH, WINDOW, size=size, cached=True, **_options()), batches),
+            "cache": loading_rate(
+                Loader([Dataset(encoded)], BATCH, WINDOW, size=size, cached=True, **_options()), batches
+            ),
             "own_encoding": loading_rate(Loader([Dataset(recorded)], BATCH, WINDOW, **_options()), batches),
         }
         for python in pythons:

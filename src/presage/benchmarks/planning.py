@@ -1,10 +1,10 @@
-"""Does searching in imagination help? Best of N, random choice among the same candidates, and an oracle that ranks them in
-the simulator.
+"""Does searching in imagination help? Best of N, random choice among the same candidates, and an oracle that ranks them
+in the simulator.
 
 A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a spoiled policy: every chunk
-of the model's own choice is shifted by an offset as large as `SPOIL`, and planning picks among eight such chunks. The same
-search around the model's unspoiled choice is measured too (`own`). Where the model has a critic, what imagined frames and
-critic are worth alone is printed beside their sum.
+of the model's own choice is shifted by an offset as large as `SPOIL`, and planning picks among eight such chunks. The
+same search around the model's unspoiled choice is measured too (`own`). Where the model has a critic, what imagined
+frames and critic are worth alone is printed beside their sum.
 """
 
 import time

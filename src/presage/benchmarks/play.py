@@ -58,9 +58,9 @@ class Playing:
 def run(args: BenchArgs) -> dict[str, Any]:
     """One browser for ten minutes; a reload; then two players at once beside each of them alone.
 
-    frames_per_s, p50_ms, p95_ms: as the page measures them. dropped_share: of all steps, frames never drawn. rss_*: of the
-    server, from when its memory of moments is full. players_difference: largest difference of a pixel between a player
-    at the same time as another and the same player alone; players_apart is its control.
+    frames_per_s, p50_ms, p95_ms: as the page measures them. dropped_share: of all steps, frames never drawn. rss_*: of
+    the server, from when its memory of moments is full. players_difference: largest difference of a pixel between a
+    player at the same time as another and the same player alone; players_apart is its control.
     """
     check_robot([TASK], args.checkpoint)
     seconds, warm, steps = (10.0, 5.0, 8) if args.quick else (600.0, 60.0, 60)
@@ -104,7 +104,16 @@ def run(args: BenchArgs) -> dict[str, Any]:
 @contextlib.contextmanager
 def playing(args: BenchArgs, out: Path) -> Iterator[Playing]:
     """A server process that records to `out`; it is ended in any case."""
-    module = [sys.executable, "-m", "presage.interface.cli", "play", "--task", TASK, "--checkpoint", str(args.checkpoint)]
+    module = [
+        sys.executable,
+        "-m",
+        "presage.interface.cli",
+        "play",
+        "--task",
+        TASK,
+        "--checkpoint",
+        str(args.checkpoint),
+    ]
     process = subprocess.Popen(
         [*module, "--port", "0", "--seed", str(args.seed), "--out", str(out)], stdout=subprocess.PIPE, text=True
     )

@@ -101,7 +101,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
     cross_talk: answers that differ from the lone session's by more than `tolerance`. *_one_client: the same with one
     client, which is what many would share without batches. closest_sessions: the smallest difference between two
     clients' answers at the same step, the control of cross_talk. rss_*: of the server, without open connections;
-    `rss_growth_second_half` with them, from 150 s to 300 s: what allocators keep for later grows at first, a leak always.
+    `rss_growth_second_half` with them, from 150 s to 300 s: what allocators keep for later grows at first, a leak
+    always.
     """
     clients, seconds, steps, malformed = (4, 2.0, 5, 100) if args.quick else (16, 300.0, 20, 10_000)
     model = load_model(args.checkpoint, args.device)
@@ -279,7 +280,9 @@ async def is_refused(server: Server, frame: bytes | str) -> bool:
     except ConnectionClosed:  # a frame over the limit is closed without a word
         return True
     finally:
-        with contextlib.suppress(AttributeError):  # asyncio's, where the server hung up while a large frame was being sent
+        with contextlib.suppress(
+            AttributeError
+        ):  # asyncio's, where the server hung up while a large frame was being sent
             await connection.close()
 
 

@@ -1,5 +1,5 @@
-"""Are labels executable? Inverse dynamics labels real videos of the expert and dreamed ones; the labels are replayed in the
-simulator, without looking, from the frame the video starts with."""
+"""Are labels executable? Inverse dynamics labels real videos of the expert and dreamed ones; the labels are replayed in
+the simulator, without looking, from the frame the video starts with."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,1 +1,2 @@
-"""A raw stream <-> its latent: images (`image.py`, `pixels.py`), actions and states (`scalars.py`), text (`text.py`)."""
+"""A raw stream <-> its latent: images (`image.py`, `pixels.py`), actions and states (`scalars.py`), text
+(`text.py`)."""

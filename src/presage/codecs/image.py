@@ -26,7 +26,8 @@ class ImageCodecConfig:
     latent_channels: int = 32
     """Channels of the latent grid at an eighth of the resolution; a token is 2 x 2 of them."""
     latent_noise: float = 0.05
-    """Noise added to unit-variance latents in training, so that small errors of the world model decode to small errors."""
+    """Noise added to unit-variance latents in training, so that small errors of the world model decode to small errors.
+    """
 
     @property
     def grid(self) -> int:

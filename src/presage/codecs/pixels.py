@@ -1,4 +1,5 @@
-"""The pixel codec: patches as tokens, nothing learned. The ceiling of fidelity and the baseline for every other codec."""
+"""The pixel codec: patches as tokens, nothing learned. The ceiling of fidelity and the baseline for every other
+codec."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,8 @@
-"""Actions and proprioception: affine maps to roughly [-1, 1], from quantiles so that one outlier cannot squash a column.
+"""Actions and proprioception: affine maps to roughly [-1, 1], from quantiles so that one outlier cannot squash a
+column.
 
-A column that hardly moves is not blown up: no scale is below a twentieth of the range in which 998 of 1,000 values lie, so
-that codes of those stay within 20. Training teaches the few beyond as 20 (`FARTHEST`).
+A column that hardly moves is not blown up: no scale is below a twentieth of the range in which 998 of 1,000 values lie,
+so that codes of those stay within 20. Training teaches the few beyond as 20 (`FARTHEST`).
 """
 
 from dataclasses import dataclass
@@ -58,9 +59,9 @@ class ScalarCodec:
 
     @staticmethod
     def between(spreads: list[Spread]) -> "ScalarCodec":
-        """For datasets whose D columns are spread like that. The first that has a column fits it, and all say how far it
-        moves. What only ever jumps (a gripper that is hardly used) is scaled by half of its range, and what does not move,
-        or is in no dataset, by 1."""
+        """For datasets whose D columns are spread like that. The first that has a column fits it, and all say how far
+        it moves. What only ever jumps (a gripper that is hardly used) is scaled by half of its range, and what does not
+        move, or is in no dataset, by 1."""
         low, high = (_first([getattr(s, name) for s in spreads]) for name in ("low", "high"))
         bulk = np.fmax.reduce([s.most for s in spreads]) - np.fmin.reduce([s.least for s in spreads])
         whole = np.fmax.reduce([s.largest for s in spreads]) - np.fmin.reduce([s.smallest for s in spreads])
@@ -95,7 +96,8 @@ def scale_remark(low: float, q01: float, q99: float, high: float) -> str:
         return f"lies near {high:.6g} and moves by {high - low:.3g}, which float32 cannot tell: give it another zero"
     if (q99 - q01) / 2 < (high - low) / FARTHEST:
         return (
-            f"lies between {q01:.4g} and {q99:.4g} in 98 of 100 rows and reaches from {low:.4g} to {high:.4g}: rare motion "
+            f"lies between {q01:.4g} and {q99:.4g} in 98 of 100 rows and reaches from {low:.4g} to {high:.4g}: "
+            "rare motion "
             "is scaled with the rest, a recording error is better left out (presage dataset filter)"
         )
     return ""

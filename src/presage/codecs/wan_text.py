@@ -48,7 +48,9 @@ class WanText:
         tokenizer, encoder = self._load()
         ids = tokenizer(cleaned, return_tensors="pt").input_ids
         if ids.shape[1] >= self.tokens:
-            raise UserError(f"the instruction {cleaned[:40]!r}... has {ids.shape[1]} tokens: at most {self.tokens - 1} fit")
+            raise UserError(
+                f"the instruction {cleaned[:40]!r}... has {ids.shape[1]} tokens: at most {self.tokens - 1} fit"
+            )
         states = encoder(ids).last_hidden_state[0].float()
         return torch.cat([states, states.new_zeros(self.tokens - len(states), states.shape[1])])
 

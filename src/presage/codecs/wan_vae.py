@@ -44,7 +44,8 @@ class WanCodecConfig:
 
 
 class WanCodec(nn.Module):
-    """Images (B, S, S, 3) uint8 <-> tokens (B, G*G, C) float: 2 x 2 patches of normalised latents, channel by channel."""
+    """Images (B, S, S, 3) uint8 <-> tokens (B, G*G, C) float: 2 x 2 patches of normalised latents, channel by
+    channel."""
 
     mean: Tensor
     std: Tensor

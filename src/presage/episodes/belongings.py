@@ -16,7 +16,8 @@ _META = re.compile(
     r"meta/(info\.json|stats\.json|tasks\.(parquet|jsonl)|episodes\.jsonl|episodes_stats\.jsonl|episodes/.*\.parquet)"
 )
 OWN_FOLDERS = (".cache", ".git")
-"""At the top of a dataset: presage's cache, which is made again, and the history of a repository, which is not copied."""
+"""At the top of a dataset: presage's cache, which is made again, and the history of a repository, which is not copied.
+"""
 INFO = Path("meta/info.json")
 
 Visit = Callable[[Path], bool]

@@ -31,9 +31,9 @@ _VERSION = "3"  # part of every fingerprint: raise it when the meaning of a cach
 def frame_cache(dataset: Dataset, cameras: Sequence[str], size: int) -> np.memmap:
     """All frames of the dataset: (N rows, cameras, size, size, 3) uint8, read only and memory-mapped.
 
-    Built once, in parallel, with a progress line; a killed build goes on where it was; later calls open the file. Frames
-    that are not square are cropped to their centre, those of another size are averaged to ``size``. Raises UserError
-    when a video is damaged, the folder cannot be written or the disk is too small.
+    Built once, in parallel, with a progress line; a killed build goes on where it was; later calls open the file.
+    Frames that are not square are cropped to their centre, those of another size are averaged to ``size``. Raises
+    UserError when a video is damaged, the folder cannot be written or the disk is too small.
     """
     path = _cache_path(dataset, f"frames-{size}-{'-'.join(cameras)}", str(list(cameras)))
     if not path.exists():

@@ -1,8 +1,8 @@
 """At which time of a video file the frame of a row is, where the file's clock is not quite that of the dataset.
 
-Frames are found by time. Some videos run at 29.97 frames a second in a dataset of 30, files of several episodes drift by a
-little at each, and meta/ adds up starts that are not those of the file. Where such a file has exactly one frame for every
-row of its episodes, evenly spaced and without a hole, frames are counted instead.
+Frames are found by time. Some videos run at 29.97 frames a second in a dataset of 30, files of several episodes drift
+by a little at each, and meta/ adds up starts that are not those of the file. Where such a file has exactly one frame
+for every row of its episodes, evenly spaced and without a hole, frames are counted instead.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,9 @@ def column_values(column: pa.ChunkedArray | pa.Array, feature: Feature, where: s
     shape = () if text or feature["shape"] == [1] else tuple(feature["shape"])
     if pa.types.is_null(array.type):  # a column of nulls alone, which some writers store without a type
         array = array.cast(pa.string() if text else pa.from_numpy_dtype(np.dtype(feature["dtype"])))
-    flat = _flatten(array.drop_null(), int(np.prod(shape)), f"{where} does not have shape {feature['shape']} in every row")
+    flat = _flatten(
+        array.drop_null(), int(np.prod(shape)), f"{where} does not have shape {feature['shape']} in every row"
+    )
     found = _texts(flat, where) if text else _numbers(flat, np.dtype(feature["dtype"]), where)
     missing = "" if text else np.nan if found.dtype.kind == "f" else 0
     values = np.full((len(array), *shape), missing, dtype=found.dtype)
@@ -66,7 +68,10 @@ def _numbers(flat: pa.Array, dtype: np.dtype, where: str) -> np.ndarray:
     """As the type that info.json names, where that loses nothing but digits behind the point."""
     kind = flat.type
     if not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
     ):
         raise UserError(f"{where} holds {kind}, not {dtype}; correct meta/info.json")
     if flat.null_count and dtype.kind != "f":

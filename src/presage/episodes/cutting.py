@@ -1,4 +1,5 @@
-"""The videos of an edited dataset: episodes cut out of their files and joined, compressed again only where they must be."""
+"""The videos of an edited dataset: episodes cut out of their files and joined, compressed again only where they must
+be."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ class Cutter:
         self._clip.unlink(missing_ok=True)
 
     def describe(self) -> dict[str, Any]:
-        """The camera's entry in info.json: changed only where videos were compressed again, and then only what changed."""
+        """The camera's entry in info.json: changed only where videos were compressed again, and then only what
+        changed."""
         block = info_block(self.feature)
         told = dict(self.feature.get(block) or {})
         if self.done.silenced:

@@ -26,13 +26,15 @@ class Dataset:
     """A LeRobotDataset folder.
 
     fps: rows per second. cameras: camera names without the ``observation.images.`` prefix. camera_features: camera ->
-    name of its feature. features: info.json's features, pictures in height, width, channels. stats: feature -> {mean, std,
-    min, max, count, quantiles}, of those that have usable ones. tasks: text of each task_index. episodes: one EpisodeRecord
-    each, by number. num_rows: rows N of all episodes together. notes: what was read otherwise than it is written.
+    name of its feature. features: info.json's features, pictures in height, width, channels. stats: feature -> {mean,
+    std, min, max, count, quantiles}, of those that have usable ones. tasks: text of each task_index. episodes: one
+    EpisodeRecord each, by number. num_rows: rows N of all episodes together. notes: what was read otherwise than it is
+    written.
 
-    chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then counted
-    within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given, damage that
-    leaves other episodes readable is put there instead of being raised, and the episodes that it hits are left out.
+    chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then
+    counted within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given,
+    damage that leaves other episodes readable is put there instead of being raised, and the episodes that it hits are
+    left out.
 
     Wherever a method takes an ``episode`` it is a position in ``episodes``, not a number.
 
@@ -102,7 +104,9 @@ class Dataset:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))
 
-    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
+    def iterate_frames(
+        self, episodes: Sequence[int], camera: str, convert: Convert | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield ``frames(episode, camera)`` for ascending episodes, opening each video file once.
 
         convert: applied to every frame (H, W, 3) as soon as it is decoded.
@@ -138,7 +142,9 @@ class Dataset:
         """
         name = self._camera_feature(camera)
         if self.features[name]["dtype"] == "image":
-            raise UserError(f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size")
+            raise UserError(
+                f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size"
+            )
         self.check_overlaps(name)
         return [(self.root / record.videos[name][0], record.videos[name][1]) for record in self.episodes]
 
@@ -216,7 +222,10 @@ class Dataset:
         """Once for a file: that the rows of each chosen episode are in it, and are its own where the file says so."""
         if file in self._checked:
             return
-        path, told = self.root / file, self.version.startswith("v3.") and "episode_index" in column_names(self.root / file)
+        path, told = (
+            self.root / file,
+            self.version.startswith("v3.") and "episode_index" in column_names(self.root / file),
+        )
         if not told and rows != self._file_rows[file]:
             raise UserError(
                 f"{path}: has {rows} rows but its episodes have {self._file_rows[file]}; {LEAVE_OUT} or restore it"
@@ -227,7 +236,8 @@ class Dataset:
                 own = int((numbers[record.data_row : record.data_row + record.length] == record.index).sum())
                 if own < record.length:
                     raise UserError(
-                        f"{path}: {own} of {record.length} rows of episode {record.index} are where meta/episodes says; "
+                        f"{path}: {own} of {record.length} rows of episode {record.index} are where "
+                        "meta/episodes says; "
                         f"{LEAVE_OUT} or restore the file"
                     )
         self._checked.add(file)
@@ -242,7 +252,8 @@ class Dataset:
             place = int(np.searchsorted(ends, bad[0], side="right"))
             row = bad[0] - ends[place] + records[place].length
             raise UserError(
-                f"{self.root / file}: column {name!r} is NaN or infinite in row {row} of episode {records[place].index}; "
+                f"{self.root / file}: column {name!r} is NaN or infinite in row {row} of episode "
+                f"{records[place].index}; "
                 f"{LEAVE_OUT} or store nulls where nothing was recorded"
             )
         return values, recorded
@@ -266,7 +277,8 @@ class Dataset:
                 pictures = np.empty((record.length, *picture.shape), np.uint8)
             if picture.shape != pictures.shape[1:]:
                 raise UserError(
-                    f"{path}: picture {count - 1} of {name!r} in episode {record.index} is of another size than the first; "
+                    f"{path}: picture {count - 1} of {name!r} in episode {record.index} is of another "
+                    "size than the first; "
                     f"{LEAVE_OUT}"
                 )
             pictures[count - 1] = picture

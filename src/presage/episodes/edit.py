@@ -1,9 +1,10 @@
-"""Episodes of one or several datasets as a new LeRobotDataset v3.0: what merging, splitting and filtering have in common.
+"""Episodes of one or several datasets as a new LeRobotDataset v3.0: what merging, splitting and filtering have in
+common.
 
 Every column is copied bit for bit (`rows.py`). Videos are copied packet by packet where an episode can be cut out
-(`splice.py`), and compressed again where it cannot, or where another encoding is asked for (`cutting.py`); depth never with
-loss. Statistics of numbers are computed anew; those of images are the old ones, added up. Files of the folder that are not
-part of the format come along (`belongings.py`).
+(`splice.py`), and compressed again where it cannot, or where another encoding is asked for (`cutting.py`); depth never
+with loss. Statistics of numbers are computed anew; those of images are the old ones, added up. Files of the folder that
+are not part of the format come along (`belongings.py`).
 """
 
 import json
@@ -57,9 +58,9 @@ def write_episodes(
 ) -> Written:
     """Write all episodes of `parts`, in order, as the dataset `root`.
 
-    To leave episodes out, open a part with those to keep (`Dataset(root, chosen)`). The dataset is written under a hidden
-    name and renamed when whole. with_files: whether files that are not part of the format come along, where all parts have
-    them alike.
+    To leave episodes out, open a part with those to keep (`Dataset(root, chosen)`). The dataset is written under a
+    hidden name and renamed when whole. with_files: whether files that are not part of the format come along, where all
+    parts have them alike.
 
     Raises:
         UserError: parts do not fit together, a file is damaged, root exists, cannot be written or the disk is too full.
@@ -80,7 +81,9 @@ def write_episodes(
     return written
 
 
-def _write(parts: Sequence[Dataset], root: Path, hidden: Path, recompress: Recompress | None, with_files: bool) -> Written:
+def _write(
+    parts: Sequence[Dataset], root: Path, hidden: Path, recompress: Recompress | None, with_files: bool
+) -> Written:
     skip = (root, hidden)
     files = shared_files(parts, skip)[0] if with_files else []
     require_space(root, estimate_bytes(parts) + size_of(parts[0].root, files), "the new dataset")
@@ -274,8 +277,8 @@ def _texts(part: Dataset, record: EpisodeRecord, rows: pa.Table) -> list[str]:
 
 
 def _read_counted(part: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """All rows of a column and which of them count: those that were recorded, hold and are finite; none where the part has
-    no such column."""
+    """All rows of a column and which of them count: those that were recorded, hold and are finite; none where the part
+    has no such column."""
     if name not in part.features:
         return np.zeros(part.num_rows), np.zeros(part.num_rows, bool)
     files = [part.read_file(file, list(group), name) for file, group in part.data_files()]

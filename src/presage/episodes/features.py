@@ -48,7 +48,9 @@ def read_feature(name: str, raw: Any, where: str) -> Feature:
     """
     if not isinstance(raw, dict) or not isinstance(raw.get("dtype"), str):
         said = raw.get("dtype") if isinstance(raw, dict) else raw
-        raise UserError(f"{where}: feature {name!r} has dtype {said!r}; write float32, int64, bool, string, image or video")
+        raise UserError(
+            f"{where}: feature {name!r} has dtype {said!r}; write float32, int64, bool, string, image or video"
+        )
     raw = {key: value for key, value in raw.items() if key not in _BLOCKS or isinstance(value, dict)}
     dtype = _plain_type(raw["dtype"])
     names = raw.get("names") if isinstance(raw.get("names"), list | dict) else None
@@ -146,4 +148,6 @@ def _size_told(info: dict[str, Any]) -> tuple[int, int, int] | None:
 
 
 def _no_shape(where: str, name: str, raw: Feature, wanted: str) -> UserError:
-    return UserError(f"{where}: feature {name!r} has shape {raw.get('shape')!r}; write {wanted} as a list of whole numbers")
+    return UserError(
+        f"{where}: feature {name!r} has shape {raw.get('shape')!r}; write {wanted} as a list of whole numbers"
+    )

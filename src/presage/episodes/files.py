@@ -129,7 +129,9 @@ def footer(path: Path) -> pq.FileMetaData:
 
 
 @contextmanager
-def reading(path: Path, missing: str = "the file is missing; restore it or download the dataset again") -> Iterator[None]:
+def reading(
+    path: Path, missing: str = "the file is missing; restore it or download the dataset again"
+) -> Iterator[None]:
     """Turn what goes wrong with a file into one line that names it. Texts are decoded when they leave a table."""
     try:
         yield

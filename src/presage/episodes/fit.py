@@ -82,7 +82,8 @@ def as_recorded(image: np.ndarray, recorded: Sequence[int] | None, camera: str) 
         bright = np.flatnonzero(image.any(axis=(1 - axis, 2)))
         if bright.size and not first - 1 <= bright[0] <= bright[-1] <= first + inner:  # whoever padded rounds otherwise
             raise UserError(
-                f"pictures of camera {camera!r} are {outer[0]} x {outer[1]} (height x width), training saw {recorded[0]} x "
+                f"pictures of camera {camera!r} are {outer[0]} x {outer[1]} (height x width), training saw "
+                f"{recorded[0]} x "
                 f"{recorded[1]}: send them in those proportions, whole or padded with black"
             )
         end = max([first + inner, *bright[-1:] + 1])

@@ -18,8 +18,8 @@ exchanged, and the old one afterwards."""
 def append_episodes(into: Path, others: Sequence[Dataset]) -> Written:
     """Write the dataset `into` anew with the episodes of `others` behind its own.
 
-    The folder stays, and with it everything that is not part of the format. The old files give way when the new ones are
-    whole. What a killed exchange left behind is put back by the next call.
+    The folder stays, and with it everything that is not part of the format. The old files give way when the new ones
+    are whole. What a killed exchange left behind is put back by the next call.
 
     Raises:
         UserError: the datasets do not fit together, something of `into` would be lost, or the folder cannot be written.

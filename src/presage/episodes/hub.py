@@ -1,4 +1,5 @@
-"""Datasets on the Hugging Face hub: `hf://user/name`, `hf://user/name@revision`, or `user/name` where no such folder is.
+"""Datasets on the Hugging Face hub: `hf://user/name`, `hf://user/name@revision`, or `user/name` where no such folder
+is.
 
 The meta folder comes first; then only the files that hold the wanted episodes. Everything lands in the hub's own cache
 (HF_HOME), so that nothing is fetched twice and other tools share it.
@@ -56,7 +57,9 @@ def _fetch(repository: Repository, patterns: list[str]) -> Path:
         raise UserError("datasets of the hub need huggingface_hub: pip install 'presage[hub]'") from None
     try:
         return Path(
-            snapshot_download(repository.name, repo_type="dataset", revision=repository.revision, allow_patterns=patterns)
+            snapshot_download(
+                repository.name, repo_type="dataset", revision=repository.revision, allow_patterns=patterns
+            )
         )
     except RepositoryNotFoundError:
         raise UserError(

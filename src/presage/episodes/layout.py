@@ -44,8 +44,8 @@ def column_feature(column: np.ndarray) -> dict[str, Any]:
 
 
 def arrow_type(feature: dict[str, Any]) -> pa.DataType:
-    """Parquet type of one row: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists. Of what is not
-    read there is none."""
+    """Parquet type of one row: shape (1,) is a scalar, one axis a fixed-size list, more axes nested lists. Of what is
+    not read there is none."""
     if feature["dtype"] == "string":
         return pa.string()
     if not is_numeric(feature):

@@ -25,7 +25,8 @@ def check_learnable(steps: Dataset, imitates_only: bool = False) -> None:
     imitates_only: nothing is learned but chunks that are worth imitating.
 
     Raises:
-        UserError: no episode has a second frame, or no chunk was executed, or none is worth imitating where that is all.
+        UserError: no episode has a second frame, or no chunk was executed, or none is worth imitating where that is
+        all.
     """
     if max(steps.lengths, default=0) < 2:
         raise UserError(f"{steps.root}: {_no_second_frame(steps)}")
@@ -36,7 +37,8 @@ def check_learnable(steps: Dataset, imitates_only: bool = False) -> None:
     valid = valid_actions(steps)
     if not valid.any():
         raise UserError(
-            f"{steps.root}: no row has a whole chunk of actions that was recorded; leave the dataset out, or say --action "
+            f"{steps.root}: no row has a whole chunk of actions that was recorded; leave the dataset out, "
+            "or say --action "
             "none to learn from the video alone"
         )
     if imitates_only and not (valid & ~(worth(steps) < 0.5)).any():
@@ -47,7 +49,8 @@ def _no_second_frame(steps: Dataset) -> str:
     if not isinstance(steps, Steps) or steps.longest < 2:
         return "every episode has one row, and a world model learns what comes after it; choose longer episodes"
     return (
-        f"its longest episode has {steps.longest} actions at {steps.action_rate:g} per second, and no second frame behind "
+        f"its longest episode has {steps.longest} actions at {steps.action_rate:g} per second, and no "
+        "second frame behind "
         f"a chunk of {steps.chunk}; give --chunk at most {steps.longest - 1}, or choose longer episodes"
     )
 
@@ -99,7 +102,9 @@ def _about_relative(robot: Robot) -> list[str]:
     placed = [name for name, entry in pairs if entry >= 0 and name != robot.state_names[entry]]
     lines = [f"absolute actions: {_listing(absolute) or 'none'}; all others relative to the state"]
     if placed:
-        lines.append(f"{_listing(placed)}: relative to the state of the same place, since columns have no names to go by")
+        lines.append(
+            f"{_listing(placed)}: relative to the state of the same place, since columns have no names to go by"
+        )
     return lines
 
 

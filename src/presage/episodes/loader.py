@@ -66,7 +66,8 @@ class Loader:
         weights: share of each dataset, counted in windows; by default its share of all rows.
         cameras: by default those of the first dataset.
         columns: features to bring along.
-        size: crop frames to their central square and average them to this many pixels; by default they stay as they are.
+        size: crop frames to their central square and average them to this many pixels; by default they stay as they
+        are.
         cached: read frames from ``frame_cache``, which is built first; needs a size.
         threads: that decode.
         horizon: steps whose windows are ordered together. The frames of up to three horizons are in memory.
@@ -242,7 +243,9 @@ class _Videos:
         """Jobs of one track. rows (W, N); places: W arrays (N, H, W, 3)."""
         wanted, inverse = np.unique(rows, return_inverse=True)
         order = np.lexsort((track.seconds[wanted], track.file[wanted]))
-        targets = np.split(np.argsort(inverse.reshape(-1), kind="stable"), np.cumsum(np.bincount(inverse.reshape(-1)))[:-1])
+        targets = np.split(
+            np.argsort(inverse.reshape(-1), kind="stable"), np.cumsum(np.bincount(inverse.reshape(-1)))[:-1]
+        )
         file, seconds = track.file[wanted][order], track.seconds[wanted][order]
         for start, stop in _pieces(file, seconds, track.fps):
             shown = [[divmod(int(i), rows.shape[1]) for i in targets[k]] for k in order[start:stop]]
@@ -328,7 +331,10 @@ def _track(dataset: Dataset, camera: str) -> _Track:
         files,
         np.repeat([number[path] for path, _ in places], lengths),
         np.repeat([seconds for _, seconds in places], lengths) + inside / dataset.fps,
-        [dataset.shown_in(path.relative_to(dataset.root).as_posix(), dataset.camera_features[camera]) for path in files],
+        [
+            dataset.shown_in(path.relative_to(dataset.root).as_posix(), dataset.camera_features[camera])
+            for path in files
+        ],
         dataset.fps,
     )
 

@@ -1,7 +1,7 @@
 """Videos that are not of 8-bit colours: depth maps, one channel, more than eight bits.
 
-Their levels are measurements. They are copied packet by packet, and where that cannot be compressed again without loss in
-their own pixel format; they never pass through 8-bit RGB.
+Their levels are measurements. They are copied packet by packet, and where that cannot be compressed again without loss
+in their own pixel format; they never pass through 8-bit RGB.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,9 @@ def _is_grey(header: bytes) -> bool:
     return count & 0b11 == 0
 
 
-def encode_lossless(clip: Path, source: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> None:
+def encode_lossless(
+    clip: Path, source: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()
+) -> None:
     """Write the `length` frames of `source` from `start` seconds on as an mp4 with the same levels.
 
     Raises:

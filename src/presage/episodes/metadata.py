@@ -84,7 +84,8 @@ def _with_rows(
     for name, said, there in (("episodes", info.total_episodes, len(episodes)), ("frames", info.total_frames, rows)):
         if said not in (None, there) and not listing.unread:
             notes.append(
-                f"{root / 'meta/info.json'}: total_{name} is {said}, the records of the episodes say {there}; these count "
+                f"{root / 'meta/info.json'}: total_{name} is {said}, the records of the episodes say {there}; "
+                "these count "
                 "(presage dataset filter writes both alike)"
             )
     empty = [record.index for record in episodes if not record.length]

@@ -61,7 +61,9 @@ class Mixture:
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from ``state()``. Raises UserError when it was taken over other data or with another seed."""
         if state["seed"] != self._seed or len(state["parts"]) != len(self._parts):
-            raise UserError("cannot resume: the checkpoint mixed other datasets or used another seed; give the same ones")
+            raise UserError(
+                "cannot resume: the checkpoint mixed other datasets or used another seed; give the same ones"
+            )
         for part, part_state in zip(self._parts, state["parts"]):
             part.load_state(part_state)
         self._draws = state["draws"]

@@ -69,7 +69,11 @@ def column_names(feature: dict[str, Any], name: str) -> list[str]:
 
 def _given_names(names: Any, shape: Sequence[int]) -> list[str]:
     """The names in info.json, in the order of the numbers; none where they cannot be understood."""
-    if isinstance(names, list) and all(isinstance(x, list) for x in names) and [len(x) for x in names] == list(shape) != []:
+    if (
+        isinstance(names, list)
+        and all(isinstance(x, list) for x in names)
+        and [len(x) for x in names] == list(shape) != []
+    ):
         if len(shape) > 1 and sum(shape) == int(np.prod(shape)):
             return []  # 2 x 2: a name for every number, or for every row and column
         names = [".".join(map(str, place)) for place in product(*names)]
@@ -112,13 +116,16 @@ def numeric_features(dataset: Dataset) -> list[str]:
 
 def look_alikes(dataset: Dataset, what: str) -> list[str]:
     """Features of numbers that may be the `action` or the `state`, going by their names."""
-    free = [n for n in numeric_features(dataset) if not OWN_COLUMNS.fullmatch(n) and dataset.features[n]["dtype"] != "bool"]
+    free = [
+        n for n in numeric_features(dataset) if not OWN_COLUMNS.fullmatch(n) and dataset.features[n]["dtype"] != "bool"
+    ]
     actions = [n for n in free if ACTION_LIKE.search(n)]
     return actions if what == "action" else [n for n in free if n not in actions and STATE_LIKE.search(n)]
 
 
 def find_grippers(names: Sequence[str], values: np.ndarray | None = None) -> list[bool]:
-    """Which numbers of a feature open and close a gripper: those named like one, and those that jump between two values.
+    """Which numbers of a feature open and close a gripper: those named like one, and those that jump between two
+    values.
 
     names: of all numbers of the feature. values: (N, D) what was recorded of them; none: names alone decide.
     """
@@ -152,7 +159,9 @@ def parse_columns(dataset: Dataset, text: str) -> Columns:
     plain, _, slot = text.partition("@")
     name, _, numbers = plain.partition(":")
     if name not in numeric_features(dataset):
-        raise UserError(f"{dataset.root}: no feature {name!r} of numbers; it has {', '.join(numeric_features(dataset))}")
+        raise UserError(
+            f"{dataset.root}: no feature {name!r} of numbers; it has {', '.join(numeric_features(dataset))}"
+        )
     names = column_names(dataset.features[name], name)
     chosen = parse_numbers(numbers, names, f"{dataset.root}: {text!r}") if numbers else list(range(len(names)))
     return Columns(name, chosen, [names[i] for i in chosen], slot)

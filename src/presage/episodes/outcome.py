@@ -24,7 +24,9 @@ def as_success(value: object, where: str) -> bool | None:
         return text in TRUE
     if text in UNKNOWN:
         return None
-    raise UserError(f"{where}: {value!r} says neither success nor failure; write true or false, or nothing where unknown")
+    raise UserError(
+        f"{where}: {value!r} says neither success nor failure; write true or false, or nothing where unknown"
+    )
 
 
 def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | None:
@@ -33,7 +35,9 @@ def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | No
         return None
     values, recorded = dataset.column(name), dataset.recorded(name)
     if values.size != dataset.num_rows:
-        raise UserError(f"{dataset.root}: {name!r} has {values.size // dataset.num_rows} values a row, not one; rename it")
+        raise UserError(
+            f"{dataset.root}: {name!r} has {values.size // dataset.num_rows} values a row, not one; rename it"
+        )
     values = values.reshape(-1)
     kinds, which = np.unique(values[recorded], return_inverse=True)
     where = f"{dataset.root}: column {name!r}"
@@ -45,7 +49,9 @@ def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | No
 def episode_success(dataset: Dataset) -> list[bool | None]:
     """(E,) whether each episode succeeded: the fact `success` where it is told, else whether any of its rows did
     (`next.success` or `success`). None: unknown, also where a column never says so of any row: it was not kept."""
-    told = [as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'") for e in dataset.episodes]
+    told = [
+        as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'") for e in dataset.episodes
+    ]
     if None not in told:
         return told
     rows = next((s for s in (row_success(dataset, n) for n in ("next.success", "success")) if s is not None), None)
@@ -55,7 +61,8 @@ def episode_success(dataset: Dataset) -> list[bool | None]:
 
 
 def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:
-    """The column `quality` (R,), 0 to 1, NaN where unknown; or None, and why a column of that name is something else."""
+    """The column `quality` (R,), 0 to 1, NaN where unknown; or None, and why a column of that name is something
+    else."""
     feature = dataset.features.get("quality")
     if feature is None:
         return None, ""
@@ -72,8 +79,8 @@ def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:
 
 
 def worth(dataset: Dataset) -> np.ndarray:
-    """(R,) how far each row's chunk is worth imitating, 0 to 1: its quality, and 0 in an episode that failed, also where
-    the expert acted. NaN: unknown."""
+    """(R,) how far each row's chunk is worth imitating, 0 to 1: its quality, and 0 in an episode that failed, also
+    where the expert acted. NaN: unknown."""
     quality, _ = read_quality(dataset)
     failed = np.array([success is False for success in episode_success(dataset)], bool)
     return np.where(np.repeat(failed, dataset.lengths), 0.0, np.nan if quality is None else quality)

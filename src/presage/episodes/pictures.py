@@ -1,4 +1,5 @@
-"""Pictures inside data files (features of dtype "image"), in every encoding that Pillow knows, or as files beside them."""
+"""Pictures inside data files (features of dtype "image"), in every encoding that Pillow knows, or as files beside
+them."""
 
 import io
 from pathlib import Path
@@ -23,7 +24,9 @@ def decode_picture(cell: Any, root: Path, data_file: Path) -> np.ndarray:
     try:
         with _open(cell, root, data_file) as image:
             if image.mode in _DEEP_MODES:
-                raise UserError("more than 8 bits a channel, like a depth map; choose the colour cameras with --cameras")
+                raise UserError(
+                    "more than 8 bits a channel, like a depth map; choose the colour cameras with --cameras"
+                )
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UserError:
         raise
@@ -32,7 +35,8 @@ def decode_picture(cell: Any, root: Path, data_file: Path) -> np.ndarray:
 
 
 def is_deep(cell: Any, root: Path, data_file: Path) -> bool:
-    """Whether a cell holds more than 8 bits a channel: a depth map, no camera's picture. False where it cannot be read."""
+    """Whether a cell holds more than 8 bits a channel: a depth map, no camera's picture. False where it cannot be
+    read."""
     try:
         with _open(cell, root, data_file) as image:
             return image.mode in _DEEP_MODES

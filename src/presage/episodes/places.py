@@ -1,8 +1,8 @@
 """Find the rows of episodes where meta/episodes of v3.0 names the wrong file.
 
 Converters have written a stale `data/file_index` behind a rollover. The footers of the data files tell, without reading
-rows, whether files hold what meta/episodes says. Where one does not, the columns `episode_index` and `index` of it, and of
-files that nobody names, are looked through.
+rows, whether files hold what meta/episodes says. Where one does not, the columns `episode_index` and `index` of it, and
+of files that nobody names, are looked through.
 """
 
 from collections.abc import Collection
@@ -33,13 +33,15 @@ def place_rows(
 ) -> tuple[list[EpisodeRecord], dict[int, str]]:
     """The records of v3.0 with the file and row at which their rows are; and why some have none.
 
-    wanted: numbers of the episodes that will be read; files without any of them are not looked at. Files that are missing
-    or damaged are left to whoever reads them.
+    wanted: numbers of the episodes that will be read; files without any of them are not looked at. Files that are
+    missing or damaged are left to whoever reads them.
     """
     full = [record for record in records if record.length]
     by_file = {
         file: sorted(group, key=lambda record: record.data_row)
-        for file, group in groupby(sorted(full, key=lambda record: record.data_file), key=lambda record: record.data_file)
+        for file, group in groupby(
+            sorted(full, key=lambda record: record.data_file), key=lambda record: record.data_file
+        )
     }
     needed = {record.data_file for record in full if record.index in wanted}
     wrong = [file for file in sorted(needed) if not _holds(root / file, by_file[file])]

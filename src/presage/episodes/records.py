@@ -67,7 +67,9 @@ def list_episodes(root: Path, info: Info, tasks: list[str], notes: list[str]) ->
         raise found.unread[0]
     last = {record.index: (row, record) for row, record in listed}
     if len(last) < len(listed):
-        notes.append(f"{root / 'meta'}: {len(listed) - len(last)} episodes are listed twice; the last line of each counts")
+        notes.append(
+            f"{root / 'meta'}: {len(listed) - len(last)} episodes are listed twice; the last line of each counts"
+        )
     silent = sum(not record.instruction for _, record in last.values())
     if silent and any(tasks):
         notes.append(f"{root / 'meta'}: {silent} episodes name no task; they are read without an instruction")
@@ -172,7 +174,8 @@ def _count(row: dict[str, Any], name: str, where: str, column: str | None = None
 
 
 def _instruction(said: Any, tasks: list[str]) -> str:
-    """The first text of `tasks`, be it a list, a text alone, or numbers of tasks; the only task where nothing is said."""
+    """The first text of `tasks`, be it a list, a text alone, or numbers of tasks; the only task where nothing is
+    said."""
     if said is None and len(tasks) == 1:
         return tasks[0]
     first = said[0] if isinstance(said, list) and said else said

@@ -84,7 +84,8 @@ class Robot:
         fit: Fit = "crop",
         overlap: bool = True,
     ) -> "Robot":
-        """The robot that recorded a dataset; every argument overrides what info.json suggests. Reads the action's column.
+        """The robot that recorded a dataset; every argument overrides what info.json suggests. Reads the action's
+        column.
 
         cameras: `wrist`, `eye=cam_high` (another name) or `all=cam_high+cam_left` (tiled). action, state: columns (see
         above), `none` for none. relative: names or numbers of action columns, `all` for all but grippers.
@@ -141,8 +142,8 @@ class Robot:
 
     @staticmethod
     def all_from_config(config: dict[str, Any], where: Path) -> "list[Robot]":
-        """The robots in a checkpoint's config.json, that of its first dataset first. A checkpoint that describes none was
-        trained on rows that hold chunks.
+        """The robots in a checkpoint's config.json, that of its first dataset first. A checkpoint that describes none
+        was trained on rows that hold chunks.
 
         Raises:
             UserError: a description is not one.
@@ -176,8 +177,8 @@ class Robot:
         return self.fps / self.chunk
 
     def pictures(self, images: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's. Black
-        bars around what training saw without them are cut off.
+        """What the model sees: pictures (H, W, 3) uint8 by the dataset's camera -> (size, size, 3) by the model's.
+        Black bars around what training saw without them are cut off.
 
         Raises:
             UserError: a camera is missing, or its pictures have other proportions than the recorded ones.
@@ -209,8 +210,8 @@ class Robot:
 
 
 def united(robots: Sequence[Robot]) -> list[Robot]:
-    """Recordings of one robot that differ in the size of their pictures, not in their proportions, or in whether somebody
-    said what is done, are of one description."""
+    """Recordings of one robot that differ in the size of their pictures, not in their proportions, or in whether
+    somebody said what is done, are of one description."""
     out: list[Robot] = []
     for robot in robots:
         for known in out:
@@ -230,7 +231,8 @@ def holds_chunks(dataset: Dataset) -> bool:
 
 
 def other_proportions(robot: Robot, dataset: Dataset) -> dict[str, tuple[str, str]]:
-    """Cameras whose pictures have other proportions in a dataset than in what the robot recorded -> both sizes as text."""
+    """Cameras whose pictures have other proportions in a dataset than in what the robot recorded -> both sizes as
+    text."""
     found = {}
     for camera, size in robot.recorded.items():
         seen = picture_size(dataset.features[dataset.camera_features[camera]]) if camera in dataset.cameras else size

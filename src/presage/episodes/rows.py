@@ -39,7 +39,9 @@ def common_schema(parts: Sequence[Dataset], features: dict[str, dict[str, Any]])
     return pa.schema(fields, metadata or None)
 
 
-def _common_field(name: str, feature: dict[str, Any] | None, found: dict[pa.DataType, tuple[pa.Field, Path]]) -> pa.Field:
+def _common_field(
+    name: str, feature: dict[str, Any] | None, found: dict[pa.DataType, tuple[pa.Field, Path]]
+) -> pa.Field:
     if name in COUNTED_ANEW or not found:
         return pa.field(name, layout.arrow_type(feature) if feature else pa.null())
     kinds = [kind for kind in found if not pa.types.is_null(kind)] or list(found)
@@ -50,7 +52,9 @@ def _common_field(name: str, feature: dict[str, Any] | None, found: dict[pa.Data
         kind = layout.arrow_type(feature)
         return pa.field(name, kind if feature["dtype"] == "string" else _with_leaf(kind, _widest(leaves, _leaf(kind))))
     (_, here), (_, there) = found[kinds[0]], found[kinds[1]]
-    raise UserError(f"{there}: column {name!r} is {kinds[1]}, in {here} {kinds[0]}; store both alike, or drop the column")
+    raise UserError(
+        f"{there}: column {name!r} is {kinds[1]}, in {here} {kinds[0]}; store both alike, or drop the column"
+    )
 
 
 def _is_known(dtype: str) -> bool:
@@ -119,7 +123,9 @@ class RowReader:
             elif field.name in rows.column_names:
                 columns.append(_cast(rows[field.name], field, path))
             elif field.name in part.features:
-                raise UserError(f"{path}: column {field.name!r} is missing; restore the file or download the dataset again")
+                raise UserError(
+                    f"{path}: column {field.name!r} is missing; restore the file or download the dataset again"
+                )
             else:
                 columns.append(_nulls(record.length, field.type))
         return pa.Table.from_arrays(columns, schema=self._schema)

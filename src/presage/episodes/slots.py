@@ -1,7 +1,7 @@
 """Several robots in one model: their numbers lie in named slots of one padded vector.
 
-A robot fills the slots that its columns name and leaves the others empty. Robots that name the same slot share it, which
-says that the numbers mean the same.
+A robot fills the slots that its columns name and leaves the others empty. Robots that name the same slot share it,
+which says that the numbers mean the same.
 """
 
 from collections.abc import Sequence
@@ -64,8 +64,8 @@ class Slots:
 def separate(robots: Sequence[Robot]) -> list[Robot]:
     """The same robots, where their vectors differ with a slot each; robots that name slots keep them.
 
-    Robots are alike when their columns have the same names: they share everything. What looks like a gripper in the data
-    of one is a gripper of all, and absolute in all.
+    Robots are alike when their columns have the same names: they share everything. What looks like a gripper in the
+    data of one is a gripper of all, and absolute in all.
     """
     robots = [_agreed(robot, [r for r in robots if _names(r) == _names(robot)]) for robot in robots]
     if len({_names(robot) for robot in robots}) == 1:
@@ -73,7 +73,9 @@ def separate(robots: Sequence[Robot]) -> list[Robot]:
     named: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
     out = []
     for robot in robots:
-        slot = named.setdefault(_names(robot), f"{robot.name}-{len(named)}" if robot.name in named.values() else robot.name)
+        slot = named.setdefault(
+            _names(robot), f"{robot.name}-{len(named)}" if robot.name in named.values() else robot.name
+        )
         out.append(replace(robot, action=_named(robot.action, slot), state=_named(robot.state, slot)))
     return out
 

@@ -55,7 +55,9 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             height, width = frames.shape[1:3]
             cameras[name] = {"height": height, "width": width, "histogram": image_histogram(frames).tolist()}
         np.savez(
-            hidden / "rows.npz", allow_pickle=False, **{_COLUMN + name: column for name, column in episode.columns.items()}
+            hidden / "rows.npz",
+            allow_pickle=False,
+            **{_COLUMN + name: column for name, column in episode.columns.items()},
         )
         facts = {
             "length": episode.length,
@@ -75,7 +77,8 @@ def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
             _check_same(spool, key, mark)
     except OSError as error:
         raise UserError(
-            f"{spool}: cannot write episode {key!r} ({error.strerror or error}); choose a writable folder with free space"
+            f"{spool}: cannot write episode {key!r} ({error.strerror or error}); choose a writable folder "
+            "with free space"
         ) from error
 
 

@@ -51,11 +51,12 @@ class _Grid:
 class Steps(Dataset):
     """The steps of a recorded dataset, itself readable like a dataset.
 
-    Columns: `action` (R, chunk * A) and `observation.state` (R, S) where the robot has them, `quality` and `next.success`
-    where they were recorded. Entries of a shared vector that this robot does not fill are NaN. Episodes have the fact
-    `success` wherever it is known.
+    Columns: `action` (R, chunk * A) and `observation.state` (R, S) where the robot has them, `quality` and
+    `next.success` where they were recorded. Entries of a shared vector that this robot does not fill are NaN. Episodes
+    have the fact `success` wherever it is known.
 
-    longest: actions, at the robot's rate of `action_rate` per second, in the longest recorded episode; a step has `chunk`.
+    longest: actions, at the robot's rate of `action_rate` per second, in the longest recorded episode; a step has
+    `chunk`.
     """
 
     def __init__(self, dataset: Dataset, robot: Robot, slots: Slots | None = None):
@@ -100,7 +101,9 @@ class Steps(Dataset):
                 valid &= self._recorded.column(f"{feature}.valid").reshape(-1).astype(bool)
         return valid[self._grid.rows].all(1) & self._grid.whole
 
-    def iterate_frames(self, episodes: Sequence[int], camera: str, convert: Convert | None = None) -> Iterator[np.ndarray]:
+    def iterate_frames(
+        self, episodes: Sequence[int], camera: str, convert: Convert | None = None
+    ) -> Iterator[np.ndarray]:
         raise ValueError("the pictures of model steps are squares: use iterate_squares")
 
     def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
@@ -190,7 +193,8 @@ def recorded_numbers(dataset: Dataset, part: Columns) -> np.ndarray:
         alike = told in (mine, mine.partition("#")[0]) or told.endswith(f".{mine}")
         if here.named and part.named and not alike:
             raise UserError(
-                f"{dataset.root}: column {i} of {part.feature!r} is {mine!r}, and {told!r} in the robot that was trained "
+                f"{dataset.root}: column {i} of {part.feature!r} is {mine!r}, and {told!r} in the robot "
+                "that was trained "
                 "on; choose a dataset with its columns, or train on this one from the start"
             )
     return dataset.column(part.feature).reshape(dataset.num_rows, -1)[:, part.numbers]
@@ -211,7 +215,8 @@ def _nearest(time: np.ndarray, record: EpisodeRecord) -> np.ndarray:
 
 
 def _check_fits(dataset: Dataset, robot: Robot) -> None:
-    """Raise UserError where a camera is missing or shows other proportions, or an instruction is too long to be served."""
+    """Raise UserError where a camera is missing or shows other proportions, or an instruction is too long to be
+    served."""
     for camera in {source for sources in robot.cameras.values() for source in sources}:
         if camera not in dataset.cameras:
             raise UserError(f"{dataset.root}: no camera {camera!r}; it has {', '.join(dataset.cameras) or 'none'}")
@@ -223,8 +228,10 @@ def _check_fits(dataset: Dataset, robot: Robot) -> None:
     for record in dataset.episodes:
         if len(record.instruction) > MAX_INSTRUCTION:
             raise UserError(
-                f"{dataset.root}: the instruction of episode {record.index} has {len(record.instruction)} characters, at "
-                f"most {MAX_INSTRUCTION} are taken; shorten it in meta/, or leave the episode out (presage dataset filter)"
+                f"{dataset.root}: the instruction of episode {record.index} has {len(record.instruction)} "
+                "characters, at "
+                f"most {MAX_INSTRUCTION} are taken; shorten it in meta/, or leave the episode out "
+                "(presage dataset filter)"
             )
 
 

@@ -1,7 +1,7 @@
 """Everything worth knowing about a dataset before training on it, and everything that is wrong with it.
 
-Damage does not stop a survey: it is listed with the file and what to do. Only a dataset whose episodes cannot be found is
-refused.
+Damage does not stop a survey: it is listed with the file and what to do. Only a dataset whose episodes cannot be found
+is refused.
 """
 
 from collections import Counter
@@ -141,7 +141,8 @@ def _look_at_numbers(found: Survey, name: str) -> Feature:
             if len(bad):
                 found.damage.append(
                     f"{dataset.root / file}: column {name!r} is NaN or infinite in {len(bad)} rows of episode "
-                    f"{record.index}, first in row {bad[0]}; leave the episode out (presage dataset filter) or repair it"
+                    f"{record.index}, first in row {bad[0]}; leave the episode out (presage dataset "
+                    "filter) or repair it"
                 )
             if name in ("timestamp", "frame_index"):
                 found.gaps += _irregular(name, flat[rows, 0], record, dataset.fps)
@@ -168,7 +169,8 @@ def _irregular(name: str, values: np.ndarray, record: EpisodeRecord, fps: float)
         return []
     unit = " s" if name == "timestamp" else ""
     return [
-        f"episode {record.index}: {name} jumps {len(bad)} times, first behind row {bad[0]} by {apart[bad[0]]:.4g}{unit} "
+        f"episode {record.index}: {name} jumps {len(bad)} times, first behind row {bad[0]} by "
+        f"{apart[bad[0]]:.4g}{unit} "
         f"instead of {step:.4g}{unit}"
     ]
 
@@ -224,8 +226,8 @@ def _look_at_camera(found: Survey, camera: str, name: str, full: bool) -> Camera
 def _other_size(path: Path, seen: tuple[int, ...], name: str, feature: dict[str, Any]) -> str:
     height, width = feature["shape"][:2]
     return (
-        f"{path}: pictures are {seen[1]} x {seen[0]}, meta/info.json says {width} x {height}; correct 'shape' of {name!r} "
-        "or re-encode (presage dataset reencode)"
+        f"{path}: pictures are {seen[1]} x {seen[0]}, meta/info.json says {width} x {height}; "
+        f"correct 'shape' of {name!r} or re-encode (presage dataset reencode)"
     )
 
 

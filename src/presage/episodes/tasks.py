@@ -16,8 +16,8 @@ _MOST_TASKS = 10_000_000
 def read_tasks(root: Path, version: str, notes: list[str]) -> list[str]:
     """`tasks[i]` is the text of task_index i, empty where there is none.
 
-    Episodes bring their texts along, so nothing here stops reading: without a table of tasks that can be read the list is
-    empty, and a line of `notes` says so.
+    Episodes bring their texts along, so nothing here stops reading: without a table of tasks that can be read the list
+    is empty, and a line of `notes` says so.
     """
     path = root / ("meta/tasks.jsonl" if version.startswith("v2.") else "meta/tasks.parquet")
     try:

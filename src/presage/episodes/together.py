@@ -58,7 +58,9 @@ def common_features(parts: Sequence[Dataset], notes: list[str]) -> dict[str, Fea
     for part in parts:
         lacking = [n for n, f in features.items() if is_picture(f) and n not in part.features]
         if lacking:
-            raise UserError(f"{part.root}: no camera {lacking[0]!r}, which another dataset has; join those of one robot")
+            raise UserError(
+                f"{part.root}: no camera {lacking[0]!r}, which another dataset has; join those of one robot"
+            )
     _check_subtasks(parts)
     return features | layout.DEFAULT_FEATURES
 
@@ -99,7 +101,9 @@ def _joined(name: str, known: Feature, owner: Path, feature: Feature, root: Path
         known = {**known, block: {**meanings[1], **(known.get(block) or {})}} if meanings[1] else known
     else:
         known = {**known, "names": _joined_names(name, known, owner, feature, root, notes)}
-    more = {key: value for key, value in feature.items() if key not in ("dtype", "shape", "names", "info", "video_info")}
+    more = {
+        key: value for key, value in feature.items() if key not in ("dtype", "shape", "names", "info", "video_info")
+    }
     _refuse_other_values(name, known, owner, more, root)
     return {**more, **known}
 
@@ -111,7 +115,9 @@ def _type_and_shape(feature: Feature) -> str:
 def _check_kind(name: str, known: Feature, owner: Path, feature: Feature, root: Path) -> None:
     if is_depth(known) != is_depth(feature):
         depth, other = (owner, root) if is_depth(known) else (root, owner)
-        raise UserError(f"{root}: {name!r} is depth in {depth}, but not in {other}; correct is_depth_map in meta/info.json")
+        raise UserError(
+            f"{root}: {name!r} is depth in {depth}, but not in {other}; correct is_depth_map in meta/info.json"
+        )
 
 
 def _meaning(feature: Feature) -> dict[str, Any]:
@@ -135,12 +141,15 @@ def _joined_names(name: str, known: Feature, owner: Path, feature: Feature, root
     same = json.dumps(ours) == json.dumps(theirs)  # the order within a mapping counts
     if same or not (ours and theirs):
         if not same and (ours or theirs):
-            notes.append(f"{root if ours else owner}: {name!r} has no names; its numbers were taken for {ours or theirs}")
+            notes.append(
+                f"{root if ours else owner}: {name!r} has no names; its numbers were taken for {ours or theirs}"
+            )
         return ours or theirs
     read = [column_names(f, name) for f in (known, feature)]
     if read[0] != read[1] or read[0] == column_names({**known, "names": None}, name):
         raise UserError(
-            f"{root}: {name!r} is {_listed(theirs)}, in {owner} {_listed(ours)}; join datasets of the same columns in the "
+            f"{root}: {name!r} is {_listed(theirs)}, in {owner} {_listed(ours)}; join datasets of the "
+            "same columns in the "
             "same order"
         )
     return ours

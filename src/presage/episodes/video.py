@@ -50,8 +50,8 @@ def frame_rate(fps: float) -> Fraction:
 
 @contextmanager
 def same_priority() -> Iterator[None]:
-    """Around an encoder: SVT-AV1, run as root, gives the calling thread real-time priority (SCHED_FIFO 99) and leaves it
-    so. Whatever that thread starts would inherit it; a browser starved the machine."""
+    """Around an encoder: SVT-AV1, run as root, gives the calling thread real-time priority (SCHED_FIFO 99) and leaves
+    it so. Whatever that thread starts would inherit it; a browser starved the machine."""
     if not hasattr(os, "sched_getscheduler"):  # not Linux
         yield
         return
@@ -129,7 +129,8 @@ class ClipJoiner:
 
 
 Convert = Callable[[np.ndarray], np.ndarray]
-"""What becomes of a frame (H, W, 3) uint8 as soon as it is decoded: long episodes at full size do not fit into memory."""
+"""What becomes of a frame (H, W, 3) uint8 as soon as it is decoded: long episodes at full size do not fit into memory.
+"""
 
 
 def decode_spans(
@@ -141,8 +142,8 @@ def decode_spans(
 ) -> Iterator[np.ndarray]:
     """Decode spans of a video, opened once.
 
-    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame. shown: see
-    `VideoReader`.
+    spans: (seconds of the first frame, number of frames T), in ascending order. convert: applied to every frame. shown:
+    see `VideoReader`.
     Yields one (T, H, W, 3) uint8 RGB array per span. Decodes from the key frame before the span to its end and nothing
     else. Raises UserError naming the file when it is missing, damaged, too short or of an unknown codec.
     """
@@ -158,8 +159,11 @@ def decode_spans(
             yield images
 
 
-def decode_frames(path: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()) -> Iterator[np.ndarray]:
-    """The frames of one span, one after the other: no more than one is in memory. Raises UserError like decode_spans."""
+def decode_frames(
+    path: Path, start: float, length: int, fps: float, shown: Sequence[Shown] = ()
+) -> Iterator[np.ndarray]:
+    """The frames of one span, one after the other: no more than one is in memory. Raises UserError like
+    decode_spans."""
     with closing(VideoReader(path, fps, shown)) as reader:
         yield from _rgb_span(reader, start, length)
 
@@ -233,8 +237,8 @@ class VideoReader:
     def read(self, seconds: np.ndarray) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield (i, the frame shown at seconds[i]) in order. seconds: ascending, each within half a frame of a frame.
 
-        Decodes from the nearest key frame on and nothing behind the last frame. Raises UserError when a frame is damaged
-        or not there.
+        Decodes from the nearest key frame on and nothing behind the last frame. Raises UserError when a frame is
+        damaged or not there.
         """
         half = 0.5 / self.fps
         for i, wanted in enumerate(seconds):
@@ -281,7 +285,8 @@ class VideoReader:
         return False
 
     def _begin(self, first: int) -> float:
-        """Seconds of the first frame shown. The index has times of decoding, which run ahead in videos with B-frames."""
+        """Seconds of the first frame shown. The index has times of decoding, which run ahead in videos with
+        B-frames."""
         return float(first if self._stream.start_time is None else self._stream.start_time) * self._tick
 
     def _times(self) -> np.ndarray:
@@ -369,8 +374,8 @@ def describe_video(height: int, width: int, fps: float) -> dict[str, object]:
 
 
 def encoding(codec: str, crf: int) -> Encoding:
-    """The `Encoding` of h264, hevc or av1 at a quality, with a key frame every second frame as LeRobot has them: any frame
-    is found by decoding two at most."""
+    """The `Encoding` of h264, hevc or av1 at a quality, with a key frame every second frame as LeRobot has them: any
+    frame is found by decoding two at most."""
     options = {"crf": str(crf), "g": str(GOP), "bf": "0"}
     if codec == "h264":
         return Encoding("libx264", "yuv420p", {**options, "preset": "medium"})

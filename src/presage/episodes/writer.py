@@ -58,9 +58,9 @@ def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None
     """Turn a spool into the dataset ``root`` (LeRobotDataset v3.0) and delete the spool.
 
     Episodes come in sorted order of their keys. The dataset is written under a hidden name and renamed when whole.
-    Features that some episodes lack are stored as nulls there. Episodes that an earlier run left in the spool are written
-    too, and a line on stderr names them. Returns root. Raises UserError when the spool is empty,
-    its episodes do not fit together, or root exists or cannot be written.
+    Features that some episodes lack are stored as nulls there. Episodes that an earlier run left in the spool are
+    written too, and a line on stderr names them. Returns root. Raises UserError when the spool is empty, its episodes
+    do not fit together, or root exists or cannot be written.
     """
     keys = sorted(spooled.spooled_keys(spool))
     if not keys:
@@ -159,7 +159,9 @@ class _Writer:
         start = 0
         for number, (key, fact) in enumerate(self.facts.items()):
             columns, length = self.rows[key], fact["length"]
-            arrays = [layout.arrow_column(columns.get(name), feature, length) for name, feature in self.features.items()]
+            arrays = [
+                layout.arrow_column(columns.get(name), feature, length) for name, feature in self.features.items()
+            ]
             chunk, file = files.append(pa.Table.from_arrays(arrays, schema=schema))
             self.records[number] |= {
                 "episode_index": number,
@@ -225,7 +227,8 @@ class _Writer:
             histogram = sum(np.array(self.facts[key]["cameras"][camera]["histogram"]) for key in keys)
             figures[layout.CAMERA_PREFIX + camera] = image_statistics(np.asarray(histogram), frames)
         return {
-            name: {figure: value.tolist() for figure, value in statistics.items()} for name, statistics in figures.items()
+            name: {figure: value.tolist() for figure, value in statistics.items()}
+            for name, statistics in figures.items()
         }
 
     def _info(self) -> dict[str, Any]:
@@ -258,8 +261,8 @@ class _Writer:
 def write_episode_records(
     root: Path, records: Sequence[dict[str, Any]], where: str, types: dict[str, pa.DataType] | None = None
 ) -> None:
-    """meta/episodes/ of a dataset: one row per episode. `where` names the origin in errors. types: of columns whose type
-    is known; that of others follows from the values."""
+    """meta/episodes/ of a dataset: one row per episode. `where` names the origin in errors. types: of columns whose
+    type is known; that of others follows from the values."""
     names, known = list(dict.fromkeys(name for record in records for name in record)), types or {}
     columns = {name: [record.get(name) for record in records] for name in names}
     table = pa.table({name: _meta_column(name, values, where, known.get(name)) for name, values in columns.items()})

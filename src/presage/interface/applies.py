@@ -1,5 +1,5 @@
-"""Which options of `presage train` the chosen recipe heeds. One that it would ignore is refused: whoever gives it believes
-that it does something."""
+"""Which options of `presage train` the chosen recipe heeds. One that it would ignore is refused: whoever gives it
+believes that it does something."""
 
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,15 @@ def check_options(train: "Train") -> None:
     continues = train.recipe in ("finetune", "refine")
     if (bool(train.only) or continues) != (train.start_from is not None):
         raise UserError(
-            "--start-from DIR goes with --only or with --recipe finetune or refine, and they with it: give both or neither"
+            "--start-from DIR goes with --only or with --recipe finetune or refine, and they with it: "
+            "give both or neither"
         )
     if (train.recipe == "backbone") != (train.backbone is not None):
         raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
     if train.only and train.backbone is not None:
-        raise UserError("--backbone does not apply to --only, which teaches parts of --start-from: leave one of them out")
+        raise UserError(
+            "--backbone does not apply to --only, which teaches parts of --start-from: leave one of them out"
+        )
     chosen = f"--only {' '.join(train.only)}" if train.only else f"--recipe {train.recipe}"
     for option, (given, heeded, reason) in _options(train).items():
         if given and not heeded:

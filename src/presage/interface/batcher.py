@@ -67,7 +67,8 @@ class Batcher:
         self.waiting.put_nowait(job)
 
     async def run(self) -> None:
-        """Answer jobs until cancelled. That inference has ended is told to all who wait; why, if by a fault, is raised."""
+        """Answer jobs until cancelled. That inference has ended is told to all who wait; why, if by a fault, is
+        raised."""
         loop = asyncio.get_running_loop()
         jobs: list[Job] = []
         try:
@@ -141,7 +142,8 @@ def compute(batch: list[Job]) -> "list[np.ndarray | Exception]":
 
 
 def _survived(error: Exception) -> Exception:
-    """The error of one request; raised where no later request could be computed: CUDA refuses all work after a fault."""
+    """The error of one request; raised where no later request could be computed: CUDA refuses all work after a
+    fault."""
     if "CUDA error" in str(error):
         raise error
     return RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # which no future can hold

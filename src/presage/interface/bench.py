@@ -61,5 +61,6 @@ Episode seeds lie below 600000, where no recorded episode is; success rates carr
     presage bench codec --seed 0 --json runs/figures/codec.json
     presage bench control --episodes 5
 
-The summary is printed; --json gets figures, outcomes of episodes, command, seed, checkpoint, commit, versions and machine.
+The summary is printed; --json gets figures, outcomes of episodes, command, seed, checkpoint, commit, versions and
+machine.
 """

@@ -50,7 +50,8 @@ FROM_OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM),
     *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE),
 )
-"""What a machine or a person can do to a file at any time. Any other OSError that nobody expected is a fault of presage."""
+"""What a machine or a person can do to a file at any time. Any other OSError that nobody expected is a fault of
+presage."""
 
 _HELP = """usage: presage COMMAND [options]
 
@@ -153,7 +154,9 @@ def parse(arguments: Sequence[str]) -> Any:
     options = [text.partition("=")[0].replace("_", "-") for text in arguments[1:] if re.match(r"--[a-z]", text)]
     for option, times in Counter(options).items():
         if times > 1:  # the last one would win without a word
-            raise UserError(f"{option} is given {times} times: give it once, several values behind it where it takes them")
+            raise UserError(
+                f"{option} is given {times} times: give it once, several values behind it where it takes them"
+            )
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)
     complaint = io.StringIO()
@@ -210,8 +213,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_sentence(box: str) -> str:
-    """What tyro's framed complaint says: its lines between the title and the next rule, as one. A terminal without UTF-8
-    gets a frame of plain signs, and the title a line of its own."""
+    """What tyro's framed complaint says: its lines between the title and the next rule, as one. A terminal without
+    UTF-8 gets a frame of plain signs, and the title a line of its own."""
     lines = [line for line in (line.strip("│╭╮╰╯ ") for line in box.splitlines()) if line]
     rules = [i for i, line in enumerate(lines) if re.search(r"[─-]{3}$", line)]  # a title in its rule is one too
     between = lines[rules[0] + 1 : rules[1] if len(rules) > 1 else None] if rules else lines

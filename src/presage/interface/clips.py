@@ -139,8 +139,8 @@ def contact_sheet(clips: Sequence[Clip], camera: str, file: Path, columns: int =
 
 
 def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, np.ndarray], float, float]]:
-    """For every recorded episode: frames dreamed from its first frame and its actions, camera -> (T, S, S, 3), their PSNR
-    against the real ones, and that of the first frame repeated (both without the first frame itself)."""
+    """For every recorded episode: frames dreamed from its first frame and its actions, camera -> (T, S, S, 3), their
+    PSNR against the real ones, and that of the first frame repeated (both without the first frame itself)."""
     from presage.measures.video import psnr
     from presage.timeline.session import Session
 
@@ -171,7 +171,8 @@ def choose_episodes(results: Sequence[Any], success: bool, count: int) -> list[A
 
 
 def recall(model: Any, episodes: Sequence[Any]) -> list[Clip]:
-    """Recorded episodes beside the dream of the same actions; the caption says the outcome and how well the dream fits."""
+    """Recorded episodes beside the dream of the same actions; the caption says the outcome and how well the dream
+    fits."""
     clips = []
     for episode, (imagined, matched, repeated) in zip(episodes, imagine_again(model, episodes), strict=True):
         seconds = episode.steps / model.config.fps

@@ -46,8 +46,8 @@ class Collect(Command):
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is taught by that. About a second for every 30 of them and worker."""
     planner: MaybeFolder = None
-    """Checkpoint whose planner drives all episodes, its candidates shifted: with --counterfactuals, what its critic has yet
-    to learn about the states that it leads to."""
+    """Checkpoint whose planner drives all episodes, its candidates shifted: with --counterfactuals, what its critic has
+    yet to learn about the states that it leads to."""
 
     def run(self) -> None:
         from presage.worlds.collect import Behaviours, collect

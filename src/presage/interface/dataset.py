@@ -54,7 +54,8 @@ class Tool(Command):
             summary(f"dataset {folder}", {**mine, "bytes": show_bytes(written.bytes)})
             if written.videos_compressed and not isinstance(self, Reencode):
                 print(
-                    f"{written.videos_compressed} videos of episodes had to be compressed again: they do not begin with a "
+                    f"{written.videos_compressed} videos of episodes had to be compressed again: they do "
+                    "not begin with a "
                     "key frame, so they cannot be cut out of their files"
                 )
             for note in written.notes:
@@ -102,7 +103,9 @@ class Split(Tool):
         from presage.training.data import open_dataset
 
         if len(self.shares) != len(self.names):
-            raise UserError(f"{len(self.shares)} --shares and {len(self.names)} --names: give one of each for every part")
+            raise UserError(
+                f"{len(self.shares)} --shares and {len(self.names)} --names: give one of each for every part"
+            )
         whole = open_dataset(self.data)
         count = len(whole.episodes)
         ends = np.round(np.cumsum(self.shares) / sum(self.shares) * count).astype(int)
@@ -166,8 +169,8 @@ class Filter(Tool):
 
 @dataclass(frozen=True, kw_only=True)
 class Append(Tool):
-    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the new
-    ones are whole; all others stay."""
+    """Put the episodes of datasets behind those of another, in its folder. Files of the format are replaced when the
+    new ones are whole; all others stay."""
 
     into: Positional[Annotated[Path, one(options.folder, "INTO")]]
     """The dataset that grows."""
@@ -211,10 +214,10 @@ class Reencode(Tool):
 class DatasetCommand:
     """Merge, split, filter, append to or re-encode LeRobot datasets (v2.x and v3.0 in, v3.0 out).
 
-    Numbers are copied bit for bit. Videos are copied without compressing them again wherever an episode can be cut out of
-    its file; the summary says how many could not. Depth never loses a level. Other files of the folder come along, where
-    all datasets have them alike. New datasets appear when they are whole. Each tool takes --seed and --json FILE, and
-    explains itself with --help.
+    Numbers are copied bit for bit. Videos are copied without compressing them again wherever an episode can be cut out
+    of its file; the summary says how many could not. Depth never loses a level. Other files of the folder come along,
+    where all datasets have them alike. New datasets appear when they are whole. Each tool takes --seed and --json FILE,
+    and explains itself with --help.
 
         presage dataset merge data/monday data/tuesday --out data/week
         presage dataset split data/week --out data/parts --shares 0.9 0.1 --names train test

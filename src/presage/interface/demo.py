@@ -73,7 +73,8 @@ def _report(stage: Stage, described: dict[str, str]) -> Report:
         command=command_line(),
         facts=_facts(stage.seed, described),
         notes=[
-            f"{len(stage.tasks)} episodes per use: {len(set(stage.tasks))} tasks, seeds from {min(stage.seeds)} up, none "
+            f"{len(stage.tasks)} episodes per use: {len(set(stage.tasks))} tasks, seeds from "
+            f"{min(stage.seeds)} up, none "
             "of which training saw. So few episodes leave wide intervals; presage bench control runs 200."
         ],
     )

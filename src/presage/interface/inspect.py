@@ -23,7 +23,8 @@ class Inspect(Command):
         presage inspect user/name --episodes 0:20 --out runs/name.html
 
     Prints a summary and writes one HTML page with everything inside: cameras, columns with histograms, instructions,
-    lengths, sample videos, gaps, damage with its remedy. Damage does not fail the command; what cannot be read at all does.
+    lengths, sample videos, gaps, damage with its remedy. Damage does not fail the command; what cannot be read at all
+    does.
     """
 
     data: Positional[Data]
@@ -114,14 +115,18 @@ def what_training_makes(found: "Survey") -> str:
     try:
         if holds_chunks(data):
             check_learnable(data)
-            return "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
+            return (
+                "Its rows are model steps already, with a chunk of actions each: presage train takes them as they are."
+            )
         robot = Robot.from_dataset(data)
         check_learnable(Steps(data, robot))
         said = "".join(f"\n{line}." for line in remarks(data, robot))
     except UserError as error:
         return f"presage train cannot use it as it is: {error}."
     return (
-        f"presage train would look through {len(robot.cameras)} cameras, make {robot.steps_per_second:g} steps per second "
-        f"with {robot.chunk} actions of {len(robot.action_names)} numbers each, and see {len(robot.state_names)} numbers "
+        f"presage train would look through {len(robot.cameras)} cameras, make {robot.steps_per_second:g} "
+        "steps per second "
+        f"with {robot.chunk} actions of {len(robot.action_names)} numbers each, and see "
+        f"{len(robot.state_names)} numbers "
         f"of state. Options: --cameras --fps --chunk --action --state --relative.{said}"
     )

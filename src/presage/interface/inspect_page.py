@@ -64,7 +64,9 @@ def _feature(feature: "Feature") -> str:
 
 
 def _number(number: "Number") -> str:
-    cells = "".join(f'<td class="n">{x:.4g}</td>' for x in (number.low, number.q01, number.mean, number.q99, number.high))
+    cells = "".join(
+        f'<td class="n">{x:.4g}</td>' for x in (number.low, number.q01, number.mean, number.q99, number.high)
+    )
     note = "<small>gripper-like</small>" if number.is_gripper else ""
     return f"<tr><td>{_(number.name)}{note}</td><td>{_bars(number.histogram, 168, 26)}</td>{cells}</tr>"
 

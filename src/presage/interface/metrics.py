@@ -46,10 +46,22 @@ class Metrics:
     def text(self) -> str:
         errors = [f'presage_errors_total{{kind="{kind}"}} {n}' for kind, n in sorted(self.errors.items())]
         families = {
-            "presage_requests_total": ("counter", "answered requests", [f"presage_requests_total {self.seconds.count}"]),
+            "presage_requests_total": (
+                "counter",
+                "answered requests",
+                [f"presage_requests_total {self.seconds.count}"],
+            ),
             "presage_errors_total": ("counter", "refused requests and connections", errors),
-            "presage_open_sessions": ("gauge", "connections with an episode", [f"presage_open_sessions {self.sessions}"]),
-            "presage_request_seconds": ("histogram", "arrival to answer", self.seconds.lines("presage_request_seconds")),
+            "presage_open_sessions": (
+                "gauge",
+                "connections with an episode",
+                [f"presage_open_sessions {self.sessions}"],
+            ),
+            "presage_request_seconds": (
+                "histogram",
+                "arrival to answer",
+                self.seconds.lines("presage_request_seconds"),
+            ),
             "presage_batch_size": ("histogram", "requests computed together", self.batches.lines("presage_batch_size")),
         }
         lines = []

@@ -76,7 +76,8 @@ def identity(value: Any) -> Any:
     return value
 
 
-# -- numbers and words ----------------------------------------------------------------------------------------------------
+# -- numbers and words
+# ----------------------------------------------------------------------------------------------------
 
 
 def whole(least: int, most: int, of: int = 1) -> Read:
@@ -168,7 +169,8 @@ def host(text: str) -> str:
     return text
 
 
-# -- files and folders ----------------------------------------------------------------------------------------------------
+# -- files and folders
+# ----------------------------------------------------------------------------------------------------
 
 
 def place(text: str) -> Path:
@@ -181,8 +183,8 @@ def place(text: str) -> Path:
         pass
     except OSError as error:
         raise ValueError(f"{error.strerror}; name another place") from None
-    # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow; beside what is called . or .. nothing
-    # can be written.
+    # What begins like an address, such as 10:30/run, is one to ffmpeg and pyarrow; beside what is called . or ..
+    # nothing can be written.
     unclear = ":" in text.partition("/")[0] or Path(text).name in ("", "..")
     return Path(os.path.abspath(text)) if unclear else Path(text)
 
@@ -247,7 +249,8 @@ def new_folder(text: str) -> Path:
     return place(text)
 
 
-# -- the types ------------------------------------------------------------------------------------------------------------
+# -- the types
+# ------------------------------------------------------------------------------------------------------------
 
 Seed = Annotated[int, one(whole(0, 2**32 - 1), "N")]
 Count = Annotated[int, one(whole(1, BILLION), "N")]

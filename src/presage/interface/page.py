@@ -14,7 +14,9 @@ from presage.interface.plots import Point, letter, measured_bar, scatter
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; img-src data:"
 
 PALETTE_LIGHT = "--paper:#fff;--ink:#15181c;--soft:#5a6370;--line:#dde2e7;--real:#38424d;--dream:#1659c7;--fill:#f3f5f8"
-PALETTE_DARK = "--paper:#14171a;--ink:#e6e9ec;--soft:#98a2ad;--line:#2e353c;--real:#ccd4db;--dream:#7fb2ff;--fill:#1d2126"
+PALETTE_DARK = (
+    "--paper:#14171a;--ink:#e6e9ec;--soft:#98a2ad;--line:#2e353c;--real:#ccd4db;--dream:#7fb2ff;--fill:#1d2126"
+)
 
 STYLE = f"""
 :root{{color-scheme:light dark;{PALETTE_LIGHT}}}
@@ -52,10 +54,10 @@ a{{color:var(--dream)}}
 .rates{{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:1rem 0}}
 .rates div{{font-size:.85rem;line-height:1.3;color:var(--soft)}}
 .rates b{{display:block;font-size:1.7rem;font-weight:600;line-height:1.2;color:var(--ink)}}
-.plot{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem 2.5rem;align-items:start}}
-pre{{background:var(--fill);padding:.8rem 1rem;overflow-x:auto;font-size:.85rem;border-radius:3px}}
-dl{{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.2rem;font-size:.88rem;line-height:1.45}}
-dt{{color:var(--soft)}}
+.plot{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem
+2.5rem;align-items:start}} pre{{background:var(--fill);padding:.8rem
+1rem;overflow-x:auto;font-size:.85rem;border-radius:3px}} dl{{display:grid;grid-template-columns:max-content
+1fr;gap:.25rem 1.2rem;font-size:.88rem;line-height:1.45}} dt{{color:var(--soft)}}
 dd{{margin:0;overflow-wrap:anywhere}}
 @media (max-width:40rem){{
 main{{padding:1.5rem 1rem 3rem}}

@@ -1,4 +1,5 @@
-"""Plots as SVG inside a page: they follow its colours, light or dark, and tell their series apart without any colour."""
+"""Plots as SVG inside a page: they follow its colours, light or dark, and tell their series apart without any
+colour."""
 
 import html
 import math
@@ -46,7 +47,8 @@ def measured_bar(low: float, value: float, high: float, colour: str, alt: str) -
 
 
 def lines(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> str:
-    """A line plot with a legend below. The y axis is logarithmic where all values are positive and span a factor of 10."""
+    """A line plot with a legend below. The y axis is logarithmic where all values are positive and span a factor
+    of 10."""
     xs = [x for s in series for x in s.x]
     ys = [y for s in series for y in s.y]
     logarithmic = min(ys) > 0 and max(ys) / min(ys) >= 10
@@ -79,7 +81,9 @@ def lines(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> s
         marks = "".join(_marker(i, x, y) for x, y in places[step // 2 :: step])
         drawn += f'<polyline points="{path}" {style}/>{marks}'
         y = HEIGHT + 16 + 18 * i
-        legend += f'<line x1="{LEFT}" x2="{LEFT + 34}" y1="{y - 4}" y2="{y - 4}" {style}/>{_marker(i, LEFT + 17, y - 4)}'
+        legend += (
+            f'<line x1="{LEFT}" x2="{LEFT + 34}" y1="{y - 4}" y2="{y - 4}" {style}/>{_marker(i, LEFT + 17, y - 4)}'
+        )
         legend += f'<text x="{LEFT + 42}" y="{y}">{_(one.name)}</text>'
     alt = f"{title}: {y_label} over {x_label}. " + " ".join(
         f"{s.name}: from {s.y[0]:.3g} at {s.x[0]:g} to {s.y[-1]:.3g} at {s.x[-1]:g}." for s in series
@@ -94,7 +98,8 @@ def lines(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> s
 
 
 def scatter(points: Sequence[Point]) -> str:
-    """Success in the dream against success in the simulator, with the diagonal; a letter names each point, A the first."""
+    """Success in the dream against success in the simulator, with the diagonal; a letter names each point, A the
+    first."""
     side, margin = 300, 38
     span = side - margin - 10
 
@@ -111,7 +116,8 @@ def scatter(points: Sequence[Point]) -> str:
                 continue
             (xa, ya), (xb, yb) = ((at(b, p.real) if horizontal else at(p.imagined, b)) for b in bounds)
             marks += (
-                f'<line x1="{xa:.1f}" y1="{ya:.1f}" x2="{xb:.1f}" y2="{yb:.1f}" stroke="var(--dream)" stroke-opacity=".4"/>'
+                f'<line x1="{xa:.1f}" y1="{ya:.1f}" x2="{xb:.1f}" y2="{yb:.1f}" '
+                'stroke="var(--dream)" stroke-opacity=".4"/>'
             )
         marks += (
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="var(--dream)" fill-opacity=".75">'
@@ -167,7 +173,11 @@ def _marker(i: int, x: float, y: float) -> str:
     kind = i % 4
     if kind == 0:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" {look}/>'
-    shapes = {1: [(-3, -3), (3, -3), (3, 3), (-3, 3)], 2: [(0, -4), (4, 3), (-4, 3)], 3: [(0, -4), (4, 0), (0, 4), (-4, 0)]}
+    shapes = {
+        1: [(-3, -3), (3, -3), (3, 3), (-3, 3)],
+        2: [(0, -4), (4, 3), (-4, 3)],
+        3: [(0, -4), (4, 0), (0, 4), (-4, 0)],
+    }
     corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shapes[kind])
     return f'<polygon points="{corners}" {look}/>'
 

@@ -31,8 +31,8 @@ def describe_run(
     episodes: Sequence[Mapping[str, Any]] = (),
     films: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The record of a run: figures, command, seed, checkpoint, commit, versions and machine; where there are any, one row
-    an episode (see `presage.benchmarks.common.episode_rows`) and the films of some (see `save_films`).
+    """The record of a run: figures, command, seed, checkpoint, commit, versions and machine; where there are any, one
+    row an episode (see `presage.benchmarks.common.episode_rows`) and the films of some (see `save_films`).
 
     Raises:
         UserError: `checkpoint` is none.
@@ -93,8 +93,8 @@ def save_films(file: Path, films: Sequence[Film]) -> list[dict[str, Any]]:
 
 
 def film_recalled(model: Any, policy: str, results: Sequence[Any], count: int) -> list[Film]:
-    """Up to `count` of a policy's recorded episodes, half of them failures where there are so many, each beside the dream
-    of its own actions from its first frame."""
+    """Up to `count` of a policy's recorded episodes, half of them failures where there are so many, each beside the
+    dream of its own actions from its first frame."""
     chosen = choose_episodes(results, True, count - count // 2)
     chosen += choose_episodes(results, False, count - len(chosen))
     chosen += choose_episodes(results, True, count)[len(chosen) :]
@@ -113,8 +113,8 @@ def film_both(policy: str, real: Sequence[Any], imagined: Sequence[Any], count: 
 
 
 def dreams_written(root: Path, world: Any, count: int) -> tuple[list[dict[str, Any]], list[Film]]:
-    """One row for each dream of the dataset `root`, and films of `count` of them: what was dreamed, beside what its labels
-    do in the simulator when they are executed from the same first frame."""
+    """One row for each dream of the dataset `root`, and films of `count` of them: what was dreamed, beside what its
+    labels do in the simulator when they are executed from the same first frame."""
     from presage.benchmarks.common import episode_rows
     from presage.episodes.dataset import Dataset
     from presage.policy.replay import ReplayPolicy

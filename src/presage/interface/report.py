@@ -19,15 +19,15 @@ class Report(Command):
     """Make one self-contained HTML page of results, to look at and to share.
 
     RUN is what a command wrote with --json (act, evaluate, plan, synthesize, bench, demo, ...) or a folder that presage
-    train wrote. Several runs stand side by side, with differences and their intervals. Films are there where the command
-    kept some (--films).
+    train wrote. Several runs stand side by side, with differences and their intervals. Films are there where the
+    command kept some (--films).
 
         presage act --tasks drawer-open-v3 --episodes 5 --films 4 --json runs/act.json
         presage report runs/act.json
         presage report runs/act.json runs/other.json --out runs/two.html
 
-    The page at --out opens in any browser, offline; it holds the videos, tables, curves, every episode, and the commands,
-    versions, seeds and machines that repeat them.
+    The page at --out opens in any browser, offline; it holds the videos, tables, curves, every episode, and the
+    commands, versions, seeds and machines that repeat them.
     """
 
     runs: Positional[Results]

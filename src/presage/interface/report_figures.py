@@ -76,7 +76,9 @@ def goals(runs: Sequence[Run]) -> str:
 
 def all_figures(runs: Sequence[Run]) -> str:
     """Every figure as the commands printed it, with bounds; differences of numbers to the first run."""
-    names = [n for n in dict.fromkeys(name for run in runs for name in run.figures) if not n.endswith(("_low", "_high"))]
+    names = [
+        n for n in dict.fromkeys(name for run in runs for name in run.figures) if not n.endswith(("_low", "_high"))
+    ]
     if not names:
         return ""
     head = ["figure", *[run.name for run in runs], *[f"{run.name} minus {runs[0].name}" for run in runs[1:]]]

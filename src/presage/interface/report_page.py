@@ -71,11 +71,14 @@ def _imagination(runs: Sequence[Run]) -> str:
         points.sort(key=lambda p: -p.real)
         head = f"<h3>{_(run.name)}</h3>" if len(runs) > 1 else ""
         text = (
-            "<p>Each letter is a policy that ran in both worlds from the same first frames; lines span its 95 % intervals. "
+            "<p>Each letter is a policy that ran in both worlds from the same first frames; lines span "
+            "its 95 % intervals. "
             f"On the dashed line imagination is right about it. {_agreement(run, points)}</p>"
         )
         confusion = _confusion(run, [p.name for p in points])
-        parts.append(f'{head}<div class="plot">{scatter(points)}<div>{text}{points_table(points)}</div></div>{confusion}')
+        parts.append(
+            f'{head}<div class="plot">{scatter(points)}<div>{text}{points_table(points)}</div></div>{confusion}'
+        )
     return "".join(parts)
 
 
@@ -141,8 +144,10 @@ def _films(runs: Sequence[Run]) -> tuple[str, list[str]]:
     notes = "".join(f"<p>Left out: {_(line)}.</p>" for line in left_out)
     if players:
         what = (
-            "<p>The simulator beside the imagination. In runs of act, plan and demo the model dreams again what the robot "
-            "did, from the first frame and its actions alone; in evaluate the policy acts inside the dream; in synthesize "
+            "<p>The simulator beside the imagination. In runs of act, plan and demo the model dreams "
+            "again what the robot "
+            "did, from the first frame and its actions alone; in evaluate the policy acts inside the "
+            "dream; in synthesize "
             "the dream came first, and its labels are executed in the simulator.</p>"
         )
         return f'{what}<div class="players">{"".join(players)}</div>{notes}', left_out
@@ -207,7 +212,9 @@ def _episodes(runs: Sequence[Run]) -> str:
         f'<label>Task <select><option value="">all</option>{options}</select></label>'
         f'<label>Outcome <select><option value="">all</option>{outcomes}</select></label><output></output></div>'
     )
-    shown = "".join(_episode(task, seed, found, filmed, len(runs) > 1) for (task, seed), found in ordered[:MOST_EPISODES])
+    shown = "".join(
+        _episode(task, seed, found, filmed, len(runs) > 1) for (task, seed), found in ordered[:MOST_EPISODES]
+    )
     rest = len(ordered) - MOST_EPISODES
     more = f"<p>and {rest:,} more, which are in the result files.</p>" if rest > 0 else ""
     return f"<p>An episode is a task and a seed: the same first frame for everybody.</p>{filters}{shown}{more}"
@@ -238,7 +245,8 @@ def _episode(
     if (task, seed) in filmed:
         film = f'<p><a href="#film-{filmed.index((task, seed))}">Film of {_(task)}, seed {seed}</a></p>'
     return (
-        f'<details class="episode" data-task="{_(task)}" data-outcome="{outcome}"><summary>{_(task)}, seed {seed}: {said}'
+        f'<details class="episode" data-task="{_(task)}" data-outcome="{outcome}"><summary>{_(task)}, seed '
+        f"{seed}: {said}"
         f"</summary><div>{table(head, rows, label=f'{task}, seed {seed}')}{film}</div></details>\n"
     )
 
@@ -251,7 +259,9 @@ def _repeat(runs: Sequence[Run]) -> str:
     for run in runs:
         head = f"<h3>{_(run.name)}</h3>" if len(runs) > 1 else ""
         command = (
-            f'<pre tabindex="0">{_(run.command)}</pre>' if run.command else "<p>The result does not say which command.</p>"
+            f'<pre tabindex="0">{_(run.command)}</pre>'
+            if run.command
+            else "<p>The result does not say which command.</p>"
         )
         facts = {"result": run.source, **run.facts}
         listed = "".join(f"<dt>{_(name)}</dt><dd>{_(value)}</dd>" for name, value in facts.items())

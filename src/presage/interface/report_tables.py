@@ -62,7 +62,8 @@ def success_tables(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
         note = (
             "<p>Differences are in percentage points, with Newcombe's 95 % interval; those in bold exclude zero. Where "
-            f"runs share episodes the interval is wider than it need be: it takes them as independent.{_shared(runs)}</p>"
+            "runs share episodes the interval is wider than it need be: it takes them as "
+            f"independent.{_shared(runs)}</p>"
         )
     return table(head, rows, caption, raw=True) + note + _per_task(runs)
 
@@ -94,7 +95,8 @@ def _difference(rate: Rate | None, first: Rate | None) -> str:
 
 
 def _shared(runs: Sequence[Run]) -> str:
-    """How many episodes only the one and only the other run reached, where two runs of one policy each share episodes."""
+    """How many episodes only the one and only the other run reached, where two runs of one policy each share
+    episodes."""
     sides = [{(o.task, o.seed): o.success for o in run.outcomes if o.world == "real"} for run in runs]
     single = all(len({o.policy for o in run.outcomes}) == 1 for run in runs)
     said = ""
@@ -103,8 +105,8 @@ def _shared(runs: Sequence[Run]) -> str:
         if single and both:
             here, there = (sum(x[key] and not y[key] for key in both) for x, y in ((side, sides[0]), (sides[0], side)))
             said += (
-                f" Of {len(both)} episodes that {_(run.name)} and {_(runs[0].name)} share, only the former reached {here}, "
-                f"only the latter {there}."
+                f" Of {len(both)} episodes that {_(run.name)} and {_(runs[0].name)} share, "
+                f"only the former reached {here}, only the latter {there}."
             )
     return said
 
@@ -131,8 +133,9 @@ def _per_task(runs: Sequence[Run]) -> str:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", raw: bool = False, label: str | None = None
 ) -> str:
-    """A table that scrolls sideways where it is wide. Cells are text, or HTML where they are `raw`; the first one of a row
-    names it. `label` names the table where it has no caption, and has to differ from those of the other tables. Columns
+    """A table that scrolls sideways where it is wide. Cells are text, or HTML where they are `raw`; the first one of a
+    row names it. `label` names the table where it has no caption, and has to differ from those of the other tables.
+    Columns
     without a value are left out: runs that have nothing in common have no differences."""
     kept = [i for i, _title in enumerate(head) if i == 0 or not rows or any(row[i] != "-" for row in rows)]
     head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]

@@ -1,10 +1,10 @@
 """What a robot sent, as an observation: names, shapes and types checked before anything is computed.
 
 openpi's robots name what they send with slashes or nest it (`observation/state`, `{"observation": {"state": ...}}`),
-LeRobot's with dots and plurals (`observation.images.front`); both are read as presage's names, `image.front` and `state`.
-DROID's and LIBERO's clients of openpi name pictures after cameras alone (`observation/exterior_image_1_left`), and DROID's
-send the state in parts (`observation/joint_position`, `observation/gripper_position`): those are found too. What may mean
-several things is refused.
+LeRobot's with dots and plurals (`observation.images.front`); both are read as presage's names, `image.front` and
+`state`. DROID's and LIBERO's clients of openpi name pictures after cameras alone (`observation/exterior_image_1_left`),
+and DROID's send the state in parts (`observation/joint_position`, `observation/gripper_position`): those are found too.
+What may mean several things is refused.
 """
 
 import re

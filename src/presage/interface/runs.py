@@ -94,7 +94,9 @@ def read_result(file: Path) -> Run:
     try:
         record = json.loads(file.read_text())
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}; name a --json file or the folder of a training") from None
+        raise UserError(
+            f"cannot read {file}: {error.strerror}; name a --json file or the folder of a training"
+        ) from None
     except ValueError:
         raise UserError(f"{file} is not JSON: name what a presage command wrote with --json") from None
     if not isinstance(record, dict) or not isinstance(record.get("figures"), dict):
@@ -109,7 +111,9 @@ def read_result(file: Path) -> Run:
         figures, facts = _flat(record["figures"]), _facts(record)
         return Run(file.stem, portable(file), what, command, figures, facts, outcomes, footage, bench=bench)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): repeat the command that wrote it") from None
+        raise UserError(
+            f"{file} is damaged ({type(error).__name__}: {error}): repeat the command that wrote it"
+        ) from None
 
 
 def read_training(folder: Path) -> Run:

@@ -21,11 +21,11 @@ KEY_VARIABLE = "PRESAGE_API_KEY"
 class Serve(Command):
     """Serve a model as a policy to robots, over the websocket protocol of openpi: openpi's clients connect unchanged.
 
-    A connection is an episode: send an observation, get the action chunk to execute until the next one. Requests that wait
-    at the same time are computed in one batch. GET /healthz and GET /metrics answer on the same port.
+    A connection is an episode: send an observation, get the action chunk to execute until the next one. Requests that
+    wait at the same time are computed in one batch. GET /healthz and GET /metrics answer on the same port.
 
-    A model trained on your own robot is served in that robot's terms: its cameras in any size, its state, and the commands
-    that it executes.
+    A model trained on your own robot is served in that robot's terms: its cameras in any size, its state, and the
+    commands that it executes.
 
         presage serve
         presage serve runs/mt10/model --use no_imagination --port 8001
@@ -86,7 +86,10 @@ class Serve(Command):
             host = f"[{self.host}]" if ":" in self.host else self.host
             whom = name if robot is None else f"{name} to {robot.name}"
             if robot is not None and not robot.robot.recorded:
-                print(f"presage: {folder} does not say which pictures training saw: send them as recorded", file=sys.stderr)
+                print(
+                    f"presage: {folder} does not say which pictures training saw: send them as recorded",
+                    file=sys.stderr,
+                )
             print(f"serving {self.use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)
@@ -128,7 +131,9 @@ def api_key(file: Path | None, option: str = "--api-key-file") -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read {option} {file}: {error}") from None
     if key is not None and not (key.isascii() and key.isprintable() and key and " " not in key):
-        raise UserError(f"{where} holds no key: give printable ASCII without blanks, such as openssl rand -hex 32 makes")
+        raise UserError(
+            f"{where} holds no key: give printable ASCII without blanks, such as openssl rand -hex 32 makes"
+        )
     return key
 
 

@@ -1,8 +1,9 @@
 """A policy as a service, over openpi's websocket protocol.
 
 A connection is an episode: its policy remembers what it has seen. The server sends its metadata first; then every
-request, an observation, is answered by an action chunk. Errors are a text frame; where a request was computed or its order
-is lost, the connection is closed, as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same port.
+request, an observation, is answered by an action chunk. Errors are a text frame; where a request was computed or its
+order is lost, the connection is closed, as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same
+port.
 
     server = PolicyServer(lambda: make_policy("joint", model), model.config, {"server": "mine"})
     asyncio.run(server.run("127.0.0.1", 8000, ready=print))
@@ -100,7 +101,9 @@ class PolicyServer:
                 logger=quiet,
             )
         except OSError as error:
-            raise UserError(f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port") from None
+            raise UserError(
+                f"cannot serve on {host}:{port}: {error.strerror}; choose another --host or --port"
+            ) from None
         self.worker = asyncio.create_task(self.batcher.run())
         draining = asyncio.create_task(self.draining.wait())
         ready(server.sockets[0].getsockname()[1])
@@ -113,7 +116,8 @@ class PolicyServer:
             raise UserError(f"inference has stopped ({why}): the server ends, start it anew")
         self.worker.cancel()
 
-    # -- plain HTTP, and who may come in --------------------------------------------------------------------------------
+    # -- plain HTTP, and who may come in
+    # --------------------------------------------------------------------------------
 
     def _handshake(self, connection: ServerConnection, request: Handshake) -> Response | None:
         path = request.path.partition("?")[0]
@@ -131,10 +135,13 @@ class PolicyServer:
             return response
         if self.draining.is_set() or self.metrics.sessions >= self.sessions:
             self.metrics.errors["refused"] += 1
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.sessions} sessions are open: come later\n")
+            return connection.respond(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{self.sessions} sessions are open: come later\n"
+            )
         return None
 
-    # -- a connection ---------------------------------------------------------------------------------------------------
+    # -- a connection
+    # ---------------------------------------------------------------------------------------------------
 
     async def _connection(self, connection: ServerConnection) -> None:
         self.metrics.sessions += 1
@@ -148,7 +155,9 @@ class PolicyServer:
             await self._fail(connection, kinds.get(type(error), "message"), str(error))
         except Exception as error:
             log.exception("a request failed")
-            await self._fail(connection, "internal", f"internal error: {type(error).__name__}; the server's log says more")
+            await self._fail(
+                connection, "internal", f"internal error: {type(error).__name__}; the server's log says more"
+            )
         finally:
             self.metrics.sessions -= 1
 
@@ -166,7 +175,8 @@ class PolicyServer:
     async def _converse(self, connection: ServerConnection) -> None:
         """Request, answer, request, answer; until the client leaves or the server drains.
 
-        What is refused before anything is computed leaves the episode as it was; a beginning that was asked for stays due.
+        What is refused before anything is computed leaves the episode as it was; a beginning that was asked for stays
+        due.
         """
         policy, prompt, begin, total = self.make(), None, True, None
         draining = asyncio.create_task(self.draining.wait())

@@ -209,7 +209,8 @@ class Stage:
         self.figures |= {"mmrv": agreed.mmrv, "pairings_as_good": share}
         self.agreement = (
             f"{len(judged)} policies, from good to useless, acted from the same first frames in both. Pearson's r = "
-            f"{show(r)} [{show(low)}, {show(high)}], Spearman {show(agreed.spearman.value)}, mean maximum rank violation "
+            f"{show(r)} [{show(low)}, {show(high)}], Spearman {show(agreed.spearman.value)}, mean maximum "
+            "rank violation "
             f"{show(agreed.mmrv)}. On the dashed line imagination would be right about each."
         )
         figure = Measured(f"Pearson's r over {len(judged)} policies", f"{show(r)} [{show(low)}, {show(high)}]")
@@ -284,7 +285,8 @@ class Stage:
         return rows
 
     def make_films(self) -> list[Film]:
-        """The first successes of different tasks and a failure, if there was one, beside the dream of the same actions."""
+        """The first successes of different tasks and a failure, if there was one, beside the dream of the same
+        actions."""
         say("videos")
         chosen = choose_episodes(self.real["joint"], True, SUCCESSES_SHOWN)
         chosen += choose_episodes(self.real["joint"], False, FAILURES_SHOWN)

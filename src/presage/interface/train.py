@@ -51,8 +51,8 @@ class Train(Command):
         presage train --data data/arm --out runs/arm --cameras front wrist --chunk 6 --relative all
         presage train --data user/name --episodes 0:50 --out runs/name
         presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
-        presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from runs/mt10/model
-        presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
+        presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from
+        runs/mt10/model presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
         presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
@@ -77,8 +77,8 @@ class Train(Command):
     codec_from: MaybeFolder = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: MaybeFolder = None
-    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and with
-    --only."""
+    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and
+    with --only."""
     only: Annotated[tuple[str, ...], several(choice(PARTS), "PART", key=identity)] = ()
     """Teach these parts of --start-from and leave everything else as it is: kinematics, renderer, critic (needs data
     collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
@@ -90,7 +90,8 @@ class Train(Command):
     """Side of the frames the backbone sees, a multiple of 16; 128 by default."""
 
     cameras: Cameras = ()
-    """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one."""
+    """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one.
+    """
     fit: Annotated[Literal["crop", "letterbox"] | None, one(choice(("crop", "letterbox")), "{crop,letterbox}")] = None
     """How a picture becomes square: its centre (crop, the default), or all of it between black bars."""
     fps: MaybeRate = None
@@ -196,7 +197,8 @@ class Train(Command):
         return united(separate(robots))
 
     def _recorded_robot(self, dataset: "Dataset", model: "WorldModelConfig") -> "Robot":
-        """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own sizes."""
+        """The robot of presage's own recordings. Recipes are made for Meta-World's; other worlds bring their own
+        sizes."""
         from presage.episodes.robot import CHUNKED_ROBOT, Robot
 
         if dataset.robot_type in (None, CHUNKED_ROBOT):

@@ -49,7 +49,8 @@ class ModelCommand(Command):
     max_steps: Count = 60
     """Chunks after which an episode has failed."""
     films: Natural = 0
-    """Episodes (of each policy) to keep as films, real and imagined, beside the --json file: presage report shows them."""
+    """Episodes (of each policy) to keep as films, real and imagined, beside the --json file: presage report shows them.
+    """
 
     def folder(self) -> Path:
         """The checkpoint in use."""
@@ -77,7 +78,12 @@ class ModelCommand(Command):
 
         model = load_for(self.tasks, self.folder())
         tasks = list(self.tasks) * self.episodes
-        return model, world_for(model, len(tasks), tasks=self.tasks), tasks, [seed for seed in seeds for _ in self.tasks]
+        return (
+            model,
+            world_for(model, len(tasks), tasks=self.tasks),
+            tasks,
+            [seed for seed in seeds for _ in self.tasks],
+        )
 
     def finish(
         self,
@@ -109,7 +115,9 @@ class PolicyCommand(ModelCommand):
 
         names = dict(pair.partition("=")[::2] for pair in self.names)
         robots = {find_world(task).robot for task in self.tasks}
-        return RemotePolicy(url, model.config.chunk, model.config.action_dim, names or None, api_key(None), robots=robots)
+        return RemotePolicy(
+            url, model.config.chunk, model.config.action_dim, names or None, api_key(None), robots=robots
+        )
 
 
 def is_url(policy: str) -> bool:
@@ -142,8 +150,8 @@ POLICIES = several(a_policy, "POLICY", least=1, key=identity)
 class Act(PolicyCommand):
     """Let the model control the robot in the simulator, from pixels.
 
-    Uses: joint (video and action imagined together), closed_loop (video first, then the action that leads to it, looking
-    after every chunk), open_loop (the same for 16 chunks without looking), no_imagination (the action alone).
+    Uses: joint (video and action imagined together), closed_loop (video first, then the action that leads to it,
+    looking after every chunk), open_loop (the same for 16 chunks without looking), no_imagination (the action alone).
 
         presage act --tasks drawer-open-v3 --episodes 5
         presage act --tasks drawer-open-v3 --instruction "pull the drawer open" --video runs/drawer
@@ -169,7 +177,9 @@ class Act(PolicyCommand):
         from presage.worlds import rollout
 
         if self.policy is not None and self.use != "joint":
-            raise UserError(f"--use {self.use} does not apply to --policy, which acts as its server does: leave one out")
+            raise UserError(
+                f"--use {self.use} does not apply to --policy, which acts as its server does: leave one out"
+            )
         if self.policy is None and self.names:
             raise UserError("--names does not apply without --policy ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()

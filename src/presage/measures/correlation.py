@@ -17,7 +17,9 @@ WeightedCorrelation = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """x (P,), y (P,), weights (R, P) -> correlation (R,), nan where one side is constant."""
 
 
-def pearson(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def pearson(
+    x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
     """Linear correlation of x and y, both (P,), with the percentile bootstrap interval over the P policies.
 
     nan where x or y is constant: then no correlation is defined. (SIMPLER's returns 1 when
@@ -29,12 +31,16 @@ def pearson(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: 
     return _with_interval(_pearson, x, y, confidence, resamples, seed)
 
 
-def spearman(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def spearman(
+    x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
     """Correlation of the ranks (ties share the mean rank); arguments, errors and nan as `pearson`."""
     return _with_interval(_spearman, x, y, confidence, resamples, seed)
 
 
-def kendall(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def kendall(
+    x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
     """Share of pairs in the same order minus share in opposite order (tau-b, for ties); as `pearson`."""
     return _with_interval(_kendall, x, y, confidence, resamples, seed)
 

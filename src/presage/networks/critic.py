@@ -1,8 +1,8 @@
 """The critic: what one action chunk is worth, told from the frame before it and from where it leads.
 
 Two chunks after which a task is solved a moment sooner or later lead to frames that hardly differ, so a judge of the
-frame after them guesses (docs/decisions.md, "A critic ranks imagined chunks"). This one is taught what would have come of
-several chunks from the same state, and hears which chunk it is.
+frame after them guesses (docs/decisions.md, "A critic ranks imagined chunks"). This one is taught what would have come
+of several chunks from the same state, and hears which chunk it is.
 
 Shapes: B rows, D width of the reader's token, A numbers of an action chunk, S numbers of state.
 """
@@ -24,6 +24,6 @@ class Critic(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, token_BD: Tensor, action_BA: Tensor, state_BS: Tensor, reached_BS: Tensor) -> Tensor:
-        """Progress (B,) after the chunk if an expert goes on, given the state it leads to. Only differences between chunks
-        after the same frame are to be relied on."""
+        """Progress (B,) after the chunk if an expert goes on, given the state it leads to. Only differences between
+        chunks after the same frame are to be relied on."""
         return self.layers(torch.cat([token_BD, action_BA, state_BS, reached_BS], -1))[..., 0]

@@ -123,8 +123,8 @@ def read_shape(folder: Path) -> dict[str, Any]:
 
 
 def backbone_hash(folder: Path) -> str:
-    """What is in a diffusers folder: of every file of weights or settings its length, beginning and end, since gigabytes
-    would take seconds at every start, and weights that were trained on differ everywhere."""
+    """What is in a diffusers folder: of every file of weights or settings its length, beginning and end, since
+    gigabytes would take seconds at every start, and weights that were trained on differ everywhere."""
     digest = hashlib.sha256()
     files = [file for part in PARTS for file in (folder / part).iterdir()]
     for file in sorted(file for file in files if file.suffix in (".json", ".safetensors")):

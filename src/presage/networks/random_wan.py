@@ -23,8 +23,8 @@ TINY: dict[str, Any] = {
 TINY_IMAGE = TINY | {"in_channels": 36, "image_dim": 20, "added_kv_proj_dim": 24}
 VAE: dict[str, Any] = {"base_dim": 8, "z_dim": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
 _WORDS = (
-    "open close the a drawer door window press button push puck reach goal to and slowly robot arm pick place up".split()
-)
+    "open close the a drawer door window press button push puck reach goal to and slowly robot arm pick place up"
+).split()
 
 
 def write_random_backbone(folder: Path, shape: dict[str, Any] = TINY, seed: int = 0) -> Path:

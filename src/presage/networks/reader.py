@@ -1,9 +1,9 @@
 """The scene reader: a whole frame of all cameras, the hand and the instruction, read at once into one token.
 
-Attention over patches learns slowly *where* things are: after hours of training on two cores it told a goal's place worse
-than a plain network on all numbers of a frame does after minutes (`docs/decisions.md`). So a plain network reads the
-frame. What it found is one more token that everything can look at, and a first proposal of the expert's chunk, which
-the transformer changes in the light of everything else.
+Attention over patches learns slowly *where* things are: after hours of training on two cores it told a goal's place
+worse than a plain network on all numbers of a frame does after minutes (`docs/decisions.md`). So a plain network reads
+the frame. What it found is one more token that everything can look at, and a first proposal of the expert's chunk,
+which the transformer changes in the light of everything else.
 """
 
 import torch
@@ -26,8 +26,8 @@ class Residual(nn.Module):
 class SceneReader(nn.Module):
     """Everything a frame holds (B, N, T, C) and the text (B, E) -> tokens' embeddings (B, N, T, D).
 
-    It is taught on its own (training/reader.py) and, like the image codec, left as it is when the world model trains: the
-    transformer learns to listen to a reader that stands still, and forgets to while it moves.
+    It is taught on its own (training/reader.py) and, like the image codec, left as it is when the world model trains:
+    the transformer learns to listen to a reader that stands still, and forgets to while it moves.
     """
 
     def __init__(self, frame: int, text: int, width: int, token: int, action: int, blocks: int = 2) -> None:

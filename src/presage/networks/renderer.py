@@ -1,13 +1,13 @@
 """The renderer: what a frame looks like once the robot is in another state.
 
-A robot's pictures follow from its state nearly as its state follows from its actions, and a plain network learns that in
-minutes, sharply, where attention over patches smears the arm a little more in every imagined frame. So a frame that an
-action leads to is expected to be the frame before, with the robot of then taken away and the robot of now put in its
+A robot's pictures follow from its state nearly as its state follows from its actions, and a plain network learns that
+in minutes, sharply, where attention over patches smears the arm a little more in every imagined frame. So a frame that
+an action leads to is expected to be the frame before, with the robot of then taken away and the robot of now put in its
 place: the difference of two renderings. What does not move with the robot stays as it was.
 
-The state alone does not say it all: an arm of seven joints reaches a place in many postures, and a drawer follows the hand
-only where the hand holds it. So a few numbers are read from the frame before, its *code*, and both renderings are given
-them. They are whatever makes the difference come out right; nothing else teaches them.
+The state alone does not say it all: an arm of seven joints reaches a place in many postures, and a drawer follows the
+hand only where the hand holds it. So a few numbers are read from the frame before, its *code*, and both renderings are
+given them. They are whatever makes the difference come out right; nothing else teaches them.
 
 Shapes: B rows, S numbers of state, E of text, F numbers of a frame of all cameras, K of its code.
 """

@@ -4,7 +4,8 @@ Levels, text and behaviour quality enter once, added to the token embedding per 
 every layer costs a quarter of the arithmetic on a CPU. Time enters by rotary embedding of the absolute block index, so
 a cache that drops its oldest block re-indexes nothing.
 
-Shapes: B batch, S tokens, P cached tokens, D width, H heads, N blocks in one call, T tokens of a stream, C numbers a token.
+Shapes: B batch, S tokens, P cached tokens, D width, H heads, N blocks in one call, T tokens of a stream, C numbers a
+token.
 """
 
 import math

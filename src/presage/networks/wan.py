@@ -85,7 +85,9 @@ class WanNetwork(nn.Module):
         lora: rank of the trained change of the frozen weights; None: all weights are trained.
     """
 
-    def __init__(self, transformer: "WanTransformer3DModel", streams: list[Stream], grid: int, lora: int | None) -> None:
+    def __init__(
+        self, transformer: "WanTransformer3DModel", streams: list[Stream], grid: int, lora: int | None
+    ) -> None:
         super().__init__()
         c = transformer.config
         d = c.num_attention_heads * c.attention_head_dim
@@ -123,7 +125,8 @@ class WanNetwork(nn.Module):
         quality_BN: Tensor | None = None,
         missing_BN: Tensor | None = None,
     ) -> Tensor:
-        """Tokens of one stream in N blocks, as `forward` takes them (B, N, T, D + what rides along). Text enters later."""
+        """Tokens of one stream in N blocks, as `forward` takes them (B, N, T, D + what rides along). Text enters
+        later."""
         s = self.streams[stream]
         shape = (*level_BN.shape, s.tokens)
         place = level_BN.new_zeros(*shape, _PLACE)
@@ -228,7 +231,8 @@ class WanNetwork(nn.Module):
         """The published forward pass: a whole clip at one level, every token looking at every other.
 
         Args:
-            latents: (B, Z, F, h, w) noisy; weights for image-to-video take the first frame's mask and latents behind them.
+            latents: (B, Z, F, h, w) noisy; weights for image-to-video take the first frame's mask and latents behind
+            them.
             level_B: in [0, 1].
             text: (B, L, E), zeros behind the instruction.
             image: (B, I, E') features of the first frame, for weights that were published with them.
@@ -289,7 +293,9 @@ class WanNetwork(nn.Module):
         angle = torch.cat([a.expand(*shape, -1) for a in angles], -1)
         return angle.cos().float(), angle.sin().float()
 
-    def _layer(self, i: int, x: Tensor, shared: _Pass, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _layer(
+        self, i: int, x: Tensor, shared: _Pass, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         block = self.transformer.blocks[i]
         table = block.scale_shift_table.float() + shared.modulation.float()
         shift, scale, gate, shift_ffn, scale_ffn, gate_ffn = (part[shared.which] for part in table.unbind(1))

@@ -41,7 +41,8 @@ class WanModelConfig(WorldModelConfig):
     """Room for an instruction; at most 512."""
 
     def streams(self) -> list[Stream]:
-        """Without whole frames as tokens: Wan's attention reads places from its rotary positions, as it was published."""
+        """Without whole frames as tokens: Wan's attention reads places from its rotary positions, as it was
+        published."""
         return [s for s in super().streams() if not s.is_view]
 
 
@@ -163,9 +164,13 @@ def open_wan(
     shape = transformer.config
     width = shape.num_attention_heads * shape.attention_head_dim
     if (width, shape.num_layers, shape.out_channels) != (config.width, config.layers, config.codec.latent_channels):
-        raise UserError(f"{folder} has {shape.num_layers} layers of width {width}: the checkpoint was trained on another")
+        raise UserError(
+            f"{folder} has {shape.num_layers} layers of width {width}: the checkpoint was trained on another"
+        )
     if vae.config.z_dim != shape.out_channels or vae.config.patch_size is not None:
-        raise UserError(f"{folder / 'vae'} is not Wan 2.1's: {vae.config.z_dim} channels, patches {vae.config.patch_size}")
+        raise UserError(
+            f"{folder / 'vae'} is not Wan 2.1's: {vae.config.z_dim} channels, patches {vae.config.patch_size}"
+        )
     if config.backbone_hash and backbone_hash(folder) != config.backbone_hash:
         raise UserError(f"{folder} holds other files than the checkpoint was trained on: put those back, or train anew")
     if not 2 <= config.text_tokens <= TEXT_LENGTH:

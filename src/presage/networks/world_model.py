@@ -48,8 +48,8 @@ class WorldModelConfig:
     code: int = 32
     """Numbers that it reads from the frame before."""
     critic: int = 0
-    """Width of the network that says what a chunk is worth (networks/critic.py); 0: none. Data that hold counterfactuals
-    add one."""
+    """Width of the network that says what a chunk is worth (networks/critic.py); 0: none. Data that hold
+    counterfactuals add one."""
     layers: int = 6
     heads: int = 4
     window: int = 3
@@ -115,7 +115,8 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`values` (..., T, C) and the scene (..., 1, all numbers of a frame), where they hold all that a frame shows."""
+        """`values` (..., T, C) and the scene (..., 1, all numbers of a frame), where they hold all that a frame
+        shows."""
         shown = [s.name for s in self.streams if s.kind in (VIDEO, STATE)]
         if not any(s.is_view for s in self.streams) or any(name not in values for name in shown):
             return values
@@ -139,8 +140,8 @@ class WorldModel(nn.Module):
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, with the robot
-        carried to `state` (B, N, 1, S) if that is not None. Predictions are changes of it, so that a network that starts
-        there spends its weights on what is different."""
+        carried to `state` (B, N, 1, S) if that is not None. Predictions are changes of it, so that a network that
+        starts there spends its weights on what is different."""
         out = {name: x for name, x in values.items() if name.startswith((VIDEO, STATE))}
         return out if state is None else out | {STATE: state, **self.carry(values, state, text)}
 

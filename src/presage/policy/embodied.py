@@ -1,12 +1,13 @@
-"""A model in the terms of one of its robots: the robot's own cameras, state and commands, whatever the model was taught.
+"""A model in the terms of one of its robots: the robot's own cameras, state and commands, whatever the model was
+taught.
 
     body = choose_robot(folder)
     policy = EmbodiedPolicy(make_policy("joint", model), body)
     policy.reset(["open the drawer"])
     chunk = policy.act({"image.wrist": pictures, "state": joints})     # commands that the robot executes as they are
 
-The model sees squares of its own size, several cameras tiled into one, and numbers in slots that robots share; it answers
-with all slots, relative to the state where it was taught so. This is the way there and back.
+The model sees squares of its own size, several cameras tiled into one, and numbers in slots that robots share; it
+answers with all slots, relative to the state where it was taught so. This is the way there and back.
 """
 
 from collections.abc import Sequence
@@ -59,11 +60,13 @@ class Embodiment:
         """Cameras whose pictures have other proportions than training saw: black bars around them are cut off."""
         sizes = self.robot.recorded
         seen = {camera: observation.get(f"image.{camera}") for camera in sizes}
-        return [c for c, images in seen.items() if images is not None and not same_proportions(images.shape[1:3], sizes[c])]
+        return [
+            c for c, images in seen.items() if images is not None and not same_proportions(images.shape[1:3], sizes[c])
+        ]
 
     def command(self, chunk: np.ndarray, observation: Observation) -> np.ndarray:
-        """The robot's own absolute chunk (N, chunk, A) float32, from the model's (N, chunk, action_dim) for what the robot
-        observed."""
+        """The robot's own absolute chunk (N, chunk, A) float32, from the model's (N, chunk, action_dim) for what the
+        robot observed."""
         own = self.slots.take_action(self.robot, chunk)
         return self.robot.to_absolute(own, self._state(observation, len(chunk)))
 
@@ -74,7 +77,9 @@ class Embodiment:
             return np.zeros(shape, np.float32)
         state = observation.get("state")
         if state is None or state.shape != shape:
-            raise UserError(f"robot {self.name!r} has a state of {shape[1]} numbers: {', '.join(self.robot.state_names)}")
+            raise UserError(
+                f"robot {self.name!r} has a state of {shape[1]} numbers: {', '.join(self.robot.state_names)}"
+            )
         return state.astype(np.float32)
 
     def _place(self, state: np.ndarray) -> np.ndarray:
@@ -98,11 +103,12 @@ class EmbodiedPolicy:
 
 
 def choose_robot(folder: Path, name: str | None = None) -> Embodiment | None:
-    """The robot of a checkpoint that is called `name`, or its only one. None: the checkpoint was trained on presage's own
-    recordings, whose robot speaks the model's terms.
+    """The robot of a checkpoint that is called `name`, or its only one. None: the checkpoint was trained on presage's
+    own recordings, whose robot speaks the model's terms.
 
     Raises:
-        UserError: there is no such robot, there are several and none is named, it has no action, or config.json is damaged.
+        UserError: there is no such robot, there are several and none is named, it has no action, or config.json is
+        damaged.
     """
     config, path = read_config(folder), folder / "config.json"
     try:
@@ -120,7 +126,9 @@ def choose_robot(folder: Path, name: str | None = None) -> Embodiment | None:
     if named[name].chunked_rows:
         return None
     if not named[name].action:
-        raise UserError(f"{folder} was trained without actions of robot {name!r}, so it cannot act; train with --action")
+        raise UserError(
+            f"{folder} was trained without actions of robot {name!r}, so it cannot act; train with --action"
+        )
     return Embodiment(name, named[name], slots, size, middle)
 
 

@@ -19,8 +19,8 @@ from presage.timeline.noise import streams
 from presage.timeline.session import Session
 
 MEMORY = 0
-"""Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past learns
-to repeat itself instead of reading the goal (de Haan et al. 2019, "Causal confusion in imitation learning")."""
+"""Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past
+learns to repeat itself instead of reading the goal (de Haan et al. 2019, "Causal confusion in imitation learning")."""
 
 Decision = Callable[[Session], np.ndarray]
 """Session, its newest block real -> action chunk (B, chunk, A) to execute now."""
@@ -32,7 +32,8 @@ class GroundedPolicy:
     Args:
         decide: what to do, given the session.
         quality: how well to behave: 1 like the expert.
-        seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the batch
+        seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the
+        batch
             where the observation has no `episode`.
     """
 

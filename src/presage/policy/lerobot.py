@@ -105,7 +105,9 @@ class LeRobotPolicy:
         missing = [name for name in self.expected if name not in batch]
         if missing:
             have = ", ".join(name for name in batch if name != TASK)
-            raise UserError(f"the LeRobot policy looks at {missing[0]!r}, the world shows {have}; map it with features=")
+            raise UserError(
+                f"the LeRobot policy looks at {missing[0]!r}, the world shows {have}; map it with features="
+            )
         for name, shape in self.expected.items():
             shown = tuple(batch[name].shape[1:])
             if len(shape) == 3 and abs(shown[1] * shape[2] - shown[2] * shape[1]) > max(shape):  # to a pixel
@@ -173,8 +175,8 @@ class PresageConfig(PreTrainedConfig):
 class PresagePolicy(PreTrainedPolicy):
     """A presage checkpoint as a policy of LeRobot. It acts; it is trained with `presage train`.
 
-    Images are squares, averaged where they have another size than the model's. After `reset()` the batch size is the next
-    batch's.
+    Images are squares, averaged where they have another size than the model's. After `reset()` the batch size is the
+    next batch's.
     """
 
     config_class = PresageConfig
@@ -190,7 +192,9 @@ class PresagePolicy(PreTrainedPolicy):
         self.reset()
 
     @classmethod
-    def from_pretrained(cls, pretrained_name_or_path: str | Path, *, config: Any = None, **options: Any) -> "PresagePolicy":
+    def from_pretrained(
+        cls, pretrained_name_or_path: str | Path, *, config: Any = None, **options: Any
+    ) -> "PresagePolicy":
         """Load a checkpoint folder of presage, or one that LeRobot saved of it.
 
         options: fields of `PresageConfig` where no config is given.
@@ -205,7 +209,8 @@ class PresagePolicy(PreTrainedPolicy):
         source = folder / INSIDE if saved else folder
         if not all(robot.get("chunked_rows") for robot in read_config(source).get("robots", [])):
             raise UserError(
-                f"{source} was trained on a robot of your own, whose pictures, slots and relative actions LeRobot does not "
+                f"{source} was trained on a robot of your own, whose pictures, slots and relative actions "
+                "LeRobot does not "
                 "turn into the model's: use presage serve, or presage.policy.embodied"
             )
         model = load_model(source, None if config is None else torch.device(config.device))
@@ -257,7 +262,9 @@ class PresagePolicy(PreTrainedPolicy):
         config = self.model.config
         missing = [name for name in self.config.input_features if name not in batch]
         if missing:
-            raise UserError(f"the batch has no {missing[0]!r}: the model looks at {', '.join(self.config.input_features)}")
+            raise UserError(
+                f"the batch has no {missing[0]!r}: the model looks at {', '.join(self.config.input_features)}"
+            )
         observation = {}
         for name in (IMAGES + camera for camera in config.cameras):
             images = batch[name].detach().cpu()

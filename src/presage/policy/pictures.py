@@ -16,8 +16,8 @@ ROUNDING = 1e-3
 
 def as_picture(value: Any) -> np.ndarray | None:
     """A picture as (H, W, 3) uint8: channels first or last, with a batch axis of one or without, integers in 0..255 or
-    floats in 0..1. None: it is none, or may be several things. Floats beyond 1 are of another scale: who uses it would one
-    day send a picture so dark that it passes for one in 0..1."""
+    floats in 0..1. None: it is none, or may be several things. Floats beyond 1 are of another scale: who uses it would
+    one day send a picture so dark that it passes for one in 0..1."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif":
         return None
     image = value[0] if value.ndim == 4 and len(value) == 1 else value
@@ -35,13 +35,16 @@ def as_picture(value: Any) -> np.ndarray | None:
 
 
 def as_squares(images: np.ndarray, size: int, name: str) -> np.ndarray:
-    """Square pictures (B, 3, S, S) of LeRobot as a model of presage's own recordings sees them: (B, size, size, 3) uint8.
+    """Square pictures (B, 3, S, S) of LeRobot as a model of presage's own recordings sees them: (B, size, size, 3)
+    uint8.
 
     Raises:
         UserError: they are not square, or not pictures.
     """
     if images.ndim != 4 or images.shape[2] != images.shape[3]:
-        raise UserError(f"{name!r} is {images.shape}, training saw squares: give (batch, 3, side, side) of the same view")
+        raise UserError(
+            f"{name!r} is {images.shape}, training saw squares: give (batch, 3, side, side) of the same view"
+        )
     pictures = [picture for picture in map(as_picture, images) if picture is not None]
     if len(pictures) < len(images):
         raise UserError(f"{name!r} is {images.shape} {images.dtype}: give pictures as uint8, or as floats in 0..1")

@@ -28,7 +28,8 @@ class RemotePolicy:
         url: ws://host:port or wss://host:port.
         chunk: actions that are executed. Longer answers are cut to it, since the world is looked at again then.
         action_dim: width of an action; answers of another one are refused.
-        names: presage's name of an observation -> the server's, such as {"image.front": "observation/image"}. Only these
+        names: presage's name of an observation -> the server's, such as {"image.front": "observation/image"}. Only
+        these
             are sent, and the instruction as `prompt`. None: everything, under presage's names.
         key: sent as `Authorization: Api-Key KEY`.
         robots: names of the robot that is to be moved. A server that says it serves another one is refused. None: any.
@@ -139,7 +140,9 @@ class RemotePolicy:
         connection.close()
         if robot is None:
             raise UserError(f"{self.url}: its first message is not openpi's metadata: is it an openpi server?")
-        raise UserError(f"{self.url}: serves robot {robot!r}, not {' or '.join(self.robots or ())}; choose another server")
+        raise UserError(
+            f"{self.url}: serves robot {robot!r}, not {' or '.join(self.robots or ())}; choose another server"
+        )
 
     def _actions(self, answer: Any) -> np.ndarray:
         """(chunk, A) float32."""

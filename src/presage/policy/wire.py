@@ -21,7 +21,9 @@ _ARRAY, _SCALAR = b"__ndarray__", b"__npgeneric__"
 _REFUSED_KINDS = "VOc"
 _PYTHON = {"b": bool, "i": int, "u": int, "f": float, "U": str, "S": bytes, "m": int, "M": int}
 """What a scalar of each kind of dtype travels as."""
-_DTYPE = re.compile(r"[<>|=]?[a-zA-Z?]\d{0,9}(\[\w{1,8}\])?")  # one plain type: no structures, no text that numpy evaluates
+_DTYPE = re.compile(
+    r"[<>|=]?[a-zA-Z?]\d{0,9}(\[\w{1,8}\])?"
+)  # one plain type: no structures, no text that numpy evaluates
 MAX_CONTAINERS = 10_000
 MAX_LENGTH = 16_384
 """Maps and lists in one message, and entries in one of them; arrays travel as bytes and do not count."""

@@ -84,12 +84,14 @@ class DreamWorld(ChunkEnv):
     def step(  # type: ignore[override]
         self, actions: np.ndarray, active: np.ndarray | None = None
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Imagine the frames that the chunks (N, chunk, A) lead to. Rows not `active` stand still, until they are reset.
+        """Imagine the frames that the chunks (N, chunk, A) lead to. Rows not `active` stand still, until they are
+        reset.
 
         The reward is the gain in predicted progress.
 
         Raises:
-            UserError: actions of another shape, not finite, or for an environment that was not reset since it stood still.
+            UserError: actions of another shape, not finite, or for an environment that was not reset since it stood
+            still.
         """
         chunks, asked = self._read_actions(actions, active)
         gone = np.setdiff1d(asked, [row for _, rows in self.dreams for row in rows])

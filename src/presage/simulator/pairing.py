@@ -1,7 +1,7 @@
 """Where a checkpoint meets a simulator: the robot it was trained on has to be the one that the simulator moves.
 
-Sizes alone say nothing. Another arm may have as many joints, look at a camera of the same name, and mean something else by
-every number.
+Sizes alone say nothing. Another arm may have as many joints, look at a camera of the same name, and mean something else
+by every number.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,8 @@ def check_robot(tasks: Iterable[str], folder: Path) -> None:
         reasons = [_difference(robot, world) for robot in robots]
         if all(reasons):
             raise UserError(
-                f"{folder}: trained on another robot than task {task!r} moves: {reasons[0]}; choose a task of its world "
+                f"{folder}: trained on another robot than task {task!r} moves: {reasons[0]}; choose a "
+                "task of its world "
                 f"or a checkpoint trained on recordings of {world.name} (presage collect --tasks {task})"
             )
 

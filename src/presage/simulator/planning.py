@@ -25,8 +25,8 @@ from presage.timeline.streams import ACTION
 from presage.training.checkpoint import load_model
 
 CANDIDATES, HORIZON, SPREAD = 8, 1, 0.1
-"""Futures of a decision, chunks that each is imagined ahead, and how far they differ. Further ahead the model repairs what
-they differ in, and wider around a good policy there is more to lose than to find (docs/decisions.md)."""
+"""Futures of a decision, chunks that each is imagined ahead, and how far they differ. Further ahead the model repairs
+what they differ in, and wider around a good policy there is more to lose than to find (docs/decisions.md)."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """When has a dream succeeded? Calibration of the threshold on predicted progress.
 
 Episodes with known outcome are dreamed again from their first frame with the actions that were executed. The threshold
-is the one that best separates the dreams of successes from the dreams of failures. It is calibrated in the dream, because
-progress is read from imagined frames, which are not as sharp as real ones.
+is the one that best separates the dreams of successes from the dreams of failures. It is calibrated in the dream,
+because progress is read from imagined frames, which are not as sharp as real ones.
 
 A threshold belongs to the weights and tasks it was calibrated on, and is used for those (or some of those tasks) alone.
 """
@@ -111,7 +111,9 @@ def calibrate(model: WorldModel, world: Any, tasks: Sequence[str], episodes: int
     success = np.array([e.success for e in recorded])
     if success.all() or not success.any():
         alike = "succeed" if success.all() else "fail"
-        raise UserError(f"the expert and random motion both {alike} in {', '.join(tasks)}: no threshold can be calibrated")
+        raise UserError(
+            f"the expert and random motion both {alike} in {', '.join(tasks)}: no threshold can be calibrated"
+        )
     batches = [recorded[i : i + 60] for i in range(0, len(recorded), 60)]
     progress = np.concatenate([dreamed_progress(model, batch) for batch in batches])
     return replace(best_threshold(progress, success), tasks=tuple(tasks), episodes=episodes)
@@ -126,8 +128,8 @@ def save_threshold(path: Path, threshold: Threshold) -> None:
 
 
 def load_threshold(folder: Path, tasks: Sequence[str]) -> Threshold | None:
-    """The threshold that was calibrated on a checkpoint's weights as they are and on `tasks`, maybe with others; None where
-    there is none.
+    """The threshold that was calibrated on a checkpoint's weights as they are and on `tasks`, maybe with others; None
+    where there is none.
 
     Raises:
         UserError: a file is damaged, or `folder` is no checkpoint.
@@ -137,7 +139,9 @@ def load_threshold(folder: Path, tasks: Sequence[str]) -> Threshold | None:
     return next((one for one in found if one is not None and one.fits(weights, tasks)), None)
 
 
-def checkpoint_threshold(folder: Path, model: WorldModel, world: Any, tasks: Sequence[str], episodes: int = 3) -> Threshold:
+def checkpoint_threshold(
+    folder: Path, model: WorldModel, world: Any, tasks: Sequence[str], episodes: int = 3
+) -> Threshold:
     """The threshold of a checkpoint for `tasks`; calibrated and kept the first time.
 
     Raises:
@@ -176,8 +180,8 @@ def _cached(weights: str, tasks: Sequence[str]) -> Path:
 
 
 def _keep(folder: Path, threshold: Threshold) -> Path:
-    """Write a threshold beside the checkpoint, or in the user's cache where that is part of presage, not to be written, or
-    has one for its weights already (of other tasks)."""
+    """Write a threshold beside the checkpoint, or in the user's cache where that is part of presage, not to be written,
+    or has one for its weights already (of other tasks)."""
     beside, cached = folder / FILE, _cached(threshold.weights, threshold.tasks)
     shipped = folder.resolve().is_relative_to(Path(presage.__file__).resolve().parent)
     there = None if shipped else _read(beside)

@@ -1,7 +1,8 @@
 """Synthesis: dream episodes, label their video with actions, keep them as a dataset.
 
-From a real first frame and an instruction the model dreams video and progress; inverse dynamics then reads the actions from
-the finished video alone, as it would from a person's (Jang et al. 2025, DreamGen, sections 2.2 and 2.3). What the dream
+From a real first frame and an instruction the model dreams video and progress; inverse dynamics then reads the actions
+from the finished video alone, as it would from a person's (Jang et al. 2025, DreamGen, sections 2.2 and 2.3). What the
+dream
 thought it was doing is not used: a label has to explain what is seen.
 """
 
@@ -95,7 +96,9 @@ def dream(
     return videos
 
 
-def label(model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0) -> list[np.ndarray]:
+def label(
+    model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0
+) -> list[np.ndarray]:
     """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
 
     Past labels are the past actions of the next one: nothing but the video is given.
@@ -149,7 +152,8 @@ def synthesize(
 ) -> dict[str, float]:
     """Dream one episode per (task, world seed, instruction) and write them as the dataset `root`.
 
-    The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call continues
+    The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call
+    continues
     where it was when it is repeated: every dream depends on its start and `seed` alone.
 
     Returns episodes, rows and the share of dreams that reached predicted success.
@@ -163,7 +167,9 @@ def synthesize(
     keys = [f"{i:06d}-{task}-{world_seed}" for i, (task, world_seed, _) in enumerate(starts)]
     done = spooled_keys(spool)
     if done - set(keys):
-        raise UserError(f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call")
+        raise UserError(
+            f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call"
+        )
     n = world.num_envs
     for i in tqdm(range(0, len(starts), n), desc=f"dream {root.name}", unit="batch"):
         part = list(range(i, min(i + n, len(starts))))

@@ -42,8 +42,8 @@ def proposed(model: WorldModel, newest: Values, text: Tensor) -> Values:
 def critic_inputs(
     model: WorldModel, newest: Values, memory: Tensor | None, text: Tensor, action: Tensor
 ) -> tuple[Tensor, ...] | None:
-    """What a critic reads of M chunks (B, M, A) after the newest frame: the reader's token, the chunks, the state, and the
-    states they lead to, each (B, M, ...); None where the model has no reader or the frame no state."""
+    """What a critic reads of M chunks (B, M, A) after the newest frame: the reader's token, the chunks, the state, and
+    the states they lead to, each (B, M, ...); None where the model has no reader or the frame no state."""
     token = model.read_scene({name: x[:, None] for name, x in newest.items()}, text)
     if token is None or memory is None or model.kinematics is None:
         return None
@@ -53,7 +53,9 @@ def critic_inputs(
     return token[:, 0].expand(-1, n, -1), action, state, reached
 
 
-def expected(model: WorldModel, newest: Values, memory: Tensor | None, text: Tensor, state: Tensor | None = None) -> Values:
+def expected(
+    model: WorldModel, newest: Values, memory: Tensor | None, text: Tensor, state: Tensor | None = None
+) -> Values:
     """What is expected after the newest frame, if it leads to `state` (B, 1, S): by default, where the proposed chunk
     leads."""
     proposal = proposed(model, newest, text)

@@ -47,14 +47,14 @@ def draw(law: Law, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def unless_given(proposal: Tensor, video_level: Tensor) -> Tensor:
-    """Proposed actions (..., T, C), zero in blocks whose video is given (its level, shape (...), is 0): inverse dynamics
-    has to read them from what is seen, not from what a good robot would have done."""
+    """Proposed actions (..., T, C), zero in blocks whose video is given (its level, shape (...), is 0): inverse
+    dynamics has to read them from what is seen, not from what a good robot would have done."""
     return proposal * (video_level > 0).to(proposal.dtype)[..., None, None]
 
 
 def state_level(video_level: Tensor, action_level: Tensor) -> Tensor:
-    """Level of the state in blocks of these levels: that of the video, but given where the action is. What a known action
-    does to the robot itself is kinematics (networks/kinematics.py), and the video shows it."""
+    """Level of the state in blocks of these levels: that of the video, but given where the action is. What a known
+    action does to the robot itself is kinematics (networks/kinematics.py), and the video shows it."""
     return video_level * (action_level > 0).to(video_level.dtype)
 
 

@@ -1,4 +1,5 @@
-"""What a session and the losses need of a model: the seam behind which a network may be presage's own or a published one.
+"""What a session and the losses need of a model: the seam behind which a network may be presage's own or a published
+one.
 
 Tensors that `Network` returns are opaque along their last axis. Session and losses concatenate, cut and repeat them
 along batch, blocks and tokens, and hand them back: a network may let ride along whatever it needs again later (its
@@ -43,8 +44,9 @@ class Network(Protocol):
     ) -> tuple[Tensor, KV]:
         """Hidden states (B, S, ...) and the new tokens' keys and values (layers, B, H, S, ...).
 
-        `blocks` is (S,), or (B, 1, S) where rows are at different times: absolute, so that nothing is re-indexed when the
-        past is cut. The mask's first columns are the cached tokens. With `tap`, plain hidden states after that many layers.
+        `blocks` is (S,), or (B, 1, S) where rows are at different times: absolute, so that nothing is re-indexed when
+        the past is cut. The mask's first columns are the cached tokens. With `tap`, plain hidden states after that many
+        layers.
         """
         ...
 
@@ -102,8 +104,8 @@ class Model(Protocol):
         ...
 
     def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
-        """The chunk (B, N, 1, A) that a good robot would execute after frames (B, N, T, C), at a first glance; None where
-        the model has no such glance."""
+        """The chunk (B, N, 1, A) that a good robot would execute after frames (B, N, T, C), at a first glance; None
+        where the model has no such glance."""
         ...
 
     def read_scene(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
@@ -111,13 +113,14 @@ class Model(Protocol):
         ...
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
-        """What is seen after frames (B, N, T, C), as they were shown, in the simplest case: stream -> (B, N, T, C), given
-        the state (B, N, 1, S) that kinematics lead to, if any. A model may predict the change from there; streams that it
-        predicts as they are, are left out."""
+        """What is seen after frames (B, N, T, C), as they were shown, in the simplest case: stream -> (B, N, T, C),
+        given the state (B, N, 1, S) that kinematics lead to, if any. A model may predict the change from there; streams
+        that it predicts as they are, are left out."""
         ...
 
     def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
-        """Predicted clean tokens (..., T, C) of what the network returned for a stream, given what was expected of it."""
+        """Predicted clean tokens (..., T, C) of what the network returned for a stream, given what was expected of
+        it."""
         ...
 
     def embed_text(self, instructions: list[str]) -> Tensor:

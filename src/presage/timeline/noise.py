@@ -1,7 +1,8 @@
 """Noise that follows its row: every row of a batch draws from a stream of its own, whatever rows are beside it.
 
-Streams are numpy's, on any device: a dream is the same on a CPU and on a GPU. A child's stream follows from its parent's
-and from how many children that had before (`numpy.random.SeedSequence.spawn`), so no two are alike and all are repeatable.
+Streams are numpy's, on any device: a dream is the same on a CPU and on a GPU. A child's stream follows from its
+parent's and from how many children that had before (`numpy.random.SeedSequence.spawn`), so no two are alike and all are
+repeatable.
 """
 
 from collections.abc import Sequence

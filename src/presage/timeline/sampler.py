@@ -1,4 +1,5 @@
-"""Corruption by Gaussian flow matching with a network that predicts the clean token, and the Euler step that undoes it."""
+"""Corruption by Gaussian flow matching with a network that predicts the clean token, and the Euler step that
+undoes it."""
 
 import torch
 from torch import Tensor

@@ -30,8 +30,9 @@ from presage.timeline.sampler import euler_step
 from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO, Stream, Tokens, block_tokens
 
 LIMIT = 6.0
-"""No clean token is further from 0: tokens have unit variance, and one number in ten thousand of real frames lies beyond.
-Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes wrong."""
+"""No clean token is further from 0: tokens have unit variance, and one number in ten thousand of real frames lies
+beyond. Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes
+wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,11 @@ class Session:
         model: in eval mode.
         instructions: one per batch row, or their embeddings.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
-        seed: of the sampler's noise. Every row draws from a stream of its own: of the seed and its place in the batch, or
+        seed: of the sampler's noise. Every row draws from a stream of its own: of the seed and its place in the batch,
+        or
             of its own seed alone where there is one a row.
-        window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither what
+        window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither
+        what
             came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
             Kinematics remember: where the robot goes depends on how it moved.
     """
@@ -124,7 +127,8 @@ class Session:
     # -- the past -----------------------------------------------------------------------------------------------------
 
     def observe(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> Block:
-        """Append a real frame and the chunk (B, chunk, A) that led to it; imagined blocks at the tail are dropped first.
+        """Append a real frame and the chunk (B, chunk, A) that led to it; imagined blocks at the tail are dropped
+        first.
 
         Returns the block, whose `progress` is the predicted value of what is seen.
 
@@ -165,7 +169,9 @@ class Session:
         dropped, and a session rewound by up to a window, without losing context."""
         window, grounded = self.reach, self.grounded
         self.blocks = [
-            b for b in self.blocks if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
+            b
+            for b in self.blocks
+            if b.index > self.step - window or (not b.imagined and b.index > grounded - 2 * window)
         ]
 
     def rewind(self, step: int) -> None:
@@ -183,8 +189,8 @@ class Session:
     def fork(self, n: int, seed: int | None = None) -> "Session":
         """n futures of every batch row, as a session of batch B * n (row b's futures are b*n ... b*n + n - 1).
 
-        The past is shared where it can be: a batch of one is expanded without a copy. Each future draws its own noise, and
-        forking again gives others; with a `seed`, the same ones each time.
+        The past is shared where it can be: a batch of one is expanded without a copy. Each future draws its own noise,
+        and forking again gives others; with a `seed`, the same ones each time.
         """
         other = object.__new__(Session)
         other.__dict__.update(self.__dict__)
@@ -195,7 +201,8 @@ class Session:
         return other
 
     def keep(self, rows: list[int] | np.ndarray) -> None:
-        """Drop all but `rows` of the batch, so that finished episodes cost nothing. Kept rows go on as they would have."""
+        """Drop all but `rows` of the batch, so that finished episodes cost nothing. Kept rows go on as they would
+        have."""
         kept = np.arange(self.batch)[rows]
         index = torch.from_numpy(kept).to(self.model.device)
         self.text, self.noise = self.text[index], [self.noise[row] for row in kept]
@@ -246,8 +253,8 @@ class Session:
 
     @torch.inference_mode()
     def worth(self, chunks: Tensor) -> Tensor | None:
-        """What the critic says (B, M) of M action tokens (B, M, A) after the newest block, higher is better; None where the
-        model has none."""
+        """What the critic says (B, M) of M action tokens (B, M, A) after the newest block, higher is better; None where
+        the model has none."""
         critic = self.model.critic
         if critic is None:
             return None
@@ -261,8 +268,8 @@ class Session:
 
     @torch.inference_mode()
     def expected(self, state: Tensor | None = None) -> Values:
-        """What the model expects after the newest block in the simplest case, if it leads to `state`: by default, where the
-        chunk leads that is proposed. What it imagines is a change of that."""
+        """What the model expects after the newest block in the simplest case, if it leads to `state`: by default, where
+        the chunk leads that is proposed. What it imagines is a change of that."""
         return expected(self.model, self.last.values, self.last.memory, self.text, state) if self.blocks else {}
 
     @torch.inference_mode()
@@ -293,9 +300,9 @@ class Session:
 
     @torch.inference_mode()
     def features(self, plan_level: float = 1.0, tap: int | None = None) -> Tensor:
-        """Hidden states of the next block's video tokens after `tap` layers, the action unknown: (B, tokens of all cameras,
-        width). Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1); with a lower `plan_level` the
-        video is first denoised to there, in one step.
+        """Hidden states of the next block's video tokens after `tap` layers, the action unknown: (B, tokens of all
+        cameras, width). Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1); with a lower
+        `plan_level` the video is first denoised to there, in one step.
 
         Raises:
             ValueError: the level is not in [0, 1].
@@ -339,8 +346,8 @@ class Session:
         levels: dict[str, float],
         tap: int | None = None,
     ) -> tuple[Values, KV, Tokens]:
-        """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens. Streams
-        without a level are clean."""
+        """One pass over one block, on top of the cached past: hidden states per stream, keys and values, tokens.
+        Streams without a level are clean."""
         model, network = self.model, self.model.network
         context = [b for b in self.blocks if index - b.index <= self.reach]
         tokens = block_tokens(streams, index, copy, model.device)

@@ -29,8 +29,8 @@ class Stream:
 
     @property
     def is_view(self) -> bool:
-        """Another view of what the block shows, computed when it is embedded and never predicted: all cameras and the state
-        as one token, so that one network sees where things are (networks/reader.py)."""
+        """Another view of what the block shows, computed when it is embedded and never predicted: all cameras and the
+        state as one token, so that one network sees where things are (networks/reader.py)."""
         return self.kind == SCENE
 
     @property
@@ -59,4 +59,6 @@ def block_tokens(streams: list[Stream], block: int, copy: int, device: torch.dev
     """The tokens of one block that holds `streams`, in that order."""
     query = torch.cat([torch.full((s.tokens,), s.is_query) for s in streams])
     n = len(query)
-    return Tokens(torch.full((n,), block, device=device), torch.full((n,), copy, device=device), query.to(device=device))
+    return Tokens(
+        torch.full((n,), block, device=device), torch.full((n,), copy, device=device), query.to(device=device)
+    )

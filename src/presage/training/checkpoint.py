@@ -29,7 +29,8 @@ from presage.networks.world_model import WorldModel, WorldModelConfig
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 PARTS = ("renderer", "critic")
-"""Parts of the model whose weights have a file of their own: all in one would be larger than some hosts take at once."""
+"""Parts of the model whose weights have a file of their own: all in one would be larger than some hosts take at once.
+"""
 _CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
 """`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
 is in the backbone's folder."""

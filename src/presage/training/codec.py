@@ -1,9 +1,9 @@
 """Fit the image codec: squared error, weighted where a frame differs from the mean picture of its task, and where it
 shows what the task is about.
 
-The background is most of every frame and learned in minutes; gripper, object and goal are a few dozen pixels that decide
-everything. They are among those that deviate from the mean over their instruction, which every dataset knows; most of
-those show the arm. A dataset whose episodes can be simulated again tells them apart (worlds/masks.py).
+The background is most of every frame and learned in minutes; gripper, object and goal are a few dozen pixels that
+decide everything. They are among those that deviate from the mean over their instruction, which every dataset knows;
+most of those show the arm. A dataset whose episodes can be simulated again tells them apart (worlds/masks.py).
 """
 
 import sys
@@ -66,8 +66,8 @@ def train_codec(
 ) -> ImageCodec:
     """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state.
 
-    made_from: all that the weights follow from, except `config` and `training`. taught: continue the decoder of this codec,
-    and leave its latents as they are.
+    made_from: all that the weights follow from, except `config` and `training`. taught: continue the decoder of this
+    codec, and leave its latents as they are.
 
     Raises:
         UserError: `out` holds what was made from something else.

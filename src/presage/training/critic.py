@@ -1,8 +1,8 @@
 """Teach the critic alone: of several chunks from the same state, which leaves the expert the shortest way.
 
 The data say what would have come of each (`presage collect --counterfactuals`): the simulator was put back, the chunk
-executed, and then the expert, undisturbed, until success. Recordings of disturbed experts cannot say it: more disturbances
-follow each chunk, and that none follows tells by itself that success was near.
+executed, and then the expert, undisturbed, until success. Recordings of disturbed experts cannot say it: more
+disturbances follow each chunk, and that none follows tells by itself that success was near.
 
 Shapes: B rows, M chunks tried from each, A numbers of a chunk.
 """
@@ -23,7 +23,8 @@ from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, teach
 
 SMALL, LARGE = 0.02, 0.2
-"""Spreads of progress among a row's chunks: below the first they hardly matter, beyond the second they count no more."""
+"""Spreads of progress among a row's chunks: below the first they hardly matter, beyond the second they count no more.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ..
     each. The robot is taken to have felt nothing before."""
     told, kinematics = rows.counterfactuals, model.kinematics
     assert told is not None and kinematics is not None
-    values = {name: x[:, 0].to(model.device) for name, x in frames_of(rows.latents, rows.state, model, at[:, None]).items()}
+    values = {
+        name: x[:, 0].to(model.device) for name, x in frames_of(rows.latents, rows.state, model, at[:, None]).items()
+    }
     text = torch.from_numpy(rows.text[rows.instruction[at]]).to(model.device)
     chunks = torch.from_numpy(told.action[at]).to(model.device)
     inputs = critic_inputs(model, values, kinematics.blank(values[STATE][:, 0]), text, chunks)

@@ -1,6 +1,7 @@
 """Training data as arrays: every row of one or several datasets, encoded once, sampled in windows.
 
-The image codec is frozen while the world model trains, so frames are encoded once and kept as float16 latents beside the
+The image codec is frozen while the world model trains, so frames are encoded once and kept as float16 latents beside
+the
 dataset: training never waits for video decoding.
 """
 
@@ -124,7 +125,9 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         progress = progress_of(success, start, length, config.progress_discount)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
-        raise UserError(f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without")
+        raise UserError(
+            f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without"
+        )
     action = _encode(model.action_codec, action, valid, f"{dataset.root}: 'action'")
     numbers = {ACTION: ~np.isnan(action[valid]).all(0)}
     if config.state_dim:
@@ -164,7 +167,8 @@ def _encode(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: st
     if number > max(2, 0.01 * rows):
         raise UserError(
             f"{what}: number {worst} reaches {reach:g}, more than {FARTHEST:g} times what the model scales it by "
-            f"({codec.scale[worst]:.3g}), in {number} of {rows} rows; are its units others? If not, train from the start"
+            f"({codec.scale[worst]:.3g}), in {number} of {rows} rows; are its units others? If not, train "
+            "from the start"
         )
     print(f"{what}: number {worst} reaches {reach:g} in {number} of {rows} rows, taught as {FARTHEST:g} of its scale")
     return np.clip(codes, -FARTHEST, FARTHEST)
@@ -198,7 +202,9 @@ def codec_fingerprint(model: WorldModel) -> str:
     return digest.hexdigest()
 
 
-def mixed_batch(parts: list[Rows], model: WorldModel, source: np.ndarray, index: np.ndarray, is_pad: np.ndarray) -> Batch:
+def mixed_batch(
+    parts: list[Rows], model: WorldModel, source: np.ndarray, index: np.ndarray, is_pad: np.ndarray
+) -> Batch:
     """The batch of windows drawn by a `Mixture`: dataset (B,), rows of it (B, N), padding (B, N)."""
     batches = [
         make_batch(rows, model, index[source == i], ~is_pad[source == i])

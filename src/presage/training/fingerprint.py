@@ -1,7 +1,7 @@
 """What a state was made from, so that a run goes on with exactly that or not at all.
 
-A fingerprint is a plain dict of entries. Each holds a short value as it is or the hash of a long one, which are compared,
-and the words by which people know it. Names of folders are in the words alone: data may be moved.
+A fingerprint is a plain dict of entries. Each holds a short value as it is or the hash of a long one, which are
+compared, and the words by which people know it. Names of folders are in the words alone: data may be moved.
 """
 
 import hashlib
@@ -102,7 +102,9 @@ def of_dataset(number: int, path: Path, dataset: Dataset, robot: Robot | None, c
         "episodes": Entry(hash_of([[e.index, e.length] for e in dataset.episodes]), f"episodes of {path}"),
         "rate": entry(f"rows per second of {path}", dataset.fps),
         "instructions": Entry(hash_of([e.instruction for e in dataset.episodes]), f"instructions of {path}"),
-        "tasks": Entry(hash_of([[e.info.get(k) for k in ("task", "seed")] for e in dataset.episodes]), f"tasks of {path}"),
+        "tasks": Entry(
+            hash_of([[e.info.get(k) for k in ("task", "seed")] for e in dataset.episodes]), f"tasks of {path}"
+        ),
         "pictures": Entry(hash_of(shown), f"pictures of {path}"),
     }
     for name, value in (asdict(robot) if robot else {}).items():
@@ -114,7 +116,8 @@ def of_rows(number: int, path: Path, rows: Rows) -> Fingerprint:
     """Every array that training reads; frames follow from the pictures and the codec, texts from the instructions."""
     arrays = [f.name for f in fields(rows) if f.name not in ("latents", "text", "dreams")]
     return {
-        f"{number}.rows.{name}": Entry(hash_of(getattr(rows, name)), f"{ROWS.get(name, name)} of {path}") for name in arrays
+        f"{number}.rows.{name}": Entry(hash_of(getattr(rows, name)), f"{ROWS.get(name, name)} of {path}")
+        for name in arrays
     }
 
 
@@ -171,7 +174,8 @@ def from_text(text: str | None, path: Path) -> Fingerprint:
     """
     if text is None:
         raise UserError(
-            f"{path} is of an older presage and does not say what it was made from: give the run another --out, or remove "
+            f"{path} is of an older presage and does not say what it was made from: give the run another "
+            "--out, or remove "
             f"{path.parent}"
         )
     return {name: Entry(*value) for name, value in json.loads(text).items()}

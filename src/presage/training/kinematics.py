@@ -19,8 +19,9 @@ from presage.training.part import Drawn, PartTraining, gather, teach
 ROWS = 33
 """Of a window: what holds a hand back shows after dozens of steps."""
 FRESH = 0.3
-"""Share of windows that begin with their episode, and are followed from its first row alone, as a dream of it is: a robot
-that was just reset does not answer as one that moves. The others see true states for a while, as a session does."""
+"""Share of windows that begin with their episode, and are followed from its first row alone, as a dream of it is: a
+robot that was just reset does not answer as one that moves. The others see true states for a while, as a session does.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def tracks(parts: Sequence[Rows], drawn: Drawn, fresh: np.ndarray) -> Tracks:
 
 
 def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Tensor:
-    """Absolute error of all states but the first; of every window so many are `told`, the others follow from each other."""
+    """Absolute error of all states but the first; of every window so many are `told`, the others follow from each
+    other."""
     state = batch.state[:, 0]
     memory, reached = kinematics.blank(state), []
     for i in range(1, batch.state.shape[1]):
@@ -87,7 +89,11 @@ def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Te
 
 
 def train_kinematics(
-    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: KinematicsTraining, out: Path, made_from: Fingerprint
+    model: WorldModel,
+    parts: Sequence[tuple[Rows, float]],
+    training: KinematicsTraining,
+    out: Path,
+    made_from: Fingerprint,
 ) -> None:
     """Fit the kinematics of `model` in place; a model without a state is left as it is. Resumes from `out`."""
     kinematics = model.kinematics

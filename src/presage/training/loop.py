@@ -70,13 +70,14 @@ def train(
 ) -> WorldModel:
     """Fit `model.network` on datasets drawn by weight; the codec stays as it is. Resumes from `out`.
 
-    Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`, and returns the model with
-    the averaged weights.
+    Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`, and returns the model
+    with the averaged weights.
 
     made_from: all that the weights follow from, except `config`.
 
     Raises:
-        UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done are
+        UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
+        are
             asked for.
         FloatingPointError: the loss is not finite.
     """
@@ -130,7 +131,9 @@ def train(
                 means = {k: float(np.mean([r[k].item() for r in recent])) for k in recent[0]}
                 recent = []
                 if step <= config.log_every and not any(means.values()):
-                    raise UserError(f"every loss is 0 after {step} steps: the data hold nothing to learn; look at inspect")
+                    raise UserError(
+                        f"every loss is 0 after {step} steps: the data hold nothing to learn; look at inspect"
+                    )
                 seconds = time.monotonic() - began
                 log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **means}) + "\n")
                 log.flush()
@@ -161,7 +164,9 @@ def lengthened(run: dict[str, Any], config: TrainConfig, out: Path) -> list[int]
         return [*steps[:-1], config.steps]
     what = f"{out}: {done} of {steps[-1]} steps are done"
     if config.steps < steps[-1]:
-        raise UserError(f"{what}, --steps {config.steps} is another training: repeat it with those, or give another --out")
+        raise UserError(
+            f"{what}, --steps {config.steps} is another training: repeat it with those, or give another --out"
+        )
     print(f"presage: {what}; it goes on to {config.steps}, by other rates than a straight run has", file=sys.stderr)
     return [*steps, config.steps]
 

@@ -99,8 +99,9 @@ class LossConfig:
 
 
 BETA = {ACTION: 0.1, STATE: 0.02}
-"""Error, in half ranges, beyond which it counts by its size and not by its square. The hand moves by 0.05 in a step: with
-squared errors a step of the hand was worth nothing beside the pixels, and dreams lost the arm (docs/decisions.md)."""
+"""Error, in half ranges, beyond which it counts by its size and not by its square. The hand moves by 0.05 in a step:
+with squared errors a step of the hand was worth nothing beside the pixels, and dreams lost the arm (docs/decisions.md).
+"""
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def timeline_loss(
         proposed = model.propose(shown, batch.text)
     action = next(s for s in streams if s.kind == ACTION)
     chunk = model.predict(action, pieces[1][:, :, None], proposed)
-    error = absolute_error(chunk, values[ACTION], BETA[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
+    error = (
+        absolute_error(chunk, values[ACTION], BETA[ACTION], batch.has.get(ACTION)) * flow_weight(policy_level).sqrt()
+    )
     weight = torch.where(batch.quality < 0.5, config.poor_policy_weight, 1.0)
     losses["policy"] = _mean(error * weight, batch.action_valid.float())
 
@@ -167,8 +170,8 @@ def timeline_loss(
 def _embed_clean(
     model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator, hide_actions: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Clean blocks (B, N * tokens, D), and the frames (B, N, T, C) they show, some a little noisy. Block i holds the action
-    of row i - 1; block 0 has none."""
+    """Clean blocks (B, N * tokens, D), and the frames (B, N, T, C) they show, some a little noisy. Block i holds the
+    action of row i - 1; block 0 has none."""
     network, values, device = model.network, batch.values, batch.text.device
     b, n = batch.frame_valid.shape
     drop = (torch.rand(b, generator=generator) < config.drop_actions).to(device)
@@ -210,7 +213,12 @@ def _embed_noisy(
     video_level = torch.where(poor, video_poor, video).view(b, m).to(device)
     action_level = torch.where(poor, action_poor, action).view(b, m).to(device)
     action_level = torch.where(missing, 1.0, action_level)
-    levels = {ACTION: action_level, VIDEO: video_level, SCENE: video_level, STATE: state_level(video_level, action_level)}
+    levels = {
+        ACTION: action_level,
+        VIDEO: video_level,
+        SCENE: video_level,
+        STATE: state_level(video_level, action_level),
+    }
     x = {}
     for s in model.streams:
         if s.is_denoised:
@@ -281,8 +289,8 @@ def _noisy_losses(
 
 
 def absolute_error(predicted: Tensor, target: Tensor, beta: float, has: Tensor | None) -> Tensor:
-    """(B, N) error of numbers (B, N, 1, C), squared within `beta` only: a squared error cares for large motions and leaves
-    the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
+    """(B, N) error of numbers (B, N, 1, C), squared within `beta` only: a squared error cares for large motions and
+    leaves the small ones, which decide whether the gripper closes in the right place (Zhao et al. 2023, ACT)."""
     return per_block(F.smooth_l1_loss(predicted, target, beta=beta, reduction="none"), has)
 
 

@@ -1,5 +1,5 @@
-"""Teach a part of the model on its own: a short training at a constant and then falling rate, with a moving average of the
-weights and a state that survives `kill -9`."""
+"""Teach a part of the model on its own: a short training at a constant and then falling rate, with a moving average of
+the weights and a state that survives `kill -9`."""
 
 import time
 from collections.abc import Callable, Sequence

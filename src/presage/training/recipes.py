@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone  ->  kinematics, renderer, reader, critic  ->  world model  ->  the same on its dreams
+    codec, or a published backbone -> kinematics, renderer, reader, critic -> world model -> the same on its dreams
 
 Every stage resumes where it was killed; a stage whose result exists is loaded. Both only if it was made from the same
 (fingerprint.py).
@@ -93,7 +93,12 @@ def backbone() -> Recipe:
 def debug() -> Recipe:
     """The whole pipeline in seconds; the result is good for nothing else."""
     model = WorldModelConfig(
-        codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8), width=64, reader=64, renderer=64, layers=2, heads=2
+        codec=ImageCodecConfig(width=16, blocks=1, latent_channels=8),
+        width=64,
+        reader=64,
+        renderer=64,
+        layers=2,
+        heads=2,
     )
     training = TrainConfig(steps=20, batch=4, warmup=5, save_every=10)
     return Recipe(
@@ -108,8 +113,8 @@ def debug() -> Recipe:
 
 
 PARTS = ("kinematics", "renderer", "critic", "decoder")
-"""Parts of a finished checkpoint that can be taught anew, everything else left as it is. Not the reader: the transformer
-has learned to listen to it."""
+"""Parts of a finished checkpoint that can be taught anew, everything else left as it is. Not the reader: the
+transformer has learned to listen to it."""
 
 
 def unique(descriptions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,7 +138,8 @@ def for_robots(recipe: Recipe, robots: Sequence[Robot]) -> Recipe:
         ):
             if mine != others:
                 raise UserError(
-                    f"robots {first.name!r} and {robot.name!r} differ in {what} ({others}, {mine}): one model needs the "
+                    f"robots {first.name!r} and {robot.name!r} differ in {what} ({others}, {mine}): one "
+                    "model needs the "
                     "same; choose --cameras, --fps and --chunk"
                 )
     slots = Slots.of(robots)
@@ -229,7 +235,9 @@ def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], 
     }
     for part in only:
         if not there.get(part, True):
-            raise UserError(f"--only {part}: the checkpoint has none, since it was trained without a state; leave it out")
+            raise UserError(
+                f"--only {part}: the checkpoint has none, since it was trained without a state; leave it out"
+            )
 
 
 def run_fingerprint(
@@ -278,7 +286,8 @@ def fit(
         episodes: numbers of the episodes to read of every dataset, all by default.
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: gives the text of `card.md`, once the training is over.
-        start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe says.
+        start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe
+        says.
         wan: a published backbone to adapt instead, and the robot it is for.
         only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
 

@@ -18,7 +18,8 @@ from presage.training.part import Drawn, PartTraining, gather, teach
 STRIDES = (1, 1, 2, 4)
 """Rows between the frames of a window, drawn: what is far apart differs in more than what moves in a step."""
 FRAMES = 4
-"""Of a window. Each is carried from the one before as it was carried, so that errors which would add up are unlearned."""
+"""Of a window. Each is carried from the one before as it was carried, so that errors which would add up are unlearned.
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ def renderer_loss(renderer: Renderer, batch: Sequences) -> Tensor:
 
 
 def train_renderer(
-    model: WorldModel, parts: Sequence[tuple[Rows, float]], training: RendererTraining, out: Path, made_from: Fingerprint
+    model: WorldModel,
+    parts: Sequence[tuple[Rows, float]],
+    training: RendererTraining,
+    out: Path,
+    made_from: Fingerprint,
 ) -> None:
     """Fit the renderer of `model` in place; a model without one is left as it is. Resumes from `out`."""
     renderer = model.renderer

@@ -61,13 +61,13 @@ class Behaviours:
     gripper_flip: float = 0.25  # probability per burst
     random_rows: int = 30
     full_length: bool = False
-    """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is done
-    after success is nobody's example (quality 0)."""
+    """Episodes go on for 60 rows, whatever was achieved or is random: long dreams must know what comes after. What is
+    done after success is nobody's example (quality 0)."""
     counterfactuals: int = 0
     """So many chunks are tried at every fourth row besides what is executed there: each is the expert's, shifted by a
-    constant random offset (the first in half of the cases by none), and after each the expert goes on undisturbed. Columns
-    `counterfactual.action` (chunks, one after the other) and `counterfactual.steps` (environment steps to success after
-    each, -1 where there is none within 160; a success before the chunk does not count)."""
+    constant random offset (the first in half of the cases by none), and after each the expert goes on undisturbed.
+    Columns `counterfactual.action` (chunks, one after the other) and `counterfactual.steps` (environment steps to
+    success after each, -1 where there is none within 160; a success before the chunk does not count)."""
     offset: float = 0.5  # standard deviation of such an offset, and of those of `shifted`
 
     def share(self) -> dict[str, float]:
@@ -128,7 +128,8 @@ class _Driver:
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
     def counterfactuals(self, simulation: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Try `count` chunks from where the simulation is, and put it back: chunks (count, CHUNK, A), steps (count,)."""
+        """Try `count` chunks from where the simulation is, and put it back: chunks (count, CHUNK, A), steps
+        (count,)."""
         chunks = np.zeros((count, CHUNK, self.world.action_size), np.float32)
         steps = np.full(count, -1.0, np.float32)
         if not count:
@@ -180,7 +181,8 @@ MakePolicy = Callable[[int], Policy]
 def record_episode(
     simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours, policy: MakePolicy | None = None
 ) -> Episode:
-    """Run and record one episode of `simulation` with a renderer of its world. `policy` drives it if it is `planned`."""
+    """Run and record one episode of `simulation` with a renderer of its world. `policy` drives it if it is
+    `planned`."""
     simulation.reset(seed)
     world = find_world(simulation.task)
     driver = _Driver(behaviour, seed, settings, world)
@@ -361,7 +363,9 @@ def collect(
     done = spooled_keys(spool)
     foreign = done - {job.key for job in jobs}
     if foreign:
-        raise UserError(f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call")
+        raise UserError(
+            f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call"
+        )
     todo = [job for job in jobs if job.key not in done]
 
     start, rows, successes = monotonic(), 0, 0
@@ -382,7 +386,9 @@ def collect(
                 )
                 bar.update()
         except BrokenProcessPool as error:
-            raise UserError(f"{spool}: a worker process died; repeat the call to continue, with fewer workers") from error
+            raise UserError(
+                f"{spool}: a worker process died; repeat the call to continue, with fewer workers"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

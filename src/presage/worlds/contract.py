@@ -112,8 +112,8 @@ class ChunkEnv(gymnasium.vector.VectorEnv):
             raise UserError(f"{name}: {len(values)} entries for {self.num_envs} environments; give one for each")
 
     def _draw_seeds(self, seed: Any, rows: np.ndarray) -> list[int]:
-        """Seeds (N,) of the episodes that start in `rows`. An environment that was seeded once draws its next seeds from
-        a generator of its own, so they repeat whatever is reset beside it; others draw from `np_random`."""
+        """Seeds (N,) of the episodes that start in `rows`. An environment that was seeded once draws its next seeds
+        from a generator of its own, so they repeat whatever is reset beside it; others draw from `np_random`."""
         given = self._read_seeds(seed)
         if given[0] is not None and not isinstance(seed, Sequence | np.ndarray):
             self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(given[0])
@@ -135,7 +135,9 @@ class ChunkEnv(gymnasium.vector.VectorEnv):
             raise UserError(f"seed: {seed!r}, expected a whole number, a list of {self.num_envs}, or None")
         self._check_count("seed", seed)
         for own in seed:
-            if own is not None and (isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < SEEDS):
+            if own is not None and (
+                isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < SEEDS
+            ):
                 raise UserError(f"seed: {own!r}; give whole numbers from 0 to {SEEDS - 1}, or None")
         return [None if own is None else int(own) for own in seed]
 

@@ -60,7 +60,8 @@ Renderer = partial(MujocoRenderer, LOOK)
 
 
 class Simulation:
-    """One Fetch task. `success` is latched: hand (reach) or cube within 5 cm of the goal at any step since the reset."""
+    """One Fetch task. `success` is latched: hand (reach) or cube within 5 cm of the goal at any step since the
+    reset."""
 
     def __init__(self, task: str) -> None:
         self.task, self.success, self.steps = task, False, 0

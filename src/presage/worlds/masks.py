@@ -1,7 +1,7 @@
 """Which pixels of recorded frames show gripper, object and goal: recorded episodes are run again in their simulator.
 
-An episode of `collect` follows from its task, its seed and its actions, so what a camera saw can be asked for later. The
-states that come up on the way are compared with the recorded ones.
+An episode of `collect` follows from its task, its seed and its actions, so what a camera saw can be asked for later.
+The states that come up on the way are compared with the recorded ones.
 """
 
 import multiprocessing
@@ -23,7 +23,8 @@ _ROWS = 2048
 
 
 def can_replay(dataset: Dataset) -> bool:
-    """Whether every episode says from which task and seed it is, and every row has a chunk that the robot could execute.
+    """Whether every episode says from which task and seed it is, and every row has a chunk that the robot could
+    execute.
 
     Raises `UserError` for a task that no world has."""
     features = dataset.features

@@ -1,4 +1,5 @@
-"""Push-T: a round agent pushes a T-shaped block onto its outline, in two dimensions (Chi et al. 2023, Diffusion Policy).
+"""Push-T: a round agent pushes a T-shaped block onto its outline, in two dimensions (Chi et al. 2023, Diffusion
+Policy).
 
 Scene, control law, starting states and success (95 % of the outline covered) are those of gym-pusht 0.1.8 (Apache-2.0),
 which seeds and figures can be compared with. Its package is not imported: it brings OpenCV and pygame (240 MB, and
@@ -157,7 +158,8 @@ class Simulation:
 
 
 class Renderer:
-    """Draws the arena at `size` x `size`, at `supersample` times that and averaged; the one camera looks straight down."""
+    """Draws the arena at `size` x `size`, at `supersample` times that and averaged; the one camera looks straight
+    down."""
 
     def __init__(self, cameras: tuple[str, ...], size: int, supersample: int = 2) -> None:
         for camera in cameras:

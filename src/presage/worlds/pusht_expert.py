@@ -228,7 +228,8 @@ def push_target(centre: np.ndarray, angle: float, agent: np.ndarray, velocity: n
 
 
 def _ways_around(start: float, turn: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(C,): how far along the ring, to either side, each stand is from `start`; a side that leaves the arena comes last.
+    """(C,): how far along the ring, to either side, each stand is from `start`; a side that leaves the arena comes
+    last.
 
     Also (C,) bool: the stands that are cut off, because both sides leave it.
     """

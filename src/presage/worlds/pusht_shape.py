@@ -7,7 +7,8 @@ ARENA = 512.0
 RADIUS = 15.0
 """Of the agent, pixels."""
 CENTRE = np.array([0.0, 45.0])
-"""The block's centre of gravity in the coordinates that gym-pusht states positions in (origin: middle of the bar's top)."""
+"""The block's centre of gravity in the coordinates that gym-pusht states positions in (origin: middle of the bar's
+top)."""
 BOXES = np.array(
     [
         [(-60, -15), (60, -15), (60, -45), (-60, -45)],  # bar

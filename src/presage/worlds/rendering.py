@@ -71,7 +71,8 @@ class Look:
     repaint: Callable[[mujoco.MjSpec], None]  # changes colours that are hard to see at 64 pixels
 
     def project(self, camera: str, points: np.ndarray, size: int) -> np.ndarray:
-        """World points (..., 3) in metres to pixels (..., 2) of a `size` x `size` image: column, row; (0, 0) is a corner.
+        """World points (..., 3) in metres to pixels (..., 2) of a `size` x `size` image: column, row; (0, 0) is a
+        corner.
 
         Only for cameras that stand still; points outside the image get coordinates outside it.
         """
@@ -193,7 +194,9 @@ class MujocoRenderer:
             self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, foreground)
         return self._tasks[xml_path]
 
-    def _update(self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None) -> _RenderTask:
+    def _update(
+        self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
+    ) -> _RenderTask:
         """Bring the render model of `xml_path` to the state of the simulation and fill its scene."""
         task = self._task(xml_path)
         # Binds this task's framebuffer: without it the first image would be drawn into that of the task drawn before.

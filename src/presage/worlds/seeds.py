@@ -1,4 +1,5 @@
-"""Whose episode seeds are whose. An episode follows from its task and seed, so what one range teaches no other judges."""
+"""Whose episode seeds are whose. An episode follows from its task and seed, so what one range teaches no other
+judges."""
 
 FIRST_CALIBRATION_SEED = 590_000
 """Of the episodes that success thresholds are calibrated on (`simulator/success.py`); those of evaluation lie below."""

@@ -41,7 +41,9 @@ class Slots:
         self.simulations: dict[str, Simulation] = {}  # by task
         self.owner: dict[str, int] = {}  # task -> the slot whose state its simulation is in
         self.tasks: list[str | None] = [None] * count
-        self.snapshots: list[Snapshot | None] = [None] * count  # current for every slot that does not own its simulation
+        self.snapshots: list[Snapshot | None] = [
+            None
+        ] * count  # current for every slot that does not own its simulation
 
     def _simulation(self, slot: int) -> Simulation:
         """The simulation of the slot's task, in the slot's state."""
@@ -121,7 +123,8 @@ class Slots:
         return observation, success, steps, [self.tasks[slot] for slot in slots]
 
     def expert_chunk(self, slots: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-        """The expert's next actions, (n, *shape) with `shape` (chunk, A): it is run ahead, then everything is put back."""
+        """The expert's next actions, (n, *shape) with `shape` (chunk, A): it is run ahead, then everything is put
+        back."""
         chunks = np.zeros((len(slots), *shape), np.float32)
         for row, slot in enumerate(slots):
             simulation = self._simulation(slot)
@@ -235,7 +238,8 @@ class VectorWorld(ChunkEnv):
             self.close()
             cause = f"exit code {codes[0]}" if codes else "its connection is closed"
             raise UserError(
-                f"a worker process of the world died ({cause}); make the world again, with fewer workers if memory is short"
+                f"a worker process of the world died ({cause}); make the world again, with fewer workers "
+                "if memory is short"
             ) from None
         except BaseException:
             self.close()  # answers are still under way: nobody may take them for later ones
@@ -246,7 +250,8 @@ class VectorWorld(ChunkEnv):
         return [(rows, result) for rows, (_, result) in answers]
 
     def _ask(self, method: str, indices: np.ndarray, arguments: tuple, split: tuple) -> Iterator[tuple]:
-        """(rows of `indices`, answer) of every worker that has some; all are asked before the first answer is awaited."""
+        """(rows of `indices`, answer) of every worker that has some; all are asked before the first answer is
+        awaited."""
         pending = []
         for worker, connection in enumerate(self._connections):
             rows = np.flatnonzero(indices % len(self._connections) == worker)
@@ -274,8 +279,8 @@ class VectorWorld(ChunkEnv):
     def reset(  # type: ignore[override]
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start episodes. `seed`: one per environment; an int counts up from there, and None is drawn, by an environment
-        that was seeded before from its own generator.
+        """Start episodes. `seed`: one per environment; an int counts up from there, and None is drawn, by an
+        environment that was seeded before from its own generator.
 
         options: `task`, one task name per environment (default: the tasks of the constructor in turn), and `reset_mask`
         (N,) bool, the environments to reset (default: all); the others stay as they are.

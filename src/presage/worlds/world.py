@@ -123,7 +123,9 @@ def find_world(task: str) -> World:
     try:
         return importlib.import_module(f"presage.worlds.{name}").WORLD
     except ModuleNotFoundError as error:
-        raise UserError(f"task {task!r} needs {error.name}; type: pip install -c constraints.txt -e '.[{name}]'") from None
+        raise UserError(
+            f"task {task!r} needs {error.name}; type: pip install -c constraints.txt -e '.[{name}]'"
+        ) from None
 
 
 def common_world(tasks: Iterable[str], same: tuple[str, ...]) -> list[World]:

@@ -13,9 +13,9 @@ class Play(Command):
     """Drive the robot in the dream with keyboard, mouse or gamepad, on a web page of this machine.
 
     The page shows what the model imagines beside what the simulator really does on the same actions, and where they
-    differ. Drive with the arrow keys or W A S D, E and Q for up and down, space for the gripper; let the policy drive and
-    take over; rewind and try another way; knock the object and ground the dream again; see where the model is unsure.
-    What you record is a LeRobot dataset that presage train takes as it is.
+    differ. Drive with the arrow keys or W A S D, E and Q for up and down, space for the gripper; let the policy drive
+    and take over; rewind and try another way; knock the object and ground the dream again; see where the model is
+    unsure. What you record is a LeRobot dataset that presage train takes as it is.
 
         presage play
         presage play --task door-open-v3 --seed 7
@@ -24,8 +24,8 @@ class Play(Command):
         PRESAGE_API_KEY=$(openssl rand -hex 32) presage play --host 0.0.0.0
 
     Everybody who opens the page has a dream and a simulator of their own; a reload goes on with the same one. Other
-    machines are let in only with a token, from the variable PRESAGE_API_KEY or --token-file; the printed address has it.
-    Recordings appear as OUT/0001, OUT/0002, ... when they are stopped. Ctrl-C ends it with code 0.
+    machines are let in only with a token, from the variable PRESAGE_API_KEY or --token-file; the printed address has
+    it. Recordings appear as OUT/0001, OUT/0002, ... when they are stopped. Ctrl-C ends it with code 0.
     """
 
     checkpoint: MaybeFolder = None
@@ -71,7 +71,10 @@ class Play(Command):
         data = None if self.data is None else open_data(self.data, model)
         calibrated = load_threshold(folder, [self.task])
         if calibrated is None:
-            print(f"no success threshold of this checkpoint was calibrated on {self.task}: {UNCALIBRATED} stands in for it")
+            print(
+                f"no success threshold of this checkpoint was calibrated on {self.task}: {UNCALIBRATED} "
+                "stands in for it"
+            )
         threshold = UNCALIBRATED if calibrated is None else calibrated.threshold
         studio = Studio(model, self.task, self.use, threshold, self.players, data)
         server = PlayServer(studio, name, self.out, token, self.seed)

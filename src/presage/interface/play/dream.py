@@ -7,7 +7,8 @@
     dream.rewind(0)                           # and from there another way: a branch
 
 A `Moment` is one step of one branch. It keeps its own session, whose past is shared with its parent's, and the
-simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the way here and the seed
+simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the way here and the
+seed
 alone: the same actions from the same moment lead to the same future.
 """
 
@@ -60,7 +61,8 @@ class Moment:
     session: Session
     snapshot: bytes | None
     spread: dict[str, np.ndarray]
-    """camera -> (S, S) float32, standard deviation over futures in grey levels of 0 to 255; empty where not asked for."""
+    """camera -> (S, S) float32, standard deviation over futures in grey levels of 0 to 255; empty where not asked for.
+    """
 
 
 @dataclass
@@ -90,7 +92,8 @@ class Dream:
         self._policy_at: tuple[int, str, int] | None = None
         """Moment, instruction and seed that the policy's own memory belongs to."""
 
-    # -- beginnings -----------------------------------------------------------------------------------------------------
+    # -- beginnings
+    # -----------------------------------------------------------------------------------------------------
 
     def reset(self, task: str, scene: int) -> Row:
         """Begin in the simulator: an episode's first frame, imagined from there on.
@@ -121,14 +124,17 @@ class Dream:
         progress = float(session.observe(self._seen(imagined)).progress[0])
         return self._add(session, parent, None, imagined, real, progress, success, {})
 
-    # -- steps ----------------------------------------------------------------------------------------------------------
+    # -- steps
+    # ----------------------------------------------------------------------------------------------------------
 
     def step(self, action: np.ndarray | None) -> Row:
         """Hold `action` (A,) for a chunk, in the dream and in the simulator; None lets the model drive."""
         studio, now, settings = self.studio, self.now, self.settings
         model = studio.model
         chunk = (
-            self._policy_chunk() if action is None else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
+            self._policy_chunk()
+            if action is None
+            else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
         )
         chunk = np.clip(chunk, -1.0, 1.0)
         session = now.session.fork(1, settings.seed)
@@ -164,7 +170,8 @@ class Dream:
         """What the model looks at."""
         return {name: x for name, x in observation.items() if name != "state" or self.studio.model.config.state_dim}
 
-    # -- interference -----------------------------------------------------------------------------------------------------
+    # -- interference
+    # -----------------------------------------------------------------------------------------------------
 
     def rewind(self, number: int) -> Row:
         """Return to a moment; the next step begins a branch there.
@@ -229,8 +236,8 @@ class Dream:
 
 def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     """Where futures of one past and one chunk (chunk, A) differ: camera -> (S, S) float32, standard deviation over the
-    session's rows in grey levels of 0 to 255, mean over colours. They are denoised, in one step at least: a robot that is
-    carried looks the same in all of them."""
+    session's rows in grey levels of 0 to 255, mean over colours. They are denoised, in one step at least: a robot that
+    is carried looks the same in all of them."""
     model: WorldModel = futures.model
     action = model.encode_action(np.repeat(chunk[None], futures.batch, 0))
     images = model.decode_images(futures.imagine(Plan.forward(max(1, steps)), {ACTION: action}).values)

@@ -73,7 +73,12 @@ FIELDS: dict[str, dict[str, Check]] = {
     "run": {"on": _flag},
     "drive": {"by": _one_of("person", "policy")},
     "instruct": {"text": _text},
-    "settings": {"steps": _whole(0, MAX_STEPS), "rate": _number(1, MAX_RATE), "seed": _whole(0, LARGEST), "spread": _flag},
+    "settings": {
+        "steps": _whole(0, MAX_STEPS),
+        "rate": _number(1, MAX_RATE),
+        "seed": _whole(0, LARGEST),
+        "spread": _flag,
+    },
     "reset": {"task": _text, "scene": _whole(0, LARGEST)},
     "start": {"episode": _whole(0, LARGEST), "frame": _whole(0, LARGEST)},
     "rewind": {"moment": _whole(0, LARGEST)},

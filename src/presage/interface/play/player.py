@@ -1,8 +1,9 @@
 """The conversation with one browser: controls in, frames out, at a pace that neither side dictates to the other.
 
-Steps are taken at the chosen rate, and at once when the controls change, so that a key is answered by the next frame and
-not by the next tick. A browser says which frames it has drawn; while too many are on the way, newer frames replace older
-ones that were not sent, and are counted as dropped. So a slow browser is behind by a frame or two, never by a queue.
+Steps are taken at the chosen rate, and at once when the controls change, so that a key is answered by the next frame
+and not by the next tick. A browser says which frames it has drawn; while too many are on the way, newer frames replace
+older ones that were not sent, and are counted as dropped. So a slow browser is behind by a frame or two, never by a
+queue.
 """
 
 import asyncio
@@ -44,7 +45,8 @@ Compute = Callable[[Callable[[], T]], Awaitable[T]]
 class Controls:
     """What a person holds, with the time of its last change on the browser's clock.
 
-    An abrupt change (a key, not a mouse that glides) asks for a step at once. A press that ends before a step could heed
+    An abrupt change (a key, not a mouse that glides) asks for a step at once. A press that ends before a step could
+    heed
     it is not lost: its release waits for the step after.
     """
 
@@ -78,7 +80,9 @@ class Player:
         out: folder of recordings.
     """
 
-    def __init__(self, key: str, dream: Dream, compute: Compute[Any], files: Compute[Any], out: Path, name: str) -> None:
+    def __init__(
+        self, key: str, dream: Dream, compute: Compute[Any], files: Compute[Any], out: Path, name: str
+    ) -> None:
         self.key, self.dream, self.out, self.name = key, dream, out, name
         self.compute, self.files = compute, files
         config = dream.studio.model.config
@@ -119,7 +123,9 @@ class Player:
         self._branches.extend(branch(moment.row) for moment in self.dream.moments.values())
         await self._say("hello", **self._greeting(resumed))
         self._show(None)
-        tasks = [asyncio.create_task(each) for each in (self._listen(connection), self._drive(), self._send(connection))]
+        tasks = [
+            asyncio.create_task(each) for each in (self._listen(connection), self._drive(), self._send(connection))
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -131,7 +137,8 @@ class Player:
             if self.connection is connection:
                 self.connection, self.running, self.left = None, False, time.monotonic()
 
-    # -- what is said -----------------------------------------------------------------------------------------------------
+    # -- what is said
+    # -----------------------------------------------------------------------------------------------------
 
     async def _say(self, kind: str, **fields: Any) -> None:
         if self.connection is not None:
@@ -221,7 +228,8 @@ class Player:
             "recorded": 0 if self.recording is None else self.recording.length,
         }
 
-    # -- what is done -----------------------------------------------------------------------------------------------------
+    # -- what is done
+    # -----------------------------------------------------------------------------------------------------
 
     async def _drive(self) -> None:
         while True:
@@ -331,7 +339,8 @@ class Player:
         self._show(row)
         self._keep(row)
 
-    # -- recording --------------------------------------------------------------------------------------------------------
+    # -- recording
+    # --------------------------------------------------------------------------------------------------------
 
     async def _on_record(self, on: bool, frames: str, good: bool) -> None:
         if on and self.recording is None:

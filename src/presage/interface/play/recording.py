@@ -1,7 +1,8 @@
 """What was driven, as a LeRobot dataset that `presage train` takes at once.
 
-A recording follows the branch: what was rewound is taken out of it again. Whatever is not the robot's own doing (a reset,
-a knock, grounding) ends an episode and begins the next one, because no action led from the frame before to the one after.
+A recording follows the branch: what was rewound is taken out of it again. Whatever is not the robot's own doing (a
+reset, a knock, grounding) ends an episode and begins the next one, because no action led from the frame before to the
+one after.
 """
 
 import itertools

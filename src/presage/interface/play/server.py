@@ -1,7 +1,8 @@
 """The doorway: static files, who may come in, and who resumes which dream.
 
-A web page anywhere can make its visitor's browser talk to this machine. So a request has to be addressed to this server by
-a name that is its own (another name that resolves here is DNS rebinding), and must not come from a page of another origin.
+A web page anywhere can make its visitor's browser talk to this machine. So a request has to be addressed to this server
+by a name that is its own (another name that resolves here is DNS rebinding), and must not come from a page of another
+origin.
 """
 
 import asyncio
@@ -108,7 +109,8 @@ class PlayServer:
         dream.reset(self.studio.task, self.seed)
         dream.step(np.zeros(self.studio.model.config.action_dim, np.float32))
 
-    # -- plain HTTP, and who may come in ----------------------------------------------------------------------------------
+    # -- plain HTTP, and who may come in
+    # ----------------------------------------------------------------------------------
 
     def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         address = urlsplit(request.path)
@@ -142,7 +144,8 @@ class PlayServer:
             return "a page of another origin may not talk to this server"
         return None
 
-    # -- players ----------------------------------------------------------------------------------------------------------
+    # -- players
+    # ----------------------------------------------------------------------------------------------------------
 
     async def _connection(self, connection: ServerConnection) -> None:
         assert connection.request is not None

@@ -30,8 +30,8 @@ OPENS = {"fetch"}
 class Studio:
     """Shared by all dreams.
 
-    `slots` has one environment per player: environments of a task share its simulation, and whoever is stepped loads its
-    own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
+    `slots` has one environment per player: environments of a task share its simulation, and whoever is stepped loads
+    its own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
 
     Args:
         model: of `simulator.pairing.load_for`.
@@ -89,7 +89,9 @@ class Studio:
             raise UserError("there is no dataset to start from: start presage play with --data DIR")
         numbers = [record.index for record in self.data.episodes]
         if episode not in numbers:
-            raise UserError(f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}")
+            raise UserError(
+                f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}"
+            )
         place, config = numbers.index(episode), self.model.config
         record = self.data.episodes[place]
         if not 0 <= frame < record.length:
@@ -113,7 +115,9 @@ def open_data(folder: Path, model: WorldModel) -> Dataset:
     dataset, config = Dataset(folder), model.config
     missing = [camera for camera in config.cameras if camera not in dataset.cameras]
     if missing:
-        raise UserError(f"{folder}: no camera {missing[0]!r}, which the model sees; it has {', '.join(dataset.cameras)}")
+        raise UserError(
+            f"{folder}: no camera {missing[0]!r}, which the model sees; it has {', '.join(dataset.cameras)}"
+        )
     if config.state_dim:
         found = dataset.features.get("observation.state", {}).get("shape")
         if found != [config.state_dim]:
@@ -124,8 +128,8 @@ def open_data(folder: Path, model: WorldModel) -> Dataset:
 def steering(world: World, camera: str, state: np.ndarray, size: int) -> list[list[float]]:
     """How to move what is driven to the right and upwards in a camera's picture: two horizontal actions (x, y).
 
-    Arrow keys should mean what is seen, and cameras look from every side. The picture's motion is linear in the action to
-    first order, so its 2 x 2 matrix is inverted; each direction is scaled to full speed.
+    Arrow keys should mean what is seen, and cameras look from every side. The picture's motion is linear in the action
+    to first order, so its 2 x 2 matrix is inverted; each direction is scaled to full speed.
     """
     step = 0.05 * np.maximum(1.0, np.abs(state[:2]))
     here = world.hand_pixels(camera, state[None], size)[0]
