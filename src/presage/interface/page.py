@@ -54,10 +54,11 @@ a{{color:var(--dream)}}
 .rates{{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:1rem 0}}
 .rates div{{font-size:.85rem;line-height:1.3;color:var(--soft)}}
 .rates b{{display:block;font-size:1.7rem;font-weight:600;line-height:1.2;color:var(--ink)}}
-.plot{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem
-2.5rem;align-items:start}} pre{{background:var(--fill);padding:.8rem
-1rem;overflow-x:auto;font-size:.85rem;border-radius:3px}} dl{{display:grid;grid-template-columns:max-content
-1fr;gap:.25rem 1.2rem;font-size:.88rem;line-height:1.45}} dt{{color:var(--soft)}}
+.plot{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem 2.5rem;
+align-items:start}}
+pre{{background:var(--fill);padding:.8rem 1rem;overflow-x:auto;font-size:.85rem;border-radius:3px}}
+dl{{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.2rem;font-size:.88rem;line-height:1.45}}
+dt{{color:var(--soft)}}
 dd{{margin:0;overflow-wrap:anywhere}}
 @media (max-width:40rem){{
 main{{padding:1.5rem 1rem 3rem}}
