@@ -17,14 +17,18 @@ from torch import Tensor
 
 from presage.benchmarks.common import SHIPPED
 from presage.device import FP32_VARIABLE
+from presage.networks.base import progress, step
+from presage.networks.names import ACTION, VIDEO
 from presage.networks.world_model import WorldModel
+from presage.policy.representation import video_features
 from presage.simulator.environment import DreamWorld
+from presage.simulator.planning import critic_says
 from presage.timeline.joined import JoinedSession
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, VIDEO
+from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model
-from presage.training.losses import Batch, LossConfig, timeline_loss
+from presage.training.loop import REFERENCE_WEIGHTS, reference_objective
 from tests.simulator.fake_world import FakeWorld
 
 FILE = Path(__file__).with_name("numbers.json")
@@ -72,7 +76,7 @@ def batch(model: WorldModel, seed: int, windows: int = 2, rows: int = 4) -> Batc
     }
     yes = torch.ones(windows, rows, dtype=torch.bool)
     quality = torch.tensor([[1.0, 1.0, 0.0, float("nan")]]).expand(windows, rows)
-    return Batch(values, model.embed_text(TEXTS[:windows]), yes, yes, quality, yes, ~yes)
+    return Batch(values, model.embed_text(TEXTS[:windows]), yes, quality=quality)
 
 
 def _film(model: WorldModel, rows: int, length: int, seed: int) -> list[dict[str, np.ndarray]]:
@@ -90,8 +94,9 @@ def seen(model: WorldModel, seed: int = 0) -> Session:
 def losses(model: WorldModel) -> dict[str, Any]:
     found = {}
     for seed in range(2):
-        _, terms = timeline_loss(model, batch(model, seed), LossConfig(), torch.Generator().manual_seed(seed))
-        found |= {f"loss/{seed}/{name}": [term.item()] for name, term in terms.items()}
+        terms = reference_objective()(model, batch(model, seed), torch.Generator().manual_seed(seed))
+        found |= {f"loss/{seed}/{name}": [term.mean.item()] for name, term in terms.items()}
+        found[f"loss/{seed}/loss"] = [weighted(terms, REFERENCE_WEIGHTS).item()]
     return found
 
 
@@ -99,31 +104,31 @@ def imaginations(model: WorldModel) -> dict[str, Any]:
     session = seen(model)
     given = {ACTION: model.encode_action(chunks(model, 2, 9))}
     film = model.encode_images(frames(model, 2, 77)) | {"state": model.encode_state(frames(model, 2, 77)["state"])}
-    asked: list[tuple[str, Plan, dict[str, Tensor] | None]] = [
-        *[(f"joint_{n}", Plan.joint(n), None) for n in (1, 4)],
-        *[(f"policy_{n}", Plan.policy(n), None) for n in (1, 4)],
-        *[(f"forward_{n}", Plan.forward(n), given) for n in (1, 4)],
-        *[(f"inverse_{n}", Plan.inverse(n), film) for n in (1, 4)],
-        *[(f"video_{n}", Plan.video_only(n), None) for n in (1, 4)],
+    asked: list[tuple[str, Schedule, dict[str, Tensor] | None]] = [
+        *[(f"joint_{n}", Schedule.joint(n), None) for n in (1, 4)],
+        *[(f"policy_{n}", Schedule.policy(n), None) for n in (1, 4)],
+        *[(f"forward_{n}", Schedule.forward(n), given) for n in (1, 4)],
+        *[(f"inverse_{n}", Schedule.inverse(n), film) for n in (1, 4)],
+        *[(f"video_{n}", Schedule.video(n), None) for n in (1, 4)],
     ]
     found = {}
     for name, plan, tokens in asked:
         values = session.imagine(plan, tokens).values
         found |= {f"imagine/{name}/{stream}": digest(x) for stream, x in values.items()}
-    found["features"] = digest(session.features())
-    found["progress"] = digest(session.last.progress)
+    found["features"] = digest(video_features(session, None))
+    found["progress"] = digest(progress(session.last))
     return found
 
 
 def forked_and_joined(model: WorldModel) -> dict[str, Any]:
     found, session = {}, seen(model)
     fork = session.fork(3)
-    fork.roll(chunks(model, 6, 5))
-    found["fork"] = digest(fork.imagine(Plan.joint(2)).values[f"{VIDEO}.{model.config.cameras[0]}"])
+    step(fork, chunks(model, 6, 5))
+    found["fork"] = digest(fork.imagine(Schedule.joint(2)).values[f"{VIDEO}.{model.config.cameras[0]}"])
     joined = JoinedSession([seen(model, 1), seen(model, 2)])
-    found["joined"] = digest(joined.imagine(Plan.joint(2)).values[ACTION])
-    found["joined_fork"] = digest(joined.fork(2).imagine(Plan.policy(2)).values[ACTION])
-    worth = session.worth(torch.zeros(2, 3, model.config.chunk * model.config.action_dim))
+    found["joined"] = digest(joined.imagine(Schedule.joint(2)).values[ACTION])
+    found["joined_fork"] = digest(joined.fork(2).imagine(Schedule.policy(2)).values[ACTION])
+    worth = critic_says(session, torch.zeros(2, 3, model.config.chunk * model.config.action_dim))
     found["worth"] = digest(torch.zeros(1) if worth is None else worth)
     return found
 

@@ -12,7 +12,8 @@ from presage.interface.play.dream import Dream, Row
 from presage.interface.play.recording import Recording
 from presage.interface.play.studio import Studio, open_data, steering
 from presage.interface.play.view import planes
-from presage.timeline.levels import Plan
+from presage.networks.base import progress
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.data import load_rows
 from presage.worlds.world import find_world
@@ -140,7 +141,7 @@ def test_other_words_are_heard_as_if_they_had_been_told_from_the_beginning(dream
     for moment in moments:
         fresh.append(moment.session.last.values, moment.row.chunk is not None)
     block = fresh.roll(np.repeat(UP[None, None], model.config.chunk, 1))
-    assert later.progress == pytest.approx(float(block.progress[0]), abs=1e-5)
+    assert later.progress == pytest.approx(float(progress(block)[0]), abs=1e-5)
     torch.testing.assert_close(dream.now.session.last.kv.keys, block.kv.keys, atol=1e-5, rtol=1e-4)
     dream.rewind(moments[-1].row.number)
     dream.instruct("push the block")  # the moment itself still knows the words of its time

@@ -6,10 +6,9 @@ import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.errors import UserError
-from presage.networks.transformer import KV
+from presage.networks.packed import KV
 from presage.networks.world_model import WorldModel
 from presage.timeline.attention import timeline_rule
-from presage.timeline.streams import block_tokens
 
 
 @pytest.fixture(scope="module")

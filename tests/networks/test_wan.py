@@ -10,13 +10,15 @@ from tests.tiny_wan import tiny_wan
 
 from presage.benchmarks.cache import largest_difference
 from presage.codecs.wan_vae import latents_from_tokens, tokens_from_latents
+from presage.networks.base import progress, step
+from presage.networks.names import VIDEO
 from presage.networks.random_wan import TINY_IMAGE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, padding_bias
 from presage.networks.wan_model import WanWorldModel
 from presage.timeline.joined import JoinedSession
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import VIDEO, Stream, block_tokens
+from presage.timeline.streams import Stream
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ def test_what_is_seen_and_done_reaches_the_dream(model: WanWorldModel) -> None:
     def dream(frame: int, chunk: int, text: str) -> torch.Tensor:
         session = Session(model, [text])
         session.observe(tiny_observation(1, seed=frame))
-        return session.roll(tiny_chunk(1, seed=chunk)).values["video.front"]
+        return step(session, tiny_chunk(1, seed=chunk)).values["video.front"]
 
     usual = dream(0, 0, "open the drawer")
     assert torch.equal(usual, dream(0, 0, "open the drawer"))
@@ -160,7 +162,7 @@ def test_features_are_plain_hidden_states(model: WanWorldModel) -> None:
 def test_joint_imagination_covers_all_streams(model: WanWorldModel) -> None:
     session = Session(model, ["push"] * 2)
     session.observe(tiny_observation(2))
-    values = session.imagine(Plan.joint(2)).values
+    values = session.imagine(Schedule.joint(2)).values
     wanted: list[Stream] = [s for s in model.streams if not s.is_query]
     assert {n: tuple(x.shape) for n, x in values.items()} == {s.name: (2, s.tokens, s.dim) for s in wanted}
     assert all(x.isfinite().all() for x in values.values()) and any(s.kind == VIDEO for s in wanted)
@@ -183,8 +185,8 @@ def test_without_a_window_only_the_newest_frame_counts(model: WanWorldModel) -> 
     for t in range(3):
         remembering.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
     fresh.observe(tiny_observation(1, seed=2))
-    torch.testing.assert_close(remembering.last.progress, fresh.last.progress, atol=1e-5, rtol=1e-4)
-    a, b = remembering.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    torch.testing.assert_close(progress(remembering.last), progress(fresh.last), atol=1e-5, rtol=1e-4)
+    a, b = remembering.imagine(Schedule.joint(2)).values, fresh.imagine(Schedule.joint(2)).values
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=1e-4)
 
@@ -197,6 +199,6 @@ def test_sessions_at_different_times_share_a_batch(model: WanWorldModel) -> None
                 session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
         return sessions
 
-    alone = [s.imagine(Plan.joint(2)).values["video.front"] for s in apart()]
-    together = JoinedSession(apart()).imagine(Plan.joint(2)).values["video.front"]
+    alone = [s.imagine(Schedule.joint(2)).values["video.front"] for s in apart()]
+    together = JoinedSession(apart()).imagine(Schedule.joint(2)).values["video.front"]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)

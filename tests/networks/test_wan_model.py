@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from presage.timeline.model import Model
 from safetensors.torch import load_file, save_file
 from tests.simulator.fake_world import FakeWorld
 from tests.tiny import tiny_chunk, tiny_observation
@@ -14,6 +15,7 @@ from tests.tiny_wan import tiny_wan
 
 from presage.codecs.scalars import ScalarCodec
 from presage.errors import UserError
+from presage.networks.base import step
 from presage.networks.random_wan import TINY, write_random_backbone
 from presage.networks.wan_model import WanWorldModel, open_wan, wan_config
 from presage.networks.world_model import WorldModelConfig
@@ -25,7 +27,6 @@ from presage.policy.representation import Head, HeadConfig, random_twin, represe
 from presage.simulator.environment import DreamWorld
 from presage.simulator.planning import best_of
 from presage.simulator.synthesis import dream, label
-from presage.timeline.model import Model
 from presage.timeline.session import Session
 from presage.worlds.rollout import rollout
 
@@ -73,9 +74,9 @@ def test_futures_fork_and_truth_overwrites(model: WanWorldModel) -> None:
     session = Session(model, ["push"])
     session.observe(tiny_observation(1))
     fork = session.fork(3)
-    fork.roll(tiny_chunk(3))
+    step(fork, tiny_chunk(3))
     assert fork.step == 1 and session.step == 0
-    session.roll(tiny_chunk(1))
+    step(session, tiny_chunk(1))
     real = session.observe(tiny_observation(1, seed=1), tiny_chunk(1))
     assert [b.imagined for b in session.blocks] == [False, False] and real.index == 1
 

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presage.timeline.attention import timeline_rule
-from presage.timeline.streams import Stream, Tokens, block_tokens
+from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.streams import Stream
 
 STREAMS = [Stream("action", 1, 4), Stream("video.front", 2, 8), Stream("progress", 1, 1)]
 

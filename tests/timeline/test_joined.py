@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
+from presage.networks.base import progress, step
 from presage.networks.world_model import WorldModel
 from presage.timeline.joined import JoinedSession, joinable
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 
 
@@ -44,23 +45,23 @@ def test_joined_sessions_compute_what_lone_ones_do(model: WorldModel, steps, bat
         chunk, chunks = stacked(tiny_chunk, [batch] * len(steps), seed=100 * turn)
         together = JoinedSession(joined)
         together.observe(observation, chunk)
-        imagined = together.imagine(Plan.joint(2)).values
+        imagined = together.imagine(Schedule.joint(2)).values
         together.part()
         for i, session in enumerate(lone):
             session.observe(observations[i], chunks[i])
-            expected = session.imagine(Plan.joint(2)).values
+            expected = session.imagine(Schedule.joint(2)).values
             for name, value in expected.items():
                 torch.testing.assert_close(imagined[name][i * batch : (i + 1) * batch], value, atol=1e-4, rtol=0)
-            torch.testing.assert_close(joined[i].last.progress, session.last.progress, atol=1e-4, rtol=0)
+            torch.testing.assert_close(joined[i].last.progress, progress(session.last), atol=1e-4, rtol=0)
             assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks]
 
 
 def test_what_was_imagined_before_joining_is_dropped(model: WorldModel) -> None:
     first, second = lived(model, 4), lived(model, 6, seed=1)
-    second.append(second.imagine(Plan.joint(1)).values, imagined=True)
+    second.append(second.imagine(Schedule.joint(1)).values, imagined=True)
     together = JoinedSession([first, second])
     together.observe(tiny_observation(2), tiny_chunk(2))
-    together.append(together.imagine(Plan.joint(1)).values, imagined=True)
+    together.append(together.imagine(Schedule.joint(1)).values, imagined=True)
     together.part()
     assert [(b.index, b.imagined) for b in second.blocks[-3:]] == [(5, False), (6, False), (7, True)]
     assert first.step == 5 and first.last.imagined
@@ -110,11 +111,11 @@ def test_forking_joined_sessions_gives_what_forking_each_alone_gives(model: Worl
     for _ in range(2):  # the second fork draws other noise, in both
         forks, fork = [session.fork(n, seed) for session in alone], together.fork(n, seed)
         chunk, chunks = stacked(tiny_chunk, [batch * n] * len(steps), seed=7)
-        fork.roll(chunk)
-        imagined = fork.fork(1).imagine(Plan.joint(2)).values
+        step(fork, chunk)
+        imagined = fork.fork(1).imagine(Schedule.joint(2)).values
         for i, one in enumerate(forks):
-            one.roll(chunks[i])
-            close(rows_of(imagined, i, batch * n), one.fork(1).imagine(Plan.joint(2)).values)
+            step(one, chunks[i])
+            close(rows_of(imagined, i, batch * n), one.fork(1).imagine(Schedule.joint(2)).values)
 
 
 def test_a_fork_of_joined_sessions_drops_rows_and_goes_on(model: WorldModel) -> None:
@@ -122,8 +123,8 @@ def test_a_fork_of_joined_sessions_drops_rows_and_goes_on(model: WorldModel) -> 
     fork, expected = together.fork(2), alone.fork(2)
     fork.keep([3]), expected.keep([1])
     for session in (fork, expected):
-        session.roll(tiny_chunk(1))
-    close(fork.imagine(Plan.joint(2)).values, expected.imagine(Plan.joint(2)).values)
+        step(session, tiny_chunk(1))
+    close(fork.imagine(Schedule.joint(2)).values, expected.imagine(Schedule.joint(2)).values)
 
 
 def test_rows_of_joined_sessions_are_dropped_by_the_sessions_themselves(model: WorldModel) -> None:
@@ -136,7 +137,7 @@ def test_parting_twice_adds_nothing(model: WorldModel) -> None:
     together = JoinedSession(sessions)
     together.observe(tiny_observation(2), tiny_chunk(2))
     together.part()
-    together.append(together.imagine(Plan.joint(1)).values, imagined=True)
+    together.append(together.imagine(Schedule.joint(1)).values, imagined=True)
     together.part()
     together.part()
     assert [[b.index for b in s.blocks][-3:] for s in sessions] == [[3, 4, 5], [5, 6, 7]]
@@ -153,18 +154,18 @@ def test_joined_sessions_that_go_back_take_their_sessions_with_them(model: World
     for i, session in enumerate(alone):
         session.observe({name: x[[i]] for name, x in tiny_observation(2, seed=9).items()}, tiny_chunk(2, seed=9)[[i]])
         assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks] == [0, 1, 2]
-        torch.testing.assert_close(joined[i].last.progress, session.last.progress, atol=1e-4, rtol=0)
+        torch.testing.assert_close(joined[i].last.progress, progress(session.last), atol=1e-4, rtol=0)
 
 
 def test_an_imagined_block_between_true_ones_stays_in_the_past(model: WorldModel) -> None:
     def dreamt() -> Session:
         session = lived(model, 3)
-        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+        session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
         session.append(lived(model, 1).last.values)  # truth beside the dream, not in its place
         return session
 
     together = JoinedSession([lived(model, 4, seed=1), dreamt()])
-    close(rows_of(together.imagine(Plan.joint(2)).values, 1, 1), dreamt().imagine(Plan.joint(2)).values)
+    close(rows_of(together.imagine(Schedule.joint(2)).values, 1, 1), dreamt().imagine(Schedule.joint(2)).values)
 
 
 @settings(max_examples=6)
@@ -184,11 +185,11 @@ def test_whatever_happens_while_joined_is_what_would_have_happened_apart(model: 
             if life == "observe":
                 session.observe({name: x[rows] for name, x in observation.items()}, chunk[rows])
             elif life == "dream":
-                session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+                session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
             elif session.last.imagined:
                 with suppress(ValueError):  # what it would need is evicted, in all of them or in none
                     session.rewind(session.step - 1)
     together.part()
     for found, expected in zip(joined, alone, strict=True):
         assert [(b.index, b.imagined) for b in found.blocks] == [(b.index, b.imagined) for b in expected.blocks]
-        close(found.imagine(Plan.joint(1)).values, expected.imagine(Plan.joint(1)).values)
+        close(found.imagine(Schedule.joint(1)).values, expected.imagine(Schedule.joint(1)).values)

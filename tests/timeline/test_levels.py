@@ -33,12 +33,12 @@ def test_joint_shares_one_level() -> None:
 
 @given(steps=st.integers(1, 10))
 def test_plans_end_where_the_use_needs(steps: int) -> None:
-    assert Plan.joint(steps).video[-1] == Plan.joint(steps).action[-1] == 0
-    assert Plan.policy(steps).video is None
-    assert set(Plan.forward(steps).action) == {0.0} and Plan.forward(steps).video[-1] == 0
-    assert set(Plan.inverse(steps).video) == {0.0} and Plan.inverse(steps).action[-1] == 0
-    assert set(Plan.video_only(steps).action) == {1.0}
-    assert all(p.steps == steps for p in (Plan.joint(steps), Plan.policy(steps), Plan.forward(steps)))
+    assert Schedule.joint(steps).video[-1] == Schedule.joint(steps).action[-1] == 0
+    assert Schedule.policy(steps).video is None
+    assert set(Schedule.forward(steps).action) == {0.0} and Schedule.forward(steps).video[-1] == 0
+    assert set(Schedule.inverse(steps).video) == {0.0} and Schedule.inverse(steps).action[-1] == 0
+    assert set(Schedule.video(steps).action) == {1.0}
+    assert all(p.steps == steps for p in (Schedule.joint(steps), Schedule.policy(steps), Schedule.forward(steps)))
 
 
 def test_a_plan_takes_video_and_action_down_in_equally_many_steps() -> None:

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
+from presage.networks.base import progress, step
+from presage.networks.names import ACTION, PROGRESS, SCENE, STATE
 from presage.networks.world_model import WorldModel
-from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import Plan
+from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.levels import Schedule
 from presage.timeline.sampler import corrupt
 from presage.timeline.session import LIMIT, Block, Session
-from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, Tokens, block_tokens
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
     for t in range(steps):
         history.append(session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None))
     expected = uncached_progress(model, history, session.text)
-    torch.testing.assert_close(session.last.progress, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(progress(session.last), expected, atol=1e-4, rtol=0)
 
 
 def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:
@@ -63,7 +64,7 @@ def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: 
     led_to = model.kinematics(session.last.values[STATE][:, 0], action[:, 0], session.last.memory)[:, None]
     rolled = session.fork(1).roll(tiny_chunk(2, seed=9), steps=2).values
     torch.testing.assert_close(rolled[STATE], led_to)
-    said = session.imagine(Plan.forward(2), {ACTION: action, STATE: led_to + 1}).values
+    said = session.imagine(Schedule.forward(2), {ACTION: action, STATE: led_to + 1}).values
     torch.testing.assert_close(said[STATE], led_to + 1)
     assert not torch.allclose(said["video.front"], rolled["video.front"])
 
@@ -95,17 +96,17 @@ def test_the_cache_is_bounded(model: WorldModel) -> None:
     session = grounded(model, 20)
     assert [b.index for b in session.blocks] == [14, 15, 16, 17, 18, 19]  # twice the window of 3
     for _ in range(9):
-        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+        session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
     assert [b.index for b in session.blocks if b.imagined] == [26, 27, 28]
 
 
 def test_a_long_dream_loses_no_truth(model: WorldModel) -> None:
     dreaming, sober = grounded(model, 6), grounded(model, 6)
     for _ in range(9):
-        dreaming.append(dreaming.imagine(Plan.joint(1)).values, imagined=True)
+        dreaming.append(dreaming.imagine(Schedule.joint(1)).values, imagined=True)
     for session in (dreaming, sober):
         session.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
-    torch.testing.assert_close(dreaming.last.progress, sober.last.progress)
+    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
 
 
 def test_the_future_changes_no_past_output(model: WorldModel) -> None:
@@ -117,19 +118,19 @@ def test_the_future_changes_no_past_output(model: WorldModel) -> None:
 def test_imagining_leaves_the_session_as_it_was(model: WorldModel) -> None:
     session = grounded(model, 3)
     before = [b.kv.keys.clone() for b in session.blocks]
-    session.imagine(Plan.joint(2))
+    session.imagine(Schedule.joint(2))
     assert all(torch.equal(a, b.kv.keys) for a, b in zip(before, session.blocks, strict=True))
 
 
 def test_truth_drops_what_was_imagined_past_it(model: WorldModel) -> None:
     dreaming, sober = grounded(model, 2), grounded(model, 2)
     for _ in range(2):
-        dreaming.append(dreaming.imagine(Plan.joint(1)).values, imagined=True)
+        dreaming.append(dreaming.imagine(Schedule.joint(1)).values, imagined=True)
     assert dreaming.step == 3
     dreaming.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
     sober.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
     assert dreaming.step == sober.step == 2
-    torch.testing.assert_close(dreaming.last.progress, sober.last.progress)
+    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
 
 
 def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
@@ -137,16 +138,16 @@ def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
     fork = session.fork(3)
     assert fork.blocks[0].kv.keys.data_ptr() == session.blocks[0].kv.keys.data_ptr()
     chunk = tiny_chunk(3)
-    fork.roll(chunk)
+    step(fork, chunk)
     assert fork.step == session.step + 1 == 2
     alone = grounded(model, 2, batch=1).fork(3)  # the first fork of an equal session draws the same noise
-    torch.testing.assert_close(alone.roll(chunk).progress, fork.last.progress)
+    torch.testing.assert_close(progress(step(alone, chunk)), progress(fork.last))
 
 
 def test_fork_rows_follow_their_parent(model: WorldModel) -> None:
     session = grounded(model, 2, batch=2)
     fork = session.fork(2)
-    assert torch.equal(fork.last.progress, session.last.progress.repeat_interleave(2))
+    assert torch.equal(progress(fork.last), progress(session.last).repeat_interleave(2))
 
 
 def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> None:
@@ -162,7 +163,7 @@ def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> N
 def test_given_streams_stay_as_they_were_given(model: WorldModel) -> None:
     session = grounded(model, 2)
     action = model.encode_action(tiny_chunk(2))
-    dream = session.imagine(Plan.forward(2), {"action": action})
+    dream = session.imagine(Schedule.forward(2), {"action": action})
     assert torch.equal(dream.values["action"], action)
 
 
@@ -199,14 +200,14 @@ def test_a_network_that_says_nothing_imagines_what_is_expected(model: WorldModel
         if name.startswith(("video", "state")):
             torch.nn.init.zeros_(output.weight), torch.nn.init.zeros_(output.bias)
     session = grounded(silent, 2)
-    dream, expected = session.imagine(Plan.joint(2)).values, session.expected()
+    dream, expected = session.imagine(Schedule.joint(2)).values, session.expected()
     for name in ("video.front", "video.top", "state"):
         torch.testing.assert_close(dream[name], expected[name].clamp(-LIMIT, LIMIT))
     assert not any(name.startswith("scene") for name in dream)  # a view of the video, not a thing to imagine
 
 
 def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
-    assert set(grounded(model, 2).imagine(Plan.policy(2)).values) == {"action"}
+    assert set(grounded(model, 2).imagine(Schedule.policy(2)).values) == {"action"}
 
 
 def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
@@ -217,7 +218,7 @@ def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
 @pytest.mark.parametrize("level", [1.0, 0.6, 0.0])
 def test_features_are_of_a_frame_that_is_as_noisy_as_the_network_is_told(model: WorldModel, level: float) -> None:
     noise = grounded(model, 2).imagine(Plan((1.0,), (1.0,))).values
-    clean = grounded(model, 2).imagine(Plan.video_only(1)).values  # of the same noise; its action is still noise
+    clean = grounded(model, 2).imagine(Schedule.video(1)).values  # of the same noise; its action is still noise
     x = {name: corrupt(clean[name], noise[name], torch.tensor(level)) for name in noise}
     session = grounded(model, 2)
     streams = [s for s in model.streams if not s.is_query]
@@ -236,14 +237,14 @@ def test_there_are_no_features_beyond_the_levels(model: WorldModel, level: float
 
 def test_nothing_but_noise_is_called_noise_and_nothing_but_what_is_given_clean(model: WorldModel) -> None:
     session = grounded(model, 2)
-    video = {name: x for name, x in session.imagine(Plan.joint(1)).values.items() if name != ACTION}
+    video = {name: x for name, x in session.imagine(Schedule.joint(1)).values.items() if name != ACTION}
     action = model.encode_action(tiny_chunk(2))
     halfway = Plan((0.5, 0.0), (0.5, 0.0))
     for plan, shown in (
-        (Plan.forward(1), None),
-        (Plan.inverse(1), {"video.front": video["video.front"]}),
-        (Plan.joint(1), {ACTION: action}),
-        (Plan.policy(1), video),
+        (Schedule.forward(1), None),
+        (Schedule.inverse(1), {"video.front": video["video.front"]}),
+        (Schedule.joint(1), {ACTION: action}),
+        (Schedule.policy(1), video),
         (halfway, None),
     ):
         with pytest.raises(ValueError, match="tokens are given where a plan starts at level 0"):
@@ -255,7 +256,7 @@ def dreaming(model: WorldModel, words: str, past: int, dreamt: int) -> Session:
     for t in range(past):
         session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
     for t in range(dreamt):
-        session.roll(tiny_chunk(2, seed=t))
+        step(session, tiny_chunk(2, seed=t))
     return session
 
 
@@ -267,8 +268,8 @@ def test_other_words_are_heard_by_the_whole_past(model: WorldModel, past: int, d
         fresh.append(block.values, block.imagined)
     assert not torch.allclose(told.last.kv.keys, fresh.last.kv.keys)
     told.instruct(["push the puck"] * 2)
-    torch.testing.assert_close(told.last.progress, fresh.last.progress)
-    left, right = told.imagine(Plan.joint(2)).values, fresh.imagine(Plan.joint(2)).values
+    torch.testing.assert_close(progress(told.last), progress(fresh.last))
+    left, right = told.imagine(Schedule.joint(2)).values, fresh.imagine(Schedule.joint(2)).values
     for name, value in right.items():
         torch.testing.assert_close(left[name], value, atol=1e-5, rtol=1e-4)
 
@@ -296,7 +297,7 @@ def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, 
             observation, chunk = tiny_observation(4, seed=t), tiny_chunk(4, seed=t)
             session.observe({k: x[some] for k, x in observation.items()}, chunk[some] if t else None)
         for _ in range(dreamt):
-            session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+            session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
         return session
 
     together, alone = lived([0, 1, 2, 3]), lived(rows)
@@ -307,7 +308,7 @@ def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, 
         (together.fork(n, seed=1), alone.fork(n, seed=1)),
     ):
         for _ in range(2):
-            left, right = a.imagine(Plan.joint(1)).values, b.imagine(Plan.joint(1)).values
+            left, right = a.imagine(Schedule.joint(1)).values, b.imagine(Schedule.joint(1)).values
             for name, value in right.items():
                 torch.testing.assert_close(left[name], value, atol=1e-4, rtol=0)
 
@@ -330,25 +331,27 @@ def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> Non
     for t in range(3):
         remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
     fresh.observe(tiny_observation(2, seed=2))
-    torch.testing.assert_close(remembering.last.progress, fresh.last.progress)
+    torch.testing.assert_close(progress(remembering.last), progress(fresh.last))
     # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where
     # the robot goes by kinematics, and so the second step of a video, depends on how it moved before.
-    a, b = remembering.imagine(Plan.joint(1)).values, fresh.imagine(Plan.joint(1)).values
+    a, b = remembering.imagine(Schedule.joint(1)).values, fresh.imagine(Schedule.joint(1)).values
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
 
 
 def test_inverse_dynamics_does_not_hear_what_the_reader_would_do() -> None:
     model = tiny_model()
     session = grounded(model, 2)
-    video = {name: x for name, x in session.imagine(Plan.joint(1)).values.items() if name != ACTION}
+    video = {name: x for name, x in session.imagine(Schedule.joint(1)).values.items() if name != ACTION}
     before = [
-        session.imagine(plan, given).values[ACTION] for plan, given in ((Plan.inverse(1), video), (Plan.joint(1), None))
+        session.imagine(plan, given).values[ACTION]
+        for plan, given in ((Schedule.inverse(1), video), (Schedule.joint(1), None))
     ]
     model.network.inputs[SCENE].action.bias.data += 1.0
     session = grounded(model, 2)
-    session.imagine(Plan.joint(1))  # the same noise again
+    session.imagine(Schedule.joint(1))  # the same noise again
     after = [
-        session.imagine(plan, given).values[ACTION] for plan, given in ((Plan.inverse(1), video), (Plan.joint(1), None))
+        session.imagine(plan, given).values[ACTION]
+        for plan, given in ((Schedule.inverse(1), video), (Schedule.joint(1), None))
     ]
     torch.testing.assert_close(after[0], before[0])
     torch.testing.assert_close(after[1], before[1] + 1.0)
@@ -359,6 +362,6 @@ def test_a_dream_that_goes_wrong_does_not_grow_without_bound() -> None:
     model.network.outputs["video_front"].bias.data += 5.0
     session = grounded(model, 1)
     for _ in range(4):
-        session.append(session.imagine(Plan.joint(1)).values, imagined=True)
+        session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
     assert all(x.abs().max() <= LIMIT for x in session.last.values.values())
     assert session.last.values["video.front"].max() > 5.0

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from presage.errors import UserError
+from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
 from presage.training.data import Rows, make_batch
 from presage.training.dreams import dream_rows
 from presage.training.fingerprint import Entry

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from presage.training.losses import Batch, LossConfig, absolute_error, timeline_loss
 
 from presage.codecs.image import ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Law
-from presage.training.losses import Batch, LossConfig, absolute_error, timeline_loss
 from presage.training.recipes import behaviour_cloning
 from tests.tiny import tiny_model
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from presage.training.losses import Batch, LossConfig, timeline_loss
 from torch import Tensor
 
 from presage.codecs.scalars import ScalarCodec
+from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Law, Plan
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
-from presage.training.losses import Batch, LossConfig, timeline_loss
 from tests.tiny import tiny_model
 from tests.training.test_losses import random_batch
 

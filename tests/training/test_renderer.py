@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from presage.networks.names import STATE
 from presage.networks.world_model import WorldModel
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import STATE
 from presage.training.data import Rows
 from presage.training.renderer import RendererTraining, renderer_loss, sequences, train_renderer
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
@@ -92,7 +92,7 @@ def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action
     assert proposed is not None
     meant = session.moved(proposed[:, 0])
     assert meant is not None
-    planned = session.imagine(Plan.video_only(1)).values
+    planned = session.imagine(Schedule.video(1)).values
     carried = model.carry(newest, meant[:, None], session.text)
     torch.testing.assert_close(planned["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
     torch.testing.assert_close(planned[STATE], meant)

@@ -11,7 +11,7 @@ from presage.codecs.scalars import FARTHEST
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.interface.cli import main
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_config
 from tests.episodes.robots import write_numbers, write_robot
@@ -49,7 +49,7 @@ def imagine(folder: Path) -> np.ndarray:
     shared = np.nan_to_num(slots.place_state(robot, state[None]))
     session = Session(model, ["lift the cube"])
     session.observe({**pictures, "state": shared})
-    dream = session.imagine(Plan.joint(1))
+    dream = session.imagine(Schedule.joint(1))
     assert {f"image.{camera}" for camera in robot.cameras} == set(model.decode_images(dream.values))
     if not robot.action:
         return np.zeros(0)

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from presage.training.losses import Batch, LossConfig, timeline_loss
 
 from presage.benchmarks.training import random_rows
 from presage.episodes.robot import Robot
 from presage.errors import UserError
 from presage.interface.cli import main
+from presage.networks.base import step
 from presage.networks.wan_model import WanWorldModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_config, read_weights, save_model
 from presage.training.data import make_batch
 from presage.training.loop import TrainConfig, make_optimizer, train
-from presage.training.losses import Batch, LossConfig, timeline_loss
 from tests.episodes.robots import write_robot
 from tests.tiny import tiny_chunk, tiny_observation
 from tests.tiny_wan import tiny_wan
@@ -41,7 +42,7 @@ def act(model: WanWorldModel) -> torch.Tensor:
     """Tokens that a session computes."""
     session = Session(model, ["open the drawer"])
     session.observe(tiny_observation(1))
-    return session.roll(tiny_chunk(1)).values["video.front"]
+    return step(session, tiny_chunk(1)).values["video.front"]
 
 
 @pytest.mark.parametrize("lora", [4, None])

@@ -27,10 +27,9 @@ from presage.networks.random_wan import VAE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, TIME, WanNetwork
 from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan, wan_config
 from presage.networks.world_model import WorldModelConfig
-from presage.timeline.attention import timeline_rule
-from presage.timeline.levels import Plan
+from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import Tokens, block_tokens
 from presage.training.checkpoint import load_model, save_model
 from presage.training.data import make_batch
 from presage.training.loop import TrainConfig, make_optimizer
@@ -160,7 +159,7 @@ def difference_of_dreams(a: torch.nn.Module, b: torch.nn.Module, seed: int) -> f
         assert isinstance(model, WanWorldModel)
         session = Session(model, INSTRUCTIONS[:1], seed=seed)
         session.append(random_block(model, torch.Generator().manual_seed(seed), first=True))
-        dreams.append(session.imagine(Plan.joint(2)).values)
+        dreams.append(session.imagine(Schedule.joint(2)).values)
     return max(float((dreams[0][name] - dreams[1][name]).abs().max()) for name in dreams[0])
 
 
@@ -186,7 +185,7 @@ def speed(args: BenchArgs) -> dict[str, Any]:
 
     def decide() -> None:
         session.append(blocks[-1])
-        session.imagine(Plan.joint(2))
+        session.imagine(Schedule.joint(2))
 
     def step() -> None:
         with autocast(args.device):

@@ -16,20 +16,20 @@ from tqdm import tqdm
 
 import presage.timeline.session as session_module
 from presage.benchmarks.common import BenchArgs
+from presage.networks.names import ACTION, PROGRESS
 from presage.networks.world_model import WorldModel
-from presage.timeline.attention import timeline_rule
-from presage.timeline.expectation import Values, expected, remembered
-from presage.timeline.levels import Plan
+from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.levels import Schedule
 from presage.timeline.noise import draw, streams
 from presage.timeline.sampler import euler_step
 from presage.timeline.session import LIMIT, Session
-from presage.timeline.streams import ACTION, PROGRESS, Stream, Tokens, block_tokens
+from presage.timeline.streams import Stream, Values, expected, remembered
 from presage.training.checkpoint import load_model
 
 CHUNKS = 50
 GROUNDED = 3
 """Of every ten blocks this many are observed, the rest imagined: dreams and their re-grounding are both compared."""
-PLAN = Plan.joint(2)
+PLAN = Schedule.joint(2)
 
 
 class Uncached:

@@ -65,7 +65,7 @@ def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
 def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
     """Median wall time of one decision for one robot, its past full."""
     observation, _ = world.reset(seed=0)
-    session = Session(model, [instructions(MT10[0])[0]], window=MEMORY)
+    session = Session(model, [instructions(MT10[0])[0]], context=MEMORY)
     for _ in range(model.config.window):
         session.observe({name: x[:1] for name, x in observation.items()})
     times = []

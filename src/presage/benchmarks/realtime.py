@@ -100,7 +100,7 @@ def measure(
     model: WorldModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
 ) -> list[float]:
     """Seconds of each cycle: observe a frame and the executed chunk, encode, denoise, decode the chunk."""
-    session = Session(model, ["open the drawer"], window=MEMORY)
+    session = Session(model, ["open the drawer"], context=MEMORY)
     seconds = []
     for i in range(repeats + 5):
         start = time.perf_counter()

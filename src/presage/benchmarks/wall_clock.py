@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from presage.networks.base import step
+from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, executable, keep_rows
 from presage.policy.protocol import Observation
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION
 
 TICK = 0.05
 """Seconds of one environment step: Meta-World is controlled at 20 Hz."""
@@ -32,8 +33,8 @@ def anticipate(session: Session, executing: np.ndarray, steps: int) -> np.ndarra
     Imagines the frame that `executing` leads to, steps into it, and denoises the next video and action together. The
     next `observe` drops what was imagined.
     """
-    session.roll(executing, steps)
-    return executable(session.model, session.imagine(Plan.joint(steps)).values[ACTION])
+    step(session, executing, steps)
+    return executable(session.model, session.imagine(Schedule.joint(steps)).values[ACTION])
 
 
 class AnticipatingPolicy:
@@ -44,7 +45,7 @@ class AnticipatingPolicy:
 
     def reset(self, instructions: list[str]) -> None:
         config = self.model.config
-        self.session = Session(self.model, instructions, seed=self.seed, window=MEMORY)
+        self.session = Session(self.model, instructions, seed=self.seed, context=MEMORY)
         self.rows = np.arange(len(instructions))
         self.executed: np.ndarray | None = None
         # While it thinks for the first time the robot stands still.
@@ -146,7 +147,7 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
                 return message, computing
             start = time.perf_counter()
             if session is None or message.first:
-                session = Session(model, [message.instruction], seed=seed, window=MEMORY)
+                session = Session(model, [message.instruction], seed=seed, context=MEMORY)
             session.observe(message.observation, None if message.executed is None else message.executed[None])
             if ours.poll():  # too slow: there is a newer frame already, so deciding on this one would be in vain
                 continue

@@ -142,6 +142,7 @@ def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, n
     """For every recorded episode: frames dreamed from its first frame and its actions, camera -> (T, S, S, 3), their
     PSNR against the real ones, and that of the first frame repeated (both without the first frame itself)."""
     from presage.measures.video import psnr
+    from presage.networks.base import step
     from presage.timeline.session import Session
 
     out = []
@@ -151,7 +152,7 @@ def imagine_again(model: Any, episodes: Sequence[Any]) -> list[tuple[dict[str, n
         session.observe({**first, "state": episode.states[:1]})
         frames = {camera: [frames[0]] for camera, frames in episode.frames.items()}
         for chunk in episode.actions:
-            block = session.roll(chunk[None])
+            block = step(session, chunk[None])
             for camera, image in model.decode_images(block.values).items():
                 frames[camera.removeprefix("image.")].append(image[0])
         imagined = {camera: np.stack(images) for camera, images in frames.items()}

@@ -10,14 +10,15 @@ token.
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.networks.packed import KV
 from presage.networks.reader import SceneReader
-from presage.timeline.streams import ACTION, Stream
+from presage.timeline.backbone import Condition
+from presage.timeline.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,6 @@ class TransformerConfig:
     window: int = 3
     """Clean blocks before its own that a token sees."""
     streams: list[Stream] = field(default_factory=list)
-
-
-class KV(NamedTuple):
-    """Keys and values of P tokens in every layer: each (layers, B, H, P, D/H)."""
-
-    keys: Tensor
-    values: Tensor
 
 
 class _Layer(nn.Module):
@@ -83,12 +77,12 @@ class Transformer(nn.Module):
         self.streams = {s.name: s for s in config.streams}
         d = config.width
         key = _module_key
-        self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams if not s.is_view})
+        self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams if s.derive is None})
         for s in config.streams:
-            if s.is_view:
-                action = self.streams[ACTION].dim
+            if s.derive is not None:
+                action = next(a.dim for a in config.streams if a.acts)
                 self.inputs[key(s.name)] = SceneReader(s.dim, config.text_dim, config.reader, d, action)
-        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams if not s.is_view})
+        self.outputs = nn.ModuleDict({key(s.name): nn.Linear(d, s.dim) for s in config.streams if s.derive is None})
         self.positions = nn.ParameterDict(
             {key(s.name): nn.Parameter(torch.randn(s.tokens, d) * 0.02) for s in config.streams}
         )
@@ -113,7 +107,7 @@ class Transformer(nn.Module):
         stream: str,
         x_BNTC: Tensor | None,
         level_BN: Tensor,
-        text_BE: Tensor,
+        condition: Condition,
         quality_BN: Tensor | None = None,
         missing_BN: Tensor | None = None,
     ) -> Tensor:
@@ -122,9 +116,9 @@ class Transformer(nn.Module):
         `x_BNTC=None` asks with the learned query alone. `quality` (1 expert, 0 not, NaN unknown) conditions the action
         stream on how well the robot is to behave. `missing` marks blocks where the stream was not recorded.
         """
-        key = _module_key(stream)
+        key, text_BE = _module_key(stream), condition.text
         context = self.level(_fourier(level_BN)) + self.text(text_BE)[:, None]
-        if stream == ACTION and quality_BN is not None:
+        if self.streams[stream].acts and quality_BN is not None:
             known = ~quality_BN.isnan()
             q = torch.where(known, quality_BN, 0.0)
             context = context + self.quality(torch.stack([q * known, (1 - q) * known], -1))
@@ -141,26 +135,26 @@ class Transformer(nn.Module):
     def forward(
         self,
         x_BSD: Tensor,
-        blocks_S: Tensor,
+        times: Tensor,
         mask_SK: Tensor,
         past: KV | None = None,
         tap: int | None = None,
-        text: Tensor | None = None,
+        condition: Condition | None = None,
     ) -> tuple[Tensor, KV]:
         """Run the layers.
 
         Args:
             x_BSD: token embeddings.
-            blocks_S: block index of each token, for the rotary embedding; (B, 1, S) where rows are at different times.
+            times: (S,) when each token is, in steps, for the rotary embedding; (B, 1, S) where rows differ.
             mask_SK: True where a token may look; K = P + S, the cached tokens first.
             past: keys and values of the P cached tokens.
             tap: return the hidden states after this many layers instead of the normalised last ones.
-            text: not looked at: `embed` has added it. Other networks look at it in every layer (timeline/model.py).
+            condition: not looked at: `embed` has added it. Other networks look at it in every layer.
 
         Returns:
             hidden states (B, S, D) and the keys and values of the S tokens.
         """
-        rotary = _rotary(blocks_S, self.config.width // self.config.heads)
+        rotary = _rotary(times, self.config.width // self.config.heads)
         bias = torch.zeros(mask_SK.shape, device=x_BSD.device).masked_fill(~mask_SK, float("-inf"))
         keys, values = [], []
         for i, layer in enumerate(self.layers):

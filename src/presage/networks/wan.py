@@ -29,8 +29,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.networks.lora import adapt
-from presage.networks.transformer import KV
-from presage.timeline.streams import ACTION, VIDEO, Stream
+from presage.networks.names import is_video
+from presage.networks.packed import KV
+from presage.timeline.backbone import Condition
+from presage.timeline.streams import Stream
 
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
@@ -97,7 +99,7 @@ class WanNetwork(nn.Module):
         self.transformer = transformer
         if lora is not None:
             adapt(transformer, LORA_LAYERS, lora)
-        added = [s for s in streams if s.kind != VIDEO]
+        added = [s for s in streams if not is_video(s)]
         self.inputs = nn.ModuleDict({s.name: nn.Linear(s.dim, d) for s in added})
         self.outputs = nn.ModuleDict({s.name: nn.Linear(d, s.dim) for s in added})
         self.positions = nn.ParameterDict({s.name: nn.Parameter(torch.randn(s.tokens, d) * 0.02) for s in added})
@@ -121,7 +123,7 @@ class WanNetwork(nn.Module):
         stream: str,
         x_BNTC: Tensor | None,
         level_BN: Tensor,
-        text_BLE: Tensor,
+        condition: Condition,
         quality_BN: Tensor | None = None,
         missing_BN: Tensor | None = None,
     ) -> Tensor:
@@ -132,7 +134,7 @@ class WanNetwork(nn.Module):
         place = level_BN.new_zeros(*shape, _PLACE)
         place[..., 0] = level_BN[..., None]
         noisy = level_BN.new_zeros(*shape, self.noisy_dim)
-        if s.kind == VIDEO:
+        if is_video(s):
             if x_BNTC is None:
                 raise ValueError(f"{stream}: a frame is always there, given or noisy")
             # Weights published for image-to-video have more channels, for the first frame; the past tells that here.
@@ -154,7 +156,7 @@ class WanNetwork(nn.Module):
         value = absent if x is None else self.inputs[s.name](x).float()
         if x is not None and missing is not None:
             value = torch.where(missing[..., None, None], absent, value)
-        if s.kind == ACTION and quality is not None:
+        if s.acts and quality is not None:
             known = ~quality.isnan()
             q = torch.where(known, quality, 0.0)
             value = value + self.quality(torch.stack([q * known, (1 - q) * known], -1))[:, :, None]
@@ -167,7 +169,7 @@ class WanNetwork(nn.Module):
         mask_SK: Tensor,
         past: KV | None = None,
         tap: int | None = None,
-        text: Tensor | None = None,
+        condition: Condition | None = None,
     ) -> tuple[Tensor, KV]:
         """Run the layers.
 
@@ -177,12 +179,13 @@ class WanNetwork(nn.Module):
             mask_SK: True where a token may look; the cached tokens first.
             past: keys and values of the P cached tokens, and one layer more of keys: 1 where a key is an added one.
             tap: return the plain hidden states (B, S, D) after this many layers.
-            text: (B, L, E) of the instruction, zeros behind it.
+            condition: its text is (B, L, E), zeros behind the instruction.
 
         Returns:
             what `read` takes, and the keys and values of the S tokens in the form of `past`.
         """
-        assert text is not None, "Wan looks at the instruction in every layer"
+        assert condition is not None, "Wan looks at the instruction in every layer"
+        text = condition.text
         x, noisy, place = self._unpack(packed_BSE)
         place = place.detach()
         level, row, column, added_S = place[..., 0], place[0, :, 1], place[0, :, 2], place[0, :, 3] > 0.5
@@ -219,7 +222,7 @@ class WanNetwork(nn.Module):
     def read(self, stream: str, hidden: Tensor) -> Tensor:
         """Predicted clean value (..., C): Wan's `x_k - k * velocity` for video, the token itself for added streams."""
         x, noisy, place = self._unpack(hidden)
-        if self.streams[stream].kind != VIDEO:
+        if not is_video(self.streams[stream]):
             return self.outputs[stream](x)
         velocity = self.transformer.proj_out(x.to(self._dtype)).float()
         velocity = velocity.unflatten(-1, (4, -1)).transpose(-1, -2).flatten(-2)  # patch, channel -> channel, patch
@@ -268,7 +271,7 @@ class WanNetwork(nn.Module):
         return self.transformer.proj_out.weight.dtype
 
     def _camera(self, stream: str) -> int:
-        return [s.name for s in self.streams.values() if s.kind == VIDEO].index(stream)
+        return [s.name for s in self.streams.values() if is_video(s)].index(stream)
 
     def _unpack(self, packed: Tensor) -> _Carried:
         return _Carried(*packed.split((self.width, self.noisy_dim, _PLACE), -1))

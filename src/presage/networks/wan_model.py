@@ -43,7 +43,7 @@ class WanModelConfig(WorldModelConfig):
     def streams(self) -> list[Stream]:
         """Without whole frames as tokens: Wan's attention reads places from its rotary positions, as it was
         published."""
-        return [s for s in super().streams() if not s.is_view]
+        return [s for s in super().streams() if s.derive is None]
 
 
 def wan_config(folder: Path, robot: WorldModelConfig, size: int, lora: int | None) -> WanModelConfig:

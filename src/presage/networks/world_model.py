@@ -14,12 +14,17 @@ from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.base import RobotBase
 from presage.networks.critic import Critic
 from presage.networks.kinematics import Kinematics
+from presage.networks.names import ACTION, LIMIT, PROGRESS, SCENE, STATE, VIDEO, is_video
+from presage.networks.packed import Packed
 from presage.networks.reader import SceneReader
 from presage.networks.renderer import Renderer
 from presage.networks.transformer import Transformer, TransformerConfig
-from presage.timeline.streams import ACTION, PROGRESS, SCENE, STATE, VIDEO, Stream
+from presage.timeline.backbone import Condition
+from presage.timeline.corruption import Flow, Regress
+from presage.timeline.streams import Stream, Values
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,29 @@ class WorldModelConfig:
     window: int = 3
 
     def streams(self) -> list[Stream]:
-        """The streams of one block, in token order."""
-        out = [Stream(ACTION, 1, self.chunk * self.action_dim)]
-        out += [Stream(f"{VIDEO}.{c}", self.codec.tokens, self.codec.token_dim) for c in self.cameras]
+        """The streams of one step, in token order."""
+        videos = [f"{VIDEO}.{c}" for c in self.cameras]
+        action, image, state = Flow(beta=0.1, limit=LIMIT), Flow(limit=LIMIT), Flow(beta=0.02, limit=LIMIT)
+        out = [Stream(ACTION, 1, self.chunk * self.action_dim, action, acts=True)]
+        out += [Stream(name, self.codec.tokens, self.codec.token_dim, image) for name in videos]
         frame = len(self.cameras) * self.codec.tokens * self.codec.token_dim
-        out.append(Stream(SCENE, 1, frame + self.state_dim))
+        shown = (*videos, STATE) if self.state_dim else tuple(videos)
+        out.append(Stream(SCENE, 1, frame + self.state_dim, derive=WholeFrame(shown)))
         if self.state_dim:
-            out.append(Stream(STATE, 1, self.state_dim))
-        return [*out, Stream(PROGRESS, 1, 1)]
+            out.append(Stream(STATE, 1, self.state_dim, state))
+        return [*out, Stream(PROGRESS, 1, 1, Regress(), seen=False)]
+
+
+@dataclass(frozen=True)
+class WholeFrame:
+    """All that a frame shows, `streams` in a row, as one token (..., 1, C): one network sees where things are."""
+
+    streams: tuple[str, ...]
+
+    def __call__(self, values: Values) -> Tensor | None:
+        if any(name not in values for name in self.streams):
+            return None
+        return torch.cat([values[name].flatten(-2) for name in self.streams], -1)[..., None, :]
 
 
 def make_kinematics(config: WorldModelConfig) -> Kinematics | None:
@@ -114,18 +134,37 @@ class WorldModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def with_views(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`values` (..., T, C) and the scene (..., 1, all numbers of a frame), where they hold all that a frame
-        shows."""
-        shown = [s.name for s in self.streams if s.kind in (VIDEO, STATE)]
-        if not any(s.is_view for s in self.streams) or any(name not in values for name in shown):
-            return values
-        return values | {SCENE: torch.cat([values[name].flatten(-2) for name in shown], -1)[..., None, :]}
+    @property
+    def context(self) -> int:
+        return self.config.window
+
+    @property
+    def backbone(self) -> Packed:
+        return Packed(self.network, self.streams, self.config.window)
+
+    @property
+    def base(self) -> RobotBase:
+        return RobotBase(self)
+
+    def condition(self, instructions: list[str] | Tensor) -> Condition:
+        """What the network is told: instructions, one a row, or what `embed_text` made of them."""
+        return Condition(instructions if isinstance(instructions, Tensor) else self.embed_text(instructions))
+
+    def encode(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> Values:
+        """Values (B, T, C) of an observation, and of the chunk (B, chunk, A) that led to it.
+
+        Raises:
+            UserError: a camera, the state's or the action's size does not fit the model.
+        """
+        values = self.encode_images(observation)
+        if self.config.state_dim:
+            values[STATE] = self.encode_state(observation["state"])
+        return values if executed is None else values | {ACTION: self.encode_action(executed)}
 
     def read_scene(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
         """The reader's token (B, N, 1, D) of frames (B, N, T, C); None where the model has no reader."""
-        scene = self.with_views(values).get(SCENE)
-        return None if scene is None else self.reader(scene, text)
+        derived = [s.derive(values) for s in self.streams if s.derive is not None]
+        return None if not derived or derived[0] is None else self.reader(derived[0], text)
 
     @property
     def reader(self) -> SceneReader:
@@ -142,24 +181,19 @@ class WorldModel(nn.Module):
         """What comes after frames (B, N, T, C) in the simplest case, stream by stream: the frame again, with the robot
         carried to `state` (B, N, 1, S) if that is not None. Predictions are changes of it, so that a network that
         starts there spends its weights on what is different."""
-        out = {name: x for name, x in values.items() if name.startswith((VIDEO, STATE))}
+        out = {s.name: values[s.name] for s in self.streams if s.name in values and not s.acts}
         return out if state is None else out | {STATE: state, **self.carry(values, state, text)}
 
     def carry(self, values: dict[str, Tensor], state: Tensor, text: Tensor) -> dict[str, Tensor]:
         """The videos of frames `values` (B, N, T, C), the robot carried to `state` (B, N, 1, S)."""
         if self.renderer is None or STATE not in values:
             return {}
-        videos = [s for s in self.streams if s.kind == VIDEO]
+        videos = [s for s in self.streams if is_video(s)]
         text_BNE = text[:, None].expand(-1, state.shape[1], -1)
         frame = torch.cat([values[s.name].flatten(-2) for s in videos], -1)
         carried = self.renderer.carry(frame, values[STATE][:, :, 0], state[:, :, 0], text_BNE)
         parts = carried.split([s.tokens * s.dim for s in videos], -1)
         return {s.name: x.unflatten(-1, (s.tokens, s.dim)) for s, x in zip(videos, parts, strict=True)}
-
-    def predict(self, stream: Stream, hidden: Tensor, expected: Tensor | None) -> Tensor:
-        """Predicted clean tokens (..., T, C) of hidden states (..., T, D), given what `expect` said of the stream."""
-        out = self.network.read(stream.name, hidden).float()
-        return out if expected is None else out + expected
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         return torch.from_numpy(embed_text(instructions)).to(self.device)

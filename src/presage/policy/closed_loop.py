@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from presage.networks.names import ACTION, STATE
 from presage.policy.grounded import executable
-from presage.timeline.expectation import Values
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
+from presage.timeline.streams import Values
 
 OFFSET_ERROR, STATE_ERROR = 0.1, 0.01
 """Standard deviations, in half ranges, of what inverse dynamics gets wrong over a whole chunk and of what kinematics
@@ -27,7 +27,7 @@ def closed_loop(session: Session, video_steps: int = 2, action_steps: int = 1) -
 
 def imagine_video(session: Session, steps: int) -> Values:
     """Tokens of the next block's frames and state, the action left unknown."""
-    dream = session.imagine(Plan.video_only(steps))
+    dream = session.imagine(Schedule.video(steps))
     return {name: x for name, x in dream.values.items() if name != ACTION}
 
 
@@ -36,7 +36,7 @@ def translate(session: Session, video: Values, steps: int) -> Tensor:
 
     `video` holds every stream of the next block but the action: the cameras, and the state where the model has one.
     """
-    return session.imagine(Plan.inverse(steps), video).values[ACTION]
+    return session.imagine(Schedule.inverse(steps), video).values[ACTION]
 
 
 def explain(session: Session, action: Tensor, video: Values) -> Tensor:
@@ -47,11 +47,12 @@ def explain(session: Session, action: Tensor, video: Values) -> Tensor:
     whole chunk, as a state at its end says no more. Unchanged where there is no state.
     """
     config = session.model.config
+    base, carried = session.model.base, session.last.carried
+    if carried is None or STATE not in video:
+        return action
     with torch.inference_mode(False), torch.enable_grad():
         offset = torch.zeros(session.batch, 1, config.action_dim, device=action.device, requires_grad=True)
-        led_to = session.moved(action.clone() + offset.repeat(1, 1, config.chunk))
-        if led_to is None or STATE not in video:
-            return action
+        led_to = base.reach(carried.clone(), action.clone() + offset.repeat(1, 1, config.chunk))
         slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
     slope_BSA = torch.stack(slopes, 1)
     missed = (video[STATE] - led_to.detach())[:, 0, :, None]

@@ -7,15 +7,15 @@ network, the same weights, the action alone.
 
 import numpy as np
 
+from presage.networks.names import ACTION
 from presage.policy.grounded import executable
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION
 
 
 def joint(session: Session, steps: int = 2) -> np.ndarray:
     """Chunk (B, chunk, A) imagined together with the frame it leads to, in `steps` denoising steps."""
-    dream = session.imagine(Plan.joint(steps))
+    dream = session.imagine(Schedule.joint(steps))
     return executable(session.model, dream.values[ACTION])
 
 
@@ -24,5 +24,5 @@ def no_imagination(session: Session, steps: int = 1) -> np.ndarray:
 
     One step of a network that predicts the clean token gives the mean action, which is what behaviour cloning learns.
     """
-    dream = session.imagine(Plan.policy(steps))
+    dream = session.imagine(Schedule.policy(steps))
     return executable(session.model, dream.values[ACTION])

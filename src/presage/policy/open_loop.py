@@ -6,13 +6,13 @@ then nothing can correct an error, which is what the closed loop is compared wit
 
 import numpy as np
 
+from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import imagine_video, translate
 from presage.policy.grounded import MEMORY, executable
 from presage.policy.protocol import Observation
-from presage.timeline.expectation import Values
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION
+from presage.timeline.streams import Values
 
 
 def dream_video(session: Session, blocks: int, steps: int) -> list[Values]:
@@ -76,7 +76,7 @@ class OpenLoopPolicy:
         sessions = []
         for _ in range(2):  # the dream, then its translation: both start from the one frame that is seen
             instructions = [self.instructions[i] for i in rows]
-            sessions.append(Session(self.model, instructions, seed=seeds, window=MEMORY))
+            sessions.append(Session(self.model, instructions, seed=seeds, context=MEMORY))
             sessions[-1].observe(now)
         video = dream_video(sessions[0], self.horizon, self.video_steps)
         config = self.model.config

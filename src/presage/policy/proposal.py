@@ -6,7 +6,6 @@ import numpy as np
 from presage.errors import UserError
 from presage.policy.grounded import executable
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION
 
 
 def proposal(session: Session) -> np.ndarray:
@@ -15,7 +14,8 @@ def proposal(session: Session) -> np.ndarray:
     Raises:
         UserError: the model has no reader.
     """
-    proposed = session.proposed()
-    if ACTION not in proposed:
+    newest = {name: x[:, None] for name, x in session.last.values.items()}
+    proposed = session.model.propose(newest, session.condition.text)
+    if proposed is None:
         raise UserError("this model has no scene reader that proposes actions: use another policy")
-    return executable(session.model, proposed[ACTION])
+    return executable(session.model, proposed[:, 0])

@@ -23,9 +23,12 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
+from presage.networks.names import is_video
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision, executable
+from presage.timeline.backbone import Tap
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights, stored_weights
 from presage.training.data import open_dataset
@@ -71,12 +74,21 @@ class Head(nn.Module):
         return self.mlp(pooled.flatten(1))[:, None]
 
 
+def video_features(session: Session, tap: int | None, level: float = 1.0) -> Tensor:
+    """Hidden states (B, tokens of all cameras, width) of the next step's video after `tap` layers, the action unknown:
+    of pure noise, VPP's one-step features (Hu et al. 2024, section 4.1); with a lower `level` the video is first
+    denoised to there, in one step."""
+    sees = (1.0,) if level == 1 else (1.0, level)
+    hidden = session.features(Tap(tap), Schedule(sees, (1.0,) * len(sees)))
+    return torch.cat([hidden[s.name] for s in session.model.streams if is_video(s)], 1)
+
+
 def representation(head: Head) -> Decision:
     """The decision of a head over the features of the session's model."""
 
     @torch.inference_mode()
     def decide(session: Session) -> np.ndarray:
-        return executable(session.model, head(session.features(tap=head.config.tap)))
+        return executable(session.model, head(video_features(session, head.config.tap)))
 
     return decide
 
@@ -118,7 +130,7 @@ def dataset_features(
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = order[i : i + batch]
         instructions = [dataset.episodes[episodes[j]].instruction for j in part]
-        session = Session(model, instructions, seed=[episodes[j] for j in part], window=MEMORY)
+        session = Session(model, instructions, seed=[episodes[j] for j in part], context=MEMORY)
         for t in range(int(length[part].max())):
             row = start[part] + np.minimum(t, length[part] - 1)
             observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}
@@ -127,7 +139,7 @@ def dataset_features(
             session.observe(observation, action[np.maximum(row - 1, start[part])] if t else None)
             keep = np.flatnonzero((t < length[part]) & useful[row])
             if len(keep):
-                features.append(session.features(tap=tap).cpu()[torch.from_numpy(keep)].half())
+                features.append(video_features(session, tap).cpu()[torch.from_numpy(keep)].half())
                 actions.append(model.encode_action(action[row[keep]])[:, 0].cpu())
     if not features:
         raise UserError(f"{dataset.root}: no chunk of quality 1, and a head learns from the expert's")

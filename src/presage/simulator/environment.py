@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
+from presage.networks.base import progress, step
+from presage.networks.names import STATE
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation
 from presage.timeline.session import Session
-from presage.timeline.streams import STATE
 from presage.worlds.contract import ChunkEnv
 from presage.worlds.rollout import episode_number
 
@@ -77,7 +78,7 @@ class DreamWorld(ChunkEnv):
             self._task[row], self._instruction[row] = tasks[row], told[row]
         for name, seen in self._observation.items():
             seen[rows] = first[name][rows]
-        self._progress[rows] = block.progress.cpu().numpy()
+        self._progress[rows] = progress(block).cpu().numpy()
         self._success[rows], self._steps[rows], self._started[rows] = False, 0, True
         return self._observed(), self._info(rows)
 
@@ -100,12 +101,12 @@ class DreamWorld(ChunkEnv):
         self._drop(np.setdiff1d(np.arange(self.num_envs), asked))
         before = self._progress.copy()
         for session, rows in self.dreams:
-            block = session.roll(chunks[rows], self.steps)
+            block = step(session, chunks[rows], self.steps)
             for name, image in self.model.decode_images(block.values).items():
                 self._observation[name][rows] = image
             if self.model.config.state_dim:
                 self._observation["state"][rows] = self.model.decode_state(block.values[STATE])
-            self._progress[rows] = block.progress.cpu().numpy()
+            self._progress[rows] = progress(block).cpu().numpy()
         self._success[asked] |= self._progress[asked] > self.threshold
         self._steps[asked] += self.model.config.chunk
         nowhere = np.zeros(self.num_envs, bool)

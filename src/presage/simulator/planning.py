@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from presage.errors import UserError
+from presage.networks.base import progress, step
+from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import Decision, GroundedPolicy, executable
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.noise import draw
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION
 from presage.training.checkpoint import load_model
 
 CANDIDATES, HORIZON, SPREAD = 8, 1, 0.1
@@ -93,21 +94,32 @@ def imagine_candidates(
     """
     batch = session.batch
     fork = session.fork(n)
-    first = fork.imagine(Plan.joint(steps)).values[ACTION]
+    first = fork.imagine(Schedule.joint(steps)).values[ACTION]
     first = first + _offsets(fork, n, spread, keep_own)
     chunks = [executable(session.model, first)]
-    worth = session.worth(session.model.encode_action(chunks[0]).view(batch, n, -1))
-    progress = fork.roll(chunks[0]).progress
+    worth = critic_says(session, session.model.encode_action(chunks[0]).view(batch, n, -1))
+    value = progress(step(fork, chunks[0]))
     for _ in range(horizon - 1):
-        chunks.append(executable(session.model, fork.imagine(Plan.policy(1)).values[ACTION]))
-        progress = fork.roll(chunks[-1]).progress
+        chunks.append(executable(session.model, fork.imagine(Schedule.policy(1)).values[ACTION]))
+        value = progress(step(fork, chunks[-1]))
     stacked = np.stack(chunks, 1)
     return Candidates(
         stacked.reshape(batch, n, *stacked.shape[1:]),
-        progress.view(batch, n).cpu().numpy(),
+        value.view(batch, n).cpu().numpy(),
         np.array([row.integers(2**63) for row in session.noise]),
         None if worth is None else worth.cpu().numpy(),
     )
+
+
+@torch.inference_mode()
+def critic_says(session: Session, chunks: Tensor) -> Tensor | None:
+    """What the critic says (B, K) of K chunks (B, K, A) after the newest block, higher is better; None where the model
+    has none."""
+    critic, newest = session.model.critic, session.last
+    if critic is None:
+        return None
+    inputs = session.model.base.judged(newest.values, newest.carried, session.condition.text, chunks)
+    return None if inputs is None else critic(*inputs)
 
 
 def _offsets(fork: Session, n: int, spread: float, keep_own: bool) -> Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 
 import presage
 from presage.errors import UserError
+from presage.networks.base import progress, step
 from presage.networks.world_model import WorldModel
 from presage.policy.protocol import Observation, Policy
 from presage.timeline.session import Session
@@ -74,8 +75,8 @@ def dreamed_progress(model: WorldModel, episodes: Sequence[RolloutResult], steps
         for row, episode in enumerate(episodes):
             if going[row] and episode.actions is not None:
                 chunk[row] = episode.actions[t]
-        progress = session.roll(chunk, steps).progress.cpu().numpy()
-        best = np.where(going, np.maximum(best, progress), best)
+        reached = progress(step(session, chunk, steps)).cpu().numpy()
+        best = np.where(going, np.maximum(best, reached), best)
     return best
 
 

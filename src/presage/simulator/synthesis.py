@@ -18,15 +18,16 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.networks.base import progress
+from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import explain, translate
 from presage.policy.grounded import executable
 from presage.policy.protocol import Observation
-from presage.timeline.expectation import Values
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
+from presage.timeline.streams import Values
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
@@ -74,16 +75,16 @@ def dream(
     session = Session(model, instructions, seed=seed)
     block = session.observe(first)
     seen: list[Observation] = [first]
-    progress = [block.progress.cpu().numpy()]
+    progress = [progress(block).cpu().numpy()]
     end = np.full(len(instructions), max_steps)
     while len(seen) <= end.max():
-        imagined = session.imagine(Plan.joint(steps)).values
+        imagined = session.imagine(Schedule.joint(steps)).values
         block = session.append(imagined, imagined=True)
         frame = model.decode_images(imagined)
         if model.config.state_dim:
             frame["state"] = model.decode_state(imagined[STATE])
         seen.append(frame)
-        progress.append(block.progress.cpu().numpy())
+        progress.append(progress(block).cpu().numpy())
         done = (progress[-1] > threshold) & (end == max_steps)
         end[done] = np.minimum(max_steps, len(seen) - 1 + ROWS_AFTER_SUCCESS)
     videos = []

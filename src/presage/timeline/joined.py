@@ -5,27 +5,25 @@
     chunk = joint(together)
     together.part()                        # each session has its row of what was observed
 
-Keys and values of the past are concatenated on the batch axis. A row keeps its own clock: keys in its cache are
-rotated by its own block indices, so what it asks is rotated by them too. It also keeps its own noise. So a session
-computes what it would have computed alone, up to the rounding of larger matrix products.
+A row keeps its own clock and its own noise, so a session computes what it would have computed alone, up to the rounding
+of larger matrix products.
 """
 
+import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from presage.networks.transformer import KV
+from presage.timeline.memory import Memory
 from presage.timeline.session import Block, Session
-from presage.timeline.streams import Tokens
 
 
 def joinable(session: Session) -> Hashable:
     """Sessions of equal keys can be joined."""
-    ages = tuple((session.grounded - block.index, block.memory is None) for block in _seen(session))
-    return id(session.model), session.quality, session.window, ages
+    ages = tuple((session.grounded - block.index, block.carried is None) for block in _seen(session))
+    return id(session.model), session.quality, session.context, ages
 
 
 class JoinedSession(Session):
@@ -39,25 +37,32 @@ class JoinedSession(Session):
         if len({joinable(s) for s in sessions}) != 1:
             raise ValueError("only sessions of one model and quality that see equally many blocks can be joined")
         first = sessions[0]
+        self.__dict__.update(first.__dict__)
         self.sessions = list(sessions)
-        self.model, self.quality, self.window, self._rule = first.model, first.quality, first.window, first._rule
         self.noise = [row for s in sessions for row in s.noise]
-        self.text = torch.cat([s.text for s in sessions])
-        self.blocks = [_join(blocks) for blocks in zip(*map(_seen, sessions), strict=True)]
-        self._past, self._grounded = list(self.blocks), [s.grounded for s in sessions]
-        self._shift_B11 = torch.cat([_clock(s) + s.grounded - first.grounded for s in sessions])
+        self.condition = replace(first.condition, text=torch.cat([s.condition.text for s in sessions]))
+        self.past = Memory.join([Memory(tuple(_seen(s))) for s in sessions])
+        self._before, self._grounded = self.past.entries, [s.grounded for s in sessions]
+        self._shift_B = torch.cat([s._shift_B + s.grounded - first.grounded for s in sessions])
+
+    def fork(self, n: int, seed: int | None = None) -> Session:
+        """n futures of every row, as a session that is not to be parted."""
+        lone = copy.copy(self)
+        lone.__class__ = Session
+        return Session.fork(lone, n, seed)
 
     def part(self) -> None:
         """Give every session its rows of the blocks that were appended since."""
-        new = [b for b in self.blocks if b not in self._past]
+        new = [b for b in self.blocks if b not in self._before]
         kept = self.step - len(new) - self._grounded[0]
         end = 0
         for session, grounded in zip(self.sessions, self._grounded, strict=True):
-            rows, shift = slice(end, end + session.batch), grounded - self._grounded[0]
-            session.blocks = [b for b in session.blocks if b.index <= grounded + min(0, kept)]
-            session.blocks += [_rows(b, rows, shift) for b in new]
+            begin, end = end, end + session.batch
+            # Copied, so that a session that waits does not hold the whole batch.
+            rows = Memory(tuple(new)).select(torch.arange(begin, end, device=self.model.device))
+            own = [replace(b, index=b.index + grounded - self._grounded[0]) for b in rows]
+            session.past = Memory(tuple(b for b in session.blocks if b.index <= grounded + min(0, kept))).add(*own)
             session._evict()
-            end = rows.stop
 
     def keep(self, rows: list[int] | np.ndarray) -> None:
         raise ValueError("part the sessions first: rows of each are dropped by its own keep")
@@ -67,26 +72,3 @@ def _seen(session: Session) -> list[Block]:
     """The blocks that one after the newest real one would see."""
     newest = session.grounded
     return [b for b in session.blocks if newest - session.reach < b.index <= newest]
-
-
-def _clock(session: Session) -> Tensor:
-    """(B, 1, 1) by how much rows are ahead of the session's own clock."""
-    none = torch.zeros(session.batch, 1, 1, dtype=torch.long, device=session.model.device)
-    return none if session._shift_B11 is None else session._shift_B11
-
-
-def _join(blocks: Sequence[Block]) -> Block:
-    """Blocks of the same age, one a session, as one."""
-    kv = KV(*(torch.cat([getattr(b.kv, part) for b in blocks], 1) for part in KV._fields))
-    shared = [name for name in blocks[0].values if all(name in b.values for b in blocks)]  # a first block has no action
-    values = {name: torch.cat([b.values[name] for b in blocks]) for name in shared}
-    memories = [b.memory for b in blocks if b.memory is not None]  # all of them or none (`joinable`)
-    memory = torch.cat(memories) if memories else None
-    return replace(blocks[0], values=values, kv=kv, progress=torch.cat([b.progress for b in blocks]), memory=memory)
-
-
-def _rows(block: Block, rows: slice, shift: int) -> Block:
-    """Rows of a block, on their session's clock; copied, so that a session that waits does not hold the whole batch."""
-    tokens = Tokens(block.tokens.block + shift, block.tokens.copy, block.tokens.query)
-    own = block.each(lambda x, dim: x.narrow(dim, rows.start, rows.stop - rows.start).clone())
-    return replace(own, index=block.index + shift, tokens=tokens)

@@ -1,109 +1,177 @@
-"""Noise levels are the modes: laws draw them in training, plans walk them down at inference.
+"""Noise levels are the modes: roles draw them in training, schedules walk them down in a session.
 
-k = 0 is given, k = 1 is unknown, `x_k = (1 - k) x + k noise`. A block has one level for what is seen (video and state)
-and one for the action; progress is always asked for.
+Level 0 is given, level 1 is unknown. Patterns (`video.*`) name streams; a stream that no pattern matches follows its
+nature: `acts` for what the robot does, `sees` for what is seen.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from presage.timeline.streams import Stream
 
-@dataclass(frozen=True)
-class Law:
-    """A mixture of roles for the noisy blocks; weights need not add to 1."""
-
-    joint: float = 0.25
-    """video and action at one shared level: joint generation"""
-    independent: float = 0.05
-    """video and action at levels of their own (UWM)"""
-    forward: float = 0.3
-    """action given: forward dynamics"""
-    inverse: float = 0.25
-    """video given: inverse dynamics"""
-    video: float = 0.15
-    """action unknown: the video plan"""
-    full_noise: float = 0.3
-    """share of the drawn levels that are exactly 1, where every sampler starts"""
+GIVEN, UNKNOWN = 0.0, 1.0
+T = TypeVar("T")
 
 
-DYNAMICS_ONLY = Law(joint=0.0, independent=0.0, forward=0.6, inverse=0.25, video=0.15)
-"""For blocks of poor quality: what happened is worth learning, what was chosen is not."""
+class Draw(Protocol):
+    """A distribution of levels. Within a mixture, equal draws are one draw: streams that have them share a level. One
+    that is to be independent of its equal has another `name`."""
 
-_ROLES = ("joint", "independent", "forward", "inverse", "video")
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """n levels (n,) in [0, 1]."""
+        ...
 
-
-def draw(law: Law, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw (video, action) levels for n blocks: two (n,) float tensors in [0, 1]."""
-    weights = torch.tensor([float(getattr(law, r)) for r in _ROLES])
-    role = torch.multinomial(weights, n, replacement=True, generator=generator)
-    k = draw_levels(n, law.full_noise, generator)
-    other = draw_levels(n, law.full_noise, generator)
-    zero, one = torch.zeros(n), torch.ones(n)
-    video = torch.stack([k, k, k, zero, k])
-    action = torch.stack([k, other, zero, k, one])
-    return video.gather(0, role[None])[0], action.gather(0, role[None])[0]
-
-
-def unless_given(proposal: Tensor, video_level: Tensor) -> Tensor:
-    """Proposed actions (..., T, C), zero in blocks whose video is given (its level, shape (...), is 0): inverse
-    dynamics has to read them from what is seen, not from what a good robot would have done."""
-    return proposal * (video_level > 0).to(proposal.dtype)[..., None, None]
-
-
-def state_level(video_level: Tensor, action_level: Tensor) -> Tensor:
-    """Level of the state in blocks of these levels: that of the video, but given where the action is. What a known
-    action does to the robot itself is kinematics (networks/kinematics.py), and the video shows it."""
-    return video_level * (action_level > 0).to(video_level.dtype)
-
-
-def draw_levels(n: int, full_noise: float, generator: torch.Generator) -> Tensor:
-    """n levels: exactly 1 with probability `full_noise`, else uniform in [0, 1)."""
-    k = torch.rand(n, generator=generator)
-    return torch.where(torch.rand(n, generator=generator) < full_noise, torch.ones(n), k)
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Levels from start to end, one more entry than denoising steps. `video=None`: imagination skipped, the block
-    holds the action alone."""
+class Uniform:
+    """Uniform in [0, 1), and exactly 1, where every sampler starts, with probability `full_noise`."""
 
-    video: tuple[float, ...] | None
-    action: tuple[float, ...]
+    full_noise: float = 0.0
+    name: str = ""
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        k = torch.rand(n, generator=generator)
+        return torch.where(torch.rand(n, generator=generator) < self.full_noise, torch.ones(n), k)
+
+
+@dataclass(frozen=True)
+class Beta:
+    """Beta(a, b): mostly noise where a > b."""
+
+    a: float
+    b: float
+    name: str = ""
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        return torch.from_numpy(np.random.default_rng(seed).beta(self.a, self.b, n)).float()
+
+
+def _pick(stream: Stream, sees: T, acts: T, streams: Mapping[str, T]) -> T:
+    """What is said of a stream: by the first pattern that matches, else by its nature."""
+    for pattern, said in streams.items():
+        if fnmatchcase(stream.name, pattern):
+            return said
+    return acts if stream.acts else sees
+
+
+@dataclass(frozen=True)
+class Role:
+    """Levels of one use of the model."""
+
+    sees: Draw | float
+    acts: Draw | float
+    streams: Mapping[str, Draw | float] = field(default_factory=dict)
+    weight: float = 1.0
+
+    def of(self, stream: Stream) -> Draw | float:
+        return _pick(stream, self.sees, self.acts, self.streams)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A mixture of roles; weights need not add to 1."""
+
+    roles: tuple[Role, ...]
+    per_step: bool = True
+    """Every step of a window has levels of its own; else one for all of them."""
+
+    def draw(self, streams: Sequence[Stream], batch: int, steps: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Stream -> levels (batch, steps)."""
+        n = batch * steps if self.per_step else batch
+        weights = torch.tensor([role.weight for role in self.roles])
+        chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
+        drawn: dict[Draw, Tensor] = {}
+        for role in self.roles:
+            for source in (role.sees, role.acts, *role.streams.values()):
+                if not isinstance(source, float) and source not in drawn:
+                    drawn[source] = source(n, generator)
+        out = {}
+        for s in streams:
+            sources = [role.of(s) for role in self.roles]
+            levels = torch.stack([torch.full((n,), x) if isinstance(x, float) else drawn[x] for x in sources])
+            level = levels.gather(0, chosen[None])[0]
+            out[s.name] = level.view(batch, -1).expand(batch, steps)
+        return out
+
+
+Level = float | tuple[float, ...]
+"""Of all steps of a question, or of each."""
+Walk = tuple[Level, ...]
+"""Levels from start to end, one more than denoising steps."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How levels are walked down. None: the question does not hold the stream."""
+
+    sees: Walk | None
+    acts: Walk | None
+    streams: Mapping[str, Walk | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.video is not None and len(self.video) != len(self.action):
-            raise ValueError(f"{len(self.video)} levels of the video for {len(self.action)} of the action")
+        walks = [w for w in (self.sees, self.acts, *self.streams.values()) if w is not None]
+        if len({len(w) for w in walks}) != 1:
+            raise ValueError(f"levels of a schedule are of {', '.join(str(len(w) - 1) for w in walks)} steps")
 
     @property
     def steps(self) -> int:
-        return len(self.action) - 1
+        return next(len(w) - 1 for w in (self.sees, self.acts, *self.streams.values()) if w is not None)
+
+    def walks(self, streams: Sequence[Stream]) -> dict[str, Walk]:
+        """Of the streams that a question holds."""
+        said = {s.name: _pick(s, self.sees, self.acts, self.streams) for s in streams if not s.asked}
+        return {name: walk for name, walk in said.items() if walk is not None}
 
     @staticmethod
-    def joint(steps: int) -> "Plan":
-        return Plan(_down(steps), _down(steps))
+    def joint(steps: int) -> "Schedule":
+        return Schedule(down(steps), down(steps))
 
     @staticmethod
-    def policy(steps: int) -> "Plan":
-        return Plan(None, _down(steps))
+    def policy(steps: int) -> "Schedule":
+        """The action alone: imagination is skipped."""
+        return Schedule(None, down(steps))
 
     @staticmethod
-    def forward(steps: int) -> "Plan":
-        return Plan(_down(steps), _flat(0.0, steps))
+    def forward(steps: int) -> "Schedule":
+        """What a given action leads to."""
+        return Schedule(down(steps), flat(GIVEN, steps))
 
     @staticmethod
-    def inverse(steps: int) -> "Plan":
-        return Plan(_flat(0.0, steps), _down(steps))
+    def inverse(steps: int) -> "Schedule":
+        """The action between what is given."""
+        return Schedule(flat(GIVEN, steps), down(steps))
 
     @staticmethod
-    def video_only(steps: int) -> "Plan":
-        return Plan(_down(steps), _flat(1.0, steps))
+    def video(steps: int) -> "Schedule":
+        """What may come, whatever the robot does."""
+        return Schedule(down(steps), flat(UNKNOWN, steps))
+
+    @staticmethod
+    def in_turn(sees: int, acts: int, stop: float = 0.0) -> "Schedule":
+        """What is seen first, down to level `stop`, then the action."""
+        return Schedule(down(sees, stop) + flat(stop, acts - 1), flat(UNKNOWN, sees - 1) + down(acts))
+
+    @staticmethod
+    def pyramid(steps: int, length: int, lag: int = 1) -> "Schedule":
+        """A clip of `length` steps, each `lag` denoising steps behind the one before it (Chen et al. 2024)."""
+        rows = [[min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)] for i in range(steps)]
+        walk = tuple(tuple(row) for row in rows) + ((0.0,) * length,)
+        return Schedule(walk, walk)
 
 
-def _down(steps: int) -> tuple[float, ...]:
-    return tuple(1 - i / steps for i in range(steps + 1))
+def down(steps: int, stop: float = 0.0) -> Walk:
+    """From unknown to `stop` in equal steps."""
+    return tuple(1 - (1 - stop) * i / steps for i in range(steps + 1))
 
 
-def _flat(level: float, steps: int) -> tuple[float, ...]:
+def flat(level: float, steps: int) -> Walk:
     return (level,) * (steps + 1)

@@ -1,64 +1,61 @@
-"""Streams: what a model step is made of, and the flat token sequence the network sees."""
+"""Streams: what a step of a timeline is made of."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-import torch
 from torch import Tensor
 
-VIDEO, SCENE, ACTION, STATE, PROGRESS = "video", "scene", "action", "state", "progress"
+from presage.timeline.corruption import Corruption, Flow
+
+Values = dict[str, Tensor]
+"""Stream name -> normalised values (B, T, C) of one step, or (B, N, T, C) of N."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One kind of token. `name` is `video.<camera>`, `scene`, `action`, `state` or `progress`."""
+    """One kind of token. What it is, its fields say; its name says nothing."""
 
     name: str
     tokens: int
-    """Tokens per model step."""
+    """Tokens per step."""
     dim: int
     """Numbers per token."""
+    corruption: Corruption = Flow()
+    acts: bool = False
+    """The robot does it on its way to a step; all else is what there is at the step."""
+    seen: bool = True
+    """Other tokens may look at it (not at the queries of GR-1, section 3.2)."""
+    derive: Callable[[Values], Tensor | None] | None = None
+    """Computes it from the values of other streams, in one step or several; None where they are not all there. A
+    derived stream is shown and never predicted."""
+    source: str = ""
+    """Key of an observation, or column of a dataset, that it is encoded from."""
+    offsets: tuple[float, ...] = ()
+    """When its tokens are, in steps after the step that they belong to, one a token; all at the step by default."""
+
+    def __post_init__(self) -> None:
+        if self.offsets and len(self.offsets) != self.tokens:
+            raise ValueError(f"stream {self.name!r}: {len(self.offsets)} offsets for {self.tokens} tokens")
 
     @property
-    def kind(self) -> str:
-        return self.name.split(".")[0]
+    def asked(self) -> bool:
+        """Nothing is ever shown of it: it is an answer to what is seen, at every step."""
+        return self.corruption.one_pass and not self.seen
 
     @property
-    def is_query(self) -> bool:
-        """Regressed in one step from a learned query, and seen by no other token (corruption "none")."""
-        return self.kind == PROGRESS
-
-    @property
-    def is_view(self) -> bool:
-        """Another view of what the block shows, computed when it is embedded and never predicted: all cameras and the
-        state as one token, so that one network sees where things are (networks/reader.py)."""
-        return self.kind == SCENE
-
-    @property
-    def is_denoised(self) -> bool:
-        """Has values of its own that a plan can walk down."""
-        return not self.is_query and not self.is_view
+    def imagined(self) -> bool:
+        """Has values of its own that a schedule walks down."""
+        return not self.asked and self.derive is None
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """What the attention rules know of each of S tokens."""
+def matching(streams: Sequence[Stream], pattern: str) -> list[Stream]:
+    """Streams whose names match a pattern with `*`.
 
-    block: Tensor
-    """(S,) block index: absolute time."""
-    copy: Tensor
-    """(S,) 0 for the clean copy (truth, or an imagination taken as such), a positive number per noisy copy."""
-    query: Tensor
-    """(S,) bool: belongs to a query stream."""
-
-    @staticmethod
-    def cat(parts: list["Tokens"]) -> "Tokens":
-        return Tokens(*[torch.cat([getattr(p, f) for p in parts]) for f in ("block", "copy", "query")])
-
-
-def block_tokens(streams: list[Stream], block: int, copy: int, device: torch.device | None = None) -> Tokens:
-    """The tokens of one block that holds `streams`, in that order."""
-    query = torch.cat([torch.full((s.tokens,), s.is_query) for s in streams])
-    n = len(query)
-    return Tokens(
-        torch.full((n,), block, device=device), torch.full((n,), copy, device=device), query.to(device=device)
-    )
+    Raises:
+        ValueError: none does.
+    """
+    found = [s for s in streams if fnmatchcase(s.name, pattern)]
+    if not found:
+        raise ValueError(f"no stream is called {pattern!r}: there are {', '.join(s.name for s in streams)}")
+    return found

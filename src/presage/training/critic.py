@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 
 from presage.networks.world_model import WorldModel
-from presage.timeline.expectation import critic_inputs
-from presage.timeline.streams import STATE
 from presage.training.data import Rows, frames_of
 from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, teach
@@ -53,14 +51,14 @@ def critic_loss(worth_BM: Tensor, truth_BM: Tensor) -> Tensor:
 def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ...]:
     """What the critic reads (B, M, ...) of the chunks that were tried at rows `at` (B,), and the progress (B, M) after
     each. The robot is taken to have felt nothing before."""
-    told, kinematics = rows.counterfactuals, model.kinematics
-    assert told is not None and kinematics is not None
+    told = rows.counterfactuals
+    assert told is not None
     values = {
         name: x[:, 0].to(model.device) for name, x in frames_of(rows.latents, rows.state, model, at[:, None]).items()
     }
     text = torch.from_numpy(rows.text[rows.instruction[at]]).to(model.device)
     chunks = torch.from_numpy(told.action[at]).to(model.device)
-    inputs = critic_inputs(model, values, kinematics.blank(values[STATE][:, 0]), text, chunks)
+    inputs = model.base.judged(values, model.base.remember(values, {}, None), text, chunks)
     assert inputs is not None
     return *inputs, torch.from_numpy(told.progress[at]).to(model.device)
 
@@ -70,7 +68,7 @@ def train_critic(
 ) -> None:
     """Give `model` a critic, if data hold counterfactuals, and it has a reader and a state. Resumes from `out`."""
     parts = [(rows, weight) for rows, weight in parts if rows.counterfactuals is not None]
-    if not parts or model.kinematics is None or not any(s.is_view for s in model.streams):
+    if not parts or model.kinematics is None or not any(s.derive is not None for s in model.streams):
         return
     torch.manual_seed(training.seed)
     model.add_critic(training.width)

@@ -19,9 +19,9 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
 from presage.episodes.outcome import episode_success, row_success, valid_actions, worth
 from presage.errors import UserError
+from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
-from presage.timeline.streams import ACTION, PROGRESS, STATE, VIDEO
-from presage.training.losses import Batch, cat_batches
+from presage.training.batch import Batch, cat_batches
 
 
 @dataclass(frozen=True)
@@ -222,15 +222,15 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
         dreamed, known = videos_of(rows.dreams.latents, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
+    present = {ACTION: rows.action_valid[index] & frame_valid, PROGRESS: frame_valid & rows.progress_valid}
     return Batch(
         values,
         torch.from_numpy(rows.text[rows.instruction[index[:, 0]]]),
         torch.from_numpy(frame_valid),
-        torch.from_numpy(rows.action_valid[index] & frame_valid),
+        {name: torch.from_numpy(there) for name, there in present.items()},
         torch.from_numpy(rows.quality[index]),
-        torch.from_numpy(frame_valid & rows.progress_valid),
-        torch.from_numpy(known),
         dreamed,
+        torch.from_numpy(known),
         {name: torch.from_numpy(has).expand(len(index), 1, 1, -1) for name, has in rows.has.items()},
     )
 

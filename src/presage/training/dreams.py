@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from presage.networks.base import next_values
+from presage.networks.names import STATE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
-from presage.timeline.streams import STATE, VIDEO
 from presage.training.data import Dreams, Rows, frames_of
 from presage.training.fingerprint import Fingerprint, entry, from_text, require_same, to_text
 
@@ -73,7 +74,7 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
             if STATE in first:
                 reached = rows.state[np.minimum(start + t, start + length - 1)]
                 state = torch.from_numpy(reached)[:, None].to(model.device)
-            block = session.append(session.led_to(action, state), imagined=True)
+            block = session.append(next_values(session, action, state), imagined=True)
             going = (t < length) & rows.action_valid[executed]
             row = (start + t)[going]
             for i, camera in enumerate(model.config.cameras):

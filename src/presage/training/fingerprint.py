@@ -132,7 +132,7 @@ def of_model(model: WorldModel) -> Fingerprint:
 
 def of_parts(model: WorldModel, taught: Sequence[str]) -> Fingerprint:
     """The weights of those parts that were taught just now, and that others read."""
-    reader = model.reader if any(s.is_view for s in model.streams) else None
+    reader = model.reader if any(s.derive is not None for s in model.streams) else None
     parts: dict[str, nn.Module | None] = {
         "kinematics": model.kinematics,
         "renderer": model.renderer,

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from presage.networks.kinematics import CHANGE, Kinematics
+from presage.networks.names import STATE
 from presage.networks.world_model import WorldModel
-from presage.timeline.streams import STATE
+from presage.training.batch import per_step
 from presage.training.data import Rows
 from presage.training.fingerprint import Fingerprint
-from presage.training.losses import absolute_error
 from presage.training.part import Drawn, PartTraining, gather, teach
 
 ROWS = 33
@@ -83,7 +84,7 @@ def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Te
         memory = kinematics.remember(state, action, now, memory)
         state = now
     out, truth = torch.stack(reached, 1)[:, :, None], batch.state[:, 1:, None]
-    error = absolute_error(out, truth, CHANGE / 20, batch.has[:, None, None])
+    error = per_step(F.smooth_l1_loss(out, truth, beta=CHANGE / 20, reduction="none"), batch.has[:, None, None])
     valid = batch.valid[:, 1:]
     return (error * valid).sum() / valid.sum().clamp(min=1)
 

@@ -16,11 +16,49 @@ from presage.device import autocast
 from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
+from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
+from presage.training.batch import weighted
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint, settings
-from presage.training.losses import LossConfig, timeline_loss
+from presage.training.objectives.denoise import ALONE, Denoise
 from presage.training.resume import load_state, save_state, step_generator, truncate_log
+
+
+def uses(joint: float, independent: float, forward: float, inverse: float, video: float) -> Levels:
+    """The mixture of roles that a model of all uses is trained in. What a known action does to the robot itself is the
+    base prediction's business, and the video shows it: its state is given with the action."""
+    k, other = Uniform(0.3), Uniform(0.3, "independent")
+    roles = (
+        Role(k, k, weight=joint),
+        Role(k, other, weight=independent),
+        Role(k, GIVEN, {STATE: GIVEN}, forward),
+        Role(GIVEN, k, weight=inverse),
+        Role(k, UNKNOWN, weight=video),
+    )
+    return Levels(roles)
+
+
+REFERENCE_WEIGHTS = {PROGRESS: 0.5, f"{ACTION}{ALONE}": 1.0, ACTION: 1.0, f"{VIDEO}.*": 1.0, STATE: 2.0}
+
+
+def reference_objective() -> Denoise:
+    """The shipped model's."""
+    return Denoise(
+        levels=uses(0.25, 0.05, 0.3, 0.25, 0.15),
+        poor=uses(0.0, 0.0, 0.6, 0.25, 0.15),
+        unlabelled=uses(0.0, 0.0, 0.0, 0.0, 1.0),
+        questions=2,
+        alone=Uniform(0.5),
+        history_noise=0.4,
+        spared=STATE,
+        dreamed=0.8,
+        drop_actions=0.4,
+        drop_quality=0.15,
+        memoryless=0.6,
+        poor_weight=0.2,
+    )
 
 
 @dataclass(frozen=True)
@@ -38,7 +76,9 @@ class TrainConfig:
     seed: int = 0
     save_every: int = 250
     log_every: int = 20
-    loss: LossConfig = field(default_factory=LossConfig)
+    objective: Denoise = field(default_factory=reference_objective)
+    weights: dict[str, float] = field(default_factory=lambda: dict(REFERENCE_WEIGHTS))
+    """Of the objective's terms, by pattern; those of one pattern are averaged."""
 
 
 def rate(config: TrainConfig, step: int) -> float:
@@ -112,12 +152,9 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
             with autocast(device):
-                loss, terms = timeline_loss(
-                    model,
-                    mixed_batch([r for r, _ in parts], model, *mixture.sample(config.batch)).to(device),
-                    config.loss,
-                    generator,
-                )
+                batch = mixed_batch([r for r, _ in parts], model, *mixture.sample(config.batch)).to(device)
+                terms = config.objective(model, batch, generator)
+                loss = weighted(terms, config.weights)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             if not torch.isfinite(norm):
@@ -126,7 +163,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             step += 1
             update_ema(ema, network, config.ema, step)
-            recent.append(terms)
+            recent.append({"loss": loss.detach(), **{name: term.mean.detach() for name, term in terms.items()}})
             if step % config.log_every == 0 or step == config.steps:
                 means = {k: float(np.mean([r[k].item() for r in recent])) for k in recent[0]}
                 recent = []
@@ -139,7 +176,7 @@ def train(
                 log.flush()
                 for k, v in means.items():
                     board.add_scalar(k, v, step)
-                shown = "  ".join(f"{k} {means[k]:.3f}" for k in ("loss", "policy", "action") if k in means)
+                shown = "  ".join(f"{k} {means[k]:.3f}" for k in ("loss", f"action{ALONE}", "action") if k in means)
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
             if step % config.save_every == 0 or step == config.steps:

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from presage.networks.names import ACTION, PROGRESS, SCENE
 from presage.networks.reader import SceneReader
 from presage.networks.world_model import WorldModel
-from presage.timeline.streams import ACTION, PROGRESS, SCENE
+from presage.training.batch import Batch, per_step
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint
-from presage.training.losses import BETA, Batch, absolute_error
 from presage.training.part import Drawn, PartTraining, teach
 
 
@@ -44,14 +44,22 @@ class Taught(nn.Module):
 
 def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, generator: torch.Generator) -> Tensor:
     """Absolute error of the expert's chunk and squared error of the progress, of windows of one row."""
-    frame = model.with_views(batch.values)[SCENE]
+    streams = {s.name: s for s in model.streams}
+    whole_frame = streams[SCENE].derive
+    assert whole_frame is not None
+    frame = whole_frame(batch.values)
+    assert frame is not None
     level = noise * torch.rand(len(frame), 1, 1, 1, generator=generator).to(frame.device)
     frame = frame + level * torch.randn(frame.shape, generator=generator).to(frame.device)
     token = taught.reader(frame, batch.text)
-    error = absolute_error(taught.reader.action(token), batch.values[ACTION], BETA[ACTION], batch.has.get(ACTION))
-    weight = (batch.action_valid & ~(batch.quality < 0.5)).float()
+    chunk, action = taught.reader.action(token), streams[ACTION]
+    level = torch.ones(chunk.shape[:2], device=chunk.device)  # where a sampler starts
+    error = action.corruption.error(chunk, batch.values[ACTION], chunk, chunk, level)
+    error = per_step(error, batch.has.get(ACTION))
+    poor = torch.zeros_like(batch.exists) if batch.quality is None else batch.quality < 0.5
+    weight = (batch.there(action) & ~poor).float()
     progress = (taught.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
-    known = (batch.progress_valid & batch.frame_valid).float()
+    known = batch.there(streams[PROGRESS]).float()
     return (error * weight).sum() / weight.sum().clamp(min=1) + (progress * known).sum() / known.sum().clamp(min=1)
 
 
@@ -59,7 +67,7 @@ def train_reader(
     model: WorldModel, parts: Sequence[tuple[Rows, float]], training: ReaderTraining, out: Path, made_from: Fingerprint
 ) -> None:
     """Fit the reader of `model` in place; a model without one is left as it is. Resumes from `out`."""
-    if not any(s.is_view for s in model.streams):
+    if not any(s.derive is not None for s in model.streams):
         return
     reader = model.network.inputs[SCENE]
     assert isinstance(reader, SceneReader)

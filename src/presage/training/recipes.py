@@ -27,6 +27,7 @@ from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.timeline.levels import Uniform
 from presage.training.checkpoint import load_model, read_config, save_model, weight_files
 from presage.training.codec import CodecTraining, train_codec
 from presage.training.critic import CriticTraining, train_critic
@@ -35,7 +36,7 @@ from presage.training.dreams import dream_rows, of_dreams
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
 from presage.training.kinematics import KinematicsTraining, train_kinematics
 from presage.training.loop import TrainConfig, train
-from presage.training.losses import LossConfig
+from presage.training.objectives.denoise import Denoise
 from presage.training.reader import ReaderTraining, train_reader
 from presage.training.renderer import RendererTraining, train_renderer
 from presage.training.resume import require_same_run
@@ -66,8 +67,8 @@ def behaviour_cloning() -> Recipe:
     newest frame alone, as the world model does when it acts. It imagines nothing, so nothing carries its frames."""
     recipe = metaworld()
     model = replace(recipe.model, kinematics=0, renderer=0)
-    loss = LossConfig(noisy_blocks=0, poor_policy_weight=0.0, drop_quality=0.0, context_noise=0.0, memoryless=1.0)
-    return replace(recipe, model=model, training=replace(recipe.training, loss=loss))
+    objective = Denoise(alone=Uniform(0.5), poor_weight=0.0, memoryless=1.0, drop_actions=0.4)
+    return replace(recipe, model=model, training=replace(recipe.training, objective=objective))
 
 
 def finetune() -> Recipe:
@@ -220,8 +221,8 @@ def _check_data(datasets: Sequence[tuple[Dataset, float]], recipe: Recipe, only:
     shares([weight for _, weight in datasets])
     for dataset, weight in datasets:
         if weight > 0 and list(only) != ["decoder"]:
-            loss = recipe.training.loss
-            check_learnable(dataset, not loss.noisy_blocks and not loss.poor_policy_weight and not only)
+            objective = recipe.training.objective
+            check_learnable(dataset, objective.levels is None and not objective.poor_weight and not only)
 
 
 def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], where: Path) -> None:
@@ -231,7 +232,7 @@ def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], 
     there = {
         "kinematics": model.kinematics is not None,
         "renderer": model.renderer is not None,
-        "critic": model.kinematics is not None and any(s.is_view for s in model.streams),
+        "critic": model.kinematics is not None and any(s.derive is not None for s in model.streams),
     }
     for part in only:
         if not there.get(part, True):

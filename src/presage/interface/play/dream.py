@@ -18,12 +18,13 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.interface.play.studio import Studio
+from presage.networks.base import progress, step
+from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.policy import make_policy
 from presage.policy.protocol import Observation, Policy
-from presage.timeline.levels import Plan
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
 from presage.worlds.instructions import instructions
 
 KEEP = 240
@@ -121,7 +122,7 @@ class Dream:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
         seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
         session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
-        progress = float(session.observe(self._seen(imagined)).progress[0])
+        progress = float(progress(session.observe(self._seen(imagined)))[0])
         return self._add(session, parent, None, imagined, real, progress, success, {})
 
     # -- steps
@@ -140,7 +141,7 @@ class Dream:
         session = now.session.fork(1, settings.seed)
         session.instruct([settings.instruction])  # it may have changed since
         spread = disagreement(session.fork(SEEDS), chunk, settings.steps) if settings.spread else {}
-        block = session.roll(chunk[None], settings.steps)
+        block = step(session, chunk[None], settings.steps)
         imagined: Observation = model.decode_images(block.values)
         if model.config.state_dim:
             imagined["state"] = model.decode_state(block.values[STATE])
@@ -149,7 +150,7 @@ class Dream:
             real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
             success = bool(reached[0])
         driver = MODEL if action is None else PERSON
-        progress = float(block.progress[0])
+        progress = float(progress(block)[0])
         row = self._add(session, now, chunk, imagined, real, progress, success, spread, driver)
         if action is None:
             self._policy_at = self._here()
@@ -240,5 +241,5 @@ def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, n
     is carried looks the same in all of them."""
     model: WorldModel = futures.model
     action = model.encode_action(np.repeat(chunk[None], futures.batch, 0))
-    images = model.decode_images(futures.imagine(Plan.forward(max(1, steps)), {ACTION: action}).values)
+    images = model.decode_images(futures.imagine(Schedule.forward(max(1, steps)), {ACTION: action}).values)
     return {name.removeprefix("image."): x.astype(np.float32).std(0).mean(-1) for name, x in images.items()}

@@ -1,0 +1,142 @@
+"""The base prediction of a robot's world model: its own state by kinematics, its frames redrawn there, the chunk that
+the scene reader proposes. What the transformer predicts is a change of it.
+
+Shapes: B batch, N steps, T tokens of a stream, C numbers a token, S numbers of state, M of what is carried on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.networks.names import ACTION, LIMIT, PROGRESS, STATE, is_video
+from presage.timeline.backbone import Backbone, Condition, Output, Tap, Window
+from presage.timeline.corruption import Regress
+from presage.timeline.levels import Schedule
+from presage.timeline.memory import Entry, Memory
+from presage.timeline.streams import Values
+
+if TYPE_CHECKING:
+    from presage.networks.world_model import WorldModel
+    from presage.timeline.session import Block, Session
+
+
+class RobotBase:
+    """The base prediction of `model`'s parts; each may be missing."""
+
+    def __init__(self, model: "WorldModel") -> None:
+        self.model = model
+
+    def remember(self, values: Values, before: Values, carried: Tensor | None) -> Tensor | None:
+        """(B, S + M) the state, and what kinematics remember; None where there is no state."""
+        kinematics = self.model.kinematics
+        if kinematics is None or STATE not in values:
+            return None
+        state = values[STATE][:, 0]
+        if carried is None or STATE not in before or ACTION not in values:
+            return torch.cat([state, kinematics.blank(state)], -1)
+        memory = carried[:, state.shape[-1] :]
+        return torch.cat([state, kinematics.remember(before[STATE][:, 0], values[ACTION][:, 0], state, memory)], -1)
+
+    @property
+    def redraws(self) -> bool:
+        """A frame can be shown with the robot in another state, without the transformer."""
+        return self.model.renderer is not None
+
+    def complete(self, values: Values, carried: Tensor | None, given: Values) -> Values:
+        """A known action leads to a known state."""
+        if ACTION in given and STATE not in given and carried is not None:
+            return given | {STATE: self.reach(carried, given[ACTION])}
+        return given
+
+    def reach(self, carried: Tensor, action: Tensor) -> Tensor:
+        """State (..., 1, S) that action values (..., 1, A) lead to."""
+        kinematics = self.model.kinematics
+        assert kinematics is not None
+        state, memory = carried.split([self.model.config.state_dim, kinematics.memory], -1)
+        return kinematics(state, action[..., 0, :], memory)[..., None, :]
+
+    def __call__(self, newest: Values, carried: Tensor | None, question: Window, condition: Condition) -> Values:
+        text = condition.text
+        proposal = self.model.propose(newest, text)
+        videos = [s.name for s in self.model.streams if is_video(s) and s.name in question.levels]
+        if not videos:
+            return {} if proposal is None else {ACTION: proposal}
+        unknown = question.levels[videos[0]] > 0
+        if not unknown.any():
+            return {}
+        state = None
+        if proposal is not None and carried is not None:
+            state = self.reach(carried, proposal)
+            if STATE in question.values:
+                given = (question.levels[STATE] == 0)[..., None, None]
+                state = torch.where(given, question.values[STATE], state)
+            newest = newest | {STATE: carried[..., None, : state.shape[-1]]}  # it knows its state, whatever it is shown
+        expected = self.model.expect(newest, state, text)
+        if proposal is not None:
+            # Inverse dynamics reads the action from what is seen, not from what a good robot would have done.
+            expected[ACTION] = proposal * unknown.to(proposal.dtype)[..., None, None]
+        return expected
+
+    def judged(
+        self, newest: Values, carried: Tensor | None, text: Tensor, chunks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """What a critic reads of K chunks (B, K, A) after the newest step: the reader's token, the chunks, the state,
+        and the states they lead to, each (B, K, ...); None where the model has no reader or the step no state."""
+        token = self.model.read_scene({name: x[:, None] for name, x in newest.items()}, text)
+        if token is None or carried is None:
+            return None
+        k = chunks.shape[1]
+        state = newest[STATE].expand(-1, k, -1)
+        reached = self.reach(carried[:, None].expand(-1, k, -1), chunks[:, :, None])[:, :, 0]
+        return token[:, 0].expand(-1, k, -1), chunks, state, reached
+
+
+class BaseAlone:
+    """A dream without denoising: history is read as by `backbone`, and every question is answered by the base
+    prediction as it is. Long dreams of the shipped model stay truer so (docs/decisions.md)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        answer = Regress(limit=LIMIT)
+        self.streams = [replace(s, corruption=answer) if s.imagined else s for s in backbone.streams]
+
+    def start(self, batch: int) -> Memory[Entry]:
+        return self.backbone.start(batch)
+
+    def __call__(
+        self, windows: Sequence[Window], memory: Memory[Entry], condition: Condition, tap: Tap | None = None
+    ) -> Output:
+        history = [w for w in windows if w.remember]
+        read = self.backbone(history, memory, condition, tap) if history else Output([], memory)
+        answers = iter(read.raw)
+        raw = [next(answers) if w.remember else self._nothing(w) for w in windows]
+        return Output(raw, read.memory, read.features)
+
+    def _nothing(self, question: Window) -> Values:
+        """No change of the base prediction."""
+        held = [s for s in self.streams if s.imagined and s.name in question.levels]
+        return {s.name: torch.zeros(*question.steps.shape, s.tokens, s.dim).to(question.steps.device) for s in held}
+
+
+def next_values(session: "Session", action: Tensor, state: Tensor | None = None, steps: int = 0) -> Values:
+    """Forward dynamics: values of the step that action values (B, 1, A) lead to, or that shows the state they are known
+    to have led to. Without denoising steps the robot is redrawn, where the model can do that, and all else stays."""
+    base, carried = session.model.base, session.last.carried
+    if not steps and base is not None and base.redraws and carried is not None:
+        session = session.through(BaseAlone(session.model.backbone))
+    given = {ACTION: action} if state is None else {ACTION: action, STATE: state}
+    return session.imagine(Schedule.forward(max(1, steps)), given).values
+
+
+def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":
+    """Imagine what `chunk` (B, chunk, A) leads to, and step into it."""
+    return session.append(next_values(session, session.model.encode_action(chunk), steps=steps), imagined=True)
+
+
+def progress(block: "Block") -> Tensor:
+    """(B,) predicted value of what is seen, in [0, 1]."""
+    return block.answers[PROGRESS][:, 0, 0].clamp(0, 1)

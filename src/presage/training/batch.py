@@ -1,0 +1,102 @@
+"""Batches: windows of recorded rows as a model's values, and the terms that an objective makes of them.
+
+Shapes: B windows, N rows, T tokens of a stream, C numbers a token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from presage.timeline.streams import Stream, Values
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B windows of N rows, normalised. What the robot does is recorded at row i after what is seen there: it leads to
+    row i + 1."""
+
+    values: Values
+    """stream -> (B, N, T, C)"""
+    text: Tensor
+    """(B, ...) as the model embeds it"""
+    exists: Tensor
+    """(B, N) False where the row is padding past the episode's end"""
+    present: dict[str, Tensor] = field(default_factory=dict)
+    """stream -> (B, N) False where it was not recorded; absent: wherever the row exists"""
+    quality: Tensor | None = None
+    """(B, N) of what was done: 1 like an expert, 0 not, NaN unknown; None: all unknown"""
+    dreamed: Values = field(default_factory=dict)
+    """what the model itself dreamed of these rows: stream -> (B, N, T, C); empty: no dreams"""
+    dream_known: Tensor | None = None
+    """(B, N) False where `dreamed` has no row"""
+    has: Values = field(default_factory=dict)
+    """stream -> (B, 1, 1, C) False for numbers that the robot of a window has not; absent: all have all"""
+
+    def there(self, stream: Stream) -> Tensor:
+        """(B, N) where the stream was recorded."""
+        return self.present.get(stream.name, self.exists)
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        return {name: x.to(device) for name, x in value.items()}
+    return value if value is None else value.to(device)
+
+
+def cat_batches(parts: list[Batch]) -> Batch:
+    """One batch of the windows of several."""
+    return Batch(**{f.name: _cat([getattr(p, f.name) for p in parts]) for f in fields(Batch)})
+
+
+def _cat(values: list[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {name: torch.cat([v[name] for v in values]) for name in values[0]}
+    return None if values[0] is None else torch.cat(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """An error of each step, and where it counts."""
+
+    error: Tensor
+    """(B, N)"""
+    weight: Tensor
+    """(B, N), 0 where nothing was to be learned"""
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean where it counts, 0 where it counts nowhere."""
+        return (self.error * self.weight).sum() / self.weight.sum().clamp(min=1)
+
+
+Terms = dict[str, Term]
+
+
+def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:
+    """The loss: terms by the weight of the first pattern that matches; those of one pattern are averaged.
+
+    Raises:
+        ValueError: a term has no weight, or a weight no term could have.
+    """
+    total, left = torch.zeros(()), dict(terms)
+    for pattern, weight in weights.items():
+        chosen = [left.pop(name) for name in list(left) if fnmatchcase(name, pattern)]
+        if chosen:
+            total = total.to(chosen[0].error.device) + weight * torch.stack([t.mean for t in chosen]).mean()
+    if left:
+        raise ValueError(f"no weight for {', '.join(left)}: weights are for {', '.join(weights)}")
+    return total
+
+
+def per_step(error: Tensor, has: Tensor | None) -> Tensor:
+    """(B, N) mean of errors (B, N, T, C) over the numbers that there are: `has` (B, 1, 1, C), all by default."""
+    if has is None:
+        return error.mean((2, 3))
+    return (error * has).sum((2, 3)) / (has.sum((2, 3)).clamp(min=1) * error.shape[2])

@@ -1,0 +1,241 @@
+"""Denoise: every noise level of every stream of a window, teacher-forced on its clean past.
+
+A window of N rows becomes three windows of one call:
+
+    history    steps 0 .. N-1   (a[i-1], o[i])   the past that everything else looks at
+    alone      steps 1 .. N     (a[i-1])         what to do, with imagination skipped
+    questions  some of 1 .. N-1 (a[i-1], o[i])   at levels that are drawn: all other uses
+
+A session makes the same call with one window and a memory, so what is trained is what it computes.
+
+Shapes: B windows, N rows, M questions, T tokens of a stream, C numbers per token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from presage.timeline.backbone import Base, Condition, Window
+from presage.timeline.levels import Draw, Levels, Uniform
+from presage.timeline.session import Model
+from presage.timeline.streams import Stream, Values
+from presage.training.batch import Batch, Term, Terms, per_step
+
+
+@dataclass(frozen=True)
+class Denoise:
+    levels: Levels | None = None
+    """Of the questions"""
+    poor: Levels | None = None
+    """For steps that were not an expert's: what happened is worth learning, what was chosen is not."""
+    unlabelled: Levels | None = None
+    """For steps where nobody recorded what the robot did."""
+    questions: int | None = None
+    """Steps that are asked for, each costing as many tokens as a step of history; None: all but the first."""
+    clip: bool = False
+    """The first row is history, and the rest of the window one question."""
+    alone: Draw | None = None
+    """Levels of what the robot does where nothing else is imagined; None: that is not asked."""
+    history_noise: float = 0.0
+    """Half of the steps of history are noised up to this level, so that a dream survives its own small errors."""
+    spared: str = ""
+    """Streams of this pattern stay clean in half of the windows."""
+    dreamed: float = 0.0
+    """Share of windows that are shown their dream where there is one; the goal stays the truth."""
+    drop_actions: float = 0.0
+    """Share of windows whose history does not show what the robot did: video without actions is data too."""
+    drop_quality: float = 0.0
+    """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
+    memoryless: float = 0.0
+    """Share of steps in which a frame is all that is seen: no past, no action that led there. How policies look."""
+    poor_weight: float = 1.0
+    """Weight of what the robot does, imagined alone, where it was not an expert's."""
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Terms:
+        b, n = batch.exists.shape
+        device, streams = batch.text.device, model.backbone.streams
+        quality = torch.full((b, n), float("nan"), device=device) if batch.quality is None else batch.quality
+        untold = (torch.rand(b, 1, generator=generator) < self.drop_quality).to(device)
+        told = torch.where(untold, float("nan"), quality)
+        alone = float(torch.rand(1, generator=generator)) < self.memoryless
+        condition = Condition(batch.text, context=0 if alone else None)
+        history = self._history(streams, batch, generator, hide_actions=alone)
+        asked = []
+        if self.alone is not None:
+            asked.append(_alone(streams, batch, told, self.alone, generator))
+        if self.levels is not None:
+            asked.append(self._questions(streams, batch, quality, told, generator))
+        out = model.backbone([history, *[a.window for a in asked]], model.backbone.start(b), condition)
+        bases = _bases(model, history, batch, [a.window for a in asked], condition)
+
+        terms = {}
+        for s in streams:
+            if s.asked:
+                ones = torch.ones(b, n, device=device)
+                target, raw = batch.values[s.name], out.raw[0][s.name]
+                error = s.corruption.error(raw, target, target, target, ones)
+                terms[s.name] = Term(per_step(error, batch.has.get(s.name)), batch.there(s).float())
+        for a, raws, base in zip(asked, out.raw[1:], bases, strict=True):
+            terms |= a.terms(streams, batch, raws, base)
+        if self.alone is not None and self.poor_weight != 1:
+            weight = torch.where(quality < 0.5, self.poor_weight, 1.0)
+            terms |= {k: replace(t, error=t.error * weight) for k, t in terms.items() if k.endswith(ALONE)}
+        return terms
+
+    def _history(
+        self, streams: Sequence[Stream], batch: Batch, generator: torch.Generator, hide_actions: bool
+    ) -> Window:
+        """Clean steps, some a little noisy. Step i holds what was done after row i - 1; step 0 has none."""
+        device, (b, n) = batch.text.device, batch.exists.shape
+        drop = (torch.rand(b, generator=generator) < self.drop_actions).to(device)
+        level = Uniform()(b * n, generator).view(b, n) * self.history_noise
+        level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
+        values: Values = {}
+        levels: Values = {s.name: torch.ones(b, n, device=device) if s.asked else level for s in streams}
+        present: Values = {}
+        shown = [s for s in streams if s.imagined and not s.acts and s.name in batch.values]
+        for s in shown:
+            if self.spared and fnmatchcase(s.name, self.spared):
+                levels[s.name] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
+        for s in shown:
+            x = batch.values[s.name]
+            values[s.name] = s.corruption.corrupt(x, levels[s.name], _noise_like(x, generator))
+            if s.name in batch.present:
+                present[s.name] = batch.present[s.name]
+        if batch.dreamed and batch.dream_known is not None:
+            asleep = (torch.rand(b, 1, generator=generator) < self.dreamed).to(device) & batch.dream_known
+            values |= {k: torch.where(asleep[..., None, None], x, values[k]) for k, x in batch.dreamed.items()}
+        for s in streams:
+            if s.acts:
+                values[s.name] = torch.roll(batch.values[s.name], 1, 1)
+                there = torch.roll(batch.there(s), 1, 1) & ~drop[:, None]
+                there[:, 0] = False
+                present[s.name] = there & (not hide_actions)
+                levels[s.name] = (~present[s.name]).float()
+        steps = torch.arange(n, device=device).expand(b, n)
+        rows = slice(0, 1 if self.clip else n)
+        values, levels, present = ({k: x[:, rows] for k, x in part.items()} for part in (values, levels, present))
+        return Window(values, levels, steps[:, rows], remember=True, present=present)
+
+    def _questions(
+        self, streams: Sequence[Stream], batch: Batch, quality: Tensor, told: Tensor, generator: torch.Generator
+    ) -> "_Asked":
+        assert self.levels is not None
+        device, (b, n) = batch.text.device, batch.exists.shape
+        count = n - 1 if self.clip or self.questions is None else self.questions
+        chosen = (torch.randperm(n - 1, generator=generator)[:count].sort().values + 1).to(device)
+        m = len(chosen)
+        acting = [s for s in streams if s.acts]
+        levels = self.levels.draw(streams, b, m, generator)
+        if self.poor is not None:
+            poor = (quality[:, chosen - 1] < 0.5).cpu()
+            other = self.poor.draw(streams, b, m, generator)
+            levels = {name: torch.where(poor, other[name], level) for name, level in levels.items()}
+        there = torch.stack([batch.there(s)[:, chosen - 1] for s in acting]).all(0).cpu() if acting else None
+        if self.unlabelled is not None and there is not None and not bool(there.all()):
+            other = self.unlabelled.draw(streams, b, m, generator)
+            levels = {name: torch.where(there, level, other[name]) for name, level in levels.items()}
+        levels = {s.name: levels[s.name].to(device) for s in streams if not s.asked}
+        present = {s.name: batch.there(s)[:, chosen - 1] for s in acting}
+        levels |= {s.name: torch.where(present[s.name], levels[s.name], 1.0) for s in acting}
+        steps = chosen.expand(b, m)
+        window = Window({}, levels, steps, together=self.clip, present=present, quality=told[:, chosen - 1])
+        return _corrupted(streams, batch, window, generator)
+
+
+ALONE = ".alone"
+"""Behind the names of terms of what the robot does where nothing else is imagined."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question, and what it was made of."""
+
+    window: Window
+    noise: Values
+    alone: bool = False
+
+    def terms(self, streams: Sequence[Stream], batch: Batch, raws: Values, base: Values) -> Terms:
+        """Errors of what was asked for: what is at level 0 was given and costs nothing."""
+        out = {}
+        for s in (s for s in streams if s.imagined and s.name in raws):
+            level, raw = self.window.levels[s.name], raws[s.name]
+            raw = raw + base[s.name] if s.name in base else raw
+            target = at(batch.values[s.name], s, self.window.steps)
+            x = self.window.values[s.name]
+            error = per_step(s.corruption.error(raw, target, x, self.noise[s.name], level), batch.has.get(s.name))
+            there = at(batch.there(s), s, self.window.steps)
+            out[s.name + (ALONE if self.alone else "")] = Term(error, (there & (level > 0)).float())
+        return out
+
+
+def at(rows: Tensor, stream: Stream, steps: Tensor) -> Tensor:
+    """Rows (B, N, ...) of a stream at steps (B, M), which are those of all windows: what was done on the way to step i
+    was recorded at row i - 1."""
+    return rows[:, steps[0] - 1 if stream.acts else steps[0]]
+
+
+def _alone(streams: Sequence[Stream], batch: Batch, told: Tensor, draw: Draw, generator: torch.Generator) -> _Asked:
+    device, (b, n) = batch.text.device, batch.exists.shape
+    acting = [s for s in streams if s.acts]
+    level = draw(b * n, generator).view(b, n).to(device)
+    steps = torch.arange(1, n + 1, device=device).expand(b, n)
+    present = {s.name: batch.there(s) for s in acting}
+    window = Window({}, {s.name: level for s in acting}, steps, present=present, quality=told)
+    return replace(_corrupted(acting, batch, window, generator), alone=True)
+
+
+def _corrupted(streams: Sequence[Stream], batch: Batch, window: Window, generator: torch.Generator) -> _Asked:
+    """The question with its values at their levels. A stream that is answered in one pass is there or it is not."""
+    values, noise, present = {}, {}, dict(window.present)
+    for s in (s for s in streams if s.imagined and s.name in batch.values):
+        target, level = at(batch.values[s.name], s, window.steps), window.levels[s.name]
+        noise[s.name] = target if s.corruption.one_pass else _noise_like(target, generator)
+        values[s.name] = s.corruption.corrupt(target, level, noise[s.name])
+        if s.corruption.one_pass:
+            present[s.name] = present.get(s.name, torch.ones_like(level, dtype=torch.bool)) & (level < 1)
+    return _Asked(replace(window, values=values, present=present), noise)
+
+
+@torch.no_grad()
+def _bases(
+    model: Model, history: Window, batch: Batch, questions: Sequence[Window], condition: Condition
+) -> list[Values]:
+    """The base prediction of every question, of frozen networks, as a session expects it."""
+    if model.base is None:
+        return [{} for _ in questions]
+    carried = _carried(model.base, model.backbone.streams, batch)
+    out = []
+    for question in questions:
+        last = question.steps[0] - 1
+        newest = {name: x[:, last] for name, x in history.values.items()}
+        out.append(model.base(newest, None if carried is None else carried[:, last], question, condition))
+    return out
+
+
+def _carried(base: Base, streams: Sequence[Stream], batch: Batch) -> Tensor | None:
+    """(B, N, K) what the base prediction carries on from every row, having felt nothing before the first. It knows what
+    was seen and done, whatever the network is shown."""
+    acting = [s.name for s in streams if s.acts]
+    there = torch.stack([batch.there(s) for s in streams if s.acts]).all(0)
+    rows = [
+        {s.name: batch.values[s.name][:, i] for s in streams if s.name in batch.values} for i in range(there.shape[1])
+    ]
+    seen = [{name: x for name, x in row.items() if name not in acting} for row in rows]
+    first = base.remember(seen[0], {}, None)
+    if first is None:
+        return None
+    out = [first]
+    for i in range(1, len(rows)):
+        led_here = base.remember(seen[i] | {name: rows[i - 1][name] for name in acting}, seen[i - 1], out[-1])
+        blank = base.remember(seen[i], {}, None)
+        assert led_here is not None and blank is not None
+        out.append(torch.where(there[:, i - 1, None], led_here, blank))
+    return torch.stack(out, 1)
+
+
+def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator).to(x.device)
