@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from presage.benchmarks.cache import full_precision, largest_difference, random_block
+from presage.benchmarks.cache import as_history, full_precision, largest_difference, random_block
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.training import linear_rate, random_rows
 from presage.codecs.scalars import ScalarCodec
@@ -27,13 +27,14 @@ from presage.networks.random_wan import VAE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, TIME, WanNetwork
 from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan, wan_config
 from presage.networks.world_model import WorldModelConfig
-from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule
+from presage.timeline.memory import Memory
 from presage.timeline.session import Session
+from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model, save_model
 from presage.training.data import make_batch
-from presage.training.loop import TrainConfig, make_optimizer
-from presage.training.losses import Batch, LossConfig, timeline_loss
+from presage.training.loop import REFERENCE_WEIGHTS, TrainConfig, make_optimizer, reference_objective
 
 INSTRUCTIONS = ["open the drawer", "push the puck to the goal"]
 LORA = 4
@@ -115,19 +116,12 @@ def future_leak(model: WanWorldModel, seed: int) -> float:
 @torch.no_grad()
 def _one_pass(model: WanWorldModel, blocks: list[dict[str, Tensor]]) -> tuple[Tensor, ...]:
     """Hidden states, keys and values of all blocks but the last."""
-    text = model.embed_text(INSTRUCTIONS[:1])
-    parts, tokens = [], []
-    for index, values in enumerate(blocks):
-        tokens.append(block_tokens(model.streams, index, 0, model.device))
-        for s in model.streams:
-            x = values.get(s.name)
-            level = torch.full((1, 1), 0.0 if x is not None else 1.0, device=model.device)
-            parts.append(model.network.embed(s.name, None if x is None else x[:, None], level, text)[:, 0])
-    flat = Tokens.cat(tokens)
-    mask = timeline_rule(model.config.window)(flat, flat)
-    hidden, kv = model.network(torch.cat(parts, 1), flat.block, mask, text=text)
-    past = len(flat.block) - len(tokens[-1].block)
-    return hidden[:, :past], kv.keys[..., :past, :], kv.values[..., :past, :]
+    condition = model.condition(INSTRUCTIONS[:1])
+    history = as_history(model, list(enumerate(blocks)))
+    seen = model.backbone([history], Memory(), condition, Tap()).features
+    assert seen is not None
+    memory = model.backbone([history], Memory(), condition).memory.truncate(len(blocks) - 1)
+    return *[x[:, :-1] for x in seen[0].values()], *[x for entry in memory for x in entry.kept.values()]
 
 
 def one_step(model: WanWorldModel, seed: int) -> tuple[float, float]:
@@ -135,7 +129,7 @@ def one_step(model: WanWorldModel, seed: int) -> tuple[float, float]:
     batch = _batch(model, seed, 2)
 
     def loss() -> Tensor:
-        return timeline_loss(model, batch, LossConfig(), torch.Generator().manual_seed(seed))[0]
+        return weighted(reference_objective()(model, batch, torch.Generator().manual_seed(seed)), REFERENCE_WEIGHTS)
 
     optimizer = make_optimizer(model.network, TrainConfig(lr=1e-3))
     before = loss()
@@ -189,8 +183,8 @@ def speed(args: BenchArgs) -> dict[str, Any]:
 
     def step() -> None:
         with autocast(args.device):
-            loss, _ = timeline_loss(model, batch, LossConfig(), torch.Generator().manual_seed(args.seed))
-        loss.backward()
+            terms = reference_objective()(model, batch, torch.Generator().manual_seed(args.seed))
+        weighted(terms, REFERENCE_WEIGHTS).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

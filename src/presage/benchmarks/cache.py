@@ -1,11 +1,11 @@
 """Is the cache right, and what does it save? A session against a recomputation of everything from raw tokens.
 
-The recomputation knows the network and the attention rule and nothing of sessions: one sequence of all blocks since the
-beginning, one dense mask, in every pass.
+The recomputation knows the backbone and nothing of sessions: all blocks since the beginning are one window of history,
+in every pass.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -14,88 +14,80 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import presage.timeline.session as session_module
+import presage.networks.packed as packed
 from presage.benchmarks.common import BenchArgs
-from presage.networks.names import ACTION, PROGRESS
+from presage.networks.base import progress
+from presage.networks.names import PROGRESS
 from presage.networks.world_model import WorldModel
-from presage.timeline.attention import Tokens, timeline_rule
+from presage.timeline.backbone import Window
 from presage.timeline.levels import Schedule
+from presage.timeline.memory import Memory
 from presage.timeline.noise import draw, streams
-from presage.timeline.sampler import euler_step
-from presage.timeline.session import LIMIT, Session
-from presage.timeline.streams import Stream, Values, expected, remembered
+from presage.timeline.sampler import predict
+from presage.timeline.session import Session
+from presage.timeline.streams import Values
 from presage.training.checkpoint import load_model
 
 CHUNKS = 50
 GROUNDED = 3
 """Of every ten blocks this many are observed, the rest imagined: dreams and their re-grounding are both compared."""
-PLAN = Schedule.joint(2)
+SCHEDULE = Schedule.joint(2)
 
 
 class Uncached:
-    """A session without a memory of keys and values: it keeps tokens, and computes all of them again in every pass.
+    """A session without a memory: it keeps values, and has all of them read again in every pass, as training does.
 
     Args:
         reach: keep this many newest blocks only; None: all since the beginning.
     """
 
     def __init__(self, model: WorldModel, instructions: list[str], seed: int, reach: int | None = None) -> None:
-        self.model, self.text, self.reach = model, model.embed_text(instructions), reach
+        self.model, self.condition, self.reach = model, model.condition(instructions), reach
         self.noise = streams(seed, len(instructions))
         self.history: list[tuple[int, Values]] = []
-        self.memory: Tensor | None = None
+        self.carried: Tensor | None = None
 
     @torch.inference_mode()
     def append(self, values: Values) -> Tensor:
         """Append a clean block; returns its progress (B,)."""
         index, before = (self.history[-1][0] + 1, self.history[-1][1]) if self.history else (0, {})
-        self.memory = remembered(self.model, values, before, self.memory)
+        self.carried = self.model.base.remember(values, before, self.carried)
         self.history = [*self.history, (index, values)][-(self.reach or len(self.history) + 1) :]
-        hidden = self._pass(self.model.streams, None)
-        return self.model.network.read(PROGRESS, hidden[PROGRESS]).float()[:, 0, 0].clamp(0, 1)
+        out = self.model.backbone([as_history(self.model, self.history)], Memory(), self.condition)
+        return out.raw[0][PROGRESS][:, -1, 0, 0].clamp(0, 1)
 
     @torch.inference_mode()
-    def imagine(self, plan: Plan) -> Values:
-        """Denoise the next block (`plan.video` is not None)."""
-        assert plan.video is not None
-        streams = [s for s in self.model.streams if not s.is_query]
-        denoised = [s for s in streams if s.is_denoised]
-        x = {s.name: draw(self.noise, (s.tokens, s.dim), self.model.device) for s in denoised}
-        foreseen = expected(self.model, self.history[-1][1], self.memory, self.text)
-        for i in range(plan.steps):
-            hidden = self._pass(streams, (x, plan.video[i], plan.action[i]))
-            for s in denoised:
-                levels = plan.action if s.kind == ACTION else plan.video
-                clean = self.model.predict(s, hidden[s.name], foreseen.get(s.name)).clamp(-LIMIT, LIMIT)
-                x[s.name] = euler_step(x[s.name], clean, levels[i], levels[i + 1])
-        return x
+    def imagine(self, schedule: Schedule) -> Values:
+        """Denoise the next block, of which nothing is given."""
+        model, (index, newest) = self.model, self.history[-1]
+        imagined, steps = [s for s in model.streams if s.imagined], torch.full((1, 1), index + 1, device=model.device)
+        walks = schedule.walks(model.streams)
+        x = {s.name: draw(self.noise, (1, s.tokens, s.dim), model.device) for s in imagined}
+        base: Values = {}
+        for i in range(schedule.steps):
+            now, to = ({name: torch.tensor([[w[i + k]]]) for name, w in walks.items()} for k in (0, 1))
+            question = Window(x, now, steps, quality=torch.ones(1, 1, device=model.device))
+            if not i:
+                carried = None if self.carried is None else self.carried[:, None]
+                base = model.base({name: v[:, None] for name, v in newest.items()}, carried, question, self.condition)
+            raw = model.backbone([as_history(model, self.history), question], Memory(), self.condition).raw[1]
+            for s in imagined:
+                clean = predict(s, raw[s.name], x[s.name], now[s.name], base.get(s.name))
+                x[s.name] = s.corruption.step(x[s.name], clean, now[s.name], to[s.name])
+        return {name: v[:, 0] for name, v in x.items()}
 
-    def _pass(self, wanted: list[Stream], noisy: tuple[Values, float, float] | None) -> dict[str, Tensor]:
-        """One pass over all blocks (and the noisy one): hidden states of the streams of the last block."""
-        model = self.model
-        parts, tokens = [], []
-        for index, values in self.history:
-            values = model.with_views(values)
-            parts += [self._embed(s, values.get(s.name), 0.0, 0.0, clean=True) for s in model.streams]
-            tokens.append(block_tokens(model.streams, index, 0, model.device))
-        if noisy is not None:
-            x, video, action = model.with_views(noisy[0]), *noisy[1:]
-            parts += [self._embed(s, x[s.name], video, action, clean=False) for s in wanted]
-            tokens.append(block_tokens(wanted, self.history[-1][0] + 1, 1, model.device))
-        flat = Tokens.cat(tokens)
-        mask = timeline_rule(model.config.window)(flat, flat)
-        hidden, _ = model.network(torch.cat(parts, 1), flat.block, mask, text=self.text)
-        sizes = [s.tokens for s in wanted]
-        newest = hidden[:, -sum(sizes) :].split(sizes, 1)
-        return {s.name: h for s, h in zip(wanted, newest, strict=True)}
 
-    def _embed(self, stream: Stream, value: Tensor | None, video: float, action: float, clean: bool) -> Tensor:
-        batch, device = len(self.text), self.model.device
-        level = 1.0 if value is None else action if stream.kind == ACTION else video
-        levels = torch.full((batch, 1), level, device=device)
-        quality = None if clean else torch.ones((batch, 1), device=device)
-        value_BNTC = None if value is None else value[:, None]
-        return self.model.network.embed(stream.name, value_BNTC, levels, self.text, quality)[:, 0]
+def as_history(model: WorldModel, blocks: Sequence[tuple[int, Values]]) -> Window:
+    """All blocks (index, values) of one row as one window of history."""
+    steps = torch.tensor([[index for index, _ in blocks]], device=model.device)
+    values, present = {}, {}
+    for s in (s for s in model.streams if s.imagined):
+        blank = torch.zeros(1, s.tokens, s.dim, device=model.device)
+        values[s.name] = torch.stack([block.get(s.name, blank) for _, block in blocks], 1)
+        present[s.name] = torch.tensor([[s.name in block for _, block in blocks]], device=model.device)
+    levels = {s.name: torch.ones(steps.shape, device=model.device) * s.asked for s in model.streams}
+    levels |= {name: (~there).float() for name, there in present.items()}
+    return Window(values, levels, steps, remember=True, present=present)
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
@@ -130,19 +122,19 @@ def run(args: BenchArgs) -> dict[str, Any]:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Sessions compute in fp32 even where the device would use bf16: rounding is not what is measured."""
-    usual = session_module.autocast
-    session_module.autocast = lambda device: nullcontext()  # type: ignore[assignment, return-value]
+    usual = packed.autocast
+    packed.autocast = lambda device: nullcontext()  # type: ignore[assignment, return-value]
     try:
         yield
     finally:
-        session_module.autocast = usual
+        packed.autocast = usual
 
 
 def random_block(model: WorldModel, generator: torch.Generator, first: bool) -> Values:
     """Tokens of one observed block: unit noise, which is what the codecs normalise to."""
     out = {}
     for s in model.streams:
-        if s.is_denoised and not (first and s.kind == ACTION):
+        if s.imagined and not (first and s.acts):
             out[s.name] = torch.randn((1, s.tokens, s.dim), generator=generator).to(model.device)
     return out
 
@@ -157,11 +149,11 @@ def largest_difference(model: WorldModel, chunks: int, seed: int) -> float:
     for i in tqdm(range(chunks), desc="cached against recomputed", unit="chunk"):
         if i % 10 < GROUNDED:
             truth = random_block(model, generator, first=i == 0)
-            progress, other_progress = cached.append(truth).progress, uncached.append(truth)
+            value, other_value = progress(cached.append(truth)), uncached.append(truth)
         else:
-            progress, other_progress = cached.append(dream, imagined=True).progress, uncached.append(other)
-        dream, other = cached.imagine(PLAN).values, uncached.imagine(PLAN)
-        pairs = [(dream[name], other[name]) for name in other] + [(progress, other_progress)]
+            value, other_value = progress(cached.append(dream, imagined=True)), uncached.append(other)
+        dream, other = cached.imagine(SCHEDULE).values, uncached.imagine(SCHEDULE)
+        pairs = [(dream[name], other[name]) for name in other] + [(value, other_value)]
         worst = max([worst, *[float((a - b).abs().max()) for a, b in pairs]])
     return worst
 
@@ -179,9 +171,9 @@ def cached_latency(model: WorldModel, at: tuple[int, int], repeats: int, seed: i
     seconds: list[list[float]] = [[], []]
     for _ in range(repeats + 2):
         for session, out in zip(sessions, seconds, strict=True):
-            past = list(session.blocks)
-            out.append(_time(lambda session=session: (session.append(block), session.imagine(PLAN))))  # type: ignore[misc]
-            session.blocks = past  # not `rewind`: the block that was evicted comes back too
+            past = session.past
+            out.append(_time(lambda session=session: (session.append(block), session.imagine(SCHEDULE))))  # type: ignore[misc]
+            session.past = past  # not `rewind`: the block that was evicted comes back too
     return float(np.median(seconds[0][2:])), float(np.median(seconds[1][2:]))
 
 
@@ -194,7 +186,7 @@ def uncached_latency(model: WorldModel, position: int, reach: int | None, repeat
     block = random_block(model, generator, first=False)
     seconds = []
     for _ in range(repeats):
-        seconds.append(_time(lambda: (session.append(block), session.imagine(PLAN))))
+        seconds.append(_time(lambda: (session.append(block), session.imagine(SCHEDULE))))
         session.history.pop()
     return float(np.median(seconds))
 

@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from presage.benchmarks.common import BenchArgs
 from presage.device import autocast, compute_dtype
 from presage.networks.world_model import WorldModel
+from presage.training.batch import weighted
 from presage.training.checkpoint import load_model
 from presage.training.data import Rows, make_batch
 from presage.training.loop import TrainConfig, train
-from presage.training.losses import timeline_loss
 from presage.training.recipes import metaworld
 from presage.training.resume import step_generator
 
@@ -96,7 +96,7 @@ def count(model: WorldModel, rows: Rows, config: TrainConfig) -> tuple[int, int]
 
     hook = model.network.register_forward_pre_hook(measure)
     with FlopCounterMode(display=False) as counter, autocast(model.device):
-        timeline_loss(model, batch, config.loss, generator)[0].backward()
+        weighted(config.objective(model, batch, generator), config.weights).backward()
     hook.remove()
     model.network.zero_grad(set_to_none=True)
     return sum(tokens), counter.get_total_flops()

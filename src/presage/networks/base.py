@@ -17,7 +17,7 @@ from presage.timeline.backbone import Backbone, Condition, Output, Tap, Window
 from presage.timeline.corruption import Regress
 from presage.timeline.levels import Schedule
 from presage.timeline.memory import Entry, Memory
-from presage.timeline.streams import Values
+from presage.timeline.streams import Stream, Values
 
 if TYPE_CHECKING:
     from presage.networks.world_model import WorldModel
@@ -102,7 +102,7 @@ class BaseAlone:
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
         answer = Regress(limit=LIMIT)
-        self.streams = [replace(s, corruption=answer) if s.imagined else s for s in backbone.streams]
+        self.streams: Sequence[Stream] = [replace(s, corruption=answer) if s.imagined else s for s in backbone.streams]
 
     def start(self, batch: int) -> Memory[Entry]:
         return self.backbone.start(batch)

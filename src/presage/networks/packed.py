@@ -72,7 +72,8 @@ class Packed:
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
     ) -> None:
-        self.network, self.streams, self.context, self.rule = network, tuple(streams), context, rule
+        self.network, self.context, self.rule = network, context, rule
+        self.streams: Sequence[Stream] = streams
 
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()
@@ -94,7 +95,12 @@ class Packed:
         with autocast(device):
             x = torch.cat([self._embed(h, w, condition) for h, w in zip(held, windows)], 1)
             hidden, kv = self.network(
-                x, times[0] if alike else times[:, None], mask, _past(memory), tap and tap.layer, condition
+                x,
+                times[0] if alike else times[:, None],
+                mask,
+                _past(memory),
+                None if tap is None else tap.layer,
+                condition,
             )
         pieces = [
             dict(zip([s.name for s in h], piece.unflatten(1, (w.steps.shape[1], -1)).split([s.tokens for s in h], 2)))

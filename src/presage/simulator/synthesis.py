@@ -75,7 +75,7 @@ def dream(
     session = Session(model, instructions, seed=seed)
     block = session.observe(first)
     seen: list[Observation] = [first]
-    progress = [progress(block).cpu().numpy()]
+    value = [progress(block).cpu().numpy()]
     end = np.full(len(instructions), max_steps)
     while len(seen) <= end.max():
         imagined = session.imagine(Schedule.joint(steps)).values
@@ -84,15 +84,15 @@ def dream(
         if model.config.state_dim:
             frame["state"] = model.decode_state(imagined[STATE])
         seen.append(frame)
-        progress.append(progress(block).cpu().numpy())
-        done = (progress[-1] > threshold) & (end == max_steps)
+        value.append(progress(block).cpu().numpy())
+        done = (value[-1] > threshold) & (end == max_steps)
         end[done] = np.minimum(max_steps, len(seen) - 1 + ROWS_AFTER_SUCCESS)
     videos = []
     for row, last in enumerate(end):
         rows = seen[: last + 1]
         frames = {c: np.stack([f[f"image.{c}"][row] for f in rows]) for c in model.config.cameras}
         states = np.stack([f["state"][row] for f in rows]) if model.config.state_dim else np.zeros((len(rows), 0))
-        done_so_far = np.array([p[row] for p in progress[: last + 1]])
+        done_so_far = np.array([p[row] for p in value[: last + 1]])
         videos.append(Video(frames, states.astype(np.float32), done_so_far, instructions[row]))
     return videos
 

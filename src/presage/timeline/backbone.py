@@ -77,7 +77,10 @@ class Output:
 class Backbone(Protocol):
     """All that a network has to offer."""
 
-    streams: Sequence[Stream]
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """In the order of their tokens."""
+        ...
 
     def start(self, batch: int) -> Memory[Entry]:
         """Nothing seen yet."""
@@ -90,6 +93,11 @@ class Backbone(Protocol):
 
 class Base(Protocol):
     """A prediction in the simplest way, that the model's own answers are changes of."""
+
+    @property
+    def redraws(self) -> bool:
+        """It can show the next step by itself, without the network."""
+        ...
 
     def remember(self, values: Values, before: Values, carried: Tensor | None) -> Tensor | None:
         """(B, M) what it carries on from a step of `values` (B, T, C), the step before being `before` (empty: none)."""

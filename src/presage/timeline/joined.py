@@ -9,7 +9,6 @@ A row keeps its own clock and its own noise, so a session computes what it would
 of larger matrix products.
 """
 
-import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
@@ -47,9 +46,9 @@ class JoinedSession(Session):
 
     def fork(self, n: int, seed: int | None = None) -> Session:
         """n futures of every row, as a session that is not to be parted."""
-        lone = copy.copy(self)
-        lone.__class__ = Session
-        return Session.fork(lone, n, seed)
+        lone = object.__new__(Session)
+        lone.__dict__.update(self.__dict__)
+        return lone.fork(n, seed)
 
     def part(self) -> None:
         """Give every session its rows of the blocks that were appended since."""

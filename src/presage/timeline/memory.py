@@ -4,7 +4,7 @@ An entry is any frozen dataclass whose tensors have the batch first; entries may
 an entry holds is its network's business: keys and values, past frames, a hidden state.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -22,8 +22,8 @@ class Entry:
     """(B,) absolute"""
     kept: dict[str, Tensor]
     """(B, ...) each"""
-    what: Hashable = None
-    """What the tensors are of, the same in all rows: the streams whose tokens were kept, say"""
+    what: tuple[str, ...] = ()
+    """Names of the streams that the tensors are of, the same in all rows"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ Shapes: B batch, N steps, T tokens of a stream, C numbers per token.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ from presage.timeline.streams import Stream, Values
 class Model(Protocol):
     """A backbone, and raw robot data <-> its values."""
 
-    streams: Sequence[Stream]
-
+    @property
+    def streams(self) -> Sequence[Stream]: ...
     @property
     def backbone(self) -> Backbone: ...
     @property
@@ -57,6 +57,9 @@ class Model(Protocol):
             UserError: the observation does not fit the model.
         """
         ...
+
+
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,7 @@ class Imagination:
     schedule: Schedule = field(repr=False)
 
 
-class Session:
+class Session(Generic[M]):
     """B imaginations in lock step over one model.
 
     Args:
@@ -99,7 +102,7 @@ class Session:
 
     def __init__(
         self,
-        model: Model,
+        model: M,
         instructions: list[str] | Tensor,
         quality: float = 1.0,
         seed: int | Sequence[Seed] = 0,
@@ -195,7 +198,7 @@ class Session:
             raise ValueError(f"cannot rewind to step {step}: its context has been evicted, only {indices} are kept")
         self.past = self.past.truncate(indices.index(step) + 1)
 
-    def fork(self, n: int, seed: int | None = None) -> "Session":
+    def fork(self, n: int, seed: int | None = None) -> "Session[M]":
         """n futures of every batch row, as a session of batch B * n (row b's futures are b*n ... b*n + n - 1).
 
         The past is shared where it can be: a batch of one is expanded without a copy. Each future draws its own noise,
@@ -208,7 +211,7 @@ class Session:
         other.noise, other.past = children(self.noise, n, seed), self.past.repeat(n)
         return other
 
-    def through(self, backbone: Backbone) -> "Session":
+    def through(self, backbone: Backbone) -> "Session[M]":
         """The same past and noise, asked of another backbone that reads history alike."""
         other = copy.copy(self)
         other.backbone = backbone
