@@ -122,8 +122,8 @@ class Dream:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
         seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
         session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
-        progress = float(progress(session.observe(self._seen(imagined)))[0])
-        return self._add(session, parent, None, imagined, real, progress, success, {})
+        value = float(progress(session.observe(self._seen(imagined)))[0])
+        return self._add(session, parent, None, imagined, real, value, success, {})
 
     # -- steps
     # ----------------------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ class Dream:
             real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
             success = bool(reached[0])
         driver = MODEL if action is None else PERSON
-        progress = float(progress(block)[0])
-        row = self._add(session, now, chunk, imagined, real, progress, success, spread, driver)
+        value = float(progress(block)[0])
+        row = self._add(session, now, chunk, imagined, real, value, success, spread, driver)
         if action is None:
             self._policy_at = self._here()
         return row
