@@ -13,7 +13,6 @@ from presage.interface.play.recording import Recording
 from presage.interface.play.studio import Studio, open_data, steering
 from presage.interface.play.view import planes
 from presage.networks.base import progress
-from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.data import load_rows
 from presage.worlds.world import find_world

@@ -10,6 +10,9 @@ from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statist
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 
+Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Windows drawn by a `Mixture`: dataset (B,), rows of it (B, T), padding (B, T)."""
+
 
 class Mixture:
     """Windows of several datasets, each window from dataset i with probability weights[i] / sum(weights).
@@ -28,7 +31,7 @@ class Mixture:
         self._seed = seed
         self._draws = 0
 
-    def sample(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sample(self, batch: int) -> Drawn:
         """The next ``batch`` windows: dataset number (B,), rows of that dataset (B, T) int64, is_pad (B, T) bool."""
         source = self._sources(self._draws, batch)
         self._draws += 1

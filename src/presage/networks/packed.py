@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from presage.device import autocast
 from presage.timeline.attention import Rule, Tokens, teacher_forced
@@ -62,7 +62,7 @@ class TokenNetwork(Protocol):
         ...
 
 
-class Packed:
+class Packed(nn.Module):
     """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks."""
 
     def __init__(
@@ -72,13 +72,14 @@ class Packed:
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
     ) -> None:
+        super().__init__()
         self.network, self.context, self.rule = network, context, rule
         self.streams: Sequence[Stream] = streams
 
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()
 
-    def __call__(
+    def forward(
         self, windows: Sequence[Window], memory: Memory[Entry], condition: Condition, tap: Tap | None = None
     ) -> Output:
         device = windows[0].steps.device

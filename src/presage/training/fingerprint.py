@@ -85,10 +85,23 @@ def entry(words: str, value: Any) -> Entry:
     return Entry(text if len(text) <= SHORT else hash_of(value), words)
 
 
+def described(value: Any) -> str:
+    """A value in words that are the same in every process: dataclasses by class and fields, functions by name."""
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = [f"{f.name}={described(getattr(value, f.name))}" for f in fields(value)]
+        return f"{type(value).__qualname__}({', '.join(parts)})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {described(x)}" for name, x in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(described(x) for x in value) + "]"
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else repr(value)
+
+
 def settings(training: Any, **words: str) -> Fingerprint:
     """The fields of a training's configuration, one by one."""
-    flat = _flat(asdict(training))
-    return {name: entry(words.get(name, _option(name)), value) for name, value in flat.items()}
+    values = {f.name: getattr(training, f.name) for f in fields(training) if f.name not in NO_MATTER}
+    said = {name: described(value) if is_dataclass(value) else value for name, value in values.items()}
+    return {name: entry(words.get(name, _option(name)), value) for name, value in said.items()}
 
 
 def of_dataset(number: int, path: Path, dataset: Dataset, robot: Robot | None, cameras: Sequence[str]) -> Fingerprint:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from presage.device import autocast
-from presage.episodes.mixture import Mixture
+from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
-from presage.training.batch import weighted
+from presage.training.batch import Terms, weighted
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint, settings
 from presage.training.objectives.denoise import ALONE, Denoise
@@ -62,11 +63,11 @@ def reference_objective() -> Denoise:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class Optimiser:
+    """AdamW at a rate that warms up, stays, and falls to zero."""
+
     steps: int = 5000
     batch: int = 16
-    window: int = 4
-    """Rows per training window."""
     lr: float = 1e-3
     warmup: int = 200
     cooldown: float = 0.4
@@ -76,18 +77,24 @@ class TrainConfig:
     seed: int = 0
     save_every: int = 250
     log_every: int = 20
+
+
+@dataclass(frozen=True)
+class TrainConfig(Optimiser):
+    window: int = 4
+    """Rows per training window."""
     objective: Denoise = field(default_factory=reference_objective)
     weights: dict[str, float] = field(default_factory=lambda: dict(REFERENCE_WEIGHTS))
     """Of the objective's terms, by pattern; those of one pattern are averaged."""
 
 
-def rate(config: TrainConfig, step: int) -> float:
+def rate(config: Optimiser, step: int) -> float:
     """Learning rate of a step: warm-up, constant, linear cool-down."""
     left = (config.steps - step) / max(1.0, config.cooldown * config.steps)
     return config.lr * min(1.0, (step + 1) / config.warmup, left)
 
 
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
     """AdamW; matrices decay, vectors and embeddings do not. Frozen weights are left out."""
     trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
     matrices = [p for n, p in trained if p.ndim == 2 and "positions" not in n]
@@ -100,72 +107,71 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
 
 
-def train(
-    model: WorldModel,
-    parts: list[tuple[Rows, float]],
-    config: TrainConfig,
+Objective = Callable[[Drawn, torch.Generator], Terms]
+"""What is asked of windows that were drawn, with the random numbers of the step."""
+
+
+def optimise(
+    trained: nn.Module,
+    objective: Objective,
+    data: Mixture,
+    weights: Mapping[str, float],
+    config: Optimiser,
     out: Path,
     made_from: Fingerprint,
+    name: str = "train",
     quiet: bool = False,
-) -> WorldModel:
-    """Fit `model.network` on datasets drawn by weight; the codec stays as it is. Resumes from `out`.
+) -> None:
+    """The one training loop: fit `trained` in place to what `objective` says of windows drawn from `data`, and leave it
+    with the averaged weights. Resumes from `out`.
 
-    Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`, and returns the model
-    with the averaged weights.
+    Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`.
 
-    made_from: all that the weights follow from, except `config`.
+    weights: of the objective's terms, by pattern. made_from: all that the weights follow from, except `config`.
 
     Raises:
         UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
-        are
-            asked for.
+            are asked for; or there is nothing to learn.
         FloatingPointError: the loss is not finite.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
-    network, device = model.network, model.device
-    optimizer = make_optimizer(network, config)
-    ema = {k: v.detach().clone() for k, v in network.named_parameters() if v.requires_grad}
+    device = next(trained.parameters()).device
+    optimizer = make_optimizer(trained, config)
+    ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
     made = made_from | settings(config)
     del made["steps"]  # `lengthened` knows more of them
-    run = load_state(out, network, ema, optimizer, made)
+    run = load_state(out, trained, ema, optimizer, made)
     step, began, steps = run["step"], time.monotonic() - run["seconds"], lengthened(run, config, out)
     truncate_log(out / "log.jsonl", step)
-    mixture = Mixture(
-        [Windows(rows.length, config.window, seed=config.seed) for rows, _ in parts],
-        [weight for _, weight in parts],
-        config.seed,
-    )
     if step:
-        mixture.load_state(run["data"])
-    network.train()
+        data.load_state(run["data"])
+    trained.train()
     from torch.utils.tensorboard import SummaryWriter
 
     board = SummaryWriter(str(out / "tensorboard"), purge_step=step)
-    bar = tqdm(total=config.steps, initial=step, desc="train", unit="step", disable=quiet)
+    bar = tqdm(total=config.steps, initial=step, desc=name, unit="step", disable=quiet)
     recent: list[dict[str, Tensor]] = []
     with open(out / "log.jsonl", "a") as log:
         while step < config.steps:
-            generator = step_generator(config.seed, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
             with autocast(device):
-                batch = mixed_batch([r for r, _ in parts], model, *mixture.sample(config.batch)).to(device)
-                terms = config.objective(model, batch, generator)
-                loss = weighted(terms, config.weights)
+                terms = objective(data.sample(config.batch), step_generator(config.seed, step))
+                loss = weighted(terms, weights)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"step {step}: the gradient is not finite; lower --lr or look at the data")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
-            update_ema(ema, network, config.ema, step)
+            update_ema(ema, trained, config.ema, step)
             recent.append({"loss": loss.detach(), **{name: term.mean.detach() for name, term in terms.items()}})
             if step % config.log_every == 0 or step == config.steps:
-                means = {k: float(np.mean([r[k].item() for r in recent])) for k in recent[0]}
+                means = {k: float(np.mean([r[k].item() for r in recent if k in r])) for k in recent[-1]}
                 recent = []
                 if step <= config.log_every and not any(means.values()):
                     raise UserError(
@@ -176,20 +182,40 @@ def train(
                 log.flush()
                 for k, v in means.items():
                     board.add_scalar(k, v, step)
-                shown = "  ".join(f"{k} {means[k]:.3f}" for k in ("loss", f"action{ALONE}", "action") if k in means)
+                shown = "  ".join(f"{k} {v:.3f}" for k, v in list(means.items())[:4])
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
             if step % config.save_every == 0 or step == config.steps:
-                run = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state(), "steps": steps}
-                save_state(out, network, ema, optimizer, run, made)
+                run = {"step": step, "seconds": time.monotonic() - began, "data": data.state(), "steps": steps}
+                save_state(out, trained, ema, optimizer, run, made)
     bar.close()
     board.close()
-    network.load_state_dict({**network.state_dict(), **ema})
+    trained.load_state_dict({**trained.state_dict(), **ema})
+    trained.eval()
+
+
+def train(
+    model: WorldModel,
+    parts: list[tuple[Rows, float]],
+    config: TrainConfig,
+    out: Path,
+    made_from: Fingerprint,
+    quiet: bool = False,
+) -> WorldModel:
+    """Fit `model.network` on datasets drawn by weight (`optimise`); the codec stays as it is."""
+    rows = [r for r, _ in parts]
+    windows = [Windows(r.length, config.window, seed=config.seed) for r in rows]
+    mixture = Mixture(windows, [weight for _, weight in parts], config.seed)
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        return config.objective(model, mixed_batch(rows, model, *drawn).to(model.device), generator)
+
+    optimise(model.network, objective, mixture, config.weights, config, out, made_from, quiet=quiet)
     model.eval()
     return model
 
 
-def lengthened(run: dict[str, Any], config: TrainConfig, out: Path) -> list[int]:
+def lengthened(run: dict[str, Any], config: Optimiser, out: Path) -> list[int]:
     """The numbers of steps that a training was meant to have, one after the other; `config`'s is the last.
 
     Raises:

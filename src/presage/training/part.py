@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from presage.episodes.mixture import Mixture
+from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.training.data import Rows
 from presage.training.fingerprint import Fingerprint, settings
@@ -28,10 +28,6 @@ class PartTraining:
     """Last share of the steps in which the rate falls linearly to zero."""
     seed: int = 0
     save_every: int = 1000
-
-
-Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Windows drawn by a `Mixture`: dataset (B,), rows of it (B, T), padding (B, T)."""
 
 
 def gather(

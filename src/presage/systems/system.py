@@ -1,0 +1,82 @@
+"""A system is a value: a paper's model, training and use, as choices over shared parts.
+
+A recipe is a function from the shape of the data to a `System`. It chooses; it holds no loop.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from presage.codecs.scalars import ScalarCodec
+from presage.networks.composed import Composed
+from presage.policy.protocol import Policy
+from presage.training.stage import Stage
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a system is."""
+
+    number: int
+    """Of the table of systems"""
+    name: str
+    paper: str
+    """arXiv number"""
+    uses: tuple[str, ...]
+    claim: str
+    """The paper's central claim, as the check tests it"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model has to fit: of recorded data, or of a robot."""
+
+    cameras: tuple[str, ...]
+    size: int
+    """Pixels a side"""
+    chunk: int
+    """Actions between two steps"""
+    action_dim: int
+    state_dim: int
+    action_codec: ScalarCodec
+    state_codec: ScalarCodec
+
+
+@dataclass(frozen=True)
+class Size:
+    """One dial: widths, depths and steps follow."""
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    channels: int
+    """of convolutional networks"""
+    steps: float
+    """a stage's steps are multiplied by it"""
+
+
+DEBUG = Size("debug", 32, 2, 2, 8, 0.002)
+SMALL = Size("small", 160, 6, 4, 32, 1.0)
+BASE = Size("base", 256, 8, 8, 64, 4.0)
+
+
+@dataclass(frozen=True)
+class System:
+    card: Card
+    build: Callable[[Shape], Composed]
+    """A fresh model"""
+    stages: tuple[Stage, ...]
+    uses: Mapping[str, Callable[[Composed, int], Policy]] = field(default_factory=dict)
+    """Name -> the model in that use, as a policy (model, seed)"""
+
+    def with_stage(self, name: str, **changes: Any) -> "System":
+        """The same with a stage changed: an arm of a check.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        if name not in [s.name for s in self.stages]:
+            raise ValueError(f"{self.card.name} has no stage {name!r}")
+        stages = tuple(replace(s, **changes) if s.name == name else s for s in self.stages)
+        return replace(self, stages=stages)

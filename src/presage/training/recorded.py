@@ -1,0 +1,142 @@
+"""Recorded datasets in memory, as a composed model's batches.
+
+Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.codecs.scalars import ScalarCodec, Spread
+from presage.codecs.text import embed_text
+from presage.episodes.cache import frame_cache
+from presage.episodes.dataset import Dataset
+from presage.episodes.mixture import Drawn
+from presage.episodes.outcome import valid_actions, worth
+from presage.networks.composed import ACTION, IMAGE, STATE, Composed, module
+from presage.timeline.streams import Values
+from presage.training.batch import Batch, cat_batches
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Episodes, one behind the other."""
+
+    frames: dict[str, np.ndarray]
+    """`image.<camera>` -> (R, S, S, 3) uint8"""
+    action: np.ndarray
+    """(R, chunk, A) raw, executed after each row"""
+    labelled: np.ndarray
+    """(R,) bool: the action was recorded"""
+    state: np.ndarray
+    """(R, D) raw"""
+    quality: np.ndarray
+    """(R,) of what was done: 1 like an expert, 0 not, NaN unknown"""
+    instruction: np.ndarray
+    """(R,) index into `text`"""
+    text: np.ndarray
+    """(I, E) embedded instructions"""
+    length: np.ndarray
+    """(K,) rows of each episode"""
+    task: list[str] = field(default_factory=list)
+    """of each episode"""
+    latents: dict[str, np.ndarray] = field(default_factory=dict)
+    """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
+
+    @property
+    def start(self) -> np.ndarray:
+        return np.cumsum(self.length) - self.length
+
+    def without_labels(self, episodes: Sequence[int]) -> "Recorded":
+        """The same, the actions and states of `episodes` unknown: video alone."""
+        hidden = np.isin(np.repeat(np.arange(len(self.length)), self.length), list(episodes))
+        return replace(self, labelled=self.labelled & ~hidden)
+
+    def only(self, episodes: Sequence[int]) -> "Recorded":
+        """These episodes alone."""
+        kept = np.concatenate([np.arange(self.start[e], self.start[e] + self.length[e]) for e in episodes])
+        columns = {n: getattr(self, n)[kept] for n in ("action", "labelled", "state", "quality", "instruction")}
+        frames = {name: x[kept] for name, x in self.frames.items()}
+        latents = {name: x[kept] for name, x in self.latents.items()}
+        task = [self.task[e] for e in episodes] if self.task else []
+        return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
+
+
+def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: int) -> Recorded:
+    """All episodes of a dataset whose rows hold chunks, as `presage collect` records them."""
+    frames = frame_cache(dataset, list(cameras), size)
+    rows = len(frames)
+    valid = valid_actions(dataset)
+    action = np.where(valid[:, None], dataset.column("action").reshape(rows, -1), 0.0).astype(np.float32)
+    said, number = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
+    length = np.array([e.length for e in dataset.episodes])
+    return Recorded(
+        {f"{IMAGE}{camera}": np.ascontiguousarray(frames[:, i]) for i, camera in enumerate(cameras)},
+        action.reshape(rows, chunk, -1),
+        valid.astype(bool),
+        dataset.column("observation.state").reshape(rows, -1).astype(np.float32),
+        worth(dataset).astype(np.float32),
+        np.repeat(number, length),
+        embed_text(said.tolist()),
+        length,
+        [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
+    )
+
+
+def fit_scalar_codecs(recorded: Recorded) -> tuple[ScalarCodec, ScalarCodec]:
+    """Of actions and states, fitted on labelled rows."""
+    action = recorded.action.reshape(len(recorded.action), -1)[recorded.labelled]
+    return ScalarCodec.between([Spread.of(action)]), ScalarCodec.between([Spread.of(recorded.state)])
+
+
+def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
+    """`recorded` with latents of those cameras whose codec has weights, which stand still from now on."""
+    latents = {}
+    for s in model.streams:
+        if s.source.startswith(IMAGE) and next(module(model.codec(s.source)).parameters(), None) is not None:
+            images = recorded.frames[s.source]
+            parts = [images[i : i + batch] for i in range(0, len(images), batch)]
+            latents[s.name] = np.concatenate(
+                [model.encode_images(s.source, part).half().cpu().numpy() for part in parts]
+            )
+    return replace(recorded, latents=latents)
+
+
+def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn) -> Batch:
+    """The batch of windows drawn by a `Mixture` of `parts`, on the model's device. Windows come grouped by part."""
+    source, index, is_pad = drawn
+    mine = [(part, index[source == i], is_pad[source == i]) for i, part in enumerate(parts) if (source == i).any()]
+    batches = [_batch(model, *each) for each in mine]
+    return (batches[0] if len(batches) == 1 else cat_batches(batches)).to(model.device)
+
+
+def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.ndarray) -> Batch:
+    b, n = index.shape
+    rows = index.ravel()
+    exists = torch.from_numpy(~is_pad)
+    labelled = torch.from_numpy(recorded.labelled[index]) & exists
+    values: Values = {}
+    present: dict[str, Tensor] = {}
+    for s in model.streams:
+        if s.name in recorded.latents:
+            x = torch.from_numpy(recorded.latents[s.name][rows]).float()
+        elif s.source.startswith(IMAGE):
+            x = model.encode_images(s.source, recorded.frames[s.source][rows]).cpu()
+        elif s.source == ACTION:
+            x = model.encode_action(recorded.action[rows]).cpu()
+            present[s.name] = labelled
+        elif s.source == STATE:
+            x = torch.from_numpy(model.state_codec.encode(recorded.state[rows])).float()
+            present[s.name] = labelled
+        else:
+            continue
+        values[s.name] = x.reshape(b, n, s.tokens, s.dim)
+    text = torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])
+    return Batch(values, text, exists, present, torch.from_numpy(recorded.quality[index]))
+
+
+Sources = Mapping[str, Sequence[Recorded]]
+"""Name of a kind of data -> its datasets"""

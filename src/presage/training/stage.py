@@ -1,0 +1,100 @@
+"""Stages: what is trained on what, to do what. Training a system is a `for` over its stages, on one loop."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from presage.episodes.mixture import Drawn, Mixture
+from presage.episodes.windows import Windows
+from presage.errors import UserError
+from presage.networks.composed import Composed
+from presage.training.batch import Batch, Terms
+from presage.training.fingerprint import Fingerprint, described, entry, hash_of
+from presage.training.loop import Optimiser, optimise
+from presage.training.recorded import Recorded, batch_of, encoded
+
+
+class Objective(Protocol):
+    """What a stage asks of a model: named terms of a batch, with the random numbers of the step."""
+
+    def __call__(self, model: Composed, batch: Batch, generator: torch.Generator) -> Terms: ...
+
+
+Make = Callable[[Composed, Mapping[str, Recorded]], Recorded]
+"""Data that an earlier stage's model makes: dreams, labels, rollouts"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    objective: Objective
+    modules: tuple[str, ...] = ("network",)
+    """Attributes of the model that are trained; all else stands still. `parts.head` is the part of that name."""
+    data: Mapping[str, float] = field(default_factory=lambda: {"labelled": 1.0})
+    """Kind of data -> share of the windows"""
+    make: Mapping[str, Make] = field(default_factory=dict)
+    """Kinds of data that are made when the stage begins"""
+    window: int = 4
+    """Rows of a window"""
+    weights: Mapping[str, float] = field(default_factory=lambda: {"*": 1.0})
+    """Of the objective's terms, by pattern; those of one pattern are averaged"""
+    optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
+    raw: bool = False
+    """Pictures are encoded anew in every batch: the codec itself is trained, or looks at pictures another way"""
+
+
+def train_stages(
+    model: Composed,
+    stages: Sequence[Stage],
+    data: Mapping[str, Recorded],
+    out: Path,
+    made_from: Fingerprint,
+    only: str | None = None,
+    quiet: bool = False,
+) -> Composed:
+    """Fit `model` in place, stage by stage; each resumes from `out/<stage>`. `only`: the stage of that name alone.
+
+    made_from: the data and whatever else the weights follow from.
+
+    Raises:
+        UserError: there is no such stage, or no such data; see `optimise`.
+    """
+    if only is not None and only not in [s.name for s in stages]:
+        raise UserError(f"--only {only}: stages are {', '.join(s.name for s in stages)}")
+    made = dict(made_from)
+    for stage in stages:
+        if only in (None, stage.name):
+            _train(model, stage, data, out / stage.name, made, quiet)
+        made[f"stage.{stage.name}"] = entry(f"stage {stage.name}", hash_of(described(stage)))
+    return model.eval()
+
+
+def _train(
+    model: Composed, stage: Stage, data: Mapping[str, Recorded], out: Path, made_from: Fingerprint, quiet: bool
+) -> None:
+    kinds = {**data, **{kind: make(model, data) for kind, make in stage.make.items()}}
+    missing = [kind for kind in stage.data if kind not in kinds]
+    if missing:
+        raise UserError(f"stage {stage.name}: no data of kind {missing[0]!r}; there are {', '.join(kinds)}")
+    parts = [kinds[kind] for kind in stage.data]
+    if not stage.raw:
+        parts = [encoded(model, part) for part in parts]
+    config = stage.optimiser
+    windows = [Windows(part.length, stage.window, seed=config.seed) for part in parts]
+    mixture = Mixture(windows, list(stage.data.values()), config.seed)
+    trained = nn.ModuleList([model.get_submodule(name) for name in stage.modules])
+    model.requires_grad_(False)
+    trained.requires_grad_(True)
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        return stage.objective(model, batch_of(model, parts, drawn), generator)
+
+    made = made_from | {
+        "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))
+    }
+    optimise(trained, objective, mixture, stage.weights, config, out, made, stage.name, quiet)
+    model.requires_grad_(False)

@@ -1,0 +1,89 @@
+"""Stages on one loop, over a composed model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from presage.codecs.pixels import PixelCodec, PixelCodecConfig
+from presage.errors import UserError
+from presage.networks.composed import Composed
+from presage.networks.packed import Packed
+from presage.networks.transformer import Transformer, TransformerConfig
+from presage.timeline.levels import GIVEN, Levels, Role, Schedule, Uniform
+from presage.timeline.session import Session
+from presage.timeline.streams import Stream
+from presage.training.loop import Optimiser
+from presage.training.objectives.denoise import Denoise
+from presage.training.recorded import Recorded, fit_scalar_codecs
+from presage.training.stage import Stage, train_stages
+from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
+
+K = Uniform(0.3)
+JOINT, FORWARD = Role(K, K), Role(K, GIVEN)
+
+
+def small_model(recorded: Recorded) -> Composed:
+    torch.manual_seed(0)
+    codec = PixelCodec(PixelCodecConfig(SIZE, 4))
+    streams = [
+        Stream("what is done", 1, CHUNK * ACTIONS, acts=True, source="action"),
+        Stream("what is seen", codec.config.tokens, codec.config.token_dim, source="image.front"),
+    ]
+    network = Transformer(TransformerConfig(width=32, layers=1, heads=2, streams=streams))
+    scalars = fit_scalar_codecs(recorded)
+    return Composed(streams, {"image.front": codec}, Packed(network, streams, 2), *scalars, (CHUNK, ACTIONS), 2)
+
+
+def stage(steps: int, **changes: Any) -> Stage:
+    optimiser = Optimiser(steps=steps, batch=8, warmup=2, save_every=5, log_every=5)
+    return replace(Stage("joint", Denoise(Levels((JOINT, FORWARD)), questions=1), optimiser=optimiser), **changes)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    recorded = moving_square()
+    straight, killed = small_model(recorded), small_model(recorded)
+    train_stages(straight, [stage(10)], {"labelled": recorded}, tmp_path / "straight", {}, quiet=True)
+
+    calls, ask = [0], Denoise.__call__
+
+    def dies_in_the_eighth_step(self: Denoise, *rest: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 8:
+            raise InterruptedError
+        return ask(self, *rest)
+
+    with pytest.raises(InterruptedError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Denoise, "__call__", dies_in_the_eighth_step)
+        train_stages(killed, [stage(10)], {"labelled": recorded}, tmp_path / "killed", {}, quiet=True)
+    again = small_model(recorded)
+    train_stages(again, [stage(10)], {"labelled": recorded}, tmp_path / "killed", {}, quiet=True)
+    for name, value in straight.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+
+
+def test_a_stage_trains_its_modules_alone_and_other_data_is_refused(tmp_path: Path) -> None:
+    recorded = moving_square()
+    model = small_model(recorded)
+    train_stages(model, [stage(2)], {"labelled": recorded}, tmp_path, {}, quiet=True)
+    with pytest.raises(UserError, match="no data of kind 'dreams'"):
+        train_stages(model, [stage(2, name="other", data={"dreams": 1.0})], {"labelled": recorded}, tmp_path, {})
+    with pytest.raises(UserError, match="--only sleep: stages are joint"):
+        train_stages(model, [stage(2)], {"labelled": recorded}, tmp_path, {}, only="sleep")
+
+
+def test_a_composed_model_learns_where_actions_lead(tmp_path: Path) -> None:
+    recorded = moving_square(episodes=20)
+    model = small_model(recorded)
+    train_stages(model, [stage(150)], {"labelled": recorded}, tmp_path, {}, quiet=True)
+    session = Session(model, torch.from_numpy(recorded.text[[0, 0]]))
+    session.observe({"image.front": recorded.frames["image.front"][[0, 8]]})
+    given = {"what is done": model.encode_action(recorded.action[[0, 8]])[:, None]}
+    seen = session.imagine(Schedule.forward(1), given).values["what is seen"]
+    truth = model.encode_images("image.front", recorded.frames["image.front"][[1, 9]])
+    before = session.last.values["what is seen"]
+    assert (seen - truth).square().mean() < 0.7 * (before - truth).square().mean()
+    assert np.isfinite(model.decode_images({"what is seen": seen})["image.front"]).all()
