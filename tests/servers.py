@@ -11,8 +11,8 @@ from queue import Queue
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from presage.interface.server import PolicyServer
-from presage.policy.wire import unpack
+from presage.serving.server import PolicyServer
+from presage.serving.wire import unpack
 
 
 @contextmanager

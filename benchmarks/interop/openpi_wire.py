@@ -58,7 +58,7 @@ def inside(theirs: Path, ours: Path, url: str) -> None:
 
 
 def outside(golden: Path | None) -> None:
-    from presage.policy.wire import pack, unpack
+    from presage.serving.wire import pack, unpack
 
     with tempfile.TemporaryDirectory() as scratch:
         ours, theirs, venv = (Path(scratch) / name for name in ("ours", "theirs", "venv"))

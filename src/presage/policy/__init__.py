@@ -9,7 +9,7 @@ from presage.errors import UserError
 
 if TYPE_CHECKING:
     from presage.networks.world_model import WorldModel
-    from presage.policy.protocol import Policy
+    from presage.worlds.protocol import Policy
 
 USES = ("joint", "closed_loop", "open_loop", "no_imagination")
 """Ways to act with a world model alone; `representation` and `planning` need more than the model."""

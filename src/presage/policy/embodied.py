@@ -20,8 +20,8 @@ from presage.episodes.fit import same_proportions
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.errors import UserError
-from presage.policy.protocol import Observation, Policy
 from presage.training.checkpoint import read_config
+from presage.worlds.protocol import Observation, Policy
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from torch import Tensor
 
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.timeline.noise import streams
 from presage.timeline.session import Session
+from presage.worlds.protocol import Observation
 
 MEMORY = 0
 """Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past

@@ -10,10 +10,10 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
 from presage.worlds.contract import ChunkEnv
+from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 

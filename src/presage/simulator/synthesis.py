@@ -21,12 +21,12 @@ from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import explain, translate
 from presage.policy.grounded import executable
-from presage.policy.protocol import Observation
 from presage.timeline.expectation import Values
 from presage.timeline.levels import Plan
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
+from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2

@@ -23,8 +23,8 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.policy.protocol import Policy
 from presage.worlds.instructions import check_task, draw_instruction
+from presage.worlds.protocol import Policy
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import World, check_camera, common_world, find_world
 
