@@ -33,7 +33,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "synthesize": ("commands.use", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
     "plan": ("commands.use", "PlanCommand", "imagine several futures and act on the best"),
     "play": ("play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
-    "models": ("commands.models", "Models", "list the models presage can load, what they need, and which are here"),
+    "models": (
+        "commands.models",
+        "Models",
+        "list the models presage can load, what they need, and which are on this machine",
+    ),
     "serve": ("commands.serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("commands.bench", "Bench", "measure one published figure with its controls"),
     "figures": ("pages.figures", "Figures", "turn bench results into docs/figures.md"),
