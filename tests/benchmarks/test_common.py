@@ -7,17 +7,11 @@ from hypothesis import strategies as st
 from tests.tiny import tiny_model
 
 from presage.benchmarks import BENCHES
-from presage.benchmarks.common import (
-    describe_checkpoint,
-    describe_commit,
-    describe_machine,
-    describe_versions,
-    evaluation_seeds,
-    success_figures,
-)
 from presage.errors import UserError
+from presage.results.provenance import describe_checkpoint, describe_commit, describe_machine, describe_versions
+from presage.results.tables import success_figures
 from presage.training.checkpoint import save_model
-from presage.worlds.seeds import FIRST_CALIBRATION_SEED, FIRST_TRAINING_SEED
+from presage.worlds.seeds import FIRST_CALIBRATION_SEED, FIRST_TRAINING_SEED, evaluation_seeds
 
 
 @given(seed=st.integers(-2, 700), count=st.integers(1, 1200))

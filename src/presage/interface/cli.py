@@ -24,27 +24,23 @@ import presage
 from presage.errors import UserError
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "collect": ("commands.collect", "Collect", "record scripted experts in the simulator as a LeRobot dataset"),
-    "inspect": ("commands.inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
-    "dataset": ("commands.dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
-    "train": ("commands.train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
-    "act": ("commands.use", "Act", "let the model control the robot in the simulator"),
-    "evaluate": ("commands.use", "Evaluate", "judge policies in imagination and compare with the simulator"),
-    "synthesize": ("commands.use", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
-    "plan": ("commands.use", "PlanCommand", "imagine several futures and act on the best"),
-    "play": ("play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
-    "models": (
-        "commands.models",
-        "Models",
-        "list the models presage can load, what they need, and which are on this machine",
-    ),
-    "serve": ("commands.serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
-    "bench": ("commands.bench", "Bench", "measure one published figure with its controls"),
-    "figures": ("pages.figures", "Figures", "turn bench results into docs/figures.md"),
-    "report": ("commands.report", "Report", "make one page of any results, with films, tables and curves, to share"),
-    "demo": ("commands.demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),
+    "collect": ("collect", "Collect", "record scripted experts in the simulator as a LeRobot dataset"),
+    "inspect": ("inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
+    "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
+    "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
+    "act": ("act", "Act", "let the model control the robot in the simulator"),
+    "evaluate": ("evaluate", "Evaluate", "judge policies in imagination and compare with the simulator"),
+    "synthesize": ("synthesize", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
+    "plan": ("plan", "PlanCommand", "imagine several futures and act on the best"),
+    "play": (".play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
+    "models": ("models", "Models", "list the models presage can load, what they need, and which are on this machine"),
+    "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
+    "bench": ("bench", "Bench", "measure one published figure with its controls"),
+    "figures": ("figures", "Figures", "turn bench results into docs/figures.md"),
+    "report": ("report", "Report", "make one page of any results, with films, tables and curves, to share"),
+    "demo": ("demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),
 }
-"""name -> (module of presage.interface, class, one line of help)"""
+"""name -> (module, seen from presage.interface.commands; class; one line of help)"""
 
 OUTPUTS = ("json", "out", "picture", "video")
 """Options that name what a command writes."""
@@ -154,7 +150,7 @@ def parse(arguments: Sequence[str]) -> Any:
     import tyro
 
     module, attribute, _ = COMMANDS[name]
-    command = getattr(importlib.import_module(f"presage.interface.{module}"), attribute)
+    command = getattr(importlib.import_module(f".{module}", "presage.interface.commands"), attribute)
     options = [text.partition("=")[0].replace("_", "-") for text in arguments[1:] if re.match(r"--[a-z]", text)]
     for option, times in Counter(options).items():
         if times > 1:  # the last one would win without a word

@@ -11,7 +11,6 @@ A decision is a function from a session to an action chunk; `joint.py`, `closed_
 from collections.abc import Callable
 
 import numpy as np
-from torch import Tensor
 
 from presage.networks.world_model import WorldModel
 from presage.timeline.noise import streams
@@ -65,15 +64,6 @@ class GroundedPolicy:
             self.session.observe({name: x[self.rows] for name, x in observation.items()}, self.executed)
             self.executed = chunks[self.rows] = self.decide(self.session)
         return chunks
-
-
-def executable(model: WorldModel, token: Tensor) -> np.ndarray:
-    """Action tokens (B, 1, C) -> chunk (B, chunk, A), kept inside the range of the training actions.
-
-    The codec maps their 1 % and 99 % quantiles to -1 and 1; a sample beyond is noise that a robot should not execute
-    (Chi et al. 2023, Diffusion Policy, clip their samples alike).
-    """
-    return model.decode_action(token.clamp(-1, 1))
 
 
 def keep_rows(session: Session, rows: np.ndarray) -> None:

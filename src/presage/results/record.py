@@ -32,12 +32,12 @@ def describe_run(
     films: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The record of a run: figures, command, seed, checkpoint, commit, versions and machine; where there are any, one
-    row an episode (see `presage.benchmarks.common.episode_rows`) and the films of some (see `save_films`).
+    row an episode (see `presage.results.tables.episode_rows`) and the films of some (see `save_films`).
 
     Raises:
         UserError: `checkpoint` is none.
     """
-    from presage.benchmarks.common import describe_checkpoint, describe_commit, describe_machine, describe_versions
+    from presage.results.provenance import describe_checkpoint, describe_commit, describe_machine, describe_versions
 
     record: dict[str, Any] = {"command": command_line(), "seed": seed, "figures": figures}
     if checkpoint is not None:
@@ -115,9 +115,9 @@ def film_both(policy: str, real: Sequence[Any], imagined: Sequence[Any], count: 
 def dreams_written(root: Path, world: Any, count: int) -> tuple[list[dict[str, Any]], list[Film]]:
     """One row for each dream of the dataset `root`, and films of `count` of them: what was dreamed, beside what its
     labels do in the simulator when they are executed from the same first frame."""
-    from presage.benchmarks.common import episode_rows
     from presage.episodes.dataset import Dataset
     from presage.policy.replay import ReplayPolicy
+    from presage.results.tables import episode_rows
     from presage.worlds import RolloutResult, rollout
 
     data = Dataset(root)

@@ -172,7 +172,7 @@ def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     """What repeats a run, in words; what an older result does not say is left out."""
-    from presage.benchmarks.common import arithmetic
+    from presage.results.provenance import arithmetic
 
     facts: dict[str, str] = {}
     if "checkpoint" in record:

@@ -18,10 +18,10 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.networks.executable import executable
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import explain, translate
-from presage.policy.grounded import executable
 from presage.timeline.expectation import Values
+from presage.timeline.inverse import explain, translate
 from presage.timeline.levels import Plan
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session

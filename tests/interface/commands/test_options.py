@@ -91,7 +91,10 @@ TEXTS = WRONG | st.text(st.characters(exclude_characters="/\0", exclude_categori
 
 def classes() -> dict[str, tuple[list[str], type]]:
     """Command or tool -> its words, and its class."""
-    modules = {name: importlib.import_module(f"presage.interface.{place}") for name, (place, _, _) in COMMANDS.items()}
+    modules = {
+        name: importlib.import_module(f".{place}", "presage.interface.commands")
+        for name, (place, _, _) in COMMANDS.items()
+    }
     out = {name: ([name], getattr(modules[name], COMMANDS[name][1])) for name in COMMANDS}
     tools = get_args(get_args(get_type_hints(out.pop("dataset")[1], include_extras=True)["tool"])[0])
     for tool in (get_args(hint)[0] for hint in tools):

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from presage.errors import UserError
 from presage.interface.cli import main
-from presage.interface.commands.serve import api_key, is_loopback
 from presage.policy import make_policy
+from presage.serving.host import api_key, is_loopback
 from presage.serving.server import PolicyServer
 from presage.serving.wire import pack, unpack
 from presage.training.checkpoint import load_model, save_model
@@ -128,7 +128,7 @@ def test_a_served_policy_acts_in_the_simulator(tmp_path, capsys) -> None:
 
 DYING = """
 import asyncio, os
-from presage.interface.commands.serve import run_until_signalled
+from presage.serving.host import run_until_signalled
 from presage.serving.server import PolicyServer
 from presage.errors import UserError
 from tests.tiny import tiny_model

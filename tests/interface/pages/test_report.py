@@ -11,7 +11,6 @@ from tests.interface.pages.test_page import make_clip
 from tests.interface.pages.test_page import page as demo_page  # noqa: F401  (a fixture)
 from tests.tiny import tiny_model
 
-from presage.benchmarks.common import episode_rows
 from presage.errors import UserError
 from presage.interface.cli import main
 from presage.interface.pages.plots import Series, lines, log_ticks, ticks
@@ -22,6 +21,7 @@ from presage.measures.statistics import difference_of_proportions, wilson
 from presage.results.output import write_json
 from presage.results.record import Film, describe_run, film_both, film_recalled, save_films
 from presage.results.runs import read_runs
+from presage.results.tables import episode_rows
 from presage.simulator.success import Threshold, save_threshold
 from presage.training.checkpoint import save_model, weights_hash
 from presage.worlds import RolloutResult

@@ -18,9 +18,10 @@ from websockets.sync.client import connect
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.interface.cli import main
+from presage.interface.play.controls import Controls
 from presage.interface.play.dream import Dream
 from presage.interface.play.message import FIELDS, MAX_BYTES, read_message
-from presage.interface.play.player import IN_FLIGHT, Controls, Player
+from presage.interface.play.player import IN_FLIGHT, Player
 from presage.interface.play.server import read_files
 from presage.interface.play.studio import Studio
 

@@ -7,11 +7,13 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from presage.benchmarks import BENCHES
-from presage.benchmarks.common import BenchArgs, default_checkpoint, describe_checkpoint
+from presage.benchmarks.common import BenchArgs
 from presage.errors import UserError
 from presage.interface.commands.options import Command, MaybeCount, MaybeFolder, choice, one
 from presage.results.output import Stopwatch, summary, write_json
+from presage.results.provenance import describe_checkpoint
 from presage.results.record import describe_run
+from presage.systems.shipped import default_checkpoint
 
 WITHOUT_EPISODES = ("cache", "serving", "play", "backbone", "training")
 _LIST = "\n".join(f"    {name:<15} {line}" for name, (_, line) in BENCHES.items())
@@ -36,10 +38,11 @@ class Bench(Command):
         checkpoint = self.checkpoint or default_checkpoint()
         described = describe_checkpoint(checkpoint)
         from presage.device import default_device
+        from presage.interface.cli import main
 
         watch = Stopwatch()
         module = importlib.import_module(BENCHES[self.name][0])
-        bench = BenchArgs(checkpoint, self.seed, self.episodes, default_device(), self.quick)
+        bench = BenchArgs(checkpoint, self.seed, self.episodes, default_device(), self.quick, main=main)
         figures = module.run(bench)
         run = describe_run(self.seed, figures, checkpoint, bench.rows)
         record = {"bench": self.name, **run, "seconds": round(watch.seconds, 1)}

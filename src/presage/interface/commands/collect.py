@@ -50,13 +50,14 @@ class Collect(Command):
     yet to learn about the states that it leads to."""
 
     def run(self) -> None:
-        from presage.worlds.collect import Behaviours, collect
+        from presage.worlds.behaviours import Behaviours
+        from presage.worlds.collect import collect
 
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
         if self.planner is not None:
             from presage.simulator.pairing import check_robot
-            from presage.simulator.planning import spoiled_from
+            from presage.systems.spoiled import spoiled_from
 
             check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)

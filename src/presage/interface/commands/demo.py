@@ -35,7 +35,9 @@ class Demo(Command):
     """Also write a picture: rows of real and imagined frames."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import default_checkpoint, describe_checkpoint, evaluation_seeds
+        from presage.results.provenance import describe_checkpoint
+        from presage.systems.shipped import default_checkpoint
+        from presage.worlds.seeds import evaluation_seeds
 
         evaluation_seeds(self.seed, self.episodes or 1)  # there are some: said before the model is loaded
         start = time.monotonic()
@@ -81,7 +83,7 @@ def _report(stage: Stage, described: dict[str, str]) -> Report:
 
 
 def _facts(seed: int, described: dict[str, str]) -> list[tuple[str, str]]:
-    from presage.benchmarks.common import arithmetic, describe_commit, describe_machine, describe_versions
+    from presage.results.provenance import arithmetic, describe_commit, describe_machine, describe_versions
 
     machine = describe_machine()
     return [

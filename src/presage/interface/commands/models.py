@@ -39,8 +39,8 @@ class Models(Command):
 
 def shipped() -> list[dict[str, Any]]:
     """The checkpoint that comes with presage, if this copy has it."""
-    from presage.benchmarks.common import default_checkpoint
     from presage.networks.published import gibibytes
+    from presage.systems.shipped import default_checkpoint
     from presage.training.checkpoint import checkpoint_weights
 
     try:

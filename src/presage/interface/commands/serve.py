@@ -1,11 +1,7 @@
 """`presage serve`: the model answers robots over openpi's websocket protocol."""
 
-import ipaddress
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from tyro.conf import Positional
 
@@ -23,8 +19,7 @@ from presage.interface.commands.options import (
 )
 from presage.results.output import summary, write_json
 from presage.results.record import describe_run
-
-KEY_VARIABLE = "PRESAGE_API_KEY"
+from presage.serving.host import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +59,9 @@ class Serve(Command):
     """Connections at a time; more are turned away."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
         from presage.policy import USES, make_policy
+        from presage.results.provenance import describe_checkpoint
+        from presage.systems.shipped import default_checkpoint
 
         key = api_key(self.api_key_file)
         if key is None and not is_loopback(self.host):
@@ -111,45 +107,3 @@ class Serve(Command):
         summary("served", figures)
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
-
-
-def run_until_signalled(server: Any, host: str, port: int, ready: Any) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what runs."""
-    import asyncio
-    import signal
-
-    async def main() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, server.draining.set)
-        await server.run(host, port, ready)
-
-    asyncio.run(main())
-
-
-def api_key(file: Path | None, option: str = "--api-key-file") -> str | None:
-    """The key from `file`, which `option` names, else from the environment; None where there is neither.
-
-    Raises:
-        UserError: the file cannot be read, or the key is empty or not printable.
-    """
-    if file is None:
-        key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
-    else:
-        where = str(file)
-        try:
-            key = file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {option} {file}: {error}") from None
-    if key is not None and not (key.isascii() and key.isprintable() and key and " " not in key):
-        raise UserError(
-            f"{where} holds no key: give printable ASCII without blanks, such as openssl rand -hex 32 makes"
-        )
-    return key
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

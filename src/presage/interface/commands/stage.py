@@ -37,9 +37,9 @@ class Stage:
 
     def run(self) -> list[Use]:
         """The seven uses in the order of the survey; later ones reuse the episodes of earlier ones."""
-        from presage.benchmarks.common import episode_rows
         from presage.benchmarks.episodes import world_for
         from presage.device import default_device
+        from presage.results.tables import episode_rows
         from presage.simulator.pairing import load_for
 
         self.model = load_for(MT10, self.folder, default_device())
@@ -68,7 +68,7 @@ class Stage:
 
     def choose(self, names: Sequence[str], rounds: int) -> None:
         """The episodes of every use from now on: `rounds` of every task, the tasks in turn."""
-        from presage.benchmarks.common import evaluation_seeds
+        from presage.worlds.seeds import evaluation_seeds
 
         self.tasks = list(names) * rounds
         self.seeds = [seed for seed in evaluation_seeds(self.seed, rounds) for _ in names]
@@ -85,7 +85,7 @@ class Stage:
         return self.real[name]
 
     def success(self, name: str, label: str) -> Measured:
-        from presage.benchmarks.common import success_figures
+        from presage.results.tables import success_figures
 
         results = self.real[name]
         rate = success_figures(f"success_{name}", [r.success for r in results])
@@ -176,7 +176,7 @@ class Stage:
 
     def evaluation(self) -> Use:
         """Policies that already ran, and worse ones, rolled in the dream."""
-        from presage.benchmarks.common import episode_rows
+        from presage.results.tables import episode_rows
         from presage.simulator.environment import DreamWorld
         from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, other_instruction
         from presage.worlds import RandomPolicy, rollout

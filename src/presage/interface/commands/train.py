@@ -214,7 +214,7 @@ class Train(Command):
         return jsonlib.loads(lines[-1]) if lines else {}
 
     def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
-        from presage.benchmarks.common import describe_commit, describe_machine
+        from presage.results.provenance import describe_commit, describe_machine
         from presage.training.data import open_dataset
         from presage.training.resume import read_run
 

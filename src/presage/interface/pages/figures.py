@@ -1,18 +1,14 @@
-"""`presage figures`: bench results as tables, so that no figure of the documentation is typed by hand."""
+"""Bench results as tables of Markdown, so that no figure of the documentation is typed by hand."""
 
 import json as jsonlib
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
 from presage.benchmarks import BENCHES
 from presage.errors import UserError
-from presage.interface.commands.options import Command, Files, OutFile
-from presage.results.output import show, write_json, write_text
+from presage.results.output import show
 
 GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "collect": {"frames_per_s": (">=", 84)},
@@ -64,33 +60,6 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""
 
 CONTROL_USES = ("success_joint", "success_closed_loop", "success_open_loop", "success_no_imagination")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures(Command):
-    """Make tables of bench results, with the goals and whether they were reached.
-
-    A later file replaces an earlier one of the same bench. Sections of the Markdown file whose bench is not among FILES
-    stay as they are, with the checkpoint, commit and machine that they name.
-
-        presage bench cache --json runs/figures/cache.json
-        presage figures runs/figures/*.json --out docs/figures.md
-    """
-
-    files: Positional[Files]
-    """JSON files written by presage bench."""
-    out: OutFile = Path("docs/figures.md")
-    """The Markdown file."""
-
-    def run(self) -> None:
-        records = {record["bench"]: record for record in map(read_record, self.files)}
-        write_text(self.out, render(records, sections(self.out)))
-        goals = [goal for name, record in records.items() for goal in reached(name, record["figures"])]
-        for figure, value, goal, good in goals:
-            print(f"{_verdict(value, good).strip('*'):<12}  {figure} = {show(value)} ({goal})")
-        print(f"\n{len(records)} benches, {sum(g[3] for g in goals)} of {len(goals)} goals reached: {self.out}")
-        if self.json is not None:
-            write_json(self.json, {"figures": {name: record["figures"] for name, record in records.items()}})
 
 
 def read_record(file: Path) -> dict[str, Any]:
@@ -158,14 +127,14 @@ def render(records: Mapping[str, dict[str, Any]], kept: Mapping[str, str] | None
 
 
 def _section(name: str, record: dict[str, Any]) -> str:
-    from presage.benchmarks.common import arithmetic
+    from presage.results.provenance import arithmetic
 
     figures = record["figures"]
     lines = [f"## {name}", "", f"{BENCHES[name][1][0].upper()}{BENCHES[name][1][1:]}.", ""]
     goals = reached(name, figures)
     if goals:
         lines += ["| goal | value | |", "|---|---|---|"]
-        lines += [f"| {f} {goal} | {show(value)} | {_verdict(value, good)} |" for f, value, goal, good in goals]
+        lines += [f"| {f} {goal} | {show(value)} | {verdict(value, good)} |" for f, value, goal, good in goals]
         lines.append("")
     single = {k: v for k, v in figures.items() if "/" not in k and not k.endswith(("_low", "_high"))}
     lines += ["| figure | value |", "|---|---|"]
@@ -182,7 +151,7 @@ def _section(name: str, record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _verdict(value: float | None, good: bool) -> str:
+def verdict(value: float | None, good: bool) -> str:
     return "not measured" if value is None else "reached" if good else "**not reached**"
 
 

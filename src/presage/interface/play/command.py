@@ -58,10 +58,11 @@ class Play(Command):
     """File that holds the token."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
-        from presage.interface.commands.serve import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
         from presage.interface.play.server import PlayServer
         from presage.interface.play.studio import UNCALIBRATED, Studio, open_data
+        from presage.results.provenance import describe_checkpoint
+        from presage.serving.host import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+        from presage.systems.shipped import default_checkpoint
 
         token = api_key(self.token_file, "--token-file")
         if token is None and not is_loopback(self.host):

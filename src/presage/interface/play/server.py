@@ -26,11 +26,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from presage.errors import UserError
-from presage.interface.commands.serve import is_loopback
 from presage.interface.play.dream import Dream
 from presage.interface.play.message import MAX_BYTES
 from presage.interface.play.player import Player
 from presage.interface.play.studio import Studio
+from presage.serving.host import is_loopback
 
 log = logging.getLogger("presage.play")
 

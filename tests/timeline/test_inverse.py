@@ -6,7 +6,7 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from torch import Tensor
 
 from presage.networks.kinematics import Kinematics
-from presage.policy.closed_loop import OFFSET_ERROR, STATE_ERROR, explain
+from presage.timeline.inverse import OFFSET_ERROR, STATE_ERROR, explain
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
 
