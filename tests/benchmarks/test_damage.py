@@ -62,7 +62,7 @@ def test_a_traceback_and_a_silent_difference_are_counted(sources: list[Path], tm
 
 
 def test_a_process_that_dies_or_hangs_is_replaced(sources: list[Path], tmp_path: Path, monkeypatch) -> None:
-    worker = damage._Worker(sources, tmp_path, 0)
+    worker = damage._Worker(main, sources, tmp_path, 0)
     try:
         worker.start(0)
         worker.process.kill()
