@@ -1,6 +1,7 @@
 """The house is in order: packages know only what is below them, and no file is too long to be read at once."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,8 +104,14 @@ def test_an_arrow_down_is_none() -> None:
     assert arrows("simulator.planning", down) == set()
 
 
+def columns(line: str) -> int:
+    """How wide a line is, as ruff counts: without what is said to a tool at its end, and 0 for one long word."""
+    return len(re.sub(r"\s*# (noqa|type):.*$", "", line)) if len(line.split()) > 1 else 0
+
+
 def test_files_and_lines_can_be_read_at_once() -> None:
     files = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.py")]
     lines = {path.relative_to(ROOT): path.read_text().splitlines() for path in files}
     assert [str(name) for name, text in lines.items() if len(text) > MOST_LINES] == []
-    assert [f"{name}:{n}" for name, text in lines.items() for n, x in enumerate(text, 1) if len(x) > MOST_COLUMNS] == []
+    wide = [f"{name}:{n}" for name, text in lines.items() for n, x in enumerate(text, 1) if columns(x) > MOST_COLUMNS]
+    assert wide == []

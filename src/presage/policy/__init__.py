@@ -1,6 +1,6 @@
 """Paradigm 2, the model as the policy: `joint.py`, `closed_loop.py`, `open_loop.py`, `representation.py`.
 
-`grounded.py` is what they share: observe the truth, decide, execute. `protocol.py` is what every policy speaks.
+`grounded.py` is what they share: observe the truth, decide, execute. `worlds/protocol.py` is what every policy speaks.
 """
 
 from typing import TYPE_CHECKING

@@ -108,7 +108,7 @@ def choose_robot(folder: Path, name: str | None = None) -> Embodiment | None:
 
     Raises:
         UserError: there is no such robot, there are several and none is named, it has no action, or config.json is
-        damaged.
+            damaged.
     """
     config, path = read_config(folder), folder / "config.json"
     try:

@@ -32,8 +32,7 @@ class GroundedPolicy:
         decide: what to do, given the session.
         quality: how well to behave: 1 like the expert.
         seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the
-        batch
-            where the observation has no `episode`.
+            batch where the observation has no `episode`.
     """
 
     def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:

@@ -29,8 +29,7 @@ class RemotePolicy:
         chunk: actions that are executed. Longer answers are cut to it, since the world is looked at again then.
         action_dim: width of an action; answers of another one are refused.
         names: presage's name of an observation -> the server's, such as {"image.front": "observation/image"}. Only
-        these
-            are sent, and the instruction as `prompt`. None: everything, under presage's names.
+            these are sent, and the instruction as `prompt`. None: everything, under presage's names.
         key: sent as `Authorization: Api-Key KEY`.
         robots: names of the robot that is to be moved. A server that says it serves another one is refused. None: any.
         timeout: seconds to wait for an answer. After it the connection is replaced and the observation sent once more.

@@ -91,7 +91,7 @@ class DreamWorld(ChunkEnv):
 
         Raises:
             UserError: actions of another shape, not finite, or for an environment that was not reset since it stood
-            still.
+                still.
         """
         chunks, asked = self._read_actions(actions, active)
         gone = np.setdiff1d(asked, [row for _, rows in self.dreams for row in rows])

@@ -82,9 +82,8 @@ class Disturbed:
 
     Args:
         change: maps the chunks (N, chunk, A) of every call to those executed instead. It is told the episode (N,) of
-        each
-            row and the step, so that an episode is disturbed alike in the simulator and in the dream, whatever runs
-            beside.
+            each row and the step, so that an episode is disturbed alike in the simulator and in the dream, whatever
+            runs beside.
         instruct: maps the instructions to those the policy is told instead.
     """
 

@@ -287,7 +287,7 @@ def fit(
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: gives the text of `card.md`, once the training is over.
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe
-        says.
+            says.
         wan: a published backbone to adapt instead, and the robot it is for.
         only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
 
