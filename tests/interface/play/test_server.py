@@ -6,7 +6,6 @@ import time
 import urllib.error
 import urllib.request
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from websockets.sync.client import connect
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.interface.cli import main
-from presage.interface.play.controls import Controls
 from presage.interface.play.dream import Dream
 from presage.interface.play.message import FIELDS, MAX_BYTES, read_message
 from presage.interface.play.player import IN_FLIGHT, Player
@@ -164,20 +162,6 @@ def test_whatever_is_sent_is_read_or_refused(kind, data) -> None:
         assert str(error)
     else:
         assert found == kind and set(values) == set(FIELDS[kind])
-
-
-def test_a_tap_between_two_steps_is_not_lost() -> None:
-    controls = Controls(2)
-    press, release = np.array([1, 0], np.float32), np.zeros(2, np.float32)
-    controls.change(press, 1.0)
-    controls.change(release, 2.0)
-    assert controls.urgent
-    assert (controls.heed() == press).all() and controls.stamp == 1
-    assert (controls.heed() == release).all() and controls.stamp == 2
-    assert (controls.heed() == release).all() and not controls.urgent
-    for i in range(50):  # a stick that glides: only where it is counts, and no step is asked for
-        controls.change(np.array([i / 100, 0], np.float32), 3.0 + i)
-    assert not controls.urgent and controls.heed()[0] == pytest.approx(0.49)
 
 
 # -- players ----------------------------------------------------------------------------------------------------------
