@@ -2,9 +2,9 @@
 
 import os
 
-# Workers with two threads each wait for each other on two cores, and tiny networks become ten times slower. The process
-# that starts the workers reads this first and they inherit its environment, so it is the same number in both.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One thread in every process, whatever the environment says: on two cores, two workers of two threads each wait for each
+# other, and tiny networks become ten times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Without a display mujoco would pick GLFW and fail.
 os.environ.setdefault("MUJOCO_GL", "egl")
 # Exactness is tested in fp32, also where the processor would choose bf16; processes that tests start inherit it.

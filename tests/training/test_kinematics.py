@@ -47,9 +47,7 @@ def test_untaught_nothing_moves() -> None:
     torch.testing.assert_close(model.kinematics(state, torch.randn(3, 16), blank), state)
 
 
-def test_it_learns_what_actions_do_and_uses_what_it_remembers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_learns_what_actions_do_and_uses_what_it_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr("presage.training.kinematics.ROWS", 6)  # short windows: no more is asked than the third row
     model = tiny_model()
