@@ -2,8 +2,8 @@
 
 import os
 
-# One thread in every process, whatever the environment says: on two cores, two workers of two threads each wait for each
-# other, and tiny networks become ten times slower.
+# One thread in every process, whatever the environment says: on two cores, two workers of two threads each wait for
+# each other, and tiny networks become ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Without a display mujoco would pick GLFW and fail.
 os.environ.setdefault("MUJOCO_GL", "egl")
