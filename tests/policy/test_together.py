@@ -9,9 +9,9 @@ from tests.tiny import tiny_model, tiny_observation
 from presage.networks.world_model import WorldModel
 from presage.policy import USES, make_policy
 from presage.policy.open_loop import OpenLoopPolicy
-from presage.policy.protocol import Policy
 from presage.policy.together import act_together
 from presage.timeline.joined import JoinedSession
+from presage.worlds.protocol import Policy
 
 
 @pytest.fixture(scope="module")
