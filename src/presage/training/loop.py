@@ -107,7 +107,9 @@ def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimiz
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    # The fused kernel walks memory in order: moments that were loaded again are contiguous, so weights must be.
+    fused = all(p.is_contiguous() for _, p in trained)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=fused)
 
 
 Objective = Callable[[Drawn, torch.Generator], Terms]
