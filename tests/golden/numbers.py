@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.benchmarks.common import SHIPPED
 from presage.device import FP32_VARIABLE
 from presage.networks.base import progress, step
 from presage.networks.names import ACTION, VIDEO
@@ -23,6 +22,7 @@ from presage.networks.world_model import WorldModel
 from presage.policy.representation import video_features
 from presage.simulator.environment import DreamWorld
 from presage.simulator.planning import critic_says
+from presage.systems.shipped import SHIPPED
 from presage.timeline.joined import JoinedSession
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -137,10 +137,10 @@ def dreamed(model: WorldModel) -> dict[str, Any]:
     world = DreamWorld(model, FakeWorld(2), threshold=0.9)
     world.reset(seed=3, options={"observation": frames(model, 2, 3), "instruction": TEXTS})
     found = {}
-    for step in range(8):
-        observation, reward, *_ = world.step(chunks(model, 2, step))
-        found |= {f"dream/{step}/{name}": digest(x) for name, x in observation.items()}
-        found[f"dream/{step}/reward"] = digest(reward)
+    for i in range(8):
+        observation, reward, *_ = world.step(chunks(model, 2, i))
+        found |= {f"dream/{i}/{name}": digest(x) for name, x in observation.items()}
+        found[f"dream/{i}/reward"] = digest(reward)
     return found
 
 

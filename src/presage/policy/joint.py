@@ -7,8 +7,8 @@ network, the same weights, the action alone.
 
 import numpy as np
 
+from presage.networks.executable import executable
 from presage.networks.names import ACTION
-from presage.policy.grounded import executable
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 

@@ -23,10 +23,11 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
+from presage.networks.executable import executable
 from presage.networks.names import is_video
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, Decision, executable
+from presage.policy.grounded import MEMORY, Decision
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session

@@ -19,15 +19,15 @@ from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.networks.base import progress
+from presage.networks.executable import executable
+from presage.networks.inverse import explain, translate
 from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import explain, translate
-from presage.policy.grounded import executable
-from presage.policy.protocol import Observation
 from presage.timeline.levels import Schedule
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
+from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2

@@ -9,8 +9,8 @@ from typing import Any
 
 from presage.codecs.scalars import ScalarCodec
 from presage.networks.composed import Composed
-from presage.policy.protocol import Policy
 from presage.training.stage import Stage
+from presage.worlds.protocol import Policy
 
 
 @dataclass(frozen=True)

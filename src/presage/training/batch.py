@@ -79,6 +79,11 @@ class Term:
 Terms = dict[str, Term]
 
 
+def one_term(loss: Tensor) -> Terms:
+    """A loss that is a number already."""
+    return {"loss": Term(loss.view(1, 1), torch.ones(1, 1, device=loss.device))}
+
+
 def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:
     """The loss: terms by the weight of the first pattern that matches; those of one pattern are averaged.
 

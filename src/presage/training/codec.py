@@ -7,37 +7,40 @@ most of those show the arm. A dataset whose episodes can be simulated again tell
 """
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.device import autocast, default_device
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.mixture import Drawn, Mixture
+from presage.episodes.windows import Windows
 from presage.errors import UserError
+from presage.training.batch import Terms, one_term
 from presage.training.fingerprint import Entry, Fingerprint, hash_of, settings
-from presage.training.resume import load_state, save_state, step_generator
+from presage.training.loop import Optimiser, optimise
 from presage.worlds.masks import can_replay, object_masks, unpack
 
 
 @dataclass(frozen=True)
-class CodecTraining:
+class CodecTraining(Optimiser):
     steps: int = 3000
     batch: int = 48
-    lr: float = 1e-3
+    warmup: int = 50
+    ema: float = 0.99
+    weight_decay: float = 1e-4
+    save_every: int = 200
     attention: float = 15.0
     """Weight of a fully deviating pixel, on top of 1."""
     objects: float = 40.0
     """Weight of a pixel of gripper, object or goal on top of that, where masks can be had; 0 does without."""
-    seed: int = 0
-    save_every: int = 200
 
 
 def mean_pictures(frames: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -80,59 +83,46 @@ def train_codec(
     means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
 
     masks = _masks(dataset, cameras, config.size) if training.objects else None
-    made = made_from | settings(training, steps="--codec-steps") | _made_from(config, masks)
+    made = made_from | _made_from(config, masks)
 
     torch.manual_seed(training.seed)
     codec = ImageCodec(config).to(device)
     if taught is not None:
         codec.load_state_dict(taught.state_dict())
         codec.encoder.requires_grad_(False)
-    learning = {k: p for k, p in codec.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(learning.values(), lr=training.lr, weight_decay=1e-4, betas=(0.9, 0.95))
-    ema = {k: p.detach().clone() for k, p in learning.items()}
-    run = load_state(out, codec, ema, optimizer, made)
-    step, began = run["step"], time.monotonic() - run["seconds"]
-    bar = tqdm(total=training.steps, initial=step, desc="train codec", unit="step")
-    while step < training.steps:
-        generator = step_generator(training.seed, step)
-        row = torch.randint(len(frames), (training.batch,), generator=generator).numpy()
-        camera = torch.randint(len(cameras), (training.batch,), generator=generator).numpy()
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        row = drawn[1][:, 0]
+        camera = torch.randint(len(cameras), (len(row),), generator=generator).numpy()
         image_u8 = torch.from_numpy(np.stack([frames[r, c] for r, c in zip(row, camera, strict=True)])).to(device)
-        rate = training.lr * min(1.0, (step + 1) / 50, (training.steps - step) / (0.4 * training.steps))
-        for g in optimizer.param_groups:
-            g["lr"] = rate
-        with autocast(device):
-            grid = codec.grid_from_images(image_u8)
-            spread = grid.detach().float().std()
-            noise = torch.randn(grid.shape, generator=generator).to(device) * spread * config.latent_noise
-            output = codec.images_from_grid(grid + noise).float()
+        grid = codec.grid_from_images(image_u8)
+        spread = grid.detach().float().std()
+        noise = torch.randn(grid.shape, generator=generator).to(device) * spread * config.latent_noise
+        output = codec.images_from_grid(grid + noise).float()
         image = image_u8.permute(0, 3, 1, 2).float() / 127.5 - 1
         weight = deviation_weight(image, means[group[row], camera], training.attention)
         if masks is not None:
             shown = unpack(np.stack([masks[r, c] for r, c in zip(row, camera, strict=True)]))
             weight = weight + training.objects * torch.from_numpy(shown).to(device)[:, None]
         loss = ((output - image).square() * weight).sum() / weight.sum() / 3
-        loss = loss + 1e-5 * grid.float().square().mean()  # keeps the scale of the latents from wandering
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        with torch.no_grad():
-            for k, p in learning.items():
-                ema[k].lerp_(p, 0.01 if step > 100 else 1.0)
-        if step % 20 == 0:
-            bar.set_postfix_str(f"weighted psnr {10 * np.log10(4 / loss.item()):.1f} dB", refresh=False)
-        bar.update()
-        if step % training.save_every == 0 or step == training.steps:
-            run = {"step": step, "seconds": time.monotonic() - began}
-            save_state(out, codec, ema, optimizer, run, made)
-    bar.close()
-    codec.load_state_dict(ema, strict=False)
-    if taught is None and not run.get("measured"):  # kept: on another machine they would be others by a rounding
-        fit_statistics(codec, frames)
-        save_state(out, codec, ema, optimizer, run | {"measured": True}, made)
+        return one_term(loss + 1e-5 * grid.float().square().mean())  # keeps the scale of latents from wandering
+
+    rows = Mixture([Windows([len(frames)], 1, seed=training.seed)], [1.0], training.seed)
+    optimise(codec, objective, rows, {"*": 1.0}, training, out, made, "train codec")
+    if taught is None:
+        measure(codec, frames, out / "latents.safetensors")
     return codec.requires_grad_(True).eval()
+
+
+def measure(codec: ImageCodec, frames: np.ndarray, file: Path) -> None:
+    """Fill the statistics of latents, once: on another machine they would be others by a rounding."""
+    if file.exists():
+        kept = load_file(file)
+        codec.mean.copy_(kept["mean"])
+        codec.std.copy_(kept["std"])
+        return
+    fit_statistics(codec, frames)
+    save_file({"mean": codec.mean.cpu(), "std": codec.std.cpu()}, file)
 
 
 def _made_from(config: ImageCodecConfig, masks: np.memmap | None) -> Fingerprint:

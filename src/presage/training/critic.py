@@ -18,7 +18,7 @@ from torch import Tensor
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows, frames_of
 from presage.training.fingerprint import Fingerprint
-from presage.training.part import Drawn, PartTraining, teach
+from presage.training.part import Drawn, PartTraining, train_part
 
 SMALL, LARGE = 0.02, 0.2
 """Spreads of progress among a row's chunks: below the first they hardly matter, beyond the second they count no more.
@@ -90,4 +90,4 @@ def train_critic(
             counts.append(float(len(at)))
         return torch.stack(losses) @ torch.tensor(counts, device=model.device) / max(1.0, sum(counts))
 
-    teach(critic, loss, parts, 1, training, out, "critic", made_from)
+    train_part(critic, loss, parts, 1, training, out, "critic", made_from)

@@ -15,7 +15,7 @@ from presage.networks.world_model import WorldModel
 from presage.training.batch import per_step
 from presage.training.data import Rows
 from presage.training.fingerprint import Fingerprint
-from presage.training.part import Drawn, PartTraining, gather, teach
+from presage.training.part import Drawn, PartTraining, gather, train_part
 
 ROWS = 33
 """Of a window: what holds a hand back shows after dozens of steps."""
@@ -109,4 +109,4 @@ def train_kinematics(
         return kinematics_loss(kinematics, batch, told.to(model.device))
 
     torch.manual_seed(training.seed)
-    teach(kinematics, loss, parts, ROWS, training, out, "kinematics", made_from)
+    train_part(kinematics, loss, parts, ROWS, training, out, "kinematics", made_from)

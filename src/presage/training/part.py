@@ -1,7 +1,5 @@
-"""Teach a part of the model on its own: a short training at a constant and then falling rate, with a moving average of
-the weights and a state that survives `kill -9`."""
+"""Train a part of the model on its own: the one loop, in full precision, at a constant and then falling rate."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +7,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
+from presage.training.batch import Terms, one_term
 from presage.training.data import Rows
-from presage.training.fingerprint import Fingerprint, settings
-from presage.training.resume import load_state, save_state, step_generator
+from presage.training.fingerprint import Fingerprint
+from presage.training.loop import Optimiser, optimise
 
 
 @dataclass(frozen=True)
-class PartTraining:
-    steps: int
-    batch: int
-    lr: float
-    weight_decay: float
-    cooldown: float
-    """Last share of the steps in which the rate falls linearly to zero."""
-    seed: int = 0
+class PartTraining(Optimiser):
+    warmup: int = 100
+    ema: float = 0.99
     save_every: int = 1000
+    bf16: bool = False
 
 
 def gather(
@@ -43,7 +37,7 @@ def gather(
     return [torch.from_numpy(np.concatenate(column)[place]) for column in zip(*grouped, strict=True)]
 
 
-def teach(
+def train_part(
     part: nn.Module,
     loss: Callable[[Drawn, torch.Generator], Tensor],
     parts: Sequence[tuple[Rows, float]],
@@ -60,41 +54,12 @@ def teach(
     Raises:
         UserError: `out` holds what was made from something else.
     """
-    made = made_from | settings(training, steps="--part-steps")
     part.requires_grad_(True)
-    betas = (0.9, 0.95)
-    decay = training.weight_decay
-    optimizer = torch.optim.AdamW(part.parameters(), lr=training.lr, weight_decay=decay, betas=betas, fused=True)
-    ema = {k: v.detach().clone() for k, v in part.named_parameters()}
-    run = load_state(out, part, ema, optimizer, made)
-    step, began = run["step"], time.monotonic() - run["seconds"]
     windows = [Windows(rows.length, window, seed=training.seed) for rows, _ in parts]
     mixture = Mixture(windows, [weight for _, weight in parts], training.seed)
-    if step:
-        mixture.load_state(run["data"])
-    bar = tqdm(total=training.steps, initial=step, desc=f"train {name}", unit="step")
-    recent: list[float] = []
-    while step < training.steps:
-        left = (training.steps - step) / (training.cooldown * training.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = training.lr * min(1.0, (step + 1) / 100, left)
-        error = loss(mixture.sample(training.batch), step_generator(training.seed, step))
-        error.backward()
-        nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        with torch.no_grad():
-            for key, value in part.named_parameters():
-                ema[key].lerp_(value, 0.01 if step > 100 else 0.2)
-        recent.append(error.item())
-        if step % 20 == 0:
-            bar.set_postfix_str(f"loss {np.mean(recent):.5f}", refresh=False)
-            recent = []
-        bar.update()
-        if step % training.save_every == 0 or step == training.steps:
-            state = {"step": step, "seconds": time.monotonic() - began, "data": mixture.state()}
-            save_state(out, part, ema, optimizer, state, made)
-    bar.close()
-    part.load_state_dict(ema)
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        return one_term(loss(drawn, generator))
+
+    optimise(part, objective, mixture, {"*": 1.0}, training, out, made_from, f"train {name}")
     part.requires_grad_(False)

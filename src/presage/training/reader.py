@@ -19,7 +19,7 @@ from presage.networks.world_model import WorldModel
 from presage.training.batch import Batch, per_step
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint
-from presage.training.part import Drawn, PartTraining, teach
+from presage.training.part import Drawn, PartTraining, train_part
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ def train_reader(
         batch = mixed_batch(rows, model, *drawn).to(model.device)
         return reader_loss(model, taught, batch, training.noise, generator)
 
-    teach(taught, loss, parts, 1, training, out, "reader", made_from)
+    train_part(taught, loss, parts, 1, training, out, "reader", made_from)

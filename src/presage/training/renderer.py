@@ -13,7 +13,7 @@ from presage.networks.renderer import Renderer
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
 from presage.training.fingerprint import Fingerprint
-from presage.training.part import Drawn, PartTraining, gather, teach
+from presage.training.part import Drawn, PartTraining, gather, train_part
 
 STRIDES = (1, 1, 2, 4)
 """Rows between the frames of a window, drawn: what is far apart differs in more than what moves in a step."""
@@ -94,4 +94,4 @@ def train_renderer(
             return renderer_loss(renderer, batch)
 
     torch.manual_seed(training.seed)
-    teach(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer", made_from)
+    train_part(renderer, loss, parts, (FRAMES - 1) * max(STRIDES) + 1, training, out, "renderer", made_from)

@@ -22,10 +22,10 @@ from presage.networks.base import progress, step
 from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.policy import make_policy
-from presage.policy.protocol import Observation, Policy
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds.instructions import instructions
+from presage.worlds.protocol import Observation, Policy
 
 KEEP = 240
 """Moments that can be returned to: 48 seconds of robot time. A moment of the shipped model takes half a megabyte."""
