@@ -5,9 +5,9 @@ import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from torch import Tensor
 
+from presage.networks.inverse import OFFSET_ERROR, STATE_ERROR, explain
 from presage.networks.kinematics import Kinematics
 from presage.networks.names import STATE
-from presage.networks.inverse import OFFSET_ERROR, STATE_ERROR, explain
 from presage.timeline.session import Session
 
 GAIN = 0.1
