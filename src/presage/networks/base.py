@@ -128,11 +128,10 @@ def next_values(session: "Session", action: Tensor, state: Tensor | None = None,
     base, carried = session.model.base, session.last.carried
     if not steps and base is not None and base.redraws and carried is not None:
         session = session.through(BaseAlone(session.model.backbone))
-    schedule = Schedule.forward(max(1, steps))
-    if state is None:
-        return session.imagine(schedule, {ACTION: action}).values
-    known = replace(schedule, streams={STATE: flat(GIVEN, schedule.steps)})
-    return session.imagine(known, {ACTION: action, STATE: state}).values
+    schedule, given = Schedule.forward(max(1, steps)), {ACTION: action}
+    if state is not None:
+        given[STATE], schedule = state, replace(schedule, streams={STATE: flat(GIVEN, schedule.steps)})
+    return session.imagine(schedule, given).values
 
 
 def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":
