@@ -165,9 +165,10 @@ class Schedule:
 
     @staticmethod
     def pyramid(steps: int, length: int, lag: int = 1) -> "Schedule":
-        """A clip of `length` steps, each `lag` denoising steps behind the one before it (Chen et al. 2024)."""
-        rows = [[min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)] for i in range(steps)]
-        walk = tuple(tuple(row) for row in rows) + ((0.0,) * length,)
+        """A clip of `length` steps, each denoised in `steps` steps and `lag` of them behind the one before it (Chen et
+        al. 2024)."""
+        times = range(steps + lag * (length - 1) + 1)
+        walk = tuple(tuple(min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)) for i in times)
         return Schedule(walk, walk)
 
 

@@ -76,7 +76,7 @@ def walk(
         given = frozenset(name for name, level in now.items() if not level.any())
         if i == 0 or given != based[0]:  # what is expected depends on what is given, and costs a pass
             based = (given, base(question))
-        if i % reuse == 0:
+        if i % reuse == 0 or any(s.name not in clean for s in moving):
             clean = _ask(backbone, memory, condition, question, moving, based[1], guidance)
         for s in moving:
             x[s.name] = s.corruption.step(x.get(s.name, clean[s.name]), clean[s.name], now[s.name], to[s.name])
