@@ -54,7 +54,11 @@ class Oracle:
         before = torch.cat([ball, seen[:, :-1]], 1)
         answers = {MOVE.name: torch.where(seen.isnan(), speed, seen - before), BALL.name: ball + move.cumsum(1)}
         if WORDS.name in w.levels:  # logits
-            word = memory.entries[-1].kept[WORDS.name]
+            word = (
+                memory.entries[-1].kept[WORDS.name]
+                if len(memory)
+                else torch.zeros(len(w.steps), WORDS.tokens, WORDS.dim)
+            )
             answers[WORDS.name] = torch.stack([word.roll(i + 1, -1) for i in range(w.steps.shape[1])], 1) * 100
         return answers
 

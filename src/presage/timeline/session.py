@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Backbone, Base, Condition, Tap, Window
-from presage.timeline.levels import GIVEN, UNKNOWN, Level, Schedule, flat
+from presage.timeline.levels import GIVEN, UNKNOWN, Level, Schedule, flat, levels_of
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.noise import Seed, children, draw, streams
 from presage.timeline.sampler import Guidance, predict, walk
@@ -252,7 +252,8 @@ class Session(Generic[M]):
             given, schedule = complete, replace(schedule, streams={**follows, **schedule.streams})
         walks = schedule.walks(self.backbone.streams)
         held = [s for s in self.backbone.streams if s.name in walks and s.imagined]
-        wrong = [s.name for s in held if walks[s.name][0] != (GIVEN if s.name in given else UNKNOWN)]
+        starts = {s.name: GIVEN if s.name in given else UNKNOWN for s in held}
+        wrong = [name for name, level in starts.items() if set(levels_of(walks[name][0])) != {level}]
         wrong += [name for name in given if name not in {s.name for s in held}]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: values are given where a schedule starts at level 0, and only there")
