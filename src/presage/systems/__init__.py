@@ -1,0 +1,1 @@
+"""Whole systems: parts of both paradigms chosen and put together."""
