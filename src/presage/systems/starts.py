@@ -9,10 +9,9 @@ are far, so a policy cannot do well by knowing recorded starts alone.
 
 import fcntl
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,17 +109,22 @@ def _read(path: Path) -> dict[str, int]:
     return ledger
 
 
-def is_far(simulation: Any) -> bool:
-    """Whether the start that a simulation was reset to lies in the part of its start box that is never recorded.
+def start_box(simulation: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lower and upper corner of what a reset draws a start from evenly; None where a world has no such box.
 
-    Meta-World draws a start evenly from a box: the position of the object or fixture, then that of the goal. Far is the
-    last quarter of the first side that has a length (across the table in most tasks). Other worlds have no box, and no
-    far starts.
+    Meta-World draws the position of the object or fixture, then that of the goal.
     """
     box = getattr(getattr(simulation, "env", None), "_random_reset_space", None)
+    return None if box is None else (np.asarray(box.low, float), np.asarray(box.high, float))
+
+
+def is_far(simulation: Any) -> bool:
+    """Whether the start that a simulation was reset to lies in the part of its start box that is never recorded: the
+    last quarter of the first side that has a length, which in most tasks runs across the table."""
+    box = start_box(simulation)
     if box is None:
         return False
-    low, high = np.asarray(box.low, float), np.asarray(box.high, float)
+    low, high = box
     side = int(np.flatnonzero(high > low)[0])
     return bool(simulation.env._last_rand_vec[side] > low[side] + NEAR_SHARE * (high[side] - low[side]))
 
@@ -128,33 +132,31 @@ def is_far(simulation: Any) -> bool:
 def choose_starts(
     block: Block, tasks: Sequence[str], count: int, simulation: Callable[[str], Any] = simulation_of
 ) -> list[Start]:
-    """`count` starts of a block: tasks take turns, and of each task every second start is far where there are any.
+    """`count` starts of a block: tasks take turns, and every second start of a task is far where it has far ones.
 
     simulation: makes the simulation of a task; it is reset to each candidate (about 9 ms).
 
     Raises:
         UserError: the block has not enough starts.
     """
-    streams = {}
+    turns = {}
     for task in tasks:
-        reset = partial(_starts_of, simulation(task), task, block.first)
-        streams[task] = (reset(False), reset(True))
-    # A world without far starts: its near ones are all there is.
-    has_far = {task: any(s.far for s in _starts_of(simulation(task), task, block.first, None, 40)) for task in tasks}
+        one = simulation(task)
+        kinds = (False, True) if start_box(one) is not None else (False,)
+        turns[task] = cycle([_starts_of(one, task, block.first, far) for far in kinds])
     starts: list[Start] = []
     for number in range(count):
-        task, turn = tasks[number % len(tasks)], number // len(tasks)
-        found = list(islice(streams[task][turn % 2 if has_far[task] else 0], 1))
-        if not found:
-            raise UserError(f"{task}: block {block.number} has no {count} starts; ask for fewer")
-        starts += found
+        task = tasks[number % len(tasks)]
+        found = next(next(turns[task]), None)
+        if found is None:
+            raise UserError(f"{task}: {block.kind} block {block.number} has fewer starts than asked for: {count} in all")
+        starts.append(found)
     return starts
 
 
-def _starts_of(simulation: Any, task: str, first: int, far: bool | None, most: int = SEEDS_PER_BLOCK) -> Any:
-    """Starts of a block in order of their seeds: far ones, near ones, or all."""
-    for seed in range(first, first + most):
+def _starts_of(simulation: Any, task: str, first: int, far: bool) -> Iterator[Start]:
+    """The far or the near starts of a block, in the order of their seeds."""
+    for seed in range(first, first + SEEDS_PER_BLOCK):
         simulation.reset(seed)
-        start = Start(task, seed, is_far(simulation))
-        if far is None or start.far == far:
-            yield start
+        if is_far(simulation) == far:
+            yield Start(task, seed, far)
