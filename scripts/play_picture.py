@@ -5,9 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from presage.benchmarks.common import BenchArgs, default_checkpoint
+from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.play import opened, playing, wait
 from presage.device import default_device
+from presage.systems.shipped import default_checkpoint
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "play.png"
 SIZE = {"width": 1280, "height": 980}

@@ -1,4 +1,4 @@
-"""A real policy server on a real socket, in a thread of the test."""
+"""A real policy server on a real socket, in a thread of the test, and what robots say to it."""
 
 import asyncio
 import threading
@@ -11,8 +11,8 @@ from queue import Queue
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from presage.interface.server import PolicyServer
-from presage.policy.wire import unpack
+from presage.serving.server import PolicyServer
+from presage.serving.wire import pack, unpack
 
 
 @contextmanager
@@ -41,6 +41,41 @@ def greeted(address: str, key: str | None = None) -> ClientConnection:
     connection = connect(f"ws://{address}", compression=None, max_size=None, additional_headers=headers).__enter__()
     assert isinstance(unpack(connection.recv(10)), dict)
     return connection
+
+
+def ask(connection, message: object) -> dict:
+    connection.send(pack(message))
+    answer = connection.recv(60)
+    assert isinstance(answer, bytes), answer
+    return unpack(answer)
+
+
+def ask_at_once(server, address, count: int, steps: int, request: Callable[..., dict]) -> dict[int, list[np.ndarray]]:
+    """Chunks that `count` robots are answered who ask at the same time; robot i sends `request(seed, prompt)` of the
+    seeds from 100 * i on. Some of them go through the model together."""
+    answers: dict[int, list[np.ndarray]] = {}
+
+    def act(i: int) -> None:
+        with greeted(address) as connection:
+            requests = [request(100 * i + t, f"task {i}") for t in range(steps)]
+            answers[i] = [ask(connection, each)["actions"] for each in requests]
+
+    threads = [threading.Thread(target=act, args=(i,)) for i in range(count)]
+    before = server.metrics.batches.count
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.metrics.batches.count - before < count * steps  # some went together
+    return answers
+
+
+def told(connection, frame: bytes | str) -> str:
+    """The error that a frame is answered with."""
+    connection.send(frame)
+    answer = connection.recv(60)
+    assert isinstance(answer, str) and "\n" not in answer
+    return answer
 
 
 def get(address: str, path: str, headers: dict[str, str] | None = None) -> str:

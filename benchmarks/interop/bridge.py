@@ -1,4 +1,4 @@
-"""Both directions of presage.policy.lerobot, in an environment that has lerobot: prints figures as JSON.
+"""Both directions of presage.serving.lerobot, in an environment that has lerobot: prints figures as JSON.
 
     PYTHON benchmarks/interop/bridge.py CHECKPOINT [ACTIONS.npz]
 
@@ -24,7 +24,7 @@ from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot.utils.import_utils import register_third_party_plugins
 from presage_side import ROWS, STEPS, TASKS, observations, presage_actions
 
-from presage.policy.lerobot import LeRobotPolicy, PresagePolicy, export
+from presage.serving.lerobot import LeRobotPolicy, PresagePolicy, export
 
 SIZE, STATE, ACTIONS, CHUNK = 96, 5, 7, 4
 

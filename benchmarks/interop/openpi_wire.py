@@ -4,7 +4,7 @@
     python benchmarks/interop/openpi_wire.py --golden FILE      # also write the bytes that the tests keep
 
 openpi-client 0.1.2 wants numpy 1, so it gets a virtual environment of its own, and this file runs in it once more with
-`--inside`. Not part of the tests: those hold the bytes it wrote (tests/policy/openpi_client_0_1_2.json).
+`--inside`. Not part of the tests: those hold the bytes it wrote (tests/serving/openpi_client_0_1_2.json).
 """
 
 import argparse
@@ -58,7 +58,7 @@ def inside(theirs: Path, ours: Path, url: str) -> None:
 
 
 def outside(golden: Path | None) -> None:
-    from presage.policy.wire import pack, unpack
+    from presage.serving.wire import pack, unpack
 
     with tempfile.TemporaryDirectory() as scratch:
         ours, theirs, venv = (Path(scratch) / name for name in ("ours", "theirs", "venv"))

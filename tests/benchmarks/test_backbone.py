@@ -8,7 +8,7 @@ import torch
 
 import presage.benchmarks.backbone as bench
 from presage.benchmarks.common import BenchArgs
-from presage.interface.figures import reached
+from presage.interface.pages.figures import reached
 
 ARGS = BenchArgs(Path("unused"), 0, None, torch.device("cpu"), quick=True)
 

@@ -1,5 +1,6 @@
 """The benches measure what they say, on a random model where skill does not matter."""
 
+import importlib.util
 import multiprocessing
 import time
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
-from presage.benchmarks import cache, codec, collect, realtime, serving, training, worlds
+from presage.benchmarks import BENCHES, cache, codec, collect, realtime, serving, training, worlds
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.wall_clock import (
     Answer,
@@ -208,3 +209,8 @@ def test_the_serving_bench_notices_answers_of_another_session(model: WorldModel)
     one, other = (serving.record_episode(model, 0, client, steps=3) for client in range(2))
     assert serving.closest([one, other]) > 0.01
     assert serving.closest([one, one]) == 0
+
+
+def test_every_bench_is_there() -> None:
+    for module, line in BENCHES.values():
+        assert importlib.util.find_spec(module) is not None and line

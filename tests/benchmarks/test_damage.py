@@ -11,6 +11,7 @@ from presage.benchmarks import damage
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.damages import LENGTHS, whole_datasets
 from presage.episodes.dataset import Dataset
+from presage.interface.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,16 @@ def test_damages_repeat_and_differ_by_seed(sources: list[Path], tmp_path: Path) 
 
 def test_a_trial_tells_accepted_from_refused(sources: list[Path], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(damage, "damage", lambda root, rng: ["nothing"])
-    outcome = damage.attempt(sources, tmp_path / "whole", (0, 0))
+    outcome = damage.attempt(main, sources, tmp_path / "whole", (0, 0))
     assert outcome.codes == {"inspect": 0, "train": 0, "filter": 0} and outcome.faults == []
     monkeypatch.setattr(damage, "damage", lambda root, rng: [(root / "meta/info.json").unlink()])
-    outcome = damage.attempt(sources, tmp_path / "cut", (0, 0))
+    outcome = damage.attempt(main, sources, tmp_path / "cut", (0, 0))
     assert outcome.codes == {"inspect": 2, "train": 2, "filter": 2} and outcome.faults == []
 
 
 def test_a_traceback_and_a_silent_difference_are_counted(sources: list[Path], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("presage.interface.cli.parse", lambda arguments: 1 / 0)
-    assert damage._command(("inspect", "x")) == (1, "traceback: ZeroDivisionError: division by zero")
+    assert damage._command(main, ("inspect", "x")) == (1, "traceback: ZeroDivisionError: division by zero")
 
     reading = Dataset.column
     monkeypatch.setattr(damage, "_described", lambda found: "the same")
@@ -61,7 +62,7 @@ def test_a_traceback_and_a_silent_difference_are_counted(sources: list[Path], tm
 
 
 def test_a_process_that_dies_or_hangs_is_replaced(sources: list[Path], tmp_path: Path, monkeypatch) -> None:
-    worker = damage._Worker(sources, tmp_path, 0)
+    worker = damage._Worker(main, sources, tmp_path, 0)
     try:
         worker.start(0)
         worker.process.kill()
@@ -75,7 +76,7 @@ def test_a_process_that_dies_or_hangs_is_replaced(sources: list[Path], tmp_path:
 
 
 def test_damaged_datasets_are_read_or_refused(tmp_path: Path) -> None:
-    figures = damage.run(BenchArgs(tmp_path, 1, None, torch.device("cpu"), quick=True))
+    figures = damage.run(BenchArgs(tmp_path, 1, None, torch.device("cpu"), quick=True, main=main))
     assert figures["datasets"] == damage.QUICK_TRIALS and 0 < figures["accepted_train"] < damage.QUICK_TRIALS
     faults = ("traceback", "hang", "crash", "not_one_line", "silent", "filter_changed")
     assert {name: figures[name] for name in faults} == dict.fromkeys(faults, 0)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from presage.benchmarks import interop, lerobot_env, loading
-from presage.benchmarks.common import SHIPPED, BenchArgs
+from presage.benchmarks.common import BenchArgs
 from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.systems.shipped import SHIPPED
 
 QUICK = BenchArgs(SHIPPED, 0, 1, torch.device("cpu"), quick=True)
 

@@ -9,7 +9,7 @@ from tests.tiny import tiny_model
 from presage.benchmarks import play
 from presage.benchmarks.common import BenchArgs
 from presage.errors import UserError
-from presage.interface.figures import GOALS
+from presage.interface.pages.figures import GOALS
 from presage.training.checkpoint import save_model
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.episodes.edited import EPISODES
 from tests.episodes.robots import write_robot
-from tests.interface.test_data_commands import done
+from tests.interface.commands.test_data_commands import done
 
 from presage.episodes.clock import Shown, counted_times
 from presage.episodes.dataset import Dataset

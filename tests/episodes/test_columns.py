@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.episodes.edited import DATA, add_column, change_info
-from tests.interface.test_data_commands import done
+from tests.interface.commands.test_data_commands import done
 
 from presage.episodes.columns import column_values
 from presage.episodes.dataset import Dataset

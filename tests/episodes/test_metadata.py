@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.episodes.edited import DATA, EPISODES, change_info
+from tests.interface.commands.test_data_commands import done
 from tests.interface.test_cli import refused
-from tests.interface.test_data_commands import done
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.survey import survey

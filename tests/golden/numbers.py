@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.benchmarks.common import SHIPPED
 from presage.device import FP32_VARIABLE
 from presage.networks.world_model import WorldModel
 from presage.simulator.environment import DreamWorld
+from presage.systems.shipped import SHIPPED
 from presage.timeline.joined import JoinedSession
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session

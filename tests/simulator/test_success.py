@@ -9,7 +9,6 @@ from tests.simulator.fake_world import FakeWorld
 from tests.tiny import tiny_model
 
 import presage
-from presage.benchmarks.common import default_checkpoint
 from presage.errors import UserError
 from presage.simulator.success import (
     best_threshold,
@@ -19,6 +18,7 @@ from presage.simulator.success import (
     load_threshold,
     record_outcomes,
 )
+from presage.systems.shipped import default_checkpoint
 from presage.training.checkpoint import save_model, weights_hash
 from presage.worlds import MT10
 

@@ -7,7 +7,8 @@ import torch
 
 from presage.interface.cli import main
 from presage.training.checkpoint import checkpoint_weights, load_model
-from presage.worlds.collect import Behaviours, collect
+from presage.worlds.behaviours import Behaviours
+from presage.worlds.collect import collect
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ from tests.tiny import tiny_model
 from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
-from presage.simulator.planning import spoiled_from
+from presage.systems.spoiled import spoiled_from
 from presage.training.checkpoint import save_model
-from presage.worlds.collect import Behaviours, collect, plan_episodes, record_episode
+from presage.worlds.behaviours import Behaviours
+from presage.worlds.collect import collect, plan_episodes, record_episode
 from presage.worlds.metaworld import Renderer, Simulation
 
 TASKS = ["reach-v3", "drawer-close-v3"]

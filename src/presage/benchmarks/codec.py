@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from presage.benchmarks.common import BenchArgs, evaluation_seeds
+from presage.benchmarks.common import BenchArgs
 from presage.measures.video import decibels, frame_errors, ssim
 from presage.networks.world_model import WorldModel
 from presage.simulator.pairing import load_for
 from presage.worlds.instructions import MT10
+from presage.worlds.seeds import evaluation_seeds
 from presage.worlds.vector import VectorWorld
 
 MAX_STEPS = 40

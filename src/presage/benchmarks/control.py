@@ -11,9 +11,9 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.policy import USES, make_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.proposal import proposal
-from presage.policy.protocol import Policy
 from presage.simulator.pairing import load_for
 from presage.worlds import MT10, ExpertPolicy, rollout
+from presage.worlds.protocol import Policy
 
 
 def behaviour_cloning(args: BenchArgs) -> Policy | None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from presage.benchmarks.common import BenchArgs
+from presage.benchmarks.common import BenchArgs, Main
 from presage.benchmarks.damages import damage, whole_datasets
 from presage.errors import UserError
 
@@ -56,12 +56,15 @@ class Outcome:
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """`episodes` is the number of damaged datasets: 1,000."""
+    if args.main is None:
+        raise ValueError("this bench runs commands: give it the command line (BenchArgs.main)")
     trials = args.episodes or (QUICK_TRIALS if args.quick else TRIALS)
     faults: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         sources = whole_datasets(Path(folder))
-        for number, outcome in tqdm(_outcomes(sources, Path(folder), args.seed, trials), total=trials, unit="dataset"):
+        outcomes = _outcomes(args.main, sources, Path(folder), args.seed, trials)
+        for number, outcome in tqdm(outcomes, total=trials, unit="dataset"):
             if isinstance(outcome, str):
                 faults[outcome] += 1
                 print(f"damage {number}: {outcome}", file=sys.stderr)
@@ -75,11 +78,15 @@ def run(args: BenchArgs) -> dict[str, Any]:
     return {"datasets": trials} | {name: faults[name] for name in names} | figures
 
 
-def _outcomes(sources: list[Path], folder: Path, seed: int, trials: int) -> Iterator[tuple[int, Outcome | str]]:
+def _outcomes(
+    main: Main, sources: list[Path], folder: Path, seed: int, trials: int
+) -> Iterator[tuple[int, Outcome | str]]:
     """(number, outcome) of every trial; "hang" or "crash" where its process had to be, or was, ended."""
     waiting = iter(range(trials))
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(contextlib.closing(_Worker(sources, folder, seed))) for _ in range(WORKERS)]
+        workers = [
+            stack.enter_context(contextlib.closing(_Worker(main, sources, folder, seed))) for _ in range(WORKERS)
+        ]
         busy = [worker for worker in workers if worker.start(next(waiting, None))]
         while busy:
             for worker in list(busy):
@@ -94,8 +101,8 @@ def _outcomes(sources: list[Path], folder: Path, seed: int, trials: int) -> Iter
 class _Worker:
     """A process that tries one dataset after the other, and is replaced when it hangs or dies."""
 
-    def __init__(self, sources: list[Path], folder: Path, seed: int) -> None:
-        self.given = (sources, folder, seed)
+    def __init__(self, main: Main, sources: list[Path], folder: Path, seed: int) -> None:
+        self.given = (main, sources, folder, seed)
         self.number, self.waited = -1, 0.0
         self._begin()
 
@@ -136,7 +143,7 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(connection: Connection, sources: list[Path], folder: Path, seed: int) -> None:
+def _serve(connection: Connection, main: Main, sources: list[Path], folder: Path, seed: int) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -145,11 +152,11 @@ def _serve(connection: Connection, sources: list[Path], folder: Path, seed: int)
             number = connection.recv()
         except EOFError:
             return
-        connection.send(attempt(sources, folder / f"trial-{number}", (seed, number)))
+        connection.send(attempt(main, sources, folder / f"trial-{number}", (seed, number)))
 
 
-def attempt(sources: list[Path], folder: Path, seed: tuple[int, int]) -> Outcome:
-    """Damage a copy of one of `sources` in `folder`, run the commands on it, and look at what they did."""
+def attempt(main: Main, sources: list[Path], folder: Path, seed: tuple[int, int]) -> Outcome:
+    """Damage a copy of one of `sources` in `folder`, run the commands of `main` on it, and look at what they did."""
     rng = np.random.default_rng(seed)
     source = sources[int(rng.integers(len(sources)))]
     root, filtered, trained = folder / "data", folder / "filtered", folder / "run"
@@ -168,7 +175,7 @@ def attempt(sources: list[Path], folder: Path, seed: tuple[int, int]) -> Outcome
         "train": ("train", "--data", str(root), "--out", str(trained), *TRAIN),
         "filter": ("dataset", "filter", str(root), "--out", str(filtered), "--min-length", "1"),
     }
-    said = {name: _command(arguments) for name, arguments in commands.items()}
+    said = {name: _command(main, arguments) for name, arguments in commands.items()}
     faults = [f"{fault}: {name}" for name, (_, fault) in said.items() if fault]
     codes = {name: code for name, (code, _) in said.items()}
     if codes["train"] == 0:
@@ -179,10 +186,8 @@ def attempt(sources: list[Path], folder: Path, seed: tuple[int, int]) -> Outcome
     return Outcome(done, codes, faults)
 
 
-def _command(arguments: tuple[str, ...]) -> tuple[int, str]:
+def _command(main: Main, arguments: tuple[str, ...]) -> tuple[int, str]:
     """(exit code, fault) of a command of presage run here: "traceback", "not_one_line" or nothing."""
-    from presage.interface.cli import main
-
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -11,11 +11,11 @@ from presage.benchmarks.episodes import task_list, world_for
 from presage.measures.correlation import pearson
 from presage.measures.video import decibels, frame_errors
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.simulator.environment import DreamWorld
 from presage.simulator.pairing import load_for
 from presage.worlds import MT10
 from presage.worlds.metaworld import project
+from presage.worlds.protocol import Observation
 
 STEPS = (1, 8, 32, 64)
 BRANCHES = 5

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from presage.benchmarks.common import BenchArgs, evaluation_seeds, success_figures
+from presage.benchmarks.common import BenchArgs
 from presage.networks.world_model import WorldModel
+from presage.results.tables import success_figures
 from presage.worlds import MT10, RolloutResult, make_world
+from presage.worlds.seeds import evaluation_seeds
 
 MAX_STEPS = 60
 """Model steps (of 4 environment steps) after which an episode has failed; an expert needs 10 to 30."""

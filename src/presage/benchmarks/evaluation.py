@@ -12,13 +12,13 @@ from presage.networks.world_model import WorldModel
 from presage.policy import USES, make_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
-from presage.policy.protocol import Policy
 from presage.policy.representation import load_head, representation
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
 from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold
 from presage.worlds import MT10, RandomPolicy
+from presage.worlds.protocol import Policy
 
 MAX_STEPS = 40
 """Fewer than for control: enough for whoever can do the task, and useless policies cost the full length, twice."""

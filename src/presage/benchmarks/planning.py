@@ -23,15 +23,14 @@ from presage.simulator.pairing import load_for
 from presage.simulator.planning import (
     CANDIDATES,
     HORIZON,
-    SPOIL,
     Candidates,
     Ranking,
     at_random,
     best_of,
     by_progress,
     by_worth,
-    spoiled,
 )
+from presage.systems.spoiled import SPOIL, spoiled
 from presage.timeline.session import Session
 from presage.worlds import MT10, instructions, make_world, rollout
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from presage.benchmarks.common import BenchArgs, success_figures
+from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_for
 from presage.benchmarks.wall_clock import TICK, AnticipatingPolicy, Report, Scene, anticipate, run_live
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY
 from presage.policy.joint import joint, no_imagination
+from presage.results.tables import success_figures
 from presage.simulator.pairing import load_for
 from presage.timeline.session import Session
 from presage.worlds import MT10, rollout

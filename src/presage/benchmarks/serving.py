@@ -33,7 +33,7 @@ from presage.benchmarks.common import BenchArgs
 from presage.device import compute_dtype
 from presage.networks.world_model import WorldModel
 from presage.policy import make_policy
-from presage.policy.wire import pack, unpack
+from presage.serving.wire import pack, unpack
 from presage.training.checkpoint import load_model
 from presage.worlds.instructions import MT10, instructions
 

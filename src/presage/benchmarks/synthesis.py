@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from presage.benchmarks.common import BenchArgs, success_figures
+from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import translate
 from presage.policy.replay import ReplayPolicy
+from presage.results.tables import success_figures
 from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold, first_observation
 from presage.simulator.synthesis import Video, dream, label, stack, tokens
+from presage.timeline.inverse import translate
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 from presage.worlds import MT10, ExpertPolicy, RolloutResult, rollout

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from presage.networks.executable import executable
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, executable, keep_rows
-from presage.policy.protocol import Observation
+from presage.policy.grounded import MEMORY, keep_rows
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
+from presage.worlds.protocol import Observation
 
 TICK = 0.05
 """Seconds of one environment step: Meta-World is controlled at 20 Hz."""

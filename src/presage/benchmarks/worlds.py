@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from presage.benchmarks.common import BenchArgs, evaluation_seeds, success_figures
+from presage.benchmarks.common import BenchArgs
 from presage.episodes.spool import spool_episode
+from presage.results.tables import success_figures
 from presage.worlds import MT10, WORLDS
-from presage.worlds.collect import Behaviours, record_episode
+from presage.worlds.behaviours import Behaviours
+from presage.worlds.collect import record_episode
+from presage.worlds.seeds import evaluation_seeds
 from presage.worlds.world import Simulation, Snapshot, World, find_world
 
 REPLAYED = 40

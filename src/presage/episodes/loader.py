@@ -67,7 +67,7 @@ class Loader:
         cameras: by default those of the first dataset.
         columns: features to bring along.
         size: crop frames to their central square and average them to this many pixels; by default they stay as they
-        are.
+            are.
         cached: read frames from ``frame_cache``, which is built first; needs a size.
         threads: that decode.
         horizon: steps whose windows are ordered together. The frames of up to three horizons are in memory.

@@ -1,1 +1,1 @@
-"""What people touch: the command line (`cli.py`, one file a group of commands), the demo and its page, the figures."""
+"""What people touch: the command line (`cli.py`), its commands, the pages they leave, and the page that is driven."""

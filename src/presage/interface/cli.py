@@ -28,11 +28,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
     "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
     "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
-    "act": ("use", "Act", "let the model control the robot in the simulator"),
-    "evaluate": ("use", "Evaluate", "judge policies in imagination and compare with the simulator"),
-    "synthesize": ("use", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
-    "plan": ("use", "PlanCommand", "imagine several futures and act on the best"),
-    "play": ("play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
+    "act": ("act", "Act", "let the model control the robot in the simulator"),
+    "evaluate": ("evaluate", "Evaluate", "judge policies in imagination and compare with the simulator"),
+    "synthesize": ("synthesize", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
+    "plan": ("plan", "PlanCommand", "imagine several futures and act on the best"),
+    "play": (".play.command", "Play", "drive the robot in the dream yourself, in a browser, and record it"),
     "models": ("models", "Models", "list the models presage can load, what they need, and which are on this machine"),
     "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("bench", "Bench", "measure one published figure with its controls"),
@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("report", "Report", "make one page of any results, with films, tables and curves, to share"),
     "demo": ("demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),
 }
-"""name -> (module of presage.interface, class, one line of help)"""
+"""name -> (module, seen from presage.interface.commands; class; one line of help)"""
 
 OUTPUTS = ("json", "out", "picture", "video")
 """Options that name what a command writes."""
@@ -150,7 +150,7 @@ def parse(arguments: Sequence[str]) -> Any:
     import tyro
 
     module, attribute, _ = COMMANDS[name]
-    command = getattr(importlib.import_module(f"presage.interface.{module}"), attribute)
+    command = getattr(importlib.import_module(f".{module}", "presage.interface.commands"), attribute)
     options = [text.partition("=")[0].replace("_", "-") for text in arguments[1:] if re.match(r"--[a-z]", text)]
     for option, times in Counter(options).items():
         if times > 1:  # the last one would win without a word
@@ -198,7 +198,7 @@ def _is_file(command: Any, name: str) -> bool:
 
 def _what_is_wrong(stop: BaseException, box: str) -> str:
     """The option and what a type of `options` says of its value, or tyro's own first sentence."""
-    from presage.interface.options import RefusedError
+    from presage.interface.commands.options import RefusedError
 
     said = _first_sentence(box)
     option = re.match(r"Error parsing (.+?): ", said)

@@ -1,6 +1,6 @@
 """Paradigm 2, the model as the policy: `joint.py`, `closed_loop.py`, `open_loop.py`, `representation.py`.
 
-`grounded.py` is what they share: observe the truth, decide, execute. `protocol.py` is what every policy speaks.
+`grounded.py` is what they share: observe the truth, decide, execute. `worlds/protocol.py` is what every policy speaks.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from presage.errors import UserError
 
 if TYPE_CHECKING:
     from presage.networks.world_model import WorldModel
-    from presage.policy.protocol import Policy
+    from presage.worlds.protocol import Policy
 
 USES = ("joint", "closed_loop", "open_loop", "no_imagination")
 """Ways to act with a world model alone; `representation` and `planning` need more than the model."""

@@ -5,18 +5,13 @@ UniPi, re-planned as fast as the model runs).
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from presage.policy.grounded import executable
+from presage.networks.executable import executable
 from presage.timeline.expectation import Values
+from presage.timeline.inverse import translate
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
-from presage.timeline.streams import ACTION, STATE
-
-OFFSET_ERROR, STATE_ERROR = 0.1, 0.01
-"""Standard deviations, in half ranges, of what inverse dynamics gets wrong over a whole chunk and of what kinematics
-gets wrong about the state it leads to."""
+from presage.timeline.streams import ACTION
 
 
 def closed_loop(session: Session, video_steps: int = 2, action_steps: int = 1) -> np.ndarray:
@@ -29,33 +24,3 @@ def imagine_video(session: Session, steps: int) -> Values:
     """Tokens of the next block's frames and state, the action left unknown."""
     dream = session.imagine(Plan.video_only(steps))
     return {name: x for name, x in dream.values.items() if name != ACTION}
-
-
-def translate(session: Session, video: Values, steps: int) -> Tensor:
-    """Inverse dynamics: action tokens (B, 1, C) that lead from the session's newest frame to `video`.
-
-    `video` holds every stream of the next block but the action: the cameras, and the state where the model has one.
-    """
-    return session.imagine(Plan.inverse(steps), video).values[ACTION]
-
-
-def explain(session: Session, action: Tensor, video: Values) -> Tensor:
-    """Action tokens (B, 1, C) shifted so that kinematics lead nearer to the state in `video`.
-
-    The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of
-    an extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the
-    whole chunk, as a state at its end says no more. Unchanged where there is no state.
-    """
-    config = session.model.config
-    with torch.inference_mode(False), torch.enable_grad():
-        offset = torch.zeros(session.batch, 1, config.action_dim, device=action.device, requires_grad=True)
-        led_to = session.moved(action.clone() + offset.repeat(1, 1, config.chunk))
-        if led_to is None or STATE not in video:
-            return action
-        slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
-    slope_BSA = torch.stack(slopes, 1)
-    missed = (video[STATE] - led_to.detach())[:, 0, :, None]
-    spread = OFFSET_ERROR**2 * slope_BSA @ slope_BSA.mT
-    spread = spread + STATE_ERROR**2 * torch.eye(spread.shape[-1], device=action.device)
-    gain = OFFSET_ERROR**2 * slope_BSA.mT @ torch.linalg.inv(spread)
-    return action + (gain @ missed).mT.repeat(1, 1, config.chunk)

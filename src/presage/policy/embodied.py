@@ -20,8 +20,8 @@ from presage.episodes.fit import same_proportions
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.errors import UserError
-from presage.policy.protocol import Observation, Policy
 from presage.training.checkpoint import read_config
+from presage.worlds.protocol import Observation, Policy
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def choose_robot(folder: Path, name: str | None = None) -> Embodiment | None:
 
     Raises:
         UserError: there is no such robot, there are several and none is named, it has no action, or config.json is
-        damaged.
+            damaged.
     """
     config, path = read_config(folder), folder / "config.json"
     try:

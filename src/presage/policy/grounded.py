@@ -11,12 +11,11 @@ A decision is a function from a session to an action chunk; `joint.py`, `closed_
 from collections.abc import Callable
 
 import numpy as np
-from torch import Tensor
 
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.timeline.noise import streams
 from presage.timeline.session import Session
+from presage.worlds.protocol import Observation
 
 MEMORY = 0
 """Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past
@@ -33,8 +32,7 @@ class GroundedPolicy:
         decide: what to do, given the session.
         quality: how well to behave: 1 like the expert.
         seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the
-        batch
-            where the observation has no `episode`.
+            batch where the observation has no `episode`.
     """
 
     def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:
@@ -65,15 +63,6 @@ class GroundedPolicy:
             self.session.observe({name: x[self.rows] for name, x in observation.items()}, self.executed)
             self.executed = chunks[self.rows] = self.decide(self.session)
         return chunks
-
-
-def executable(model: WorldModel, token: Tensor) -> np.ndarray:
-    """Action tokens (B, 1, C) -> chunk (B, chunk, A), kept inside the range of the training actions.
-
-    The codec maps their 1 % and 99 % quantiles to -1 and 1; a sample beyond is noise that a robot should not execute
-    (Chi et al. 2023, Diffusion Policy, clip their samples alike).
-    """
-    return model.decode_action(token.clamp(-1, 1))
 
 
 def keep_rows(session: Session, rows: np.ndarray) -> None:

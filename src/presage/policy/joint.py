@@ -7,7 +7,7 @@ network, the same weights, the action alone.
 
 import numpy as np
 
-from presage.policy.grounded import executable
+from presage.networks.executable import executable
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION

@@ -6,13 +6,15 @@ then nothing can correct an error, which is what the closed loop is compared wit
 
 import numpy as np
 
+from presage.networks.executable import executable
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import imagine_video, translate
-from presage.policy.grounded import MEMORY, executable
-from presage.policy.protocol import Observation
+from presage.policy.closed_loop import imagine_video
+from presage.policy.grounded import MEMORY
 from presage.timeline.expectation import Values
+from presage.timeline.inverse import translate
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
+from presage.worlds.protocol import Observation
 
 
 def dream_video(session: Session, blocks: int, steps: int) -> list[Values]:

@@ -4,7 +4,7 @@ model. The control that tells what all the rest adds."""
 import numpy as np
 
 from presage.errors import UserError
-from presage.policy.grounded import executable
+from presage.networks.executable import executable
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from presage.policy.protocol import Observation
+from presage.worlds.protocol import Observation
 
 
 class ReplayPolicy:

@@ -23,9 +23,10 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions, worth
 from presage.errors import UserError
+from presage.networks.executable import executable
 from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, Decision, executable
+from presage.policy.grounded import MEMORY, Decision
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model, read_weights, stored_weights
 from presage.training.data import open_dataset

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from presage.policy.grounded import GroundedPolicy
-from presage.policy.protocol import Observation, Policy
 from presage.timeline.joined import JoinedSession, joinable
+from presage.worlds.protocol import Observation, Policy
 
 
 def act_together(policies: Sequence[Policy], observations: Sequence[Observation]) -> list[np.ndarray]:

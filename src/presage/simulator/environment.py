@@ -10,10 +10,10 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.timeline.session import Session
 from presage.timeline.streams import STATE
 from presage.worlds.contract import ChunkEnv
+from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 
@@ -91,7 +91,7 @@ class DreamWorld(ChunkEnv):
 
         Raises:
             UserError: actions of another shape, not finite, or for an environment that was not reset since it stood
-            still.
+                still.
         """
         chunks, asked = self._read_actions(actions, active)
         gone = np.setdiff1d(asked, [row for _, rows in self.dreams for row in rows])

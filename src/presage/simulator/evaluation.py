@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from presage.measures.correlation import Interval, mmrv, pearson, spearman
-from presage.policy.protocol import Policy
 from presage.simulator.environment import DreamWorld
 from presage.worlds.instructions import MT10
 from presage.worlds.instructions import instructions as wordings
+from presage.worlds.protocol import Policy
 from presage.worlds.rollout import RolloutResult, episodes_of, rollout, row_generators
 from presage.worlds.wordings import WORLDS
 
@@ -82,9 +82,8 @@ class Disturbed:
 
     Args:
         change: maps the chunks (N, chunk, A) of every call to those executed instead. It is told the episode (N,) of
-        each
-            row and the step, so that an episode is disturbed alike in the simulator and in the dream, whatever runs
-            beside.
+            each row and the step, so that an episode is disturbed alike in the simulator and in the dream, whatever
+            runs beside.
         instruct: maps the instructions to those the policy is told instead.
     """
 

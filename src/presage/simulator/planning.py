@@ -8,21 +8,16 @@ The ranking is an argument, so the controls are the same planner with another on
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from presage.errors import UserError
-from presage.networks.world_model import WorldModel
-from presage.policy.grounded import Decision, GroundedPolicy, executable
+from presage.networks.executable import executable
 from presage.timeline.levels import Plan
 from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION
-from presage.training.checkpoint import load_model
 
 CANDIDATES, HORIZON, SPREAD = 8, 1, 0.1
 """Futures of a decision, chunks that each is imagined ahead, and how far they differ. Further ahead the model repairs
@@ -125,8 +120,8 @@ def best_of(
     spread: float = SPREAD,
     rank: Ranking = by_both,
     keep_own: bool = True,
-) -> Decision:
-    """The decision that executes the first chunk of the highest ranked of `n` futures."""
+) -> Callable[[Session], np.ndarray]:
+    """The decision (see `policy/grounded.py`) that executes the first chunk of the highest ranked of `n` futures."""
 
     def decide(session: Session) -> np.ndarray:
         candidates = imagine_candidates(session, n, horizon, spread, keep_own=keep_own)
@@ -134,23 +129,3 @@ def best_of(
         return candidates.chunks[np.arange(len(best)), best, 0]
 
     return decide
-
-
-SPOIL = 0.5
-"""Spread of the candidates of a spoiled policy, which leaves search something to gain, in half action ranges."""
-
-
-def spoiled(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
-    """Search among `n` chunks of a model that is as bad as they are: each is its own choice, shifted by `SPOIL`."""
-    return GroundedPolicy(model, best_of(n, spread=SPOIL, rank=rank, keep_own=False), seed=seed)
-
-
-def spoiled_from(checkpoint: str, seed: int) -> GroundedPolicy:
-    """For worker processes that record where such a search leads (`presage collect --planner`)."""
-    return spoiled(_opened(checkpoint), seed=seed)
-
-
-@cache
-def _opened(checkpoint: str) -> WorldModel:
-    torch.set_num_threads(1)  # the workers share the machine
-    return load_model(Path(checkpoint))

@@ -20,9 +20,9 @@ import numpy as np
 import presage
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation, Policy
 from presage.timeline.session import Session
 from presage.training.checkpoint import weights_hash
+from presage.worlds.protocol import Observation, Policy
 from presage.worlds.rollout import ExpertPolicy, RandomPolicy, RolloutResult, rollout
 from presage.worlds.seeds import FIRST_CALIBRATION_SEED
 

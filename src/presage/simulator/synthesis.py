@@ -18,15 +18,15 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.networks.executable import executable
 from presage.networks.world_model import WorldModel
-from presage.policy.closed_loop import explain, translate
-from presage.policy.grounded import executable
-from presage.policy.protocol import Observation
 from presage.timeline.expectation import Values
+from presage.timeline.inverse import explain, translate
 from presage.timeline.levels import Plan
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
+from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2

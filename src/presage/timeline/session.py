@@ -76,11 +76,9 @@ class Session:
         instructions: one per batch row, or their embeddings.
         quality: how well the imagined robot behaves: 1 like the expert, 0 like disturbed or random data.
         seed: of the sampler's noise. Every row draws from a stream of its own: of the seed and its place in the batch,
-        or
-            of its own seed alone where there is one a row.
+            or of its own seed alone where there is one a row.
         window: blocks of past that are seen; the model's by default. With 0 only the newest frame counts, and neither
-        what
-            came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
+            what came before it nor the action that led to it: for policies, which otherwise learn to repeat themselves.
             Kinematics remember: where the robot goes depends on how it moved.
     """
 

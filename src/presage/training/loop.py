@@ -77,8 +77,7 @@ def train(
 
     Raises:
         UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
-        are
-            asked for.
+            are asked for.
         FloatingPointError: the loss is not finite.
     """
     try:

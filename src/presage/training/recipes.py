@@ -18,7 +18,6 @@ from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec, Spread
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
-from presage.episodes.learnable import about_sharing, check_learnable, remarks
 from presage.episodes.mixture import shares
 from presage.episodes.outcome import valid_actions
 from presage.episodes.robot import Robot
@@ -34,6 +33,7 @@ from presage.training.data import Rows, has, load_rows, open_dataset
 from presage.training.dreams import dream_rows, of_dreams
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
 from presage.training.kinematics import KinematicsTraining, train_kinematics
+from presage.training.learnable import about_sharing, check_learnable, remarks
 from presage.training.loop import TrainConfig, train
 from presage.training.losses import LossConfig
 from presage.training.reader import ReaderTraining, train_reader
@@ -287,7 +287,7 @@ def fit(
         codec_from: a checkpoint whose codec is kept instead of training one.
         card: gives the text of `card.md`, once the training is over.
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe
-        says.
+            says.
         wan: a published backbone to adapt instead, and the robot it is for.
         only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
 

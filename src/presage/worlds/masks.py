@@ -14,7 +14,8 @@ import numpy as np
 from presage.episodes.cache import row_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.worlds.collect import CHUNK, renderer_of, simulation_of, start_worker
+from presage.worlds.behaviours import CHUNK
+from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.world import find_world
 
 TOLERANCE = 1e-4

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
-from presage.policy.protocol import Observation, Policy
+from presage.worlds.protocol import Observation, Policy
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from presage.errors import UserError
-from presage.interface.options import Command, Connections, Host, MaybeFile, MaybeFolder, OutFolder, Port, Task, Use
-from presage.interface.output import command_line, summary, write_json
+from presage.interface.commands.options import (
+    Command,
+    Connections,
+    Host,
+    MaybeFile,
+    MaybeFolder,
+    OutFolder,
+    Port,
+    Task,
+    Use,
+)
+from presage.results.output import command_line, summary, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +58,11 @@ class Play(Command):
     """File that holds the token."""
 
     def run(self) -> None:
-        from presage.benchmarks.common import default_checkpoint, describe_checkpoint
         from presage.interface.play.server import PlayServer
         from presage.interface.play.studio import UNCALIBRATED, Studio, open_data
-        from presage.interface.serve import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+        from presage.results.provenance import describe_checkpoint
+        from presage.serving.host import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+        from presage.systems.shipped import default_checkpoint
 
         token = api_key(self.token_file, "--token-file")
         if token is None and not is_loopback(self.host):

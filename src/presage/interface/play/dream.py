@@ -20,11 +20,11 @@ from presage.errors import UserError
 from presage.interface.play.studio import Studio
 from presage.networks.world_model import WorldModel
 from presage.policy import make_policy
-from presage.policy.protocol import Observation, Policy
 from presage.timeline.levels import Plan
 from presage.timeline.session import Session
 from presage.timeline.streams import ACTION, STATE
 from presage.worlds.instructions import instructions
+from presage.worlds.protocol import Observation, Policy
 
 KEEP = 240
 """Moments that can be returned to: 48 seconds of robot time. A moment of the shipped model takes half a megabyte."""

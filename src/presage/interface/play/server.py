@@ -30,7 +30,7 @@ from presage.interface.play.dream import Dream
 from presage.interface.play.message import MAX_BYTES
 from presage.interface.play.player import Player
 from presage.interface.play.studio import Studio
-from presage.interface.serve import is_loopback
+from presage.serving.host import is_loopback
 
 log = logging.getLogger("presage.play")
 

@@ -11,8 +11,8 @@ import numpy as np
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
-from presage.policy.protocol import Observation
 from presage.worlds.instructions import MT10
+from presage.worlds.protocol import Observation
 from presage.worlds.vector import Slots, View
 from presage.worlds.wordings import WORLDS
 from presage.worlds.world import World, find_world

@@ -1,0 +1,117 @@
+"""`presage evaluate`: policies judged in imagination and in the simulator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from presage.errors import UserError
+from presage.interface.commands.options import address, identity, real, several
+from presage.interface.commands.with_model import PolicyCommand
+from presage.policy import USES
+from presage.results.output import show_rate
+from presage.results.record import Film, film_both
+
+
+def is_url(policy: str) -> bool:
+    return policy.startswith(("ws://", "wss://"))
+
+
+def split_policy(name: str) -> tuple[str, float]:
+    """(what acts, noise on its actions) of a name such as `joint+1.0`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    base, _, noise = (name, "", "") if Path(name).is_dir() else name.partition("+")
+    if is_url(base):
+        address(base)
+    elif base not in (*USES, "random") and not Path(base).is_dir():
+        raise ValueError(f"choose from {', '.join((*USES, 'random'))}, or name a checkpoint or ws://HOST:PORT")
+    return base, real(1000)(noise) if "+" in name.removeprefix(base) else 0.0
+
+
+def a_policy(text: str) -> str:
+    split_policy(text)
+    return text
+
+
+POLICIES = several(a_policy, "POLICY", least=1, key=identity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(PolicyCommand):
+    """Judge policies in imagination, and in the simulator from the same first frames: does the dream rank them alike?
+
+    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, the folder of another
+    checkpoint (which acts with imagination skipped), or the address of a policy server that speaks openpi's protocol;
+    `joint+1.0` is joint with noise of that size on its actions.
+
+        presage evaluate --policies joint no_imagination joint+1.0 random --episodes 2
+        presage evaluate --policies joint runs/bc/model --tasks push-v3 --episodes 10
+        presage evaluate --policy ws://127.0.0.1:8000 --names image.front=observation/image state=observation/state
+
+    The summary has both success rates of every policy and, for three or more, how well they agree.
+    """
+
+    policies: Annotated[tuple[str, ...], POLICIES, arg(aliases=("--policy",))] = (
+        "joint",
+        "no_imagination",
+        "joint+1.0",
+        "random",
+    )
+    """Policies to judge."""
+
+    def run(self) -> None:
+        from presage.results.tables import episode_rows, success_figures
+        from presage.simulator.environment import DreamWorld
+        from presage.simulator.evaluation import agreement, judge
+        from presage.simulator.success import checkpoint_threshold
+
+        if self.names and not any(map(is_url, self.policies)):
+            raise UserError("--names does not apply without a policy at ws://HOST:PORT: leave it out")
+        model, world, tasks, seeds = self.prepare()
+        policies = {name: self._policy(name, model, world) for name in self.policies}
+        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+        dream = DreamWorld(model, world, threshold, seed=self.seed)
+        judged = {}
+        rows: list[dict[str, Any]] = []
+        films: list[Film] = []
+        figures: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
+        for name, policy in policies.items():
+            print(f"{name} ...", flush=True)
+            one = judge(policy, world, dream, tasks, seeds, self.max_steps, record=self.films > 0)
+            films += film_both(name, one.real, one.imagined, self.films, model.config.fps)
+            rows += episode_rows(name, one.real) + episode_rows(name, one.imagined, "imagined")
+            judged[name] = one.without_frames()
+            figures |= success_figures(f"real/{name}", [r.success for r in judged[name].real])
+            figures |= success_figures(f"imagined/{name}", [r.success for r in judged[name].imagined])
+            real, imagined = show_rate(figures, f"real/{name}"), show_rate(figures, f"imagined/{name}")
+            shown[name] = f"imagined {imagined:<18} real {real}"
+        world.close()
+        if len(judged) >= 3:
+            agreed = agreement(judged)
+            for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
+                figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+                shown[name] = f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+            figures["mmrv"] = shown["mmrv"] = agreed.mmrv
+        self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
+
+    def _policy(self, name: str, model: Any, world: Any) -> Any:
+        from presage.policy import make_policy
+        from presage.simulator.evaluation import Disturbed, action_noise
+        from presage.simulator.pairing import load_for
+        from presage.worlds import RandomPolicy
+
+        base, noise = split_policy(name)
+        if Path(base).is_dir():
+            policy: Any = make_policy("no_imagination", load_for(self.tasks, Path(base)), self.seed)
+        elif base == "random":
+            policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
+        elif base in USES:
+            policy = make_policy(base, model, self.seed)
+        else:
+            policy = self.remote(base, model)
+        return Disturbed(policy, action_noise(noise, self.seed)) if noise else policy

@@ -1,0 +1,54 @@
+"""`presage synthesize`: dreams, labelled with actions, as a dataset."""
+
+from dataclasses import dataclass
+
+from presage.errors import UserError
+from presage.interface.commands.options import MaybeText, NewFolder
+from presage.interface.commands.with_model import ModelCommand
+from presage.results.record import dreams_written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesize(ModelCommand):
+    """Dream episodes, read the actions from the dreamed video by inverse dynamics, and write them as a LeRobot dataset.
+
+    Every dream starts from a first frame of the simulator; --instruction asks for something else than the task's own
+    wording. Rows have `quality` 1 where the dream reached predicted success, else 0. A killed call goes on where it was
+    when it is repeated. The dataset serves `presage train` like any other.
+
+        presage synthesize --out data/dreams --episodes 20
+        presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
+
+    The dataset appears at --out when it is whole; until then finished dreams lie in OUT.partial.
+    """
+
+    out: NewFolder
+    """Folder of the new dataset."""
+    instruction: MaybeText = None
+    """What the robot is to do in every dream; the task's instruction by default."""
+
+    def seeds(self) -> list[int]:
+        """Dreams are data to train on, so they start neither from evaluation episodes nor from recorded ones."""
+        from presage.worlds.seeds import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
+
+        first = FIRST_DREAM_SEED + self.seed * SEEDS_PER_BENCH_SEED
+        if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED or first + self.episodes > 2**32:
+            largest = (2**32 - FIRST_DREAM_SEED) // SEEDS_PER_BENCH_SEED - 1
+            raise UserError(
+                f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0 to {largest}, at most 1000 episodes"
+            )
+        return list(range(first, first + self.episodes))
+
+    def run(self) -> None:
+        from presage.simulator.success import checkpoint_threshold
+        from presage.simulator.synthesis import synthesize
+        from presage.worlds import instructions
+
+        model, world, tasks, seeds = self.prepare()
+        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+        starts = [(t, s, self.instruction or instructions(t)[0]) for t, s in zip(tasks, seeds, strict=True)]
+        figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed)
+        rows, films = dreams_written(self.out, world, self.films)
+        world.close()
+        self.finish(f"dataset {self.out}", figures, figures, rows, films)
+        print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")

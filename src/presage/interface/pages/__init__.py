@@ -1,0 +1,1 @@
+"""What commands leave to look at: self-contained HTML pages with their plots, and the Markdown of published figures."""

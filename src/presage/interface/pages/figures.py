@@ -1,0 +1,171 @@
+"""Bench results as tables of Markdown, so that no figure of the documentation is typed by hand."""
+
+import json as jsonlib
+import operator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from presage.benchmarks import BENCHES
+from presage.errors import UserError
+from presage.results.output import show
+
+GOALS: dict[str, dict[str, tuple[str, float]]] = {
+    "collect": {"frames_per_s": (">=", 84)},
+    "codec": {"psnr": (">=", 34), "object_psnr": (">=", 28)},
+    "loading": {"ratio_video": (">=", 3), "ratio_cache": (">=", 20)},
+    "interop": {"values_differ": ("<=", 0), "frames_max_difference": ("<=", 0)},
+    "damage": dict.fromkeys(("traceback", "hang", "crash", "not_one_line", "silent", "filter_changed"), ("<=", 0)),
+    "control": {"best use": (">=", 0.8), "best use minus success_bc": (">=", 0)},
+    "realtime": {
+        "replans_per_s_full": (">=", 20),
+        "missed_full": ("<=", 0),
+        "replans_per_s_no_imagination": (">=", 40),
+    },
+    "dream": {"counterfactual_r": (">=", 0.9), "psnr_64 minus copy_psnr_64": (">=", 4)},
+    "cache": {"max_abs_difference": ("<=", 1e-4), "latency_ratio_256_16": ("<=", 1.3), "speedup_256": (">=", 8)},
+    "evaluation": {"policies": (">=", 8), "pearson": (">=", 0.8)},
+    "planning": {"success_planned minus success_base": (">", 0)},
+    "synthesis": {"replay_ratio": (">=", 0.8), "shuffled_error_ratio": (">=", 2)},
+    "representation": {"success_features minus success_random_weights": (">", 0)},
+    "backbone": {
+        "published_difference": ("<=", 1e-4),
+        "max_abs_difference": ("<=", 1e-4),
+        "future_leak": ("<=", 0),
+        "loss_before_lora minus loss_after_lora": (">", 0),
+        "loss_before_full minus loss_after_full": (">", 0),
+        "round_trip_difference_lora": ("<=", 0),
+    },
+    "serving": {
+        "cross_talk": ("<=", 0),
+        "malformed_not_refused": ("<=", 0),
+        "rss_growth": ("<=", 0.05),
+        "exit_code": ("<=", 0),
+    },
+    "play": {
+        "frames_per_s": (">=", 10),
+        "p95_ms": ("<", 150),
+        "rss_growth": ("<=", 0.05),
+        "players_difference": ("<=", 0),
+        "reload_resumes": (">=", 1),
+    },
+    "worlds": {
+        "expert/pusht": (">=", 0.9),
+        "expert/fetch": (">=", 0.9),
+        "snapshot_difference/pusht": ("<=", 0),
+        "snapshot_difference/fetch": ("<=", 0),
+    },
+    "training": {"ceiling_share": (">=", 0.33)},
+}
+"""bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""
+
+CONTROL_USES = ("success_joint", "success_closed_loop", "success_open_loop", "success_no_imagination")
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """A result of `presage bench --json`.
+
+    Raises:
+        UserError: the file is missing, no JSON, or lacks a field.
+    """
+    try:
+        record = jsonlib.loads(file.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"{file} is not JSON: write it again with presage bench --json {file}") from None
+    fields = ("bench", "figures", "command", "seed", "checkpoint", "commit", "versions", "machine")
+    missing = [field for field in fields if not isinstance(record, dict) or field not in record]
+    if missing or record["bench"] not in BENCHES:
+        what = f"has no field {missing[0]!r}" if missing else f"is of an unknown bench {record['bench']!r}"
+        raise UserError(f"{file} {what}: it is not a result of presage bench --json")
+    return record
+
+
+def reached(bench: str, figures: Mapping[str, Any]) -> list[tuple[str, float | None, str, bool]]:
+    """(figure, value, goal, whether it is reached) for the goals of a bench; what was not measured is not reached."""
+    out = []
+    for name, (sign, bound) in GOALS.get(bench, {}).items():
+        value = _value(figures, name)
+        holds = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}[sign]
+        good = value is not None and holds(value, bound)
+        out.append((name, value, f"{sign} {show(bound)}", good))
+    return out
+
+
+def _value(figures: Mapping[str, Any], name: str) -> float | None:
+    parts = [_one(figures, part) for part in name.split(" minus ")]
+    if any(part is None for part in parts):
+        return None
+    return parts[0] - sum(parts[1:])  # type: ignore[operator, arg-type]
+
+
+def _one(figures: Mapping[str, Any], name: str) -> float | None:
+    if name == "best use":
+        return max((figures[use] for use in CONTROL_USES if figures.get(use) is not None), default=None)
+    return figures.get(name)
+
+
+def sections(file: Path) -> dict[str, str]:
+    """bench -> its section of a file that `render` made; empty where there is none."""
+    if not file.exists():
+        return {}
+    parts = file.read_text().split("\n## ")[1:]
+    return {name: f"## {name}\n{text.rstrip()}\n" for name, _, text in (part.partition("\n") for part in parts)}
+
+
+def render(records: Mapping[str, dict[str, Any]], kept: Mapping[str, str] | None = None) -> str:
+    """The Markdown of all benches, in the order of `presage bench --help`; sections of other benches are `kept`."""
+    written = {**(kept or {}), **{name: _section(name, record) for name, record in records.items()}}
+    parts = [
+        "# Figures\n",
+        "Made by `presage figures` from the files that `presage bench NAME --json FILE` writes; each table names the "
+        "command that prints it again. Success rates are followed by their 95 % Wilson interval, correlations by a "
+        "bootstrap interval over policies. Episode seeds are below 600000, where training has none.\n",
+    ]
+    return "\n".join([*parts, *[written[name] for name in BENCHES if name in written]])
+
+
+def _section(name: str, record: dict[str, Any]) -> str:
+    from presage.results.provenance import arithmetic
+
+    figures = record["figures"]
+    lines = [f"## {name}", "", f"{BENCHES[name][1][0].upper()}{BENCHES[name][1][1:]}.", ""]
+    goals = reached(name, figures)
+    if goals:
+        lines += ["| goal | value | |", "|---|---|---|"]
+        lines += [f"| {f} {goal} | {show(value)} | {verdict(value, good)} |" for f, value, goal, good in goals]
+        lines.append("")
+    single = {k: v for k, v in figures.items() if "/" not in k and not k.endswith(("_low", "_high"))}
+    lines += ["| figure | value |", "|---|---|"]
+    lines += [f"| {k} | {_with_bounds(figures, k)} |" for k in single]
+    lines.append("")
+    lines += _by_item({k: v for k, v in figures.items() if "/" in k and not k.endswith(("_low", "_high"))})
+    machine = record["machine"]
+    gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
+    where = f"{machine['cpu']}, {machine['cores']} cores, {arithmetic(machine)}{gpu}"
+    versions = f"torch {record['versions'].get('torch')}, mujoco {record['versions'].get('mujoco')}"
+    checkpoint = f"{record['checkpoint']['name']} ({record['checkpoint']['sha256']})"
+    lines += [f"`{record['command']}`", ""]
+    lines += [f"Checkpoint {checkpoint}, seed {record['seed']}, commit {record['commit']}, {versions}; {where}.", ""]
+    return "\n".join(lines)
+
+
+def verdict(value: float | None, good: bool) -> str:
+    return "not measured" if value is None else "reached" if good else "**not reached**"
+
+
+def _with_bounds(figures: Mapping[str, Any], name: str) -> str:
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    bounds = "" if low is None or high is None else f" [{show(low)}, {show(high)}]"
+    return f"{show(figures[name])}{bounds}"
+
+
+def _by_item(figures: Mapping[str, Any]) -> list[str]:
+    """`name/item` figures as one table: items down, names across."""
+    if not figures:
+        return []
+    pairs = [key.split("/", 1) for key in figures]
+    names, items = (list(dict.fromkeys(pair[i] for pair in pairs)) for i in (0, 1))
+    rows = [f"| {i} | " + " | ".join(show(figures.get(f"{n}/{i}")) for n in names) + " |" for i in items]
+    return ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|", *rows, ""]
