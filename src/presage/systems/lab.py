@@ -51,7 +51,10 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
             "rest", "demonstrations of three more tasks", Recording(REST, "expert", 100, first + 1), (*t6_rows, 18, 24)
         ),
         Wanted(
-            "plus2", "and of two further ones", Recording(PLUS2, "expert", 100, first + 2), (10, 17, 18, 19, 21, 24, 25)
+            "plus2",
+            "demonstrations of two more tasks",
+            Recording(PLUS2, "expert", 100, first + 2),
+            (10, 17, 18, 19, 21, 24, 25),
         ),
         Wanted("noise", "experts disturbed in bursts", Recording(T6, "perturbed", 50, first + 3), (4, 10, 15)),
         Wanted(

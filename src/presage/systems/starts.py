@@ -149,7 +149,9 @@ def choose_starts(
         task = tasks[number % len(tasks)]
         found = next(next(turns[task]), None)
         if found is None:
-            raise UserError(f"{task}: {block.kind} block {block.number} has fewer starts than asked for: {count} in all")
+            raise UserError(
+                f"{task}: {block.kind} block {block.number} has fewer starts than asked for: {count} in all"
+            )
         starts.append(found)
     return starts
 
