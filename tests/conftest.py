@@ -2,8 +2,9 @@
 
 import os
 
-# Two worker processes with two threads each would fight for two cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# One thread in every process, whatever the environment says: on two cores, two workers of two threads each wait for
+# each other, and tiny networks become ten times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Without a display mujoco would pick GLFW and fail.
 os.environ.setdefault("MUJOCO_GL", "egl")
 # Exactness is tested in fp32, also where the processor would choose bf16; processes that tests start inherit it.

@@ -14,6 +14,7 @@ def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) 
     config = WorldModelConfig(
         codec=ImageCodecConfig(size=size, width=8, blocks=1, latent_channels=4),
         width=32,
+        renderer=64,
         layers=layers,
         heads=2,
         window=window,
