@@ -15,7 +15,7 @@ from typing import Any
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.systems.files import cache_folder, read_json, write_json
+from presage.systems.files import cache_folder, locked, read_json, write_json
 from presage.systems.recording import Recording, write_recording
 from presage.worlds.collect import CHUNK
 
@@ -51,7 +51,10 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
             "rest", "demonstrations of three more tasks", Recording(REST, "expert", 100, first + 1), (*t6_rows, 18, 24)
         ),
         Wanted(
-            "plus2", "and of two further ones", Recording(PLUS2, "expert", 100, first + 2), (10, 17, 18, 19, 21, 24, 25)
+            "plus2",
+            "demonstrations of two more tasks",
+            Recording(PLUS2, "expert", 100, first + 2),
+            (10, 17, 18, 19, 21, 24, 25),
         ),
         Wanted("noise", "experts disturbed in bursts", Recording(T6, "perturbed", 50, first + 3), (4, 10, 15)),
         Wanted(
@@ -128,10 +131,12 @@ def make(one: Wanted, workers: int = 2) -> Card:
     Raises:
         UserError: it cannot be recorded or written.
     """
-    known = read_card(one)
-    if known is not None:
-        return known
     root = folder_of(one)
+    with locked(root):
+        return read_card(one) or _record(one, root, workers)
+
+
+def _record(one: Wanted, root: Path, workers: int) -> Card:
     bare = root.with_name(f"{root.name}.bare")  # a dataset that lacks only its card
     shutil.rmtree(bare, ignore_errors=True)
     measured = write_recording(one.recording, bare, workers)

@@ -94,7 +94,7 @@ def paired_difference(arm: ArrayLike, control: ArrayLike, seed: int = 0) -> Inte
     seeds, starts = difference.shape
     rng = np.random.default_rng((seed, 1))
     total = np.zeros(RESAMPLES)
-    for place in range(seeds):  # the seed drawn in this place of each resample, and its own draw of starts
+    for _ in range(seeds):  # places of a resample, each with its own draw of a seed and of starts
         drawn = rng.integers(seeds, size=RESAMPLES)
         counts = resample_counts(starts, RESAMPLES, seed=int(rng.integers(2**32)))
         for one in range(seeds):
@@ -228,22 +228,3 @@ def verdict_from_json(content: Mapping[str, Any]) -> Verdict:
         return Verdict(**{**content, "comparisons": tuple(comparisons), "sanity": tuple(sanity)})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"this is no verdict ({error}): run the check again") from None
-
-
-# -- text
-# ---------------------------------------------------------------------------------------------------------
-
-
-def verdict_table(verdict: Verdict) -> str:
-    """The verdict as lines of text."""
-    lines = [f"verdict: {verdict.words}", f"{verdict.seeds} training seed(s) x {verdict.starts} starts", ""]
-    width = max(len(each.control) for each in verdict.comparisons) + len("minus ")
-    lines.append(f"{verdict.arm:<{width}}  margin  difference        by seed")
-    for each in verdict.comparisons:
-        value, low, high = each.difference
-        seeds = " ".join(f"{d:+.2f}" for d in each.by_seed)
-        lines.append(f"{'minus ' + each.control:<{width}}  {each.margin:+.2f}   {value:+.2f} [{low:+.2f}, {high:+.2f}]  {seeds}")
-    for line in verdict.sanity:
-        must = f", must be {line.must}" if line.must else ""
-        lines.append(f"{'holds' if line.holds else 'FAILS'}  {line.name}: {line.value:.3g}{must}")
-    return "\n".join(lines)
