@@ -15,7 +15,7 @@ from torch import Tensor
 from presage.networks.names import ACTION, LIMIT, PROGRESS, STATE, is_video
 from presage.timeline.backbone import Backbone, Condition, Output, Tap, Window
 from presage.timeline.corruption import Regress
-from presage.timeline.levels import Schedule
+from presage.timeline.levels import GIVEN, Schedule, flat
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.streams import Stream, Values
 
@@ -128,8 +128,10 @@ def next_values(session: "Session", action: Tensor, state: Tensor | None = None,
     base, carried = session.model.base, session.last.carried
     if not steps and base is not None and base.redraws and carried is not None:
         session = session.through(BaseAlone(session.model.backbone))
-    given = {ACTION: action} if state is None else {ACTION: action, STATE: state}
-    return session.imagine(Schedule.forward(max(1, steps)), given).values
+    schedule, given = Schedule.forward(max(1, steps)), {ACTION: action}
+    if state is not None:
+        given[STATE], schedule = state, replace(schedule, streams={STATE: flat(GIVEN, schedule.steps)})
+    return session.imagine(schedule, given).values
 
 
 def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":

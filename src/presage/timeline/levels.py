@@ -121,6 +121,9 @@ class Schedule:
         walks = [w for w in (self.sees, self.acts, *self.streams.values()) if w is not None]
         if len({len(w) for w in walks}) != 1:
             raise ValueError(f"levels of a schedule are of {', '.join(str(len(w) - 1) for w in walks)} steps")
+        wrong = [level for walk in walks for level in _flatten(walk) if not GIVEN <= level <= UNKNOWN]
+        if wrong:
+            raise ValueError(f"a level of {wrong[0]}: levels are 0 (clean) to 1 (noise)")
 
     @property
     def steps(self) -> int:
@@ -175,3 +178,7 @@ def down(steps: int, stop: float = 0.0) -> Walk:
 
 def flat(level: float, steps: int) -> Walk:
     return (level,) * (steps + 1)
+
+
+def _flatten(walk: Walk) -> list[float]:
+    return [x for level in walk for x in (level if isinstance(level, tuple) else (level,))]
