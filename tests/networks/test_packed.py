@@ -1,5 +1,5 @@
-"""Windows as one sequence, and a network's memory behind a session: cached equals uncached, truth overwrites, forks share,
-rewinds cut, words reach the whole past, rows do not know of each other."""
+"""Windows as one sequence, and a network's memory behind a session: cached equals uncached, truth overwrites, forks
+share, rewinds cut, words reach the whole past, rows do not know of each other."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
