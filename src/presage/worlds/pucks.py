@@ -23,7 +23,7 @@ from presage.worlds import metaworld
 from presage.worlds.rendering import mujoco
 from presage.worlds.world import World
 
-COLOURS = {"blue": (0.1, 0.25, 1.0, 1.0), "yellow": (1.0, 0.85, 0.05, 1.0), "white": (0.95, 0.95, 0.95, 1.0)}
+COLOURS = {"blue": (0.1, 0.25, 1.0, 1.0), "yellow": (1.0, 0.85, 0.05, 1.0), "green": (0.1, 0.7, 0.2, 1.0)}
 PLACES = ("left", "middle", "right")
 """As the robot sees it: left is -x."""
 APART = 0.12
@@ -111,14 +111,11 @@ class _Environment(SawyerPushEnvV3):
             qvel[speed : speed + 6] = 0
         self.set_state(qpos, qvel)
         for number, place in enumerate(PLACES):
-            where = marks + (APART * (number - 1), MARKS_Y)
-            self.model.body(f"{place} mark").pos = (*where, 0.0)
-            if place == self.place:
-                self._target_pos = np.array([*where, HEIGHT])
-        self.obj_init_pos = self._get_pos_objects().copy()
-        self.objHeight, self.heightTarget = HEIGHT, HEIGHT + 0.04  # of Meta-World's reward
-        self.maxPushDist = float(np.linalg.norm(self.obj_init_pos[:2] - self._target_pos[:2]))
-        self.maxPlacingDist = self.maxPushDist
+            self.model.body(f"{place} mark").pos = (*(marks + (APART * (number - 1), MARKS_Y)), 0.0)
+        target = np.append(self.model.body(f"{self.place} mark").pos[:2], HEIGHT)
+        self._target_pos, self.obj_init_pos = target, self._get_pos_objects().copy()
+        self.objHeight, self.heightTarget = HEIGHT, HEIGHT + 0.04  # of Meta-World's reward, as the next two
+        self.maxPushDist = self.maxPlacingDist = np.linalg.norm((self.obj_init_pos - target)[:2])
         return self._get_obs()
 
 

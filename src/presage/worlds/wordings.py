@@ -398,7 +398,7 @@ PUCKS: dict[str, tuple[str, ...]] = {
         f"bring the {colour} puck to the spot in the {place}",
         f"put the {colour} disc on the {place} mark",
     )
-    for colour in ("blue", "yellow", "white")
+    for colour in ("blue", "yellow", "green")
     for place in ("left", "middle", "right")
 }
 
