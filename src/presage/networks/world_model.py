@@ -4,6 +4,7 @@ Everything a checkpoint holds is here; `timeline/session.py` imagines with it an
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -135,6 +136,10 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     @property
+    def chunk_shape(self) -> tuple[int, int]:
+        return self.config.chunk, self.config.action_dim
+
+    @property
     def context(self) -> int:
         return self.config.window
 
@@ -200,6 +205,28 @@ class WorldModel(nn.Module):
         parts = carried.split([s.tokens * s.dim for s in videos], -1)
         return {s.name: x.unflatten(-1, (s.tokens, s.dim)) for s, x in zip(videos, parts, strict=True)}
 
+    def random_twin(self) -> "WorldModel":
+        """A control: the same codecs, a network of random weights."""
+        twin = WorldModel(self.config, self.action_codec, self.state_codec).to(self.device)
+        twin.codec.load_state_dict(self.codec.state_dict())
+        return twin.eval()
+
+    def stored(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: all weights, in bf16."""
+        return {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in self.state_dict().items()}
+
+    def restore(self, weights: dict[str, Tensor], source: Path) -> None:
+        """Put back what `stored` gave.
+
+        Raises:
+            UserError: the weights are of another model.
+        """
+        try:
+            self.load_state_dict({k: v.float() for k, v in weights.items()})
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise UserError(f"{source} does not fit its config.json: {first}") from None
+
     def embed_text(self, instructions: list[str]) -> Tensor:
         return torch.from_numpy(embed_text(instructions)).to(self.device)
 
@@ -236,16 +263,15 @@ class WorldModel(nn.Module):
 
     def encode_action(self, chunk: np.ndarray) -> Tensor:
         """(B, chunk, A) raw -> (B, 1, chunk * A) tokens."""
-        expected = (self.config.chunk, self.config.action_dim)
-        if chunk.shape[1:] != expected:
-            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {expected}")
+        if chunk.shape[1:] != self.chunk_shape:
+            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {self.chunk_shape}")
         flat = chunk.reshape(len(chunk), -1)
         return torch.from_numpy(self.action_codec.encode(flat)).to(self.device)[:, None]
 
     def decode_action(self, token: Tensor) -> np.ndarray:
         """(B, 1, chunk * A) tokens -> (B, chunk, A) raw."""
         flat = self.action_codec.decode(token[:, 0].float().cpu().numpy())
-        return flat.reshape(len(flat), self.config.chunk, self.config.action_dim)
+        return flat.reshape(len(flat), *self.chunk_shape)
 
     def decode_state(self, token: Tensor) -> np.ndarray:
         """(B, 1, S) tokens -> (B, S) raw."""
