@@ -54,8 +54,8 @@ def test_a_changed_setting_is_another_folder() -> None:
 def test_unknown_names_and_unmade_datasets_are_told_with_the_remedy() -> None:
     with pytest.raises(UserError, match="no dataset 't9'; choose from t3, rest"):
         choose(["t9"])
-    with pytest.raises(UserError, match="presage lab make play --quick"):
-        dataset("play", quick=True)
+    with pytest.raises(UserError, match="presage lab make play --seed 1"):
+        dataset("play", seed=1)
 
 
 def test_a_dataset_is_made_once_and_has_a_card(monkeypatch) -> None:
@@ -75,6 +75,13 @@ def test_a_dataset_is_made_once_and_has_a_card(monkeypatch) -> None:
     (folder_of(one) / CARD).write_text('{"name": 1}')
     with pytest.raises(UserError, match="repeat presage lab make"):
         make(one)
+
+
+def test_a_debug_twin_is_made_where_it_is_missing(monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(lab, "make", made.append)
+    monkeypatch.setattr(lab, "read_card", lambda one: made)
+    assert dataset("play", quick=True).name.startswith("play-") and made == choose(["play"], quick=True)
 
 
 def test_a_second_call_waits_for_the_first_and_takes_what_it_made(monkeypatch) -> None:

@@ -144,7 +144,12 @@ class WorldModel(nn.Module):
 
     @property
     def backbone(self) -> Packed:
-        return Packed(self.network, self.streams, self.config.window)
+        """The network, packed; in a tuple, since the network's weights are listed where it is."""
+        packed = self.__dict__.get("_packed", (None,))[0]
+        if packed is None or packed.network is not self.network or packed.streams is not self.streams:
+            packed = Packed(self.network, self.streams, self.config.window)
+            self.__dict__["_packed"] = (packed,)
+        return packed
 
     @property
     def base(self) -> RobotBase:
