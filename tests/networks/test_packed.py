@@ -275,6 +275,50 @@ def test_without_a_context_only_the_newest_frame_counts(model: WorldModel) -> No
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
 
 
+# -- questions of several steps, and taps -----------------------------------------------------------------------------
+
+
+def question_of(model: WorldModel, together: bool, seed: int = 0) -> Window:
+    """Two steps of noise; the seed is of the second."""
+    generator, other = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed)
+    shapes = {s.name: (1, 1, s.tokens, s.dim) for s in model.streams if s.imagined}
+    values = {
+        name: torch.cat([torch.randn(shape, generator=generator), torch.randn(shape, generator=other)], 1)
+        for name, shape in shapes.items()
+    }
+    return Window(values, {name: torch.ones(1, 2) for name in shapes}, torch.tensor([[5, 6]]), together=together)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_steps_of_a_clip_see_each_other_and_those_of_other_questions_do_not(
+    model: WorldModel, together: bool
+) -> None:
+    with torch.no_grad():
+        one, other = (
+            model.backbone([question_of(model, together, seed)], Memory(), model.condition(["push"])).raw[0]
+            for seed in (1, 2)
+        )
+    for name, x in one.items():
+        assert torch.allclose(x[:, 0], other[name][:, 0], atol=1e-6) != together
+        assert not torch.allclose(x[:, 1], other[name][:, 1])
+
+
+def test_a_tap_is_after_its_layer_and_the_last_is_what_answers_are_read_from(model: WorldModel) -> None:
+    question, condition = question_of(model, together=True), model.condition(["push"])
+    with torch.no_grad():
+        first, second, last = (
+            model.backbone([question], Memory(), condition, Tap(n)).features[0] for n in (1, 2, None)
+        )
+        raw = model.backbone([question], Memory(), condition).raw[0]
+        for name, x in raw.items():
+            torch.testing.assert_close(model.network.read(name, last[name]), x)
+            assert first[name].shape == last[name].shape and not torch.allclose(first[name], second[name])
+        names = list(question.values)
+        whole = torch.cat([second[name] for name in names], 2)
+        expected = torch.cat([last[name] for name in names], 2)
+        torch.testing.assert_close(model.network.norm(whole), expected)  # of two layers
+
+
 # -- when a token is --------------------------------------------------------------------------------------------------
 
 

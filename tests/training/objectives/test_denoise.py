@@ -29,8 +29,7 @@ from presage.training.recipes import behaviour_cloning
 from tests.tiny import tiny_model
 
 ROWS = 5
-K = Uniform(0.3)
-STATE_GIVEN = {STATE: flat(GIVEN, 1)}
+K, STATE_GIVEN = Uniform(0.3), {STATE: flat(GIVEN, 1)}
 
 
 def modes(k: Uniform) -> dict[str, tuple[Role, Schedule]]:
@@ -283,8 +282,10 @@ def test_history_is_one_window_and_every_step_but_the_first_is_asked_for(model: 
 def test_steps_that_were_not_an_experts_have_levels_of_their_own(model: WorldModel) -> None:
     quality = torch.tensor([[1.0, 0.0, float("nan"), 1.0]]).expand(3, -1)  # of what leads to rows 1, 2, 3
     objective = replace(JOINT, poor=Levels((Role(K, GIVEN),)))
-    levels = look(model, replace(random_batch(model), quality=quality), objective).windows[2].levels
-    assert (levels[ACTION][:, 1] == 0).all() and (levels[ACTION][:, [0, 2]] > 0).all()
+    _, alone, asked = look(model, replace(random_batch(model), quality=quality), objective).windows
+    torch.testing.assert_close(asked.quality, quality[:, :3], equal_nan=True)  # told of what leads to the step
+    torch.testing.assert_close(alone.quality, quality, equal_nan=True)
+    assert torch.equal(asked.levels[ACTION] == 0, quality[:, :3] == 0)
 
 
 def test_where_nobody_recorded_what_was_done_it_is_unknown(model: WorldModel) -> None:
