@@ -19,7 +19,7 @@ from presage.networks.base import step
 from presage.networks.executable import executable
 from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, keep_rows
+from presage.policy.grounded import CONTEXT, keep_rows
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds.protocol import Observation
@@ -46,7 +46,7 @@ class AnticipatingPolicy:
 
     def reset(self, instructions: list[str]) -> None:
         config = self.model.config
-        self.session = Session(self.model, instructions, seed=self.seed, context=MEMORY)
+        self.session = Session(self.model, instructions, seed=self.seed, context=CONTEXT)
         self.rows = np.arange(len(instructions))
         self.executed: np.ndarray | None = None
         # While it thinks for the first time the robot stands still.
@@ -148,7 +148,7 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
                 return message, computing
             start = time.perf_counter()
             if session is None or message.first:
-                session = Session(model, [message.instruction], seed=seed, context=MEMORY)
+                session = Session(model, [message.instruction], seed=seed, context=CONTEXT)
             session.observe(message.observation, None if message.executed is None else message.executed[None])
             if ours.poll():  # too slow: there is a newer frame already, so deciding on this one would be in vain
                 continue

@@ -18,7 +18,7 @@ from presage.timeline.noise import streams
 from presage.timeline.session import Model, Session
 from presage.worlds.protocol import Observation
 
-MEMORY = 0
+CONTEXT = 0
 """Blocks of past a policy sees. The expert's next chunk is nearly its last one, so a policy that sees its own past
 learns to repeat itself instead of reading the goal (de Haan et al. 2019, "Causal confusion in imitation learning")."""
 
@@ -51,7 +51,7 @@ class GroundedPolicy:
     """
 
     def __init__(
-        self, model: Acting, decide: Decision, quality: float = 1.0, seed: int = 0, context: int | None = MEMORY
+        self, model: Acting, decide: Decision, quality: float = 1.0, seed: int = 0, context: int | None = CONTEXT
     ) -> None:
         self.model, self.decide, self.quality, self.seed, self.context = model, decide, quality, seed, context
         self.session: Session

@@ -56,7 +56,7 @@ def by_worth(candidates: Candidates) -> np.ndarray:
         UserError: the model has no critic.
     """
     if candidates.worth is None:
-        raise UserError("this model has no critic; teach one with presage train --only critic (docs/uses/planning.md)")
+        raise UserError("this model has no critic; train one with presage train --only critic (docs/uses/planning.md)")
     return candidates.worth
 
 

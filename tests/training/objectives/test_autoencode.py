@@ -20,7 +20,7 @@ def test_a_codec_learns_pictures_and_the_scale_of_its_latents(tmp_path: Path) ->
     torch.manual_seed(0)
     model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
     network = {name: x.clone() for name, x in model.network.state_dict().items()}
-    optimiser = Optimiser(steps=150, batch=16, warmup=5, ema=0.9)
+    optimiser = Optimiser(steps=250, batch=16, lr=3e-3, warmup=5, ema=0.9)
     stage = Stage("codec", Autoencode(follow=0.1), ("codecs",), window=1, optimiser=optimiser, raw=True)
     train_stages(model, [stage], {"labelled": recorded}, tmp_path, {}, quiet=True)
 
