@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from presage.policy.grounded import MEMORY, Acting, Decision, keep_rows
+from presage.policy.sampled import sampled
 from presage.timeline.levels import GIVEN, Schedule, down, flat
 from presage.timeline.noise import streams
 from presage.timeline.session import Session
@@ -43,6 +44,13 @@ def decide_ahead(
     for chunk in running if foresee is not None else ():
         foresee(session, chunk)
     return decide(session)
+
+
+def asynchronous(
+    schedule: Schedule, latency: int, foresee: Foresight | None = None, context: int | None = MEMORY
+) -> Callable[[Acting, int], "Asynchronous"]:
+    """The use of a system (model, seed) that samples its chunks so many rows ahead."""
+    return lambda model, seed: Asynchronous(model, sampled(schedule), latency, foresee, context, seed=seed)
 
 
 class Asynchronous:

@@ -1,62 +1,71 @@
 """LingBot-VA (2026): video and action interleaved in one causal sequence, decided in turn, executed while it decides.
 
 Two experts attend jointly, a wide one for video and a narrow one for actions. The next frame is imagined first, its
-denoising stopped half-way, then the action that leads to it; the network was trained on a noisy past, so half-denoised
-frames do. While a chunk runs, a forward step under that very chunk stands for the frame that is not there yet.
-
-The paper starts from Wan 2.2 (5B); here all is from scratch: a stage of video alone, and the action expert begins with
-the video expert's layers, scaled.
+denoising stopped half-way, then the action that leads to it; half of the past was noisy in training, so half-denoised
+frames do. While a chunk runs, a forward step under that very chunk stands for the frame that is not there yet. The
+paper starts from Wan 2.2 (5B); here all is from scratch: a stage of video alone, with whose layers, scaled, the action
+expert begins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from presage.networks.composed import ACTION, IMAGE, Composed
 from presage.networks.experts import Expert, Experts, ExpertsConfig, Inherit
 from presage.networks.packed import Packed
-from presage.policy.asynchronous import Asynchronous, Foresight, forward
-from presage.policy.sampled import sampled
+from presage.policy.asynchronous import Foresight, asynchronous, forward
+from presage.systems import delays
+from presage.systems.check import Arm, CheckResult
+from presage.systems.delays import Execution, Training, at_least, at_most, late, pooled
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.system import SMALL, Card, Shape, Size, System
+from presage.systems.probes import Pairs, forward_errors, sampled_error
+from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
+from presage.systems.table import find
+from presage.systems.verdict import Verdict, judge
 from presage.timeline.attention import Rule, one_way, teacher_forced
 from presage.timeline.corruption import Flow
 from presage.timeline.levels import GIVEN, Levels, Role, Schedule, Uniform
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.one_of import OneOf
+from presage.training.recorded import Recorded
 from presage.training.stage import Stage
-from presage.worlds.protocol import Policy
 
 CONTEXT = 2
 """Rows of past that anything sees"""
 HALF = 0.5
 """Where video stops, and the highest level of a noisy past"""
+LABELLED = 50
+"""Demonstrations a task"""
+LEAN = replace(SMALL, name="lean", width=96, layers=4)
+"""What one core trains in minutes, where windows are of 250 tokens"""
 BOTH, FEW = {"labelled": 1.0, "free": 1.0}, {"labelled": 1.0}
-SEES, ACTS = Uniform(0.2, "sees"), Uniform(0.2, "acts")
-STOPPED = Uniform(0.0, "stopped", HALF)
+SEES, ACTS, STOPPED = Uniform(0.2, "sees"), Uniform(0.2, "acts"), Uniform(0.0, "stopped", HALF)
 
 
 def in_turn(stop: float) -> Schedule:
-    """Three steps of video as a whole, fewer where it stops before; six of the action."""
+    """Video in three steps, or in two where it stops half-way; then the action in six."""
     return Schedule.in_turn(2 if stop else 3, 6, stop)
 
 
 def teacher(role: Role, noisy: bool) -> Denoise:
-    """Forced on the true past, of which half is noisy."""
+    """Forced on the true past."""
     return Denoise(Levels((role,)), history_noise=HALF if noisy else 0.0, memoryless=0.5)
 
 
 def objective(noisy: bool) -> OneOf:
-    """Video, the action that leads to it (eq. 6 and 7), and video after an action that is told (eq. 13)."""
-    seen = OneOf(((teacher(Role(GIVEN, ACTS), noisy), 1.0), (teacher(Role(STOPPED if noisy else GIVEN, ACTS), noisy), 1.0)))
-    return OneOf(((teacher(Role(SEES, None), noisy), 1.0), (seen, 2.0), (teacher(Role(SEES, GIVEN), noisy), 1.0)))
+    """Video, the action that leads to it (eq. 6 and 7), half of them to video that is noisy as the past is (eq. 10),
+    and video after an action that is told (eq. 13)."""
+    read = ((teacher(Role(k, ACTS), noisy), 1.0) for k in (GIVEN, STOPPED if noisy else GIVEN))
+    return OneOf(((teacher(Role(SEES, None), noisy), 1.0), *read, (teacher(Role(SEES, GIVEN), noisy), 1.0)))
 
 
-def one_way_rule(context: int) -> Rule:
+def rule(context: int) -> Rule:
     return teacher_forced(context, one_way)
 
 
-def lingbot_va(shape: Shape, size: Size = SMALL, noisy: bool = True, data: Mapping[str, float] = BOTH) -> System:
+def lingbot_va(shape: Shape, size: Size = SMALL, noisy: bool = True) -> System:
     def build(shape: Shape) -> Composed:
         codec = conv_codec(shape, size)
         cameras = videos(shape, codec, Flow())
@@ -64,42 +73,81 @@ def lingbot_va(shape: Shape, size: Size = SMALL, noisy: bool = True, data: Mappi
         streams = [replace(actions(shape, Flow(), per_step=True), offsets=times), *cameras]
         experts = (Expert("action", (ACTION,), size.width // 2), Expert("video", (f"{IMAGE}*",), size.width))
         network = Experts(ExpertsConfig(experts, size.layers, size.heads, size.width // size.heads), streams)
-        return Composed(
-            streams,
-            {s.source: codec for s in cameras},
-            Packed(network, streams, CONTEXT, one_way_rule),
-            shape.action_codec,
-            shape.state_codec,
-            (shape.chunk, shape.action_dim),
-            CONTEXT,
-        )
+        codecs, chunk = {s.source: codec for s in cameras}, (shape.chunk, shape.action_dim)
+        packed = Packed(network, streams, CONTEXT, rule)
+        return Composed(streams, codecs, packed, shape.action_codec, shape.state_codec, chunk, CONTEXT)
 
     video = scaled(Optimiser(steps=400, batch=16, warmup=50), size)
-    joint = scaled(Optimiser(steps=800, batch=16, warmup=50), size)
+    joint = scaled(Optimiser(steps=1000, batch=16, warmup=50), size)
+    before = replace(teacher(Role(SEES, None), noisy), drop_actions=1.0)
+    weights, begin = {ACTION: 1.0, f"{IMAGE}*": 1.0}, Inherit("action", "video")
     return System(
         Card.of("lingbot_va"),
         build,
         (
-            codec_stage(size, dict(data)),
-            Stage("video", replace(teacher(Role(SEES, None), noisy), drop_actions=1.0), data=data, window=4, optimiser=video),
-            Stage(
-                "joint",
-                objective(noisy),
-                data=FEW,
-                window=4,
-                weights={ACTION: 1.0, f"{IMAGE}*": 1.0},
-                optimiser=joint,
-                begin=Inherit("action", "video"),
-            ),
+            codec_stage(size, BOTH),
+            Stage("video", before, data=BOTH, optimiser=video),
+            Stage("joint", objective(noisy), data=FEW, weights=weights, optimiser=joint, begin=begin),
         ),
         {
-            "policy": lambda model, seed: acting(model, seed, 0, None, 0.0),
-            "naive": lambda model, seed: acting(model, seed, 1, None, HALF),
-            "grounded": lambda model, seed: acting(model, seed, 1, forward(2, HALF), HALF),
+            "policy": asynchronous(in_turn(0.0), 0, context=CONTEXT),
+            "naive": asynchronous(in_turn(HALF), 1, context=CONTEXT),
+            "grounded": asynchronous(in_turn(HALF), 1, forward(2, HALF), CONTEXT),
         },
     )
 
 
-def acting(model: Composed, seed: int, latency: int, foresee: Foresight | None, stop: float) -> Policy:
-    """The model as a policy whose chunks come so many rows after what they were decided on."""
-    return Asynchronous(model, sampled(in_turn(stop)), latency, foresee, context=CONTEXT, seed=seed)
+def cloning(shape: Shape, size: Size = SMALL) -> System:
+    """The same network and steps, the action alone."""
+    system = lingbot_va(shape, size)
+    codec, _, joint = system.stages
+    alone = replace(joint, objective=teacher(Role(None, ACTS), False), begin=None)
+    return replace(system, stages=(codec, alone))
+
+
+def executions(labelled: Recorded) -> Mapping[str, Execution]:
+    def read(stop: float, foresight: bool = False):
+        def figures(model: Composed, pairs: Pairs) -> Mapping[str, float]:
+            error = {"action error": sampled_error(model, pairs, in_turn(stop))}
+            return error | (forward_errors(model, pairs, Schedule.forward(3)) if foresight else {})
+
+        return figures
+
+    def act(training: str, stop: float, latency: int = 0, foresee: Foresight | None = None) -> Execution:
+        use = asynchronous(in_turn(stop), latency, foresee, CONTEXT)
+        return Execution(training, use, read(stop, not latency and training == "noisy"))
+
+    step = forward(2, HALF)
+    arms = {"synchronous": act("noisy", HALF), "noisy, whole video": act("noisy", 0.0)}
+    arms |= {"clean, half": act("clean", HALF), "clean, whole video": act("clean", 0.0)}
+    for n in (1, 2):
+        arms[late("naive", n)] = act("noisy", HALF, n)
+        arms[late("grounded", n)] = act("noisy", HALF, n, step)
+        arms[late("misled", n)] = act("noisy", HALF, n, delays.misled(step, labelled))
+        arms[late("cloning", n)] = Execution(late("cloning", n), asynchronous(Schedule.policy(6), n))
+    return arms
+
+
+def verdict(arms: Mapping[str, Arm]) -> Verdict | None:
+    """Pooled over both latencies."""
+    both = {name: pooled(arms, name, (1, 2)) for name in ("grounded", "naive", "misled") if late(name, 2) in arms}
+    if len(both) < 3 or len(arms) < 6:
+        return None
+    whole = arms["synchronous"]
+    sanity = [
+        at_least("synchronous", whole.mean, 0.5),
+        at_most("naive / synchronous", both["naive"].mean() / whole.mean, 0.7),
+        at_least("grounded / synchronous", both["grounded"].mean() / whole.mean, 0.9),
+        at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
+        at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
+        *[at_most(name, whole.figures[name] or 0.0, 1.0) for name in whole.figures if name.startswith("forward")],
+    ]
+    return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
+
+
+def check(names: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
+    size = DEBUG if quick else LEAN
+    trainings = {"noisy": Training(lambda s: lingbot_va(s, size)), "clean": Training(lambda s: lingbot_va(s, size, False))}
+    trainings |= {late("cloning", n): Training(lambda s: cloning(s, size), n) for n in (1, 2)}
+    row = find("lingbot_va")
+    return delays.compare_executions(row, trainings, executions, verdict, names, seeds, quick, out, LABELLED)
