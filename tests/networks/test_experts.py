@@ -155,7 +155,10 @@ def test_what_is_remembered_equals_a_recomputation_of_everything_over_50_chunks(
             cached.wake()
             cached.append(truth)
             other.truth(truth)
-            foreseen = cached.imagine(forward, {"done": running}).values, other.imagine(noise, forward, {"done": running})
+            foreseen = (
+                cached.imagine(forward, {"done": running}).values,
+                other.imagine(noise, forward, {"done": running}),
+            )
             cached.append(foreseen[0], imagined=True, level=0.5)
             other.past.append((foreseen[1], True, 0.5))
             decided = cached.imagine(decide).values, other.imagine(noise, decide, {})

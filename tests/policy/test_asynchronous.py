@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.networks.composed import Composed
 from presage.networks.packed import Packed
@@ -14,7 +15,6 @@ from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.recorded import fit_scalar_codecs
-from tests.recorded import ACTIONS, CHUNK, moving_square
 
 STATE = "state"
 

@@ -1,6 +1,6 @@
 """Experts with joint attention: every stream belongs to an expert with its own norms, projections, feed-forward layers
-and width, and all tokens look at each other (Liang et al. 2024, Mixture-of-Transformers; LingBot-VA, section 4.2: a wide
-expert for video, a narrow one for actions).
+and width, and all tokens look at each other (Liang et al. 2024, Mixture-of-Transformers; LingBot-VA, section 4.2: a
+wide expert for video, a narrow one for actions).
 
 Which expert a token belongs to rides along in the last number of what `embed` returns, and, with adaptive norms, what
 is told of its step before that; narrow tokens are padded to the widest.

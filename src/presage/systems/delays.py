@@ -20,7 +20,7 @@ from presage.systems.policies import block_of, lab_data, shared_codec, with_code
 from presage.systems.probes import Pairs
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, Verdict
+from presage.systems.verdict import Sanity, Verdict, judge
 from presage.timeline.session import Session
 from presage.training.recorded import Recorded, encoded
 from presage.worlds.knocks import Knocked
@@ -94,6 +94,24 @@ def compare_executions(
         row, "success", tuple(arms.values()), verdict_of(arms), tuple(seeds), block, quick, seconds,
         {"demonstrations a task": float(labelled)},
     )  # fmt: skip
+
+
+def asynchrony(arms: Mapping[str, Arm]) -> Verdict | None:
+    """Whether a forward step under the running action makes up for what asynchrony costs, pooled over delays of one and
+    two rows, and whether a noisy past is what lets video stop half-way. The arms are those of LingBot-VA."""
+    both = {name: pooled(arms, name, (1, 2)) for name in ("grounded", "naive", "misled") if late(name, 2) in arms}
+    if len(both) < 3 or len(arms) < 6:
+        return None
+    whole = arms["synchronous"]
+    sanity = [
+        at_least("synchronous", whole.mean, 0.5),
+        at_most("naive / synchronous", both["naive"].mean() / whole.mean, 0.7),
+        at_least("grounded / synchronous", both["grounded"].mean() / whole.mean, 0.9),
+        at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
+        at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
+        *[at_most(name, whole.figures[name] or 0.0, 1.0) for name in whole.figures if name.startswith("forward")],
+    ]
+    return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
 
 
 def pooled(arms: Mapping[str, Arm], name: str, latencies: Sequence[int]) -> np.ndarray:

@@ -15,14 +15,12 @@ from presage.networks.composed import ACTION, IMAGE, Composed
 from presage.networks.experts import Expert, Experts, ExpertsConfig, Inherit
 from presage.networks.packed import Packed
 from presage.policy.asynchronous import Foresight, asynchronous, forward
-from presage.systems import delays
-from presage.systems.check import Arm, CheckResult
-from presage.systems.delays import Execution, Training, at_least, at_most, late, pooled
+from presage.systems.check import CheckResult
+from presage.systems.delays import Execution, Training, asynchrony, compare_executions, late, misled
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.probes import Pairs, forward_errors, sampled_error
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
-from presage.systems.verdict import Verdict, judge
 from presage.timeline.attention import Rule, one_way, teacher_forced
 from presage.timeline.corruption import Flow
 from presage.timeline.levels import GIVEN, Levels, Role, Schedule, Uniform
@@ -123,31 +121,17 @@ def executions(labelled: Recorded) -> Mapping[str, Execution]:
     for n in (1, 2):
         arms[late("naive", n)] = act("noisy", HALF, n)
         arms[late("grounded", n)] = act("noisy", HALF, n, step)
-        arms[late("misled", n)] = act("noisy", HALF, n, delays.misled(step, labelled))
+        arms[late("misled", n)] = act("noisy", HALF, n, misled(step, labelled))
         arms[late("cloning", n)] = Execution(late("cloning", n), asynchronous(Schedule.policy(6), n))
     return arms
 
 
-def verdict(arms: Mapping[str, Arm]) -> Verdict | None:
-    """Pooled over both latencies."""
-    both = {name: pooled(arms, name, (1, 2)) for name in ("grounded", "naive", "misled") if late(name, 2) in arms}
-    if len(both) < 3 or len(arms) < 6:
-        return None
-    whole = arms["synchronous"]
-    sanity = [
-        at_least("synchronous", whole.mean, 0.5),
-        at_most("naive / synchronous", both["naive"].mean() / whole.mean, 0.7),
-        at_least("grounded / synchronous", both["grounded"].mean() / whole.mean, 0.9),
-        at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
-        at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
-        *[at_most(name, whole.figures[name] or 0.0, 1.0) for name in whole.figures if name.startswith("forward")],
-    ]
-    return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
-
-
 def check(names: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
     size = DEBUG if quick else LEAN
-    trainings = {"noisy": Training(lambda s: lingbot_va(s, size)), "clean": Training(lambda s: lingbot_va(s, size, False))}
+    trainings = {
+        "noisy": Training(lambda s: lingbot_va(s, size)),
+        "clean": Training(lambda s: lingbot_va(s, size, False)),
+    }
     trainings |= {late("cloning", n): Training(lambda s: cloning(s, size), n) for n in (1, 2)}
     row = find("lingbot_va")
-    return delays.compare_executions(row, trainings, executions, verdict, names, seeds, quick, out, LABELLED)
+    return compare_executions(row, trainings, executions, asynchrony, names, seeds, quick, out, LABELLED)
