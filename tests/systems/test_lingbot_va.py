@@ -26,7 +26,12 @@ def model(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Compo
     free = recorded.without_labels(range(6))
     folder = tmp_path_factory.mktemp("lingbot")
     return train_stages(
-        system.build(shape_of(recorded)), system.stages, {"labelled": recorded, "free": free}, folder, {}, quiet=True
+        system.build(shape_of(recorded)),
+        system.stages,
+        {"labelled": recorded, "free": free, "noise": recorded},
+        folder,
+        {},
+        quiet=True,
     )
 
 

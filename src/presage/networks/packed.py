@@ -132,7 +132,7 @@ class Packed(nn.Module):
                 self._layouts.clear()
             kept = [([s for s in self.streams if s.name in what], step) for what, step in past]
             seen = [_tokens(h, [step], 0, tuple(s.acts for s in h), True) for h, step in kept]
-            parts = [_tokens(h, list(mine), i + 1, *how) for i, (h, (_, mine, *how)) in enumerate(zip(held, new))]
+            parts = [_tokens(h, list(n[1]), i + 1, *n[2:]) for i, (h, n) in enumerate(zip(held, new))]
             mask = self.rule(context)(Tokens.cat(parts), Tokens.cat([*seen, *parts]))
             self._layouts[past, new, context] = _Layout(mask, [len(p.step) for p in parts])
         return self._layouts[past, new, context]

@@ -41,8 +41,9 @@ def decide_ahead(
 ) -> np.ndarray:
     """The chunk (B, chunk, A) to execute after `running`, of which the first has just begun. Without foresight it is
     the one that should have been executed now."""
-    for chunk in running if foresee is not None else ():
-        foresee(session, chunk)
+    if foresee is not None:
+        for chunk in running:
+            foresee(session, chunk)
     return decide(session)
 
 

@@ -10,19 +10,20 @@ from time import monotonic
 
 import numpy as np
 
+from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
-from presage.systems.arms import run_arm, shape_of, starts_of, success
+from presage.systems.arms import CAMERAS, CHUNK, SIZE, run_arm, shape_of, starts_of, success
 from presage.systems.check import Arm, CheckResult
-from presage.systems.lab import T3
+from presage.systems.lab import T3, dataset
 from presage.systems.policies import block_of, lab_data, shared_codec, with_codec
 from presage.systems.probes import Pairs
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.systems.verdict import Sanity, Verdict, judge
 from presage.timeline.session import Session
-from presage.training.recorded import Recorded, encoded
+from presage.training.recorded import Recorded, encoded, read_recorded
 from presage.worlds.knocks import Knocked
 from presage.worlds.protocol import Policy
 
@@ -56,11 +57,12 @@ def compare_executions(
     quick: bool,
     out: Path,
     labelled: int,
+    further: Sequence[str] = (),
 ) -> CheckResult:
     """The check of a claim about execution.
 
     executions: of the labelled recordings. verdict_of: what the arms that were run say, if they are enough. labelled:
-    demonstrations a task.
+    demonstrations a task. further: datasets of the lab, each a kind of data.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -72,7 +74,8 @@ def compare_executions(
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(known)}")
     block = block_of(row, quick, out)
     model = shared_codec(next(iter(trainings.values())).system(shape), shape, data, out)
-    kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
+    more = {name: read_recorded(Dataset(dataset(name, quick)), CAMERAS, SIZE, CHUNK) for name in further}
+    kinds = {kind: encoded(model, part) for kind, part in {**data.kinds, **more}.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     arms = {}
     for name in [name for name in known if not names or name in names]:

@@ -36,9 +36,9 @@ class Knocked:
         """As `VectorWorld.step`; what is observed is what there is after the knock."""
         observation, *rest = self.world.step(actions, active=active)
         self.rows += 1
-        for i in np.flatnonzero(active):
+        for i in np.flatnonzero(active).tolist():
             if knock_of(self.seeds[i]) == self.rows:
-                observation = self.world.disturb(int(i), "knock", self.seeds[i])
+                observation = self.world.disturb(i, "knock", self.seeds[i])
         return observation, *rest
 
     def close(self) -> None:
