@@ -124,14 +124,15 @@ class Packed(nn.Module):
         now = steps[0][0]
         past = tuple((e.what, int(e.steps[0]) - now) for e in memory)
         new = tuple(
-            (tuple(s.name for s in h), tuple(step - now for step in mine), w.remember, w.together)
+            (tuple(s.name for s in h), tuple(step - now for step in mine), _asked(h, w), w.remember, w.together)
             for h, mine, w in zip(held, steps, windows)
         )
         if (past, new, context) not in self._layouts:
             if len(self._layouts) >= LAYOUTS:
                 self._layouts.clear()
-            seen = [_tokens([s for s in self.streams if s.name in what], [step], 0, True) for what, step in past]
-            parts = [_tokens(h, list(mine), i + 1, *how) for i, (h, (_, mine, *how)) in enumerate(zip(held, new))]
+            kept = [([s for s in self.streams if s.name in what], step) for what, step in past]
+            seen = [_tokens(h, [step], 0, tuple(s.acts for s in h), True) for h, step in kept]
+            parts = [_tokens(h, list(n[1]), i + 1, *n[2:]) for i, (h, n) in enumerate(zip(held, new))]
             mask = self.rule(context)(Tokens.cat(parts), Tokens.cat([*seen, *parts]))
             self._layouts[past, new, context] = _Layout(mask, [len(p.step) for p in parts])
         return self._layouts[past, new, context]
@@ -181,11 +182,29 @@ class _Layout:
     """Tokens of each window"""
 
 
-def _tokens(streams: Sequence[Stream], steps: list[int], copy: int, remember: bool, together: bool = False) -> Tokens:
+def _asked(streams: Sequence[Stream], window: Window) -> tuple[bool, ...]:
+    """Of each stream: whether the robot does it, and in a question is not told what."""
+    return tuple(s.acts and (window.remember or not _given(s, window)) for s in streams)
+
+
+def _given(stream: Stream, window: Window) -> bool:
+    """Told as it is, wherever it was recorded."""
+    told = window.levels[stream.name] == 0
+    return bool((told | ~window.present[stream.name] if stream.name in window.present else told).all())
+
+
+def _tokens(
+    streams: Sequence[Stream],
+    steps: list[int],
+    copy: int,
+    asked: tuple[bool, ...],
+    remember: bool,
+    together: bool = False,
+) -> Tokens:
     tokens = sum(s.tokens for s in streams)
     step = torch.tensor(steps).repeat_interleave(tokens)
     first = torch.full_like(step, steps[0]) if together and not remember else step
-    acts = torch.cat([torch.full((s.tokens,), s.acts) for s in streams]).repeat(len(steps))
+    acts = torch.cat([torch.full((s.tokens,), a) for s, a in zip(streams, asked)]).repeat(len(steps))
     unseen = torch.cat([torch.full((s.tokens,), not s.seen) for s in streams]).repeat(len(steps))
     return Tokens(step, torch.full_like(step, 0 if remember else copy), first, acts, unseen)
 

@@ -34,6 +34,10 @@ class Acting(Model, Protocol):
         """(chunk, A): actions between two steps."""
         ...
 
+    def encode_action(self, chunk: np.ndarray) -> Tensor:
+        """(B, chunk, A) raw -> values (B, ...)."""
+        ...
+
     def decode_action(self, token: Tensor) -> np.ndarray:
         """Values (B, T, C) -> (B, chunk, A) raw."""
         ...

@@ -100,16 +100,16 @@ def compare_policies(
         if name not in variants:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
-    data, block = lab_data(quick, labelled), _block(row, quick, out)
+    data, block = lab_data(quick, labelled), block_of(row, quick, out)
     shape = shape_of(data.kinds["labelled"])
-    model = _codec(variants[claimed].system(shape), shape, data, out)
+    model = shared_codec(variants[claimed].system(shape), shape, data, out)
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
-        system = _with_codec(variant.system(shape), model.codecs.state_dict())
+        system = with_codec(variant.system(shape), model.codecs.state_dict())
         use = system.uses[variant.use]
         figures = _figures(success(use, tuning), variant.schedule, pairs, probe if name == claimed else None)
         used = {kind: kinds[kind] for kind in system.stages[-1].data}
@@ -148,7 +148,7 @@ def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:
     return replace(arm, figures={k: x for k, x in arm.figures.items() if k not in values}), lines
 
 
-def _block(row: Row, quick: bool, out: Path) -> Block:
+def block_of(row: Row, quick: bool, out: Path) -> Block:
     """The starts of a check; one that goes on keeps those that it began with."""
     path = out / "block.json"
     if not path.exists():
@@ -156,7 +156,7 @@ def _block(row: Row, quick: bool, out: Path) -> Block:
     return Block(**read_json(path, f"remove {out}"))
 
 
-def _codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:
+def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:
     """A model whose codec is trained, on pictures alone."""
     torch.manual_seed(0)
     model = system.build(shape)
@@ -164,7 +164,7 @@ def _codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:
     return train_stages(model, system.stages, data.kinds, out, made, only=CODEC)
 
 
-def _with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
+def with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
     """The same, its codec trained already."""
 
     def build(shape: Shape) -> Composed:

@@ -71,6 +71,25 @@ def action_error(model: Composed, pairs: Pairs, values: Values) -> float:
     return _distance(values[name], truth(model, pairs, [name])[name])
 
 
+def sampled_error(model: Composed, pairs: Pairs, schedule: Schedule) -> float:
+    """The action error where a schedule samples it."""
+    return action_error(model, pairs, imagine(model, pairs, schedule))
+
+
+def forward_errors(model: Composed, pairs: Pairs, schedule: Schedule) -> dict[str, float]:
+    """Of frames after a given action, by a schedule of forward dynamics: over what copying the frame before errs, and
+    over what the model errs where it is given another pair's action."""
+    name = next(s.name for s in model.streams if s.acts)
+    frames = [
+        frame_error(model, pairs, imagine(model, pairs, schedule, truth(model, told, [name])))
+        for told in (pairs, pairs.others)
+    ]
+    return {
+        "forward error / copied frame's, moved pixels": frames[0] / copy_error(pairs),
+        "forward error / with other actions": frames[0] / frames[1],
+    }
+
+
 def mean_action_error(model: Composed, pairs: Pairs) -> float:
     """That of the mean chunk of the pairs' own instruction: the trivial policy."""
     name = next(s.name for s in model.streams if s.acts)

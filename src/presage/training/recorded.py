@@ -72,6 +72,14 @@ class Recorded:
         task = [self.task[e] for e in episodes] if self.task else []
         return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
 
+    def delayed(self, rows: int) -> "Recorded":
+        """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
+        Where the episode ends before, it is unknown."""
+        later = np.arange(len(self.action)) + rows
+        last = np.repeat(self.start + self.length - 1, self.length)
+        there = np.minimum(later, last)
+        return replace(self, action=self.action[there], labelled=self.labelled[there] & (later <= last))
+
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
     """One behind the other; all need the same cameras and sizes."""
