@@ -9,6 +9,8 @@ import torch
 import presage.benchmarks.backbone as bench
 from presage.benchmarks.common import BenchArgs
 from presage.interface.pages.figures import reached
+from presage.networks.packed import Packed
+from presage.timeline.attention import Rule
 
 ARGS = BenchArgs(Path("unused"), 0, None, torch.device("cpu"), quick=True)
 
@@ -20,6 +22,9 @@ def test_every_goal_is_reached() -> None:
 
 
 def test_a_mask_that_lets_the_future_through_is_noticed(wan_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "timeline_rule", lambda window: lambda q, k: torch.ones(len(q.block), len(k.block)) > 0)
+    def everything(context: int) -> Rule:
+        return lambda q, k: torch.ones(len(q.step), len(k.step), dtype=torch.bool)
+
     model = bench.open_random(wan_folder, bench.LORA, replace(ARGS, seed=1))
+    monkeypatch.setattr(type(model), "backbone", Packed(model.network, model.streams, model.context, everything))
     assert bench.future_leak(model, 0) > 1e-3

@@ -51,7 +51,7 @@ def test_the_comparison_notices_a_wrong_cache(model: WorldModel, monkeypatch: py
 
     def forgetful(self: Session, *args, **kwargs):
         block = append(self, *args, **kwargs)
-        self.blocks = self.blocks[-1:]
+        self.past = self.past.recent(1)
         return block
 
     monkeypatch.setattr(Session, "append", forgetful)

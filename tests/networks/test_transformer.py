@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from tests.timeline.test_attention import tokens_of
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.errors import UserError
 from presage.networks.packed import KV
 from presage.networks.world_model import WorldModel
-from presage.timeline.attention import timeline_rule
+from presage.timeline.attention import teacher_forced
+from presage.timeline.backbone import Condition
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def model() -> WorldModel:
 
 
 def test_a_missing_stream_is_a_mask_not_a_value(model: WorldModel) -> None:
-    text, level = torch.zeros(2, 256), torch.ones(2, 1)
+    text, level = Condition(torch.zeros(2, 256)), torch.ones(2, 1)
     missing = torch.ones(2, 1, dtype=torch.bool)
     a = model.network.embed("action", torch.zeros(2, 1, 1, 16), level, text, missing_BN=missing)
     b = model.network.embed("action", torch.full((2, 1, 1, 16), 9.0), level, text, missing_BN=missing)
@@ -25,7 +27,7 @@ def test_a_missing_stream_is_a_mask_not_a_value(model: WorldModel) -> None:
 
 
 def test_quality_conditions_the_action_and_unknown_is_a_third_value(model: WorldModel) -> None:
-    text, level, x = torch.zeros(1, 256), torch.ones(1, 1), torch.zeros(1, 1, 1, 16)
+    text, level, x = Condition(torch.zeros(1, 256)), torch.ones(1, 1), torch.zeros(1, 1, 1, 16)
     good, bad, unknown = (
         model.network.embed("action", x, level, text, torch.tensor([[q]])) for q in (1.0, 0.0, float("nan"))
     )
@@ -34,25 +36,25 @@ def test_quality_conditions_the_action_and_unknown_is_a_third_value(model: World
 
 
 def test_only_differences_of_time_matter(model: WorldModel) -> None:
-    """Rotary embedding of absolute block indices: shifting all of them changes nothing, so eviction re-indexes
+    """Rotary embedding of absolute steps: shifting all of them changes nothing, so eviction re-indexes
     nothing."""
-    early, late = block_tokens(model.streams, 0, 0), block_tokens(model.streams, 1000, 0)
-    x = torch.randn(1, len(early.block), model.config.width)
-    mask = timeline_rule(3)(early, early)
-    a, _ = model.network(x, early.block, mask)
-    b, _ = model.network(x, late.block, mask)
+    early, late = tokens_of(model.streams, [0, 1], 0), tokens_of(model.streams, [1000, 1001], 0)
+    x = torch.randn(1, len(early.step), model.config.width)
+    mask = teacher_forced(3)(early, early)
+    a, _ = model.network(x, early.step, mask)
+    b, _ = model.network(x, late.step, mask)
     torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
 
 
 def test_cached_keys_and_values_stand_for_their_tokens(model: WorldModel) -> None:
-    tokens = block_tokens(model.streams, 0, 0)
-    n = len(tokens.block)
+    steps = tokens_of(model.streams, [0, 1], 0).step
+    n = len(steps)
     x = torch.randn(2, n, model.config.width)
     mask = torch.ones(n, n, dtype=torch.bool).tril()
-    whole, kv = model.network(x, tokens.block, mask)
+    whole, kv = model.network(x, steps, mask)
     half = n // 2
     past = KV(kv.keys[..., :half, :], kv.values[..., :half, :])
-    rest, _ = model.network(x[:, half:], tokens.block[half:], mask[half:], past)
+    rest, _ = model.network(x[:, half:], steps[half:], mask[half:], past)
     torch.testing.assert_close(rest, whole[:, half:], atol=1e-5, rtol=0)
 
 

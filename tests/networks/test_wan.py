@@ -11,14 +11,16 @@ from tests.tiny_wan import tiny_wan
 from presage.benchmarks.cache import largest_difference
 from presage.codecs.wan_vae import latents_from_tokens, tokens_from_latents
 from presage.networks.base import progress, step
-from presage.networks.names import VIDEO
+from presage.networks.names import is_video
 from presage.networks.random_wan import TINY_IMAGE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, padding_bias
 from presage.networks.wan_model import WanWorldModel
+from presage.policy.representation import video_features
+from presage.timeline.backbone import Window
 from presage.timeline.joined import JoinedSession
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.timeline.streams import Stream
+from presage.timeline.streams import Values
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +89,11 @@ def test_before_fine_tuning_the_video_path_is_the_published_one(wan_folder: Path
     model = tiny_wan(wan_folder, awake=False)
     published = WanTransformer3DModel.from_pretrained(wan_folder / "transformer")
     noisy, level = torch.randn(1, 4, 64), torch.tensor([[0.7]])
-    text = model.embed_text(["open the drawer"])
-    streams = [s for s in model.streams if s.name != "video.top"]
+    text = model.condition(["open the drawer"])
     values = {"video.front": noisy, "action": torch.randn(1, 1, 16), "state": torch.randn(1, 1, 4), "progress": None}
     parts = [model.network.embed(n, None if x is None else x[:, None], level, text)[:, 0] for n, x in values.items()]
-    order = [s for n in values for s in streams if s.name == n]
-    tokens = block_tokens(order, 0, 1)
-    hidden, _ = model.network(torch.cat(parts, 1), tokens.block, torch.ones(7, 7, dtype=torch.bool), text=text)
+    steps, everything = torch.zeros(7, dtype=torch.long), torch.ones(7, 7, dtype=torch.bool)
+    hidden, _ = model.network(torch.cat(parts, 1), steps, everything, condition=text)
     clean = model.network.read("video.front", hidden[:, :4])
     clip = latents_from_tokens(noisy, 2)[:, :, None]
     velocity = published(clip, level[0] * 1000, published_text(model, ["open the drawer"]), return_dict=False)[0]
@@ -112,7 +112,7 @@ def test_the_future_changes_no_past_output(model: WanWorldModel) -> None:
         for session in (short, long)[t == 3 :]:
             session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
     for a, b in zip(short.blocks, long.blocks, strict=False):
-        assert torch.equal(a.kv.keys, b.kv.keys) and torch.equal(a.progress, b.progress)
+        assert torch.equal(a.entry.kept["keys"], b.entry.kept["keys"]) and torch.equal(progress(a), progress(b))
 
 
 def test_what_is_seen_and_done_reaches_the_dream(model: WanWorldModel) -> None:
@@ -127,61 +127,61 @@ def test_what_is_seen_and_done_reaches_the_dream(model: WanWorldModel) -> None:
         assert not torch.allclose(usual, other)
 
 
-def test_the_place_of_a_block_matters_only_relative_to_its_past(model: WanWorldModel) -> None:
-    """Absolute indices in the rotary embedding: a session that begins later computes the same."""
-    early, late = (Session(model, ["push"]) for _ in range(2))
-    for session, first in ((early, 0), (late, 500)):
-        session.blocks = []
-        values = model.encode_images(tiny_observation(1))
-        streams = [s for s in model.streams if s.kind != "state"]
-        hidden, kv, tokens = session._run(streams, values, first, 0, {})
-        noisy = {s.name: torch.ones(1, s.tokens, s.dim) for s in model.streams if not s.is_query}
-        mask = torch.ones(10, tokens.block.numel() + 10, dtype=torch.bool)
-        level = torch.full((1, 1), 0.5)
-        parts = [model.network.embed(n, x[:, None], level, session.text)[:, 0] for n, x in noisy.items()]
-        blocks = torch.full((10,), first + 1)
-        session.values = model.network(torch.cat(parts, 1), blocks, mask, kv, text=session.text)[0]
-    torch.testing.assert_close(early.values, late.values, atol=1e-4, rtol=0)
+@torch.no_grad()
+def test_the_place_of_a_step_matters_only_relative_to_its_past(model: WanWorldModel) -> None:
+    """Absolute steps in the rotary embedding: a session that begins later computes the same."""
+    seen = {name: x[:, None] for name, x in model.encode_images(tiny_observation(1)).items()}
+    noisy = {s.name: torch.ones(1, 1, s.tokens, s.dim) for s in model.streams if s.imagined}
+
+    def beginning(first: int) -> Values:
+        at = torch.full((1, 1), first)
+        past = Window(seen, {name: torch.zeros(1, 1) for name in seen}, at, remember=True)
+        question = Window(noisy, {name: torch.full((1, 1), 0.5) for name in noisy}, at + 1)
+        return model.backbone([past, question], model.backbone.start(1), model.condition(["push"])).raw[1]
+
+    early, late = beginning(0), beginning(500)
+    for name, value in early.items():
+        torch.testing.assert_close(late[name], value, atol=1e-4, rtol=0)
 
 
 def test_rows_may_be_at_different_times(model: WanWorldModel) -> None:
-    text, level = model.embed_text(["push"] * 2), torch.full((2, 1), 0.5)
+    text, level = model.condition(["push"] * 2), torch.full((2, 1), 0.5)
     x = model.network.embed("video.front", torch.randn(1, 1, 4, 64).expand(2, -1, -1, -1), level, text)[:, 0]
     mask = torch.ones(4, 4, dtype=torch.bool)
-    together, _ = model.network(x, torch.tensor([[[3] * 4], [[8] * 4]]), mask, text=text)
-    alone, _ = model.network(x[:1], torch.full((4,), 8), mask, text=text[:1])
+    together, _ = model.network(x, torch.tensor([[[3] * 4], [[8] * 4]]), mask, condition=text)
+    alone, _ = model.network(x[:1], torch.full((4,), 8), mask, condition=text.each(lambda x: x[:1]))
     torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=0)
 
 
 def test_features_are_plain_hidden_states(model: WanWorldModel) -> None:
     session = Session(model, ["push"])
     session.observe(tiny_observation(1))
-    assert session.features(tap=1).shape == (1, 8, model.config.width)
+    assert video_features(session, tap=1).shape == (1, 8, model.config.width)
 
 
 def test_joint_imagination_covers_all_streams(model: WanWorldModel) -> None:
     session = Session(model, ["push"] * 2)
     session.observe(tiny_observation(2))
     values = session.imagine(Schedule.joint(2)).values
-    wanted: list[Stream] = [s for s in model.streams if not s.is_query]
+    wanted = [s for s in model.streams if s.imagined]
     assert {n: tuple(x.shape) for n, x in values.items()} == {s.name: (2, s.tokens, s.dim) for s in wanted}
-    assert all(x.isfinite().all() for x in values.values()) and any(s.kind == VIDEO for s in wanted)
+    assert all(x.isfinite().all() for x in values.values()) and any(is_video(s) for s in wanted)
 
 
-def test_it_has_no_views_and_predicts_whole_frames(model: WanWorldModel) -> None:
+def test_nothing_is_derived_and_whole_frames_are_predicted(model: WanWorldModel) -> None:
     """As it was published to: presage's own network sees each frame once more as a token, and predicts changes."""
     values = model.encode_images(tiny_observation(1))
-    assert not any(s.is_view for s in model.streams) and model.with_views(values) == values
-    video = next(s for s in model.streams if s.kind == VIDEO)
-    level, text = torch.zeros(1, 1), model.embed_text(["push"])
+    assert not any(s.derive is not None for s in model.streams)
+    video = next(s for s in model.streams if is_video(s))
+    level, text = torch.zeros(1, 1), model.condition(["push"])
     shown = model.network.embed(video.name, values[video.name][:, None], level, text)
     # At level 0 a velocity has nothing to move, so that what was shown is what is predicted.
-    assert model.expect(values, None, text) == {}
-    torch.testing.assert_close(model.predict(video, shown, None), values[video.name][:, None])
+    assert model.expect(values, None, text.text) == {}
+    torch.testing.assert_close(model.network.read(video.name, shown), values[video.name][:, None])
 
 
-def test_without_a_window_only_the_newest_frame_counts(model: WanWorldModel) -> None:
-    remembering, fresh = Session(model, ["push"], window=0), Session(model, ["push"], window=0)
+def test_without_a_context_only_the_newest_frame_counts(model: WanWorldModel) -> None:
+    remembering, fresh = Session(model, ["push"], context=0), Session(model, ["push"], context=0)
     for t in range(3):
         remembering.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
     fresh.observe(tiny_observation(1, seed=2))
@@ -193,7 +193,7 @@ def test_without_a_window_only_the_newest_frame_counts(model: WanWorldModel) -> 
 
 def test_sessions_at_different_times_share_a_batch(model: WanWorldModel) -> None:
     def apart() -> list[Session]:
-        sessions = [Session(model, [text], seed=i, window=0) for i, text in enumerate(("push", "open the drawer"))]
+        sessions = [Session(model, [text], seed=i, context=0) for i, text in enumerate(("push", "open the drawer"))]
         for session, steps in zip(sessions, (1, 3), strict=True):
             for t in range(steps):
                 session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from presage.timeline.model import Model
 from safetensors.torch import load_file, save_file
 from tests.simulator.fake_world import FakeWorld
 from tests.tiny import tiny_chunk, tiny_observation
@@ -23,11 +22,11 @@ from presage.policy.closed_loop import closed_loop
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint, no_imagination
 from presage.policy.open_loop import OpenLoopPolicy
-from presage.policy.representation import Head, HeadConfig, random_twin, representation
+from presage.policy.representation import Head, HeadConfig, random_twin, representation, video_features
 from presage.simulator.environment import DreamWorld
 from presage.simulator.planning import best_of
 from presage.simulator.synthesis import dream, label
-from presage.timeline.session import Session
+from presage.timeline.session import Model, Session
 from presage.worlds.rollout import rollout
 
 
@@ -86,7 +85,7 @@ def test_the_control_of_representation_has_other_weights(model: WanWorldModel) -
     sessions = [Session(m, ["push"]) for m in (model, twin)]
     for session in sessions:
         session.observe(tiny_observation(1))
-    assert not torch.allclose(*(s.features(tap=1) for s in sessions))
+    assert not torch.allclose(*(video_features(s, tap=1) for s in sessions))
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "tokenizer"])

@@ -6,7 +6,16 @@ from tests.tiny import tiny_model, tiny_observation
 
 from presage.errors import UserError
 from presage.policy.grounded import GroundedPolicy
-from presage.simulator.planning import SPREAD, at_random, best_of, by_both, by_progress, by_worth, imagine_candidates
+from presage.simulator.planning import (
+    SPREAD,
+    at_random,
+    best_of,
+    by_both,
+    by_progress,
+    by_worth,
+    critic_says,
+    imagine_candidates,
+)
 from presage.timeline.session import Session
 
 
@@ -66,7 +75,7 @@ def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():
     session = Session(session.model, ["open the drawer"] * 2)
     session.observe(tiny_observation(2))
     candidates = imagine_candidates(session, n=3, horizon=2, spread=SPREAD)
-    alone = session.worth(session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
+    alone = critic_says(session, session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
     np.testing.assert_allclose(candidates.worth[1], alone[1], atol=1e-5)
     assert np.array_equal(by_worth(candidates), candidates.worth) and len(np.unique(candidates.worth)) == 6
     chosen = candidates.chunks[np.arange(2), (candidates.worth + candidates.progress).argmax(1), 0]

@@ -1,367 +1,330 @@
-"""A session is one imagination that can be grounded: cached equals uncached, truth overwrites, forks share, rewinds
-cut."""
+"""What a session asks of a backbone, and makes of the answers: on a line, by an oracle, so that every number is known.
 
-import itertools
+Sessions of real networks are in tests/networks/test_packed.py.
+"""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+from tests.timeline.oracle import BALL, MOVE, SUM, WORDS, Line, Oracle, moves, sight
+from torch import Tensor
 
-from presage.networks.base import progress, step
-from presage.networks.names import ACTION, PROGRESS, SCENE, STATE
-from presage.networks.world_model import WorldModel
-from presage.timeline.attention import Tokens, timeline_rule
-from presage.timeline.levels import Schedule
-from presage.timeline.sampler import corrupt
-from presage.timeline.session import LIMIT, Block, Session
+from presage.timeline.backbone import Condition, Tap, Window
+from presage.timeline.corruption import Flow, Regress
+from presage.timeline.joined import JoinedSession, joinable
+from presage.timeline.levels import GIVEN, UNKNOWN, Schedule, down, flat
+from presage.timeline.sampler import Guidance
+from presage.timeline.session import Session
+from presage.timeline.streams import Stream, Values
+
+HERE = 10.0
+SPEED = 2.0
+ONLY_NOISE = Schedule((1.0,), (1.0,))
 
 
-@pytest.fixture(scope="module")
-def model() -> WorldModel:
-    return tiny_model()
-
-
-def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
-    session = Session(model, ["open the drawer"] * batch)
-    for t in range(steps):
-        session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
+def begun(*, ball: float = HERE, speed: float = SPEED, model: Line | None = None, **options: Any) -> Session[Line]:
+    """A ball that was seen at 9 and is at `ball` now."""
+    session = Session(model or Line(), [str(speed)], **options)
+    session.observe(sight(9.0))
+    session.observe(sight(ball), np.full((1, 1, 1), ball - 9))
     return session
 
 
-@torch.inference_mode()
-def uncached_progress(model: WorldModel, history: list[Block], text: torch.Tensor) -> torch.Tensor:
-    """Progress of the newest block from one pass over the whole history, with no cache at all."""
-    parts, tokens = [], []
-    for block in history:
-        tokens.append(block_tokens(model.streams, block.index, 0))
-        values = model.with_views(block.values)
-        for s in model.streams:
-            x = values.get(s.name)
-            level = torch.full((len(text), 1), 1.0 if x is None else 0.0)
-            parts.append(model.network.embed(s.name, None if x is None else x[:, None], level, text)[:, 0])
-    all_tokens = Tokens.cat(tokens)
-    mask = timeline_rule(model.config.window)(all_tokens, all_tokens)
-    hidden, _ = model.network(torch.cat(parts, 1), all_tokens.block, mask)
-    return model.network.read(PROGRESS, hidden[:, -1])[:, 0].clamp(0, 1)
+def close(found: Tensor, expected: Any) -> None:
+    torch.testing.assert_close(found.flatten(), torch.tensor(expected, dtype=found.dtype).flatten())
 
 
-@settings(max_examples=8)
-@given(window=st.integers(1, 4), steps=st.integers(1, 8))
-def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
-    model = tiny_model(window=window)
-    session, history = Session(model, ["a", "b"]), []
-    for t in range(steps):
-        history.append(session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None))
-    expected = uncached_progress(model, history, session.text)
-    torch.testing.assert_close(progress(session.last), expected, atol=1e-4, rtol=0)
+# -- one step ---------------------------------------------------------------------------------------------------------
 
 
-def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:
-    session = grounded(model, 3)
-    action = model.encode_action(tiny_chunk(2, seed=9))
-    led_to = model.kinematics(session.last.values[STATE][:, 0], action[:, 0], session.last.memory)[:, None]
-    rolled = session.fork(1).roll(tiny_chunk(2, seed=9), steps=2).values
-    torch.testing.assert_close(rolled[STATE], led_to)
-    said = session.imagine(Schedule.forward(2), {ACTION: action, STATE: led_to + 1}).values
-    torch.testing.assert_close(said[STATE], led_to + 1)
-    assert not torch.allclose(said["video.front"], rolled["video.front"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_one_model_is_asked_for_every_use_by_levels(steps: int) -> None:
+    session = begun()
+    there = {BALL.name: moves(14.5), WORDS.name: session.last.values[WORDS.name]}
+    joint = session.imagine(Schedule.joint(steps)).values
+    close(joint[BALL.name], HERE + SPEED), close(joint[MOVE.name], SPEED)
+    close(session.imagine(Schedule.forward(steps), {MOVE.name: moves(-3)}).values[BALL.name], HERE - 3)
+    close(session.imagine(Schedule.inverse(steps), there).values[MOVE.name], 4.5)
+    close(session.imagine(Schedule.policy(steps)).values[MOVE.name], SPEED)
+    assert set(session.imagine(Schedule.policy(steps)).values) == {MOVE.name}
+    video = session.imagine(Schedule.video(steps)).values
+    close(video[BALL.name], HERE + SPEED)
+    assert not torch.equal(video[MOVE.name], moves(SPEED))  # it stays the noise that it was
 
 
-def test_kinematics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(
-    model: WorldModel,
-) -> None:
-    session = Session(model, ["push"])
-    memories = []
-    for t in range(5):
-        memories.append(session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None).memory)
-    assert not memories[0].any() and all(not torch.equal(a, b) for a, b in itertools.pairwise(memories))
-    session.rewind(3)
-    again = session.observe(tiny_observation(1, seed=4), tiny_chunk(1, seed=4)).memory
-    torch.testing.assert_close(again, memories[4])
-    first = Session(model, ["push"])
-    first.observe(tiny_observation(1, seed=4))
-    assert not torch.equal(first.last.memory, again)
+def test_what_is_asked_at_every_step_is_answered_when_it_is_seen() -> None:
+    session = begun()
+    close(session.last.answers[SUM.name], HERE)
+    assert SUM.name not in session.imagine(Schedule.joint(1)).values
 
 
-def test_without_a_state_there_is_none_to_lead_to(model: WorldModel) -> None:
-    session = Session(model, ["push"])
-    assert session.moved(torch.zeros(1, 1, 16)) is None
-    session.append({name: x for name, x in grounded(model, 1, 1).last.values.items() if name != STATE})
-    assert session.moved(torch.zeros(1, 1, 16)) is None
+def test_quality_and_words_reach_every_question_and_no_history() -> None:
+    session = begun(quality=0.5)
+    close(session.imagine(Schedule.joint(1)).values[BALL.name], HERE + 0.5 * SPEED)
+    session.instruct(["7.0"])
+    close(session.imagine(Schedule.joint(1)).values[BALL.name], HERE + 0.5 * 7)
+    assert all(w.quality is None for w in session.backbone.heard if w.remember)
 
 
-def test_the_cache_is_bounded(model: WorldModel) -> None:
-    session = grounded(model, 20)
-    assert [b.index for b in session.blocks] == [14, 15, 16, 17, 18, 19]  # twice the window of 3
-    for _ in range(9):
-        session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
-    assert [b.index for b in session.blocks if b.imagined] == [26, 27, 28]
+def test_before_anything_was_seen_a_dream_begins_from_nothing() -> None:
+    model = Line(Oracle((MOVE, BALL)))
+    close(Session(model, [str(SPEED)]).imagine(Schedule.joint(2)).values[BALL.name], SPEED)
 
 
-def test_a_long_dream_loses_no_truth(model: WorldModel) -> None:
-    dreaming, sober = grounded(model, 6), grounded(model, 6)
-    for _ in range(9):
-        dreaming.append(dreaming.imagine(Schedule.joint(1)).values, imagined=True)
-    for session in (dreaming, sober):
-        session.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
-    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
+def test_only_what_led_to_a_step_and_what_is_seen_at_it_is_read_and_without_a_context_not_even_that() -> None:
+    session, fresh = begun(), begun(context=0)
+    first, second = [w for w in session.backbone.heard if w.remember]
+    assert MOVE.name not in first.values and first.levels[MOVE.name].item() == GIVEN  # the network knows: none is there
+    close(second.values[MOVE.name], 1.0)
+    assert all(MOVE.name not in w.values for w in fresh.backbone.heard)
+    assert all(w.levels[SUM.name].item() == UNKNOWN for w in session.backbone.heard)
+    assert [w.steps.item() for w in session.backbone.heard] == [0, 1]
 
 
-def test_the_future_changes_no_past_output(model: WorldModel) -> None:
-    short, long = grounded(model, 3), grounded(model, 4)
-    for a, b in zip(short.blocks[-2:], [b for b in long.blocks if b.index in (1, 2)], strict=True):
-        torch.testing.assert_close(a.kv.keys, b.kv.keys)
+def test_other_backbones_are_asked_of_the_same_past() -> None:
+    session, other = begun(), Oracle()
+    close(session.through(other).imagine(Schedule.joint(1)).values[BALL.name], HERE + SPEED)
+    assert len(other.heard) == 1 and session.backbone is not other
 
 
-def test_imagining_leaves_the_session_as_it_was(model: WorldModel) -> None:
-    session = grounded(model, 3)
-    before = [b.kv.keys.clone() for b in session.blocks]
-    session.imagine(Schedule.joint(2))
-    assert all(torch.equal(a, b.kv.keys) for a, b in zip(before, session.blocks, strict=True))
-
-
-def test_truth_drops_what_was_imagined_past_it(model: WorldModel) -> None:
-    dreaming, sober = grounded(model, 2), grounded(model, 2)
-    for _ in range(2):
-        dreaming.append(dreaming.imagine(Schedule.joint(1)).values, imagined=True)
-    assert dreaming.step == 3
-    dreaming.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
-    sober.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
-    assert dreaming.step == sober.step == 2
-    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
-
-
-def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
-    session = grounded(model, 2, batch=1)
-    fork = session.fork(3)
-    assert fork.blocks[0].kv.keys.data_ptr() == session.blocks[0].kv.keys.data_ptr()
-    chunk = tiny_chunk(3)
-    step(fork, chunk)
-    assert fork.step == session.step + 1 == 2
-    alone = grounded(model, 2, batch=1).fork(3)  # the first fork of an equal session draws the same noise
-    torch.testing.assert_close(progress(step(alone, chunk)), progress(fork.last))
-
-
-def test_fork_rows_follow_their_parent(model: WorldModel) -> None:
-    session = grounded(model, 2, batch=2)
-    fork = session.fork(2)
-    assert torch.equal(progress(fork.last), progress(session.last).repeat_interleave(2))
-
-
-def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> None:
-    session = grounded(model, 8)
-    session.rewind(5)
-    for t in (6, 7):
-        again = session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t))
-    torch.testing.assert_close(again.progress, grounded(model, 8).last.progress)
-    with pytest.raises(ValueError, match="evicted"):
-        session.rewind(1)
-
-
-def test_given_streams_stay_as_they_were_given(model: WorldModel) -> None:
-    session = grounded(model, 2)
-    action = model.encode_action(tiny_chunk(2))
-    dream = session.imagine(Schedule.forward(2), {"action": action})
-    assert torch.equal(dream.values["action"], action)
-
-
-def test_without_denoising_the_robot_is_carried_and_with_it_the_network_corrects(model: WorldModel) -> None:
-    session, chunk = grounded(model, 2), tiny_chunk(2, seed=1)
-    carried = session.carried(model.encode_action(chunk))
-    rolled = session.fork(1).roll(chunk).values
-    corrected = session.fork(1).roll(chunk, steps=1).values
-    assert carried is not None and rolled.keys() == carried.keys() == corrected.keys()
-    for name in ("video.front", "video.top"):
-        assert torch.equal(rolled[name], carried[name]) and not torch.allclose(corrected[name], carried[name])
-
-
-def test_a_model_that_carries_nothing_denoises() -> None:
-    model = tiny_model()
-    model.renderer = None
-    session, chunk = grounded(model, 2), tiny_chunk(2, seed=1)
-    assert session.carried(model.encode_action(chunk)) is None
-    rolled, corrected = session.fork(1, seed=3).roll(chunk).values, session.fork(1, seed=3).roll(chunk, steps=1).values
-    assert torch.equal(rolled["video.front"], corrected["video.front"])
-
-
-def test_the_dream_follows_the_action(model: WorldModel) -> None:
-    session = grounded(model, 2)
-    a = session.fork(1, seed=1).roll(tiny_chunk(2, seed=1)).values["video.front"]
-    same = session.fork(1, seed=1).roll(tiny_chunk(2, seed=1)).values["video.front"]
-    other = session.fork(1, seed=1).roll(tiny_chunk(2, seed=2)).values["video.front"]
-    assert torch.equal(a, same) and not torch.allclose(a, other)
-
-
-def test_a_network_that_says_nothing_imagines_what_is_expected(model: WorldModel) -> None:
-    silent = tiny_model()
-    for name, output in silent.network.outputs.items():
-        if name.startswith(("video", "state")):
-            torch.nn.init.zeros_(output.weight), torch.nn.init.zeros_(output.bias)
-    session = grounded(silent, 2)
-    dream, expected = session.imagine(Schedule.joint(2)).values, session.expected()
-    for name in ("video.front", "video.top", "state"):
-        torch.testing.assert_close(dream[name], expected[name].clamp(-LIMIT, LIMIT))
-    assert not any(name.startswith("scene") for name in dream)  # a view of the video, not a thing to imagine
-
-
-def test_skipping_imagination_produces_actions_alone(model: WorldModel) -> None:
-    assert set(grounded(model, 2).imagine(Schedule.policy(2)).values) == {"action"}
-
-
-def test_features_have_the_shape_the_heads_expect(model: WorldModel) -> None:
-    tokens = 2 * model.config.codec.tokens
-    assert grounded(model, 2).features(tap=1).shape == (2, tokens, model.config.width)
-
-
-@pytest.mark.parametrize("level", [1.0, 0.6, 0.0])
-def test_features_are_of_a_frame_that_is_as_noisy_as_the_network_is_told(model: WorldModel, level: float) -> None:
-    noise = grounded(model, 2).imagine(Plan((1.0,), (1.0,))).values
-    clean = grounded(model, 2).imagine(Schedule.video(1)).values  # of the same noise; its action is still noise
-    x = {name: corrupt(clean[name], noise[name], torch.tensor(level)) for name in noise}
-    session = grounded(model, 2)
-    streams = [s for s in model.streams if not s.is_query]
-    levels = {s.name: 1.0 if s.kind == ACTION else level for s in streams}
-    with torch.inference_mode():
-        hidden, _, _ = session._run(streams, x, session.step + 1, 1, levels, tap=1)
-    expected = torch.cat([hidden["video.front"], hidden["video.top"]], 1)
-    torch.testing.assert_close(session.features(level, tap=1), expected, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("level", [-0.1, 1.1, float("nan")])
-def test_there_are_no_features_beyond_the_levels(model: WorldModel, level: float) -> None:
-    with pytest.raises(ValueError, match="levels are 0"):
-        grounded(model, 2).features(level)
-
-
-def test_nothing_but_noise_is_called_noise_and_nothing_but_what_is_given_clean(model: WorldModel) -> None:
-    session = grounded(model, 2)
-    video = {name: x for name, x in session.imagine(Schedule.joint(1)).values.items() if name != ACTION}
-    action = model.encode_action(tiny_chunk(2))
-    halfway = Plan((0.5, 0.0), (0.5, 0.0))
-    for plan, shown in (
-        (Schedule.forward(1), None),
-        (Schedule.inverse(1), {"video.front": video["video.front"]}),
-        (Schedule.joint(1), {ACTION: action}),
-        (Schedule.policy(1), video),
-        (halfway, None),
-    ):
-        with pytest.raises(ValueError, match="tokens are given where a plan starts at level 0"):
-            session.imagine(plan, shown)
-
-
-def dreaming(model: WorldModel, words: str, past: int, dreamt: int) -> Session:
-    session = Session(model, [words] * 2)
-    for t in range(past):
-        session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
-    for t in range(dreamt):
-        step(session, tiny_chunk(2, seed=t))
-    return session
-
-
-@settings(max_examples=8)
-@given(past=st.integers(1, 3), dreamt=st.integers(0, 3))
-def test_other_words_are_heard_by_the_whole_past(model: WorldModel, past: int, dreamt: int) -> None:
-    told, fresh = dreaming(model, "open the drawer", past, dreamt), Session(model, ["push the puck"] * 2)
-    for block in told.blocks:  # all there were: none is out of the window yet
-        fresh.append(block.values, block.imagined)
-    assert not torch.allclose(told.last.kv.keys, fresh.last.kv.keys)
-    told.instruct(["push the puck"] * 2)
-    torch.testing.assert_close(progress(told.last), progress(fresh.last))
-    left, right = told.imagine(Schedule.joint(2)).values, fresh.imagine(Schedule.joint(2)).values
-    for name, value in right.items():
-        torch.testing.assert_close(left[name], value, atol=1e-5, rtol=1e-4)
-
-
-def test_other_words_change_neither_clocks_nor_what_kinematics_remember(model: WorldModel) -> None:
-    told = dreaming(model, "open the drawer", 9, 5)
-    before = list(told.blocks)
-    told.instruct(["push the puck"] * 2)
-    assert [(b.index, b.imagined) for b in told.blocks] == [(b.index, b.imagined) for b in before]
-    assert all(a.memory is b.memory for a, b in zip(told.blocks, before, strict=True))
-    read = told.blocks
-    told.instruct(["push the puck"] * 2)
-    assert told.blocks is read  # the same words need no reading
+# -- clips ------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=10)
-@given(kept=st.sets(st.integers(0, 3), min_size=1), dreamt=st.integers(0, 2), n=st.integers(1, 2))
-def test_a_row_goes_on_as_if_the_others_had_never_been(model: WorldModel, kept, dreamt, n) -> None:
-    rows = sorted(kept)
-    words = ["open", "push", "close", "reach"]
-
-    def lived(some: list[int]) -> Session:
-        session = Session(model, [words[i] for i in some], seed=[10 + i for i in some])
-        for t in range(2):
-            observation, chunk = tiny_observation(4, seed=t), tiny_chunk(4, seed=t)
-            session.observe({k: x[some] for k, x in observation.items()}, chunk[some] if t else None)
-        for _ in range(dreamt):
-            session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
-        return session
-
-    together, alone = lived([0, 1, 2, 3]), lived(rows)
-    together.keep(rows)
-    for a, b in (
-        (together, alone),
-        (together.fork(n), alone.fork(n)),
-        (together.fork(n, seed=1), alone.fork(n, seed=1)),
-    ):
-        for _ in range(2):
-            left, right = a.imagine(Schedule.joint(1)).values, b.imagine(Schedule.joint(1)).values
-            for name, value in right.items():
-                torch.testing.assert_close(left[name], value, atol=1e-4, rtol=0)
+@given(path=st.lists(st.integers(-5, 5), min_size=1, max_size=5), steps=st.integers(1, 2))
+def test_several_steps_are_imagined_as_one_clip(path: list[int], steps: int) -> None:
+    """In one question, that sees itself: as many passes as for one step."""
+    session, asked = begun(), len(path)
+    passes = len(session.backbone.heard)
+    clip = session.imagine(Schedule.forward(steps), {MOVE.name: moves(path)}, length=asked).values
+    assert clip[BALL.name].shape == (1, asked, 1, 1) and clip[WORDS.name].shape == (1, asked, 3, 5)
+    close(clip[BALL.name], HERE + np.cumsum(path))
+    questions = session.backbone.heard[passes:]
+    assert len(questions) == steps and all(w.together and not w.remember for w in questions)
+    assert questions[0].steps.tolist() == [list(range(2, 2 + asked))]
 
 
-def test_no_future_repeats_anothers_noise(model: WorldModel) -> None:
-    session = grounded(model, 2, batch=1)
-    futures = [
-        session.fork(2),
-        session.fork(2),
-        session.fork(1).fork(2),
-        session.fork(2, seed=0),
-        session.fork(2, seed=1),
-    ]
-    noise = torch.cat([s.imagine(Plan((1.0,), (1.0,))).values["video.front"] for s in [session, *futures]]).flatten(1)
-    assert len(noise.unique(dim=0)) == len(noise) == 11
+def test_a_clip_is_translated_to_all_of_its_actions_at_once() -> None:
+    clip = {BALL.name: moves([11, 14, 12]), WORDS.name: torch.zeros(1, 3, 3, 5)}
+    close(begun().imagine(Schedule.inverse(1), clip, length=3).values[MOVE.name], [1.0, 3.0, -2.0])
 
 
-def test_without_a_window_only_the_newest_frame_counts(model: WorldModel) -> None:
-    remembering, fresh = Session(model, ["a", "b"], window=0), Session(model, ["a", "b"], window=0)
-    for t in range(3):
-        remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
-    fresh.observe(tiny_observation(2, seed=2))
-    torch.testing.assert_close(progress(remembering.last), progress(fresh.last))
-    # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where
-    # the robot goes by kinematics, and so the second step of a video, depends on how it moved before.
-    a, b = remembering.imagine(Schedule.joint(1)).values, fresh.imagine(Schedule.joint(1)).values
-    torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
+def test_a_pyramid_ends_with_a_clean_clip_and_tells_every_step_its_own_level() -> None:
+    session = begun()
+    clip = session.imagine(Schedule.pyramid(2, 3), length=3).values
+    close(clip[BALL.name], HERE + SPEED * np.arange(1, 4))
+    told = [w.levels[BALL.name].tolist() for w in session.backbone.heard if not w.remember]
+    assert told == [[[1, 1, 1]], [[0.5, 1, 1]], [[0, 0.5, 1]], [[0, 0, 0.5]]]
 
 
-def test_inverse_dynamics_does_not_hear_what_the_reader_would_do() -> None:
-    model = tiny_model()
-    session = grounded(model, 2)
-    video = {name: x for name, x in session.imagine(Schedule.joint(1)).values.items() if name != ACTION}
-    before = [
-        session.imagine(plan, given).values[ACTION]
-        for plan, given in ((Schedule.inverse(1), video), (Schedule.joint(1), None))
-    ]
-    model.network.inputs[SCENE].action.bias.data += 1.0
-    session = grounded(model, 2)
-    session.imagine(Schedule.joint(1))  # the same noise again
-    after = [
-        session.imagine(plan, given).values[ACTION]
-        for plan, given in ((Schedule.inverse(1), video), (Schedule.joint(1), None))
-    ]
-    torch.testing.assert_close(after[0], before[0])
-    torch.testing.assert_close(after[1], before[1] + 1.0)
+# -- levels in between ------------------------------------------------------------------------------------------------
 
 
-def test_a_dream_that_goes_wrong_does_not_grow_without_bound() -> None:
-    model = tiny_model()
-    model.network.outputs["video_front"].bias.data += 5.0
-    session = grounded(model, 1)
-    for _ in range(4):
-        session.append(session.imagine(Schedule.joint(1)).values, imagined=True)
-    assert all(x.abs().max() <= LIMIT for x in session.last.values.values())
-    assert session.last.values["video.front"].max() > 5.0
+@settings(max_examples=10)
+@given(stop=st.floats(0.1, 0.9), steps=st.integers(1, 3))
+def test_partial_denoising_stops_at_its_level(stop: float, steps: int) -> None:
+    """Then what is left is the clean value with as much of the noise that it began with."""
+    noise = begun().imagine(ONLY_NOISE).values[BALL.name]
+    half = begun().imagine(Schedule(down(steps, stop), flat(UNKNOWN, steps))).values[BALL.name]
+    expected = Flow().corrupt(moves(HERE + SPEED), torch.tensor(stop), noise)
+    torch.testing.assert_close(half, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_in_turn_the_action_is_read_from_what_was_seen_before_it() -> None:
+    session = begun()
+    dream = session.imagine(Schedule.in_turn(2, 1)).values
+    close(dream[BALL.name], HERE + SPEED), close(dream[MOVE.name], SPEED)
+    told = [(w.levels[BALL.name].item(), w.levels[MOVE.name].item()) for w in session.backbone.heard[2:]]
+    assert told == [(1, 1), (0.5, 1), (0, 1)]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_history_may_be_noisy_and_the_network_is_told_how_much(level: float) -> None:
+    session = begun()
+    session.append(session.last.values, imagined=True, level=level)
+    heard = session.backbone.heard[-1]
+    assert heard.remember and heard.levels[BALL.name].item() == pytest.approx(level)
+    assert heard.levels[MOVE.name].item() == GIVEN  # what was done is known
+    assert torch.equal(heard.values[BALL.name][:, 0], session.last.values[BALL.name])
+
+
+@pytest.mark.parametrize("stop", [1.0, 0.4, 0.0])
+def test_features_are_read_at_the_levels_where_a_schedule_ends(stop: float) -> None:
+    schedule = ONLY_NOISE if stop == 1 else Schedule((1.0, stop), (1.0, 1.0))
+    shown = begun().imagine(schedule).values[BALL.name]
+    session = begun()
+    read = session.features(Tap(1), schedule)
+    assert read[BALL.name].shape == (1, 1, 2)
+    torch.testing.assert_close(read[BALL.name], torch.cat([shown, torch.full((1, 1, 1), stop)], -1))
+    assert read[MOVE.name][..., -1].item() == UNKNOWN
+    assert len(session.blocks) == 2  # reading leaves no trace
+
+
+def test_features_of_several_taps_need_as_many_passes_as_levels_and_one_more() -> None:
+    session = begun()
+    passes = len(session.backbone.heard)
+    session.features(Tap(), Schedule((1.0, 0.5), (1.0, 1.0)))
+    assert len(session.backbone.heard) - passes == 2
+
+
+# -- guidance and reuse -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=10)
+@given(scale=st.floats(0.0, 4.0), other=st.integers(-3, 3))
+def test_guidance_goes_away_from_what_another_condition_says(scale: float, other: int) -> None:
+    unlike = Guidance({BALL.name: scale}, Condition(torch.tensor([[float(other)]])))
+    dream = begun().imagine(Schedule.joint(2), guidance=unlike).values
+    assert dream[BALL.name].item() == pytest.approx(HERE + other + scale * (SPEED - other), abs=1e-4)
+    close(dream[MOVE.name], SPEED)  # no pattern guides it
+
+
+@pytest.mark.parametrize("without", [None, Condition(torch.tensor([[9.0]]))], ids=["history", "condition"])
+def test_guidance_of_scale_1_changes_nothing(without: Condition | None) -> None:
+    plain = begun().imagine(Schedule.joint(2)).values
+    guided = begun().imagine(Schedule.joint(2), guidance=Guidance({"*": 1.0}, without)).values
+    for name in (BALL.name, MOVE.name):
+        torch.testing.assert_close(guided[name], plain[name])
+
+
+def test_guidance_goes_away_from_what_is_said_without_history() -> None:
+    """Song et al. 2025. Without it the ball would be at 0 now."""
+    session = begun(model=Line(Oracle((MOVE, BALL))))
+    dream = session.imagine(Schedule.joint(1), guidance=Guidance({BALL.name: 1.5})).values
+    close(dream[BALL.name], SPEED + 1.5 * HERE)
+
+
+def test_answers_may_be_used_for_several_levels() -> None:
+    session, often = begun(), begun()
+    rarely = session.imagine(Schedule.joint(4), reuse=2).values
+    close(rarely[BALL.name], HERE + SPEED)
+    often.imagine(Schedule.joint(4))
+    assert len(session.backbone.heard) - 2 == 2 and len(often.backbone.heard) - 2 == 4
+
+
+def test_a_stream_that_begins_to_move_is_asked_for_whatever_is_reused() -> None:
+    dream = begun().imagine(Schedule.in_turn(1, 2), reuse=3).values
+    close(dream[BALL.name], HERE + SPEED), close(dream[MOVE.name], SPEED)
+
+
+# -- goals, words of tokens, answers in one pass, derived streams -----------------------------------------------------
+
+
+def towards(session: Session[Line], *goals: float) -> Session[Line]:
+    session.condition = replace(session.condition, goal={BALL.name: moves(*goals)}, gesture=moves(*goals)[:, 0])
+    return session
+
+
+def test_a_goal_image_arrives_in_the_condition_and_stays_with_its_row() -> None:
+    session = Session(Line(), ["1", "1"])
+    session.observe(sight(HERE, HERE))
+    towards(session, 13.0, 8.0)
+    close(session.imagine(Schedule.joint(1)).values[MOVE.name], [3.0, -2.0])
+    fork = session.fork(2)
+    close(fork.imagine(Schedule.policy(1)).values[MOVE.name], [3.0, 3.0, -2.0, -2.0])
+    fork.keep([2])
+    close(fork.imagine(Schedule.policy(1)).values[MOVE.name], -2.0)
+    close(fork.condition.gesture, 8.0)
+    session.instruct(["5", "5"])  # other words, the same goals
+    close(session.imagine(Schedule.policy(1)).values[MOVE.name], [3.0, -2.0])
+
+
+def test_joined_sessions_have_their_own_goals_and_some_without_a_goal_cannot_be_joined() -> None:
+    model = Line()
+    one, other = (towards(begun(model=model), goal) for goal in (13.0, 8.0))
+    joined = JoinedSession([one, other])
+    close(joined.imagine(Schedule.policy(1)).values[MOVE.name], [3.0, -2.0])
+    close(joined.condition.gesture, [13.0, 8.0])
+    assert joinable(one) != joinable(begun(model=model))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_discrete_tokens_are_unmasked_until_all_are_shown(steps: int) -> None:
+    session = begun()
+    masked = begun().imagine(ONLY_NOISE).values[WORDS.name]
+    assert not masked.any()
+    words = session.imagine(Schedule.joint(steps)).values[WORDS.name]
+    assert torch.equal(words, torch.eye(5)[torch.arange(3) + 1][None])  # the oracle counts up
+    shown = [w.values[WORDS.name].sum().item() for w in session.backbone.heard[2:]]
+    assert shown == [3 - round(3 * (1 - i / steps)) for i in range(steps)]
+
+
+def test_an_answer_in_one_pass_starts_from_a_query_and_draws_no_noise() -> None:
+    session = begun(model=Line(Oracle((MOVE, replace(BALL, corruption=Regress())))))
+    first, again = (session.imagine(Schedule.forward(1), {MOVE.name: moves(3)}).values for _ in range(2))
+    close(first[BALL.name], HERE + 3)
+    assert torch.equal(first[BALL.name], again[BALL.name])
+    assert BALL.name not in session.backbone.heard[-1].values
+    assert BALL.name in session.backbone.heard[-1].levels
+
+
+def test_a_derived_stream_is_held_but_not_imagined() -> None:
+    twice = Stream("twice", 1, 1, derive=lambda values: 2 * values[BALL.name])
+    session = begun(model=Line(Oracle((MOVE, BALL, twice))))
+    assert set(session.imagine(Schedule.joint(1)).values) == {MOVE.name, BALL.name}
+    assert all("twice" in w.levels and "twice" not in w.values for w in session.backbone.heard)
+    with pytest.raises(ValueError, match="twice: values are given"):
+        session.imagine(Schedule.forward(1), {MOVE.name: moves(1), "twice": moves(1)})
+
+
+# -- a base prediction ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Still:
+    """Expects that the ball stays; knows where a known move leads; carries on how often it was asked to."""
+
+    asked: list[Window] = field(default_factory=list)
+    redraws: bool = False
+
+    def remember(self, values: Values, before: Values, carried: Tensor | None) -> Tensor:
+        return torch.zeros(1, 1) if carried is None else carried + 1
+
+    def complete(self, values: Values, carried: Tensor | None, given: Values) -> Values:
+        return {**given, BALL.name: values[BALL.name] + given[MOVE.name]} if MOVE.name in given else given
+
+    def __call__(self, newest: Values, carried: Tensor | None, question: Window, condition: Condition) -> Values:
+        self.asked.append(question)
+        return {BALL.name: newest[BALL.name]}
+
+
+@pytest.fixture
+def still() -> Iterator[Session[Line]]:
+    yield begun(model=Line(Oracle((MOVE, BALL)), base=Still()))
+
+
+def test_answers_are_changes_of_the_base_prediction(still: Session[Line]) -> None:
+    close(still.imagine(Schedule.joint(2)).values[BALL.name], HERE + (HERE + SPEED))  # the oracle knows of no base
+    clip = still.imagine(Schedule.joint(1), length=2).values  # of every step of a clip, from the newest that is known
+    close(clip[BALL.name], [HERE + (HERE + SPEED), HERE + (HERE + 2 * SPEED)])
+
+
+def test_what_follows_from_what_is_given_is_given_too(still: Session[Line]) -> None:
+    dream = still.imagine(Schedule.forward(1), {MOVE.name: moves(4)})
+    close(dream.values[BALL.name], HERE + 4)
+    assert set(dream.schedule.walks(still.backbone.streams)[BALL.name]) == {GIVEN}
+    assert len(still.backbone.heard) == 3 and still.backbone.heard[-1].levels[BALL.name].item() == GIVEN
+    features = still.features(Tap(), Schedule((1.0,), (0.0,)), {MOVE.name: moves(4)})
+    close(features[BALL.name], [HERE + 4, GIVEN])
+
+
+def test_the_base_prediction_is_made_again_where_something_else_is_given(still: Session[Line]) -> None:
+    base = still.model.base
+    still.imagine(Schedule.joint(4))
+    assert len(base.asked) == 1
+    still.imagine(Schedule.in_turn(2, 2))
+    assert [w.levels[BALL.name].item() for w in base.asked[1:]] == [1, 0]
+
+
+def test_what_is_carried_on_follows_every_step_and_goes_back_with_the_session(still: Session[Line]) -> None:
+    for _ in range(3):
+        still.append(still.imagine(Schedule.joint(1)).values, imagined=True)
+    assert [b.carried.item() for b in still.blocks] == [0, 1, 2, 3, 4]
+    still.rewind(2)
+    assert still.append(still.last.values).carried.item() == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import presage.training.part as module
+import presage.training.loop as module
 
 
 def assert_resumes(

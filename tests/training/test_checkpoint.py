@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from presage.errors import UserError
+from presage.networks.base import progress
+from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import PARTS, WEIGHTS, load_model, save_model
 from tests.tiny import tiny_model, tiny_observation
@@ -20,12 +22,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
-    def progress(model: torch.nn.Module) -> torch.Tensor:
-        return Session(model, ["open the drawer"]).observe(tiny_observation(1)).progress
+    def value(model: WorldModel) -> torch.Tensor:
+        return progress(Session(model, ["open the drawer"]).observe(tiny_observation(1)))
 
-    torch.testing.assert_close(progress(load_model(folder)), progress(tiny_model()), atol=0.02, rtol=0)
+    torch.testing.assert_close(value(load_model(folder)), value(tiny_model()), atol=0.02, rtol=0)
     again = save_model(load_model(folder), folder.parent / "again", "# card")
-    torch.testing.assert_close(progress(load_model(again)), progress(load_model(folder)), atol=0, rtol=0)
+    torch.testing.assert_close(value(load_model(again)), value(load_model(folder)), atol=0, rtol=0)
 
 
 def test_a_checkpoint_is_four_files_and_replaced_whole(folder: Path) -> None:

@@ -47,16 +47,16 @@ def test_windows_of_several_datasets_become_one_batch_with_padding_masked() -> N
     batch = mixed_batch(parts, tiny_model(), *mixture.sample(64))
     state = batch.values["state"][:, :, 0, 0]
     steps = state[:, 1:] - state[:, :-1]
-    assert len(state) == 64 and (steps[batch.frame_valid[:, 1:]] == 1).all()
-    assert (steps[~batch.frame_valid[:, 1:]] == 0).all() and not batch.frame_valid.all()
-    assert not (batch.action_valid & ~batch.frame_valid).any()
+    assert len(state) == 64 and (steps[batch.exists[:, 1:]] == 1).all()
+    assert (steps[~batch.exists[:, 1:]] == 0).all() and not batch.exists.all()
+    assert not (batch.present["action"] & ~batch.exists).any()
 
 
 def test_the_action_of_a_row_is_the_chunk_after_its_frame_and_the_last_row_has_none() -> None:
     rows = numbered_rows([5])
     batch = make_batch(rows, tiny_model(), np.array([[1, 2, 3, 4]]), np.ones((1, 4), bool))
     torch.testing.assert_close(batch.values["action"][0, :, 0, 0], batch.values["state"][0, :, 0, 0] + 0.5)
-    assert batch.action_valid.tolist() == [[True, True, True, False]]
+    assert batch.present["action"].tolist() == [[True, True, True, False]]
 
 
 def test_what_lies_far_beyond_the_scale_is_taught_at_its_edge_and_said(capsys) -> None:

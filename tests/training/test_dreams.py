@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from presage.errors import UserError
+from presage.networks.base import next_values
 from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
@@ -45,7 +46,7 @@ def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_an
     session.append({name: x[:, 0] for name, x in batch.values.items() if name.startswith(("video", "state"))})
     for t in range(1, 5):
         given = {ACTION: torch.from_numpy(rows.action[t - 1]), STATE: torch.from_numpy(rows.state[t])}
-        values = session.carried(given[ACTION][None, None], given[STATE][None, None])
+        values = next_values(session, given[ACTION][None, None], given[STATE][None, None])
         assert values is not None
         block = session.append(values, imagined=True)
         seen = np.stack([block.values[f"video.{c}"][0].numpy() for c in model.config.cameras])

@@ -10,7 +10,7 @@ import torch
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.robot import Robot
-from presage.training import codec, dreams, loop, part
+from presage.training import dreams, loop
 from presage.training.checkpoint import checkpoint_weights
 from presage.training.recipes import Recipe, debug, fit, for_robots
 from tests.episodes.robots import write_robot
@@ -48,7 +48,7 @@ def test_killed_after_every_save_equals_uninterrupted(tmp_path: Path, monkeypatc
     data = write_robot(tmp_path / "data", length=12, fps=10)
     whole = run(data, tmp_path / "whole")
     stages: list[str] = []
-    for module, name in ((codec, "save_state"), (part, "save_state"), (loop, "save_state"), (dreams, "_dream_into")):
+    for module, name in ((loop, "save_state"), (dreams, "_dream_into")):
         monkeypatch.setattr(module, name, dies_after(getattr(module, name), module.__name__.split(".")[-1], stages))
     for _ in range(20):
         try:
@@ -56,7 +56,7 @@ def test_killed_after_every_save_equals_uninterrupted(tmp_path: Path, monkeypatc
             break
         except Killed:
             continue
-    assert stages == ["codec"] * 3 + ["part"] * 6 + ["dreams"] + ["loop"] * 2  # the codec's third notes its statistics
+    assert stages == ["loop"] * 8 + ["dreams"] + ["loop"] * 2  # codec and three parts, dreams, the main training
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 

@@ -42,7 +42,7 @@ def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Pa
     }
     text = torch.from_numpy(rows.text[rows.instruction])
     with torch.no_grad():
-        scene = model.with_views(frames)["scene"]
+        scene = next(s.derive(frames) for s in model.streams if s.derive is not None)
         token = model.network.inputs["scene"](scene, text)[:, 0, 0].numpy()
     wanted = rows.action[:, 0]
     fit, *_ = np.linalg.lstsq(np.c_[token, np.ones(len(token))], wanted, rcond=None)
@@ -57,6 +57,6 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 
 def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:
     model = tiny_model()
-    model.streams = [s for s in model.streams if not s.is_view]
+    model.streams = [s for s in model.streams if s.derive is None]
     train_reader(model, [], replace(CONFIG, steps=1), tmp_path / "none", {})
     assert not (tmp_path / "none").exists()

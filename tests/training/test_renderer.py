@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from presage.networks.base import step
 from presage.networks.names import STATE
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Schedule
@@ -68,8 +69,8 @@ def test_a_robot_that_stays_where_it_is_changes_nothing() -> None:
     model = tiny_model()
     session = Session(model, ["push"] * 2)
     newest = {name: x[:, None] for name, x in session.observe(tiny_observation(2)).values.items()}
-    stayed = model.carry(newest, newest[STATE], session.text)
-    away = model.carry(newest, torch.randn(2, 1, 1, 4), session.text)
+    stayed = model.carry(newest, newest[STATE], session.condition.text)
+    away = model.carry(newest, torch.randn(2, 1, 1, 4), session.condition.text)
     assert set(away) == {"video.front", "video.top"}
     for name, x in stayed.items():
         torch.testing.assert_close(x, newest[name])
@@ -83,17 +84,17 @@ def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action
         torch.nn.init.zeros_(output.bias)
     session = Session(model, ["push"])
     newest = {name: x[:, None] for name, x in session.observe(tiny_observation(1)).values.items()}
-    led_to = session.moved(model.encode_action(tiny_chunk(1)))
+    led_to = model.base.reach(session.last.carried, model.encode_action(tiny_chunk(1)))
     assert led_to is not None
-    carried = model.carry(newest, led_to[:, None], session.text)
-    rolled = session.fork(1).roll(tiny_chunk(1)).values
+    carried = model.carry(newest, led_to[:, None], session.condition.text)
+    rolled = step(session.fork(1), tiny_chunk(1)).values
     torch.testing.assert_close(rolled["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
-    proposed = model.propose(newest, session.text)
+    proposed = model.propose(newest, session.condition.text)
     assert proposed is not None
-    meant = session.moved(proposed[:, 0])
+    meant = model.base.reach(session.last.carried, proposed[:, 0])
     assert meant is not None
     planned = session.imagine(Schedule.video(1)).values
-    carried = model.carry(newest, meant[:, None], session.text)
+    carried = model.carry(newest, meant[:, None], session.condition.text)
     torch.testing.assert_close(planned["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
     torch.testing.assert_close(planned[STATE], meant)
 

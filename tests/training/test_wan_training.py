@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from presage.training.losses import Batch, LossConfig, timeline_loss
 
 from presage.benchmarks.training import random_rows
 from presage.episodes.robot import Robot
@@ -17,9 +16,10 @@ from presage.interface.cli import main
 from presage.networks.base import step
 from presage.networks.wan_model import WanWorldModel
 from presage.timeline.session import Session
+from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model, read_config, read_weights, save_model
 from presage.training.data import make_batch
-from presage.training.loop import TrainConfig, make_optimizer, train
+from presage.training.loop import REFERENCE_WEIGHTS, TrainConfig, make_optimizer, reference_objective, train
 from tests.episodes.robots import write_robot
 from tests.tiny import tiny_chunk, tiny_observation
 from tests.tiny_wan import tiny_wan
@@ -35,7 +35,8 @@ def batch_of(model: WanWorldModel) -> Batch:
 
 
 def loss_of(model: WanWorldModel, batch: Batch) -> torch.Tensor:
-    return timeline_loss(model, batch, LossConfig(), torch.Generator().manual_seed(0))[0]
+    terms = reference_objective()(model, batch, torch.Generator().manual_seed(0))
+    return weighted(terms, REFERENCE_WEIGHTS)
 
 
 def act(model: WanWorldModel) -> torch.Tensor:

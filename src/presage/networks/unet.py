@@ -96,9 +96,8 @@ class UNet(nn.Module):
         for layer in (self.from_tokens, self.paint, *self.vectors_out):
             assert isinstance(layer, nn.Linear | nn.Conv2d)
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias if layer.bias is not None else layer.weight)
-        for p in self.parameters():  # convolutions run faster with the channels innermost
-            p.data = p.data.contiguous(memory_format=torch.channels_last) if p.ndim == 4 else p.data
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from presage.networks.composed import Composed
-from presage.policy.executors import Decision
+from presage.policy.grounded import Decision
 from presage.policy.heads import answer
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule, down
 from presage.timeline.session import Session
-from presage.timeline.streams import matching
+from presage.timeline.streams import Values, matching
 from presage.training.objectives.imitate import Read
 
 
@@ -52,7 +52,7 @@ def latents(pictures: Sequence[str]) -> Read:
     return read
 
 
-def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 5) -> Decision[Composed]:
+def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 5) -> Decision:
     """Decide by a head over what is read."""
 
     def decide(session: Session[Composed]) -> np.ndarray:
@@ -64,10 +64,19 @@ def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 
     return decide
 
 
-def sensitivity(read: Read, session: Session, other: Session) -> tuple[float, float]:
-    """How far the features of a session move, over their size, with the frame (`other` saw another one) and with the
-    noise. A control that does not see the frame proves nothing."""
-    first, again = read(session), read(session)
-    moved = read(other)
-    size = first.square().mean().sqrt()
-    return float((moved - first).square().mean().sqrt() / size), float((again - first).square().mean().sqrt() / size)
+def sensitivity(read: Read, model: Composed, seen: Values, other: Values, text: Tensor) -> tuple[float, float]:
+    """How far what is read moves with the frame (values (B, T, C) `seen` against `other`) and with the noise, over its
+    size. A control that does not see the frame proves nothing."""
+
+    def of(values: Values, seed: int) -> Tensor:
+        session = Session(model, text, seed=seed, context=0)
+        session.append(values)
+        return read(session)
+
+    first = of(seen, 0)
+    frame, noise = of(other, 0) - first, of(seen, 1) - first
+    return _size(frame) / _size(first), _size(noise) / _size(first)
+
+
+def _size(x: Tensor) -> float:
+    return float((x - x.mean((1, 2, 3), keepdim=True)).square().mean().sqrt())

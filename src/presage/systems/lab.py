@@ -15,14 +15,18 @@ from typing import Any
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.systems.files import cache_folder, read_json, write_json
+from presage.systems.files import cache_folder, locked, read_json, write_json
 from presage.systems.recording import Recording, write_recording
 from presage.worlds.collect import CHUNK
+from presage.worlds.wordings import WORLDS
 
 T3 = ("push-v3", "drawer-open-v3", "door-open-v3")
 REST = ("pick-place-v3", "button-press-topdown-v3", "window-open-v3")
 T6 = (*T3, *REST)
 PLUS2 = ("drawer-close-v3", "window-close-v3")
+HELD_OUT = ("pucks-blue-left", "pucks-yellow-middle", "pucks-green-right")
+"""Combinations of colour and place that are never recorded; each colour and each place is, with two others."""
+MANY = tuple(task for task in WORLDS["pucks"] if task not in HELD_OUT)
 FIRST_COLLECTION = 900
 """The lab's seeds lie beyond those of `presage collect --seed S` for S up to this."""
 COLLECTIONS_PER_SEED = 10
@@ -60,6 +64,7 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
         Wanted(
             "play", "contacts without a purpose", Recording(T6, "play", 50, first + 4), (1, 2, 4, 5, 6, 10, 15, 30, 36)
         ),
+        Wanted("many", "demonstrations of six of nine combinations", Recording(MANY, "expert", 75, first + 5), (8, 27)),
     ]
     if not quick:
         return full
@@ -131,10 +136,12 @@ def make(one: Wanted, workers: int = 2) -> Card:
     Raises:
         UserError: it cannot be recorded or written.
     """
-    known = read_card(one)
-    if known is not None:
-        return known
     root = folder_of(one)
+    with locked(root):
+        return read_card(one) or _record(one, root, workers)
+
+
+def _record(one: Wanted, root: Path, workers: int) -> Card:
     bare = root.with_name(f"{root.name}.bare")  # a dataset that lacks only its card
     shutil.rmtree(bare, ignore_errors=True)
     measured = write_recording(one.recording, bare, workers)
@@ -156,13 +163,15 @@ def make(one: Wanted, workers: int = 2) -> Card:
 
 
 def dataset(name: str, quick: bool = False, seed: int = 0) -> Path:
-    """Folder of a dataset that was made.
+    """Folder of a dataset that was made. A debug twin is made where it is missing: it takes seconds.
 
     Raises:
-        UserError: it was not.
+        UserError: it is not there.
     """
     one = choose([name], quick, seed)[0]
+    if quick:
+        make(one)
     if read_card(one) is None:
-        options = f"{' --quick' * quick}{f' --seed {seed}' * bool(seed)}"
-        raise UserError(f"the lab's dataset {name} is not on this machine: presage lab make {name}{options}")
+        option = f" --seed {seed}" if seed else ""
+        raise UserError(f"the lab's dataset {name} is not on this machine: presage lab make {name}{option}")
     return folder_of(one)

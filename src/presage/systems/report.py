@@ -181,11 +181,18 @@ def _bars(result: CheckResult) -> str:
 
 HEAD = """# Systems
 
-Made by `python -m presage.systems.report` from the table of systems and the files in `src/presage/systems/verdicts`. `presage systems` prints it, `presage systems check NAME` runs a check.
+Made by `python -m presage.systems.report` from the table of systems and the files in `src/presage/systems/verdicts`.
+`presage systems` prints the table, `presage systems show NAME` one row, `presage systems check NAME` runs its check.
 
-A check trains the arms of a system in the lab and judges one claim of its paper beside the controls that could refute it. *Shown*: the difference to every control reaches its margin, its 95 % interval lies above 0 (bootstrap over training
-seeds, then over starts), all training seeds agree, and every sanity line holds. *Refuted at this scale*: the interval lies below half the margin. *Not shown*: all else, with its reason. Models here are a thousand times smaller than those of the papers: a verdict is about the direction of an effect on two processor cores.
-"""  # noqa: E501
+A check trains the arms of a system in the lab and judges one claim of its paper beside the controls that could refute
+it. *Shown*: the difference to every control reaches its margin, its 95 % interval lies above 0 (bootstrap over training
+seeds, then over starts; pairs kept), all training seeds agree, and every sanity line holds. *Refuted at this scale*:
+the interval lies below half the margin. *Not shown*: all else, with its reason. Models here are a thousand times
+smaller than those of the papers, so a verdict is about the direction of an effect.
+
+The lab is what all checks share: `presage lab make` records its datasets, `presage lab show` lists them. Starts of
+verdicts are used once, and half of them lie where nothing was ever recorded.
+"""
 
 
 def systems_page(folder: Path = check.VERDICTS) -> str:

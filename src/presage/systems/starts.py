@@ -7,7 +7,6 @@ A quarter of every start box is never recorded: starts there are *far*. Half of 
 are far, so a policy cannot do well by knowing recorded starts alone.
 """
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from presage.errors import UserError
-from presage.systems.files import cache_folder, read_json, write_json
+from presage.systems.files import cache_folder, locked, read_json, write_json
 from presage.worlds.collect import simulation_of
 from presage.worlds.seeds import FIRST_CALIBRATION_SEED
 
@@ -85,13 +84,7 @@ def take_verdict_block(system: str, at_least: int = 0) -> Block:
         UserError: all are used, or the ledger cannot be read or written.
     """
     path = ledger_file()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_suffix(".lock"), "w")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; set XDG_CACHE_HOME to a writable folder") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two checks at once must not get the same block
+    with locked(path):  # two checks at once must not get the same block
         ledger = _read(path)
         number = max(ledger.get(system, 0), at_least)
         if number >= VERDICT_BLOCKS:

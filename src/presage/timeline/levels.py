@@ -65,14 +65,14 @@ def _pick(stream: Stream, sees: T, acts: T, streams: Mapping[str, T]) -> T:
 
 @dataclass(frozen=True)
 class Role:
-    """Levels of one use of the model."""
+    """Levels of one use of the model. None: the question does not hold the stream."""
 
-    sees: Draw | float
-    acts: Draw | float
-    streams: Mapping[str, Draw | float] = field(default_factory=dict)
+    sees: Draw | float | None
+    acts: Draw | float | None
+    streams: Mapping[str, Draw | float | None] = field(default_factory=dict)
     weight: float = 1.0
 
-    def of(self, stream: Stream) -> Draw | float:
+    def of(self, stream: Stream) -> Draw | float | None:
         return _pick(stream, self.sees, self.acts, self.streams)
 
 
@@ -85,18 +85,26 @@ class Levels:
     """Every step of a window has levels of its own; else one for all of them."""
 
     def draw(self, streams: Sequence[Stream], batch: int, steps: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Stream -> levels (batch, steps)."""
+        """Stream -> levels (batch, steps), of the streams that the question holds.
+
+        Raises:
+            ValueError: some roles hold a stream and others do not.
+        """
         n = batch * steps if self.per_step else batch
         weights = torch.tensor([role.weight for role in self.roles])
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         drawn: dict[Draw, Tensor] = {}
         for role in self.roles:
             for source in (role.sees, role.acts, *role.streams.values()):
-                if not isinstance(source, float) and source not in drawn:
+                if source is not None and not isinstance(source, float) and source not in drawn:
                     drawn[source] = source(n, generator)
         out = {}
         for s in streams:
-            sources = [role.of(s) for role in self.roles]
+            sources = [x for role in self.roles if (x := role.of(s)) is not None]
+            if not sources:
+                continue
+            if len(sources) < len(self.roles):
+                raise ValueError(f"{s.name}: held by some roles of a mixture and not by others")
             levels = torch.stack([torch.full((n,), x) if isinstance(x, float) else drawn[x] for x in sources])
             level = levels.gather(0, chosen[None])[0]
             out[s.name] = level.view(batch, -1).expand(batch, steps)
@@ -121,6 +129,9 @@ class Schedule:
         walks = [w for w in (self.sees, self.acts, *self.streams.values()) if w is not None]
         if len({len(w) for w in walks}) != 1:
             raise ValueError(f"levels of a schedule are of {', '.join(str(len(w) - 1) for w in walks)} steps")
+        wrong = [x for walk in walks for level in walk for x in levels_of(level) if not GIVEN <= x <= UNKNOWN]
+        if wrong:
+            raise ValueError(f"a level of {wrong[0]}: levels are 0 (clean) to 1 (noise)")
 
     @property
     def steps(self) -> int:
@@ -139,6 +150,11 @@ class Schedule:
     def policy(steps: int) -> "Schedule":
         """The action alone: imagination is skipped."""
         return Schedule(None, down(steps))
+
+    @staticmethod
+    def marginal(steps: int) -> "Schedule":
+        """The action, whatever it leads to: what is seen stays noise (Zhu et al. 2025, UWM, section 3)."""
+        return Schedule(flat(UNKNOWN, steps), down(steps))
 
     @staticmethod
     def forward(steps: int) -> "Schedule":
@@ -162,9 +178,10 @@ class Schedule:
 
     @staticmethod
     def pyramid(steps: int, length: int, lag: int = 1) -> "Schedule":
-        """A clip of `length` steps, each `lag` denoising steps behind the one before it (Chen et al. 2024)."""
-        rows = [[min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)] for i in range(steps)]
-        walk = tuple(tuple(row) for row in rows) + ((0.0,) * length,)
+        """A clip of `length` steps, each denoised in `steps` steps and `lag` of them behind the one before it (Chen et
+        al. 2024)."""
+        times = range(steps + lag * (length - 1) + 1)
+        walk = tuple(tuple(min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)) for i in times)
         return Schedule(walk, walk)
 
 
@@ -175,3 +192,8 @@ def down(steps: int, stop: float = 0.0) -> Walk:
 
 def flat(level: float, steps: int) -> Walk:
     return (level,) * (steps + 1)
+
+
+def levels_of(level: Level) -> tuple[float, ...]:
+    """Those of each step, or the one of all."""
+    return level if isinstance(level, tuple) else (level,)

@@ -24,7 +24,7 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.training.batch import Terms, one_term
-from presage.training.fingerprint import Entry, Fingerprint, hash_of, settings
+from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, settings
 from presage.training.loop import Optimiser, optimise
 from presage.worlds.masks import can_replay, object_masks, unpack
 
@@ -83,7 +83,7 @@ def train_codec(
     means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
 
     masks = _masks(dataset, cameras, config.size) if training.objects else None
-    made = made_from | _made_from(config, masks)
+    made = made_from | _made_from(config, masks) | {"steps": entry("--codec-steps", training.steps)}
 
     torch.manual_seed(training.seed)
     codec = ImageCodec(config).to(device)

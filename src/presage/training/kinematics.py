@@ -96,9 +96,10 @@ def train_kinematics(
     out: Path,
     made_from: Fingerprint,
 ) -> None:
-    """Fit the kinematics of `model` in place; a model without a state is left as it is. Resumes from `out`."""
+    """Fit the kinematics of `model` in place; a model without a state, and data without actions, leave it
+    as it is. Resumes from `out`."""
     kinematics = model.kinematics
-    if kinematics is None:
+    if kinematics is None or not any(r.action_valid.any() for r, _ in parts):
         return
     rows = [r for r, _ in parts]
 

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from presage.errors import UserError
 from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
-from presage.training.batch import Terms, weighted
+from presage.training.batch import Terms, Weights, weighted, weights_at
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint, settings
 from presage.training.objectives.denoise import ALONE, Denoise
@@ -107,7 +107,9 @@ def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimiz
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    # The fused kernel walks memory in order: moments that were loaded again are contiguous, so weights must be.
+    fused = all(p.is_contiguous() for _, p in trained)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=fused)
 
 
 Objective = Callable[[Drawn, torch.Generator], Terms]
@@ -118,7 +120,7 @@ def optimise(
     trained: nn.Module,
     objective: Objective,
     data: Mixture,
-    weights: Mapping[str, float],
+    weights: Weights,
     config: Optimiser,
     out: Path,
     made_from: Fingerprint,
@@ -130,7 +132,8 @@ def optimise(
 
     Writes `out/state.safetensors`, `out/log.jsonl` and TensorBoard events in `out/tensorboard`.
 
-    weights: of the objective's terms, by pattern. made_from: all that the weights follow from, except `config`.
+    weights: of the objective's terms, by pattern. made_from: all that the weights follow from, except `config`; with
+    `steps` where a training is not to be lengthened.
 
     Raises:
         UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
@@ -144,8 +147,8 @@ def optimise(
     device = next(trained.parameters()).device
     optimizer = make_optimizer(trained, config)
     ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
-    made = made_from | settings(config)
-    del made["steps"]  # `lengthened` knows more of them
+    # `lengthened` knows more of the steps, unless what follows from the weights would be another if there were more.
+    made = {name: e for name, e in settings(config).items() if name != "steps"} | made_from
     run = load_state(out, trained, ema, optimizer, made)
     step, began, steps = run["step"], time.monotonic() - run["seconds"], lengthened(run, config, out)
     truncate_log(out / "log.jsonl", step)
@@ -163,7 +166,7 @@ def optimise(
                 group["lr"] = rate(config, step)
             with autocast(device) if config.bf16 else nullcontext():
                 terms = objective(data.sample(config.batch), step_generator(config.seed, step))
-                loss = weighted(terms, weights)
+                loss = weighted(terms, weights_at(weights, step))
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
             if not torch.isfinite(norm):

@@ -12,7 +12,7 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.training.batch import Terms, one_term
 from presage.training.data import Rows
-from presage.training.fingerprint import Fingerprint
+from presage.training.fingerprint import Fingerprint, entry
 from presage.training.loop import Optimiser, optimise
 
 
@@ -61,5 +61,6 @@ def train_part(
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
         return one_term(loss(drawn, generator))
 
-    optimise(part, objective, mixture, {"*": 1.0}, training, out, made_from, f"train {name}")
+    made = made_from | {"steps": entry("--part-steps", training.steps)}
+    optimise(part, objective, mixture, {"*": 1.0}, training, out, made, f"train {name}")
     part.requires_grad_(False)

@@ -66,8 +66,10 @@ def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, g
 def train_reader(
     model: WorldModel, parts: Sequence[tuple[Rows, float]], training: ReaderTraining, out: Path, made_from: Fingerprint
 ) -> None:
-    """Fit the reader of `model` in place; a model without one is left as it is. Resumes from `out`."""
-    if not any(s.derive is not None for s in model.streams):
+    """Fit the reader of `model` in place; a model without one, and data that say nothing of what
+    to do and how it goes, leave it as it is. Resumes from `out`."""
+    known = any(r.action_valid.any() or r.progress_valid for r, _ in parts)
+    if not known or not any(s.derive is not None for s in model.streams):
         return
     reader = model.network.inputs[SCENE]
     assert isinstance(reader, SceneReader)

@@ -12,7 +12,8 @@ from presage.interface.play.dream import Dream, Row
 from presage.interface.play.recording import Recording
 from presage.interface.play.studio import Studio, open_data, steering
 from presage.interface.play.view import planes
-from presage.networks.base import progress
+from presage.networks.base import progress, step
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.data import load_rows
 from presage.worlds.world import find_world
@@ -74,9 +75,9 @@ def test_players_do_not_disturb_each_other(studio: Studio) -> None:
     both = Dream(studio, 0), Dream(studio, 1)
     for each in both:
         each.reset(TASK, 3)
-    for step in range(5):
+    for i in range(5):
         for each, action, alone in zip(both, (RIGHT, UP), rows, strict=True):
-            assert same(each.step(action), alone[step])
+            assert same(each.step(action), alone[i])
     assert not same(rows[0][-1], rows[1][-1])
 
 
@@ -139,9 +140,11 @@ def test_other_words_are_heard_as_if_they_had_been_told_from_the_beginning(dream
     fresh = Session(model, ["leave everything as it is"], float("nan"))
     for moment in moments:
         fresh.append(moment.session.last.values, moment.row.chunk is not None)
-    block = fresh.roll(np.repeat(UP[None, None], model.config.chunk, 1))
+    block = step(fresh, np.repeat(UP[None, None], model.config.chunk, 1))
     assert later.progress == pytest.approx(float(progress(block)[0]), abs=1e-5)
-    torch.testing.assert_close(dream.now.session.last.kv.keys, block.kv.keys, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        dream.now.session.last.entry.kept["keys"], block.entry.kept["keys"], atol=1e-5, rtol=1e-4
+    )
     dream.rewind(moments[-1].row.number)
     dream.instruct("push the block")  # the moment itself still knows the words of its time
     assert dream.step(UP).progress != later.progress
@@ -152,7 +155,7 @@ def test_a_dream_that_is_grounded_draws_new_noise(dream: Dream) -> None:
     start = dream.now
     dream.step(STILL)
     dream.ground()
-    noise = [m.session.fork(1, 0).imagine(Plan((1.0,), (1.0,))).values["video.top"] for m in (start, dream.now)]
+    noise = [m.session.fork(1, 0).imagine(Schedule((1.0,), (1.0,))).values["video.top"] for m in (start, dream.now)]
     assert not torch.equal(*noise)
 
 

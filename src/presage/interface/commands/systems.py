@@ -89,8 +89,7 @@ class SystemsCheck(Command):
         out = self.out or Path("runs/systems") / (f"{row.name}-quick" if self.quick else row.name)
         seeds = range(self.seed, self.seed + self.seeds)
         result = check.run(row, self.arms, seeds, self.quick, out)
-        told = {"command": command_line(), "machine": describe_machine(), "versions": describe_versions()}
-        result = replace(result, **told)
+        result = replace(result, command=command_line(), machine=describe_machine(), versions=describe_versions())
         check.save(out / "check.json", result)
         write_text(out / "index.html", report.page(result, document))
         print(f"\n{report.text(result)}\n\nwritten to {out / 'check.json'} and {out / 'index.html'}")

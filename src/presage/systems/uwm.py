@@ -1,0 +1,116 @@
+"""Unified World Models (Zhu et al. 2025): one diffusion of action and future frame, each at a noise level of its own.
+
+Where the action is pinned at pure noise, video without actions trains the same network; in use, what is pinned and what
+is given chooses between policy, forward dynamics, inverse dynamics and video prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from presage.networks.composed import Composed
+from presage.networks.dit import DiT, DiTConfig
+from presage.policy.grounded import GroundedPolicy
+from presage.policy.sampled import sampled
+from presage.systems import probes
+from presage.systems.check import CheckResult
+from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
+from presage.systems.policies import Variant, compare_policies
+from presage.systems.probes import Pairs
+from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
+from presage.systems.table import find
+from presage.systems.verdict import Sanity
+from presage.timeline.corruption import DDPM
+from presage.timeline.levels import Levels, Role, Schedule, Uniform
+from presage.training.loop import Optimiser
+from presage.training.objectives.broken import OtherFutures
+from presage.training.objectives.denoise import Denoise
+from presage.training.stage import Stage
+
+STEPS = 10
+"""Of DDIM, where training has 100 (their configuration)"""
+BOTH, FEW = {"labelled": 1.0, "free": 1.0}, {"labelled": 1.0}
+MARGINS = {"few": 0.10, "action only": 0.10, "action only, longer": 0.10, "few + free, other futures": 0.10}
+
+SEES, ACTS = Uniform(0.1, "sees"), Uniform(0.1, "acts")
+"""Independent levels. A tenth is at exactly 1, where policy and video mode pin what they do not ask for: with 100
+uniform levels alone the network meets that one in a step of a hundred, and this training is a hundred times shorter."""
+JOINT = Denoise(Levels((Role(SEES, ACTS),)), clip=True)
+ACTION_ONLY = Denoise(Levels((Role(None, ACTS),)), clip=True)
+"""The same network without a future frame: a diffusion policy (Chi et al. 2023)"""
+
+
+def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> System:
+    def build(shape: Shape) -> Composed:
+        codec = conv_codec(shape, size)
+        cameras = videos(shape, codec, DDPM(100, "noise", limit=3.0))
+        streams = [actions(shape, DDPM(100, "noise", limit=1.0), per_step=True), *cameras]
+        seen = tuple(s.name for s in cameras)
+        network = DiT(DiTConfig(size.width, size.layers, size.heads, told=seen, registers=8), streams)
+        codecs = {s.source: codec for s in cameras}
+        chunk = (shape.chunk, shape.action_dim)
+        return Composed(streams, codecs, network, shape.action_codec, shape.state_codec, chunk, context=1)
+
+    optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
+    weights = {"action": 1.0, "image.*": 1.0}
+    return System(
+        Card.of("uwm"),
+        build,
+        (
+            codec_stage(size, dict(data)),
+            Stage("joint", JOINT, data=data, window=2, weights=weights, optimiser=optimiser),
+        ),
+        {
+            "policy": lambda model, seed: GroundedPolicy(model, sampled(Schedule.marginal(STEPS)), seed=seed),
+            "action only": lambda model, seed: GroundedPolicy(model, sampled(Schedule.policy(STEPS)), seed=seed),
+            "joint": lambda model, seed: GroundedPolicy(model, sampled(Schedule.joint(STEPS)), seed=seed),
+        },
+    )
+
+
+def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
+    size = DEBUG if quick else SMALL
+
+    def action_only(longer: int) -> Variant:
+        def system(shape: Shape) -> System:
+            made = uwm(shape, size, FEW).with_stage("joint", objective=ACTION_ONLY)
+            optimiser = made.stages[-1].optimiser
+            return made.with_stage("joint", optimiser=replace(optimiser, steps=optimiser.steps * longer))
+
+        return Variant(system, Schedule.policy(STEPS), "action only")
+
+    marginal, broken = Schedule.marginal(STEPS), OtherFutures(JOINT, "image.*")
+    variants = {
+        "few + free": Variant(lambda shape: uwm(shape, size), marginal),
+        "few": Variant(lambda shape: uwm(shape, size, FEW), marginal),
+        "action only": action_only(1),
+        "action only, longer": action_only(3),
+        "few + free, other futures": Variant(
+            lambda shape: uwm(shape, size).with_stage("joint", objective=broken), marginal
+        ),
+    }
+    return compare_policies(find("uwm"), variants, MARGINS, modes, arms, seeds, quick, out)
+
+
+def modes(model: Composed, pairs: Pairs) -> list[Sanity]:
+    """Each use of the one network beside its trivial predictor, and what must not matter or must."""
+    images = [s.name for s in model.streams if not s.acts]
+    future, done = probes.truth(model, pairs, images), probes.truth(model, pairs, ["action"])
+    elsewhere, undone = probes.truth(model, pairs.others, images), probes.truth(model, pairs.others, ["action"])
+    forward, inverse = Schedule.forward(STEPS), Schedule.inverse(STEPS)
+    act = probes.action_error(model, pairs, probes.imagine(model, pairs, Schedule.marginal(STEPS)))
+    read = probes.action_error(model, pairs, probes.imagine(model, pairs, inverse, future))
+    misread = probes.action_error(model, pairs, probes.imagine(model, pairs, inverse, elsewhere))
+    led = probes.frame_error(model, pairs, probes.imagine(model, pairs, forward, done))
+    misled = probes.frame_error(model, pairs, probes.imagine(model, pairs, forward, undone))
+    copy, mean = probes.copy_error(pairs), probes.mean_action_error(model, pairs)
+    video = probes.imagine(model, pairs, Schedule.video(STEPS))
+    ratios = {
+        "policy error / mean action's": (act / mean, 1.0),
+        "inverse error / policy error": (read / act, 1.0),
+        "inverse error / with other futures": (read / misread, 0.5),
+        "forward error / copied frame's, moved pixels": (led / copy, 1.0),
+        "forward error / with other actions": (led / misled, 1.0),
+        "video error / copied frame's, moved pixels": (probes.frame_error(model, pairs, video) / copy, 1.0),
+    }
+    return [Sanity(name, value, value < most, f"below {most}") for name, (value, most) in ratios.items()]
