@@ -7,16 +7,19 @@ Shapes: B batch, M frames, T places of a frame, G places a side, C numbers a pla
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from presage.networks.composed import Composed
 from presage.networks.unet_blocks import PlaceNorm
 from presage.policy.heads import ActionTransformer, VideoFormer, answer
-from presage.timeline.noise import Streams
-from presage.timeline.streams import Stream
+from presage.timeline.levels import Schedule, down
+from presage.timeline.sampler import Guidance
+from presage.timeline.session import Session
+from presage.timeline.streams import Stream, matching
 
 
 class FramePair(nn.Module):
@@ -52,11 +55,48 @@ def window_translator(places: int, numbers: int, width: int, stream: Stream, fra
     return ActionTransformer(former, width, replace(stream, tokens=stream.tokens * (frames - 1), offsets=()), layers)
 
 
-def translate(
-    model: Composed, frames: Tensor, text: Tensor, stream: Stream, noise: Streams, part: str = "translator", steps: int = 1
-) -> Tensor:
-    """Chunks (B, N - 1, K, C') between the N frames (B, N, T, C) of a clip, pair by pair."""
-    out = [
-        answer(model.parts[part], frames[:, i : i + 2], text, stream, noise, steps) for i in range(frames.shape[1] - 1)
-    ]
-    return torch.stack(out, 1)
+Change = Callable[[Tensor], Tensor]
+"""The frames (B, N, T, C) of a clip that a translator is shown, the real one first, in place of those imagined"""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """A plan (`executors.Plan`): imagine a whole clip as one question, translate it pair by pair (Du et al. 2023,
+    UniPi, section 3)."""
+
+    pictures: tuple[str, ...]
+    length: int
+    """Frames after the one that is seen"""
+    steps: int = 10
+    scale: float = 1.0
+    """Of guidance by the text; 1: none"""
+    shown: Change = lambda frames: frames
+    part: str = "translator"
+    stream: str = "action"
+
+    def frames(self, session: Session) -> Tensor:
+        """(B, 1 + length, T, C of all cameras): the real frame, and those imagined after it."""
+        told = session.condition
+        without = Guidance({"*": self.scale}, replace(told, text=torch.zeros_like(told.text)))
+        schedule = Schedule(down(self.steps), None)
+        clip = session.imagine(schedule, length=self.length, guidance=without if self.scale != 1 else None).values
+        now = {name: session.last.values[name][:, None] for name in self.pictures}
+        return torch.cat([torch.cat([now[name], clip[name]], 1) for name in self.pictures], -1)
+
+    def __call__(self, session: Session) -> np.ndarray:
+        model, frames = session.model, self.shown(self.frames(session))
+        (stream,) = matching(model.streams, self.stream)
+        head, text = model.parts[self.part], session.condition.text
+        pairs = [frames[:, i : i + 2] for i in range(self.length)]
+        chunks = [answer(head, pair, text, stream, session.noise) for pair in pairs]
+        return np.stack([model.decode_action(chunk.clamp(-1, 1)) for chunk in chunks])
+
+
+def repeated(frames: Tensor) -> Tensor:
+    """The first frame, all along: what a translator makes of no motion."""
+    return frames[:, :1].expand_as(frames)
+
+
+def of_others(frames: Tensor) -> Tensor:
+    """The futures of other rows: each clip follows the first frame of another."""
+    return torch.cat([frames[:, :1], frames[:, 1:].roll(1, 0)], 1)
