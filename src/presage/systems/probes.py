@@ -12,6 +12,7 @@ from torch import Tensor
 
 from presage.measures.video import frame_errors
 from presage.networks.composed import ACTION, IMAGE, Composed
+from presage.timeline.backbone import Window
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
@@ -88,6 +89,37 @@ def frame_error(model: Composed, pairs: Pairs, values: Values) -> float:
 def copy_error(pairs: Pairs) -> float:
     """That of the frame before: the trivial prediction."""
     return float(np.mean([_moved(pairs, source, pairs.frames(source)) for source in _sources(pairs)]))
+
+
+@torch.no_grad()
+def change(model: Composed, pairs: Pairs, level: float) -> float:
+    """How much the network's answer of half destroyed frames changes when the action, shown at `level`, is exchanged
+    for that of another pair: root mean square. At level 1 the action is noise, and should be ignored."""
+    names = [s.name for s in model.streams]
+    true, other = truth(model, pairs, names), truth(model, pairs.others, names)
+    generator = torch.Generator().manual_seed(0)
+    noise, noise_of_other = ({n: torch.randn(x.shape, generator=generator) for n, x in true.items()} for _ in range(2))
+    recorded, zeros = pairs.recorded, torch.zeros(len(pairs.now), 1, device=model.device)
+    condition = model.condition(torch.from_numpy(recorded.text[recorded.instruction[pairs.now]]).to(model.device))
+    shown = {
+        s.name: model.encode_images(s.source, pairs.frames(s.source))[:, None] for s in model.streams if not s.acts
+    }
+    history = Window(shown, dict.fromkeys(shown, zeros), zeros.long(), remember=True)
+    answers = []
+    for actions, noises in ((true, noise), (other, noise_of_other)):
+        levels = {s.name: zeros + (level if s.acts else 0.5) for s in model.streams}
+        values = {
+            s.name: s.corruption.corrupt(
+                (actions if s.acts else true)[s.name][:, None],
+                levels[s.name],
+                (noises if s.acts else noise)[s.name][:, None].to(model.device),
+            )
+            for s in model.streams
+        }
+        question = Window(values, levels, zeros.long() + 1, together=True)
+        raw = model.backbone([history, question], model.backbone.start(len(zeros)), condition).raw[1]
+        answers.append(torch.cat([raw[name].flatten(1) for name in shown], 1))
+    return _distance(*answers)
 
 
 def _sources(pairs: Pairs) -> list[str]:
