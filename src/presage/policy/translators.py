@@ -20,6 +20,7 @@ from presage.timeline.levels import Schedule, down
 from presage.timeline.sampler import Guidance
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream, matching
+from presage.training.objectives.invert import in_a_row
 
 
 class FramePair(nn.Module):
@@ -52,7 +53,7 @@ def window_translator(places: int, numbers: int, width: int, stream: Stream, fra
     """Several frames -> all chunks between them, denoised (Jang et al. 2025, DreamGen, section 3.2: a flow head over a
     window of frames)."""
     former = VideoFormer(numbers, width, queries=4, layers=layers, places=places)
-    return ActionTransformer(former, width, replace(stream, tokens=stream.tokens * (frames - 1), offsets=()), layers)
+    return ActionTransformer(former, width, in_a_row(stream, frames - 1), layers)
 
 
 Change = Callable[[Tensor], Tensor]
@@ -67,6 +68,8 @@ class ClipPlan:
     pictures: tuple[str, ...]
     length: int
     """Frames after the one that is seen"""
+    every: int = 1
+    """Chunks between two of them, which the translator answers at once"""
     steps: int = 10
     scale: float = 1.0
     """Of guidance by the text; 1: none"""
@@ -87,9 +90,11 @@ class ClipPlan:
         model, frames = session.model, self.shown(self.frames(session))
         (stream,) = matching(model.streams, self.stream)
         head, text = model.parts[self.part], session.condition.text
-        pairs = [frames[:, i : i + 2] for i in range(self.length)]
-        chunks = [answer(head, pair, text, stream, session.noise) for pair in pairs]
-        return np.stack([model.decode_action(chunk.clamp(-1, 1)) for chunk in chunks])
+        between, out = in_a_row(stream, self.every), []
+        for i in range(self.length):
+            actions = answer(head, frames[:, i : i + 2], text, between, session.noise).clamp(-1, 1)
+            out += [model.decode_action(chunk) for chunk in actions.split(stream.tokens, 1)]
+        return np.stack(out)
 
 
 def repeated(frames: Tensor) -> Tensor:

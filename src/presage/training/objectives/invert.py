@@ -4,7 +4,7 @@ Shapes: B windows, N rows, M frames of a span, T places, C numbers a place, K to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def frames_of(values: Values, pictures: Sequence[str]) -> Tensor:
 
 @dataclass(frozen=True)
 class Invert:
-    """One term, `stream`: of every span of `frames` consecutive rows of a window, the chunks between them. Nothing but
+    """One term, `stream`: of every span of `frames` rows of a window, `every` rows apart, the chunks between them. Nothing but
     frames is shown: a translator that reads the robot's state does not read the future (Du et al. 2023, UniPi, section
     3.3; 1X's two-image model for `frames` = 2, DreamGen's window above)."""
 
@@ -31,26 +31,28 @@ class Invert:
     part: str = "translator"
     stream: str = "action"
     frames: int = 2
+    every: int = 1
     levels: Draw = Uniform(0.1)
     noise: float = 0.0
     """Frames are noised by up to this deviation: a generated frame is not as clean as a recorded one"""
 
     def __call__(self, model: Composed, batch: Batch, generator: torch.Generator) -> Terms:
         (stream,) = matching(model.streams, self.stream)
-        shown, m = frames_of(batch.values, self.pictures), self.frames
-        b, n = batch.exists.shape
-        spans = n - m + 1
-        frames = torch.cat([shown[:, i : i + m] for i in range(spans)])
-        done = torch.cat([batch.values[stream.name][:, i : i + m - 1].flatten(1, 2) for i in range(spans)])
-        there = torch.cat([batch.there(stream)[:, i : i + m - 1] & batch.exists[:, i + 1 : i + m] for i in range(spans)])
+        shown = frames_of(batch.values, self.pictures)
+        chunks = (self.frames - 1) * self.every
+        spans = range(shown.shape[1] - chunks)
+        frames = torch.cat([shown[:, i : i + chunks + 1 : self.every] for i in spans])
+        done = torch.cat([batch.values[stream.name][:, i : i + chunks].flatten(1, 2) for i in spans])
+        known = batch.there(stream) & batch.exists.roll(-1, 1)  # the row after it exists
+        there = torch.cat([known[:, i : i + chunks] for i in spans])
         spread = self.noise * torch.rand(len(frames), 1, 1, 1, generator=generator)
         frames = frames + (spread * torch.randn(frames.shape, generator=generator)).to(frames.device)
-        text = batch.text.repeat(spans, 1)
+        text = batch.text.repeat(len(spans), 1)
         error = asked(model.parts[self.part], frames, text, done, stream, self.levels, 1, generator)
-        per_chunk = error.unflatten(1, (m - 1, -1)).mean((2, 3))
+        per_chunk = error.unflatten(1, (chunks, -1)).mean((2, 3))
         return {stream.name: Term(per_chunk, there.float())}
 
 
-def chunks(stream: Stream, count: int) -> tuple[int, int]:
-    """Tokens and numbers a token of `count` chunks in a row."""
-    return stream.tokens * count, stream.dim
+def in_a_row(stream: Stream, chunks: int) -> Stream:
+    """The stream of so many chunks of one, one behind the other: what a translator over a span answers."""
+    return replace(stream, tokens=stream.tokens * chunks, offsets=stream.offsets * chunks)
