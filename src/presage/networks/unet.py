@@ -1,4 +1,4 @@
-"""A U-Net over the cameras of a step: convolutions keep where things are, a transformer at the bottom says what happens.
+"""A U-Net over the cameras of a step: convolutions keep where things are, a transformer says what happens.
 
 The tokens of a camera stream are the places of a square grid, in pixels or latents, so they unfold to an image. All
 cameras of a step, and the past frames that it sees, are stacked along the channels: UniPi's tiling of the first frame
@@ -238,7 +238,9 @@ class UNet(nn.Module):
         x = self.to_tokens(h.flatten(2).transpose(1, 2))
         for s, read in zip(self.vectors, self.vectors_in):
             value = window.values.get(s.name)
-            token = read(torch.zeros(b * n, s.tokens * s.dim, device=h.device) if value is None else value.reshape(b * n, -1))
+            token = read(
+                torch.zeros(b * n, s.tokens * s.dim, device=h.device) if value is None else value.reshape(b * n, -1)
+            )
             x = torch.cat([x, token[:, None]], 1)
         x = x + self.positions + self.condition_in(told).flatten(0, 1)[:, None]
         size = x.shape[1]

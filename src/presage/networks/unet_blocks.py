@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+
 class PlaceNorm(nn.Module):
     """Layer norm of the channels at each place (Liu et al. 2022, ConvNeXt, section 2.6): with the channels innermost it
     costs a third of a group norm."""

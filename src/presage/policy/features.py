@@ -11,7 +11,7 @@ from torch import Tensor
 
 from presage.networks.composed import Composed
 from presage.policy.grounded import Decision
-from presage.policy.heads import answer
+from presage.policy.heads import TEXT_DIM, answer
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule, down
 from presage.timeline.session import Session
@@ -52,31 +52,35 @@ def latents(pictures: Sequence[str]) -> Read:
     return read
 
 
+def answered(
+    session: Session[Composed], read: Read, stream: str = "action", part: str = "head", steps: int = 5
+) -> Values:
+    """The action (B, K, C) that a head makes of what is read."""
+    model = session.model
+    (acts,) = matching(model.streams, stream)
+    action = answer(model.parts[part], read(session), session.condition.text, acts, session.noise, steps)
+    return {acts.name: action.clamp(-1, 1)}
+
+
 def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 5) -> Decision:
     """Decide by a head over what is read."""
 
     def decide(session: Session[Composed]) -> np.ndarray:
-        model = session.model
-        (acts,) = matching(model.streams, stream)
-        action = answer(model.parts[part], read(session), session.condition.text, acts, session.noise, steps)
-        return model.decode_action(action.clamp(-1, 1))
+        return session.model.decode_action(*answered(session, read, stream, part, steps).values())
 
     return decide
 
 
-def sensitivity(read: Read, model: Composed, seen: Values, other: Values, text: Tensor) -> tuple[float, float]:
+def sensitivity(read: Read, model: Composed, seen: Values, other: Values) -> tuple[float, float]:
     """How far what is read moves with the frame (values (B, T, C) `seen` against `other`) and with the noise, over its
-    size. A control that does not see the frame proves nothing."""
+    spread. A control that does not see the frame proves nothing."""
+    text = torch.zeros(len(next(iter(seen.values()))), TEXT_DIM, device=model.device)
 
     def of(values: Values, seed: int) -> Tensor:
         session = Session(model, text, seed=seed, context=0)
         session.append(values)
         return read(session)
 
-    first = of(seen, 0)
-    frame, noise = of(other, 0) - first, of(seen, 1) - first
-    return _size(frame) / _size(first), _size(noise) / _size(first)
-
-
-def _size(x: Tensor) -> float:
-    return float((x - x.mean((1, 2, 3), keepdim=True)).square().mean().sqrt())
+    first, moved, drawn = of(seen, 0), of(other, 0), of(seen, 1)
+    spread = (first - first.mean(0)).square().mean().sqrt()
+    return tuple(float((x - first).square().mean().sqrt() / spread) for x in (moved, drawn))

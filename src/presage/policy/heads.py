@@ -32,7 +32,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.norm, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.forth = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.forth = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         seen = self.norm_context(context)
@@ -91,9 +93,7 @@ class ActionTransformer(nn.Module):
     """A transformer over the tokens of an action, which looks at a Video Former's queries (Hu et al. 2024, VPP, section
     4.2: a diffusion transformer): for `Flow`, `EDM` and `DDPM`."""
 
-    def __init__(
-        self, former: VideoFormer, width: int, stream: Stream, layers: int = 3, heads: int = 4
-    ) -> None:
+    def __init__(self, former: VideoFormer, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.former = former
         self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
@@ -137,9 +137,7 @@ class Answering:
 
 
 @torch.inference_mode()
-def answer(
-    head: nn.Module, features: Tensor, text: Tensor, stream: Stream, noise: Streams, steps: int = 1
-) -> Tensor:
+def answer(head: nn.Module, features: Tensor, text: Tensor, stream: Stream, noise: Streams, steps: int = 1) -> Tensor:
     """The action (B, K, C) that a head reads from features, denoised in `steps` steps."""
     start = {}
     if not stream.corruption.one_pass:

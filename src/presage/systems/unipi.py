@@ -46,7 +46,7 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
             parts={"translator": FramePair(codec.config.tokens, numbers, 2 * size.channels, in_a_row(acts, EVERY))},
         )
 
-    video = scaled(Optimiser(steps=1500, batch=16, warmup=100), size)
+    video = scaled(Optimiser(steps=1000, batch=16, warmup=100), size)
     invert = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
     still = {"still": stood_still("labelled", (KEYFRAMES // 2) * EVERY)}
     plan = ClipPlan(pictures, KEYFRAMES, EVERY, steps=10, scale=2.0)

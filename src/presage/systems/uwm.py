@@ -76,9 +76,9 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
             optimiser = made.stages[-1].optimiser
             return made.with_stage("joint", optimiser=replace(optimiser, steps=optimiser.steps * longer))
 
-        return Variant(system, Schedule.policy(STEPS), "action only")
+        return Variant(system, probes.by(Schedule.policy(STEPS)), "action only")
 
-    marginal, broken = Schedule.marginal(STEPS), OtherFutures(JOINT, "image.*")
+    marginal, broken = probes.by(Schedule.marginal(STEPS)), OtherFutures(JOINT, "image.*")
     variants = {
         "few + free": Variant(lambda shape: uwm(shape, size), marginal),
         "few": Variant(lambda shape: uwm(shape, size, FEW), marginal),

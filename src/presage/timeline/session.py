@@ -280,9 +280,7 @@ class Session(Generic[M]):
         return Imagination(x if length else {name: v[:, 0] for name, v in x.items()}, schedule)
 
     @torch.inference_mode()
-    def features(
-        self, tap: Tap, schedule: Schedule, given: Values | None = None, length: int | None = None
-    ) -> Values:
+    def features(self, tap: Tap, schedule: Schedule, given: Values | None = None, length: int | None = None) -> Values:
         """Hidden states (B, T, D) of the next step's streams at a tap, at the last levels of `schedule`: nothing is
         denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1).
         Of a clip of `length` steps they are (B, N, T, D)."""

@@ -81,9 +81,7 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         labelled = self.labelled[kept] & ~new
-        return replace(
-            self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns
-        )
+        return replace(self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:

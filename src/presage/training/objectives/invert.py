@@ -23,9 +23,11 @@ def frames_of(values: Values, pictures: Sequence[str]) -> Tensor:
 
 @dataclass(frozen=True)
 class Invert:
-    """One term, `stream`: of every span of `frames` rows of a window, `every` rows apart, the chunks between them. Nothing but
-    frames is shown: a translator that reads the robot's state does not read the future (Du et al. 2023, UniPi, section
-    3.3; 1X's two-image model for `frames` = 2, DreamGen's window above)."""
+    """One term, `stream`: of every span of `frames` rows of a window, `every` rows apart, the chunks between them.
+
+    Nothing but frames is shown: a translator that reads the robot's state does not read the future (Du et al. 2023,
+    UniPi, section 3.3; 1X's two-image model for `frames` = 2, DreamGen's window above).
+    """
 
     pictures: tuple[str, ...]
     part: str = "translator"
