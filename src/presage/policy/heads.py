@@ -7,6 +7,7 @@ Shapes: B batch, N frames, T places of a frame, D numbers of a feature, W width,
 token.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from presage.networks.unet_blocks import Attention, waves
+from presage.networks.unet_blocks import Attention, PlaceNorm, waves
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Schedule
 from presage.timeline.memory import Entry, Memory
@@ -113,6 +114,25 @@ class ActionTransformer(nn.Module):
         for mix, look in zip(self.mix, self.look):
             x = look(mix(x), context)
         return self.leave(F.silu(self.norm(x)))
+
+
+class Convolved(nn.Module):
+    """A head that looks at a grid of places through convolutions of its own, down to `side` places a side: for frames
+    in pixels, end to end."""
+
+    def __init__(self, places: int, numbers: int, width: int, head: nn.Module, side: int = 4) -> None:
+        super().__init__()
+        self.side, self.head = math.isqrt(places), head
+        layers: list[nn.Module] = [nn.Conv2d(numbers, width, 3, padding=1)]
+        for _ in range(round(math.log2(self.side / side))):
+            layers += [PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, 2, 1)]
+        self.see = nn.Sequential(*layers, PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, C), text (B, 256), `x_k` (B, K, C') at `level` (B,) -> (B, K, C')."""
+        images = features.flatten(0, 1).transpose(1, 2).unflatten(2, (self.side, self.side))
+        seen = self.see(images.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
+        return self.head(seen.unflatten(0, features.shape[:2]), text, x_k, level)
 
 
 @dataclass(frozen=True, eq=False)

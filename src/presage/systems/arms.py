@@ -16,6 +16,7 @@ from presage.episodes.dataset import Dataset
 from presage.networks.composed import Composed
 from presage.systems.check import Arm
 from presage.systems.files import write_json
+from presage.systems.knocks import Knocked
 from presage.systems.lab import dataset
 from presage.systems.starts import Block, Start, choose_starts
 from presage.systems.system import DEBUG, Shape, Size, System
@@ -51,16 +52,26 @@ def shape_of(labelled: Recorded) -> Shape:
     return Shape(cameras, size, chunk, action_dim, labelled.state.shape[1], *scalars)
 
 
-def success(use: Callable[[Composed, int], Policy], starts: Sequence[Start], cameras: Sequence[str] = CAMERAS) -> Judge:
-    """The figure of a policy: 1 where the simulator says that the task was solved, else 0."""
+def success(
+    use: Callable[[Composed, int], Policy],
+    starts: Sequence[Start],
+    cameras: Sequence[str] = CAMERAS,
+    max_steps: int = MAX_STEPS,
+    knock: int | None = None,
+) -> Judge:
+    """The figure of a policy: 1 where the simulator says that the task was solved, else 0.
+
+    knock: chunks after which the object is displaced; None: never.
+    """
 
     def judge(model: Composed, seed: int) -> list[float]:
         from presage.worlds.vector import VectorWorld
 
         tasks = sorted({s.task for s in starts})
         world = VectorWorld(tasks, min(16, len(starts)), cameras, SIZE, chunk=CHUNK)
+        shown = world if knock is None else Knocked(world, knock)
         try:
-            results = rollout(use(model, seed), world, [s.task for s in starts], [s.seed for s in starts], MAX_STEPS)
+            results = rollout(use(model, seed), shown, [s.task for s in starts], [s.seed for s in starts], max_steps)
         finally:
             world.close()
         return [float(r.success) for r in results]
