@@ -188,10 +188,12 @@ class UNet(nn.Module):
         (b, n), p, device = window.steps.shape, self.config.past, window.steps.device
         ones, none = torch.ones(b, n, device=device), torch.zeros(b, device=device)
         known = torch.tensor([[float(i < len(s)) for i in range(p)] for s in seen], device=device).expand(b, n, p)
-        newest = max((int(e.steps[0]) for e in memory), default=-1)
-        ahead = (window.steps - window.steps[0, 0] + int(window.steps[0, 0]) - newest).float()
+        first, when = window.steps[0].tolist(), [int(e.steps[0]) for e in memory]
+        ahead = [t - (when[places[0]] if places else first[0] - 1) for t, places in zip(first, seen)]
+        inside = [t - first[0] if window.together else 0 for t in first]
+        placed = torch.tensor([ahead, inside], device=device)[:, None].expand(2, b, n) / 32
         parts = [waves(window.levels.get(s.name, ones)) for s in self.pictures]
-        parts += [waves(ahead / 32), waves((window.steps - window.steps[:, :1]) / 32)]
+        parts += [waves(placed[0]), waves(placed[1])]
         parts += [known, self._recall(memory, LEVEL + self.pictures[0].name, seen, none)]
         for s in self.vectors:
             level, there = window.levels.get(s.name, ones), window.present.get(s.name, ones)

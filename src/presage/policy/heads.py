@@ -98,7 +98,8 @@ class ActionTransformer(nn.Module):
         super().__init__()
         self.former = former
         self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
-        self.positions = nn.Parameter(torch.randn(stream.tokens, width) * 0.02)
+        # As large as what all tokens are told: they must be told apart.
+        self.positions = nn.Parameter(torch.randn(stream.tokens, width) * 0.5)
         self.level = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
         self.text = nn.Linear(TEXT_DIM, width)
         self.mix = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
