@@ -74,7 +74,7 @@ class VideoFormer(nn.Module):
         super().__init__()
         self.enter = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, width))
         self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
-        self.positions = nn.Parameter(torch.randn(places or 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(places or 1, width) * 0.5)
         self.when = nn.Linear(32, width)
         self.gather = nn.ModuleList([CrossAttention(width, heads) for _ in range(layers)])
         self.meet = nn.ModuleList([Attention(width, heads) for _ in range(layers)])

@@ -49,7 +49,7 @@ def vpp(shape: Shape, size: Size = SMALL, read: Read = ONE_STEP, frames: int = F
         cameras, acts = videos(shape, codec, Flow()), actions(shape, Flow(limit=1.5), per_step=True)
         kept = Stream("features", frames * codec.config.tokens, numbers or widths[-1], Given())
         config = UNetConfig(pictures, widths, size.width, max(1, size.layers - 2), size.heads, past=1, fold=2)
-        former = VideoFormer(kept.dim, size.width, queries=8, heads=size.heads, places=codec.config.tokens)
+        former = VideoFormer(kept.dim, size.width, 4, 1, size.heads, codec.config.tokens)
         return Composed(
             [acts, *cameras, kept],
             {s.source: codec for s in cameras},
@@ -61,7 +61,7 @@ def vpp(shape: Shape, size: Size = SMALL, read: Read = ONE_STEP, frames: int = F
             parts={"head": ActionTransformer(former, size.width, acts, heads=size.heads)},
         )
 
-    head = Imitate(read, kept="features", frames=frames, draws=2)
+    head = Imitate(read, kept="features", frames=frames)
     return System(
         Card.of("vpp"),
         build,
@@ -75,7 +75,7 @@ def vpp(shape: Shape, size: Size = SMALL, read: Read = ONE_STEP, frames: int = F
                 {"read": 1.0},
                 {"read": readings(read, "features")},
                 window=1,
-                optimiser=scaled(Optimiser(1500, 64, warmup=100), size),
+                optimiser=scaled(Optimiser(800, 32, warmup=50), size),
             ),
         ),
         {"policy": receding(headed(read))},
