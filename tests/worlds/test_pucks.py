@@ -5,7 +5,8 @@ import pytest
 
 from presage.worlds import WORLDS, ExpertPolicy, make_world, rollout
 from presage.worlds.metaworld import Renderer
-from presage.worlds.pucks import COLOURS, PLACES, Simulation
+from presage.worlds.pucks import Simulation
+from presage.worlds.pucks_words import COLOURS, PLACES
 
 TASKS = list(WORLDS["pucks"])
 

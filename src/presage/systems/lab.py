@@ -30,6 +30,8 @@ MANY = tuple(task for task in WORLDS["pucks"] if task not in HELD_OUT)
 FIRST_COLLECTION = 900
 """The lab's seeds lie beyond those of `presage collect --seed S` for S up to this."""
 COLLECTIONS_PER_SEED = 10
+EDITION = 1
+"""Raised when the code that records changes what is recorded: datasets of earlier editions are not used any more."""
 CARD = "card.json"
 
 
@@ -89,7 +91,7 @@ def settings_of(one: Wanted) -> dict[str, Any]:
     from importlib.metadata import version
 
     packages = {name: version(name) for name in ("metaworld", "mujoco")}
-    return {**asdict(one.recording), "chunk": CHUNK, **packages}
+    return {**asdict(one.recording), "chunk": CHUNK, "edition": EDITION, **packages}
 
 
 def folder_of(one: Wanted) -> Path:

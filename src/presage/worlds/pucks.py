@@ -20,12 +20,11 @@ from metaworld.policies import SawyerPushV3Policy
 
 from presage.errors import UserError
 from presage.worlds import metaworld
+from presage.worlds.pucks_words import COLOURS, PLACES
 from presage.worlds.rendering import mujoco
 from presage.worlds.world import World
 
-COLOURS = {"blue": (0.1, 0.25, 1.0, 1.0), "yellow": (1.0, 0.85, 0.05, 1.0), "green": (0.1, 0.7, 0.2, 1.0)}
-PLACES = ("left", "middle", "right")
-"""As the robot sees it: left is -x."""
+RGBA = dict(zip(COLOURS, ((0.1, 0.25, 1.0, 1.0), (1.0, 0.85, 0.05, 1.0), (0.1, 0.7, 0.2, 1.0)), strict=True))
 APART = 0.12
 """Metres between neighbouring pucks, and between neighbouring marks."""
 PUCKS_Y, MARKS_Y = 0.60, 0.82
@@ -47,7 +46,7 @@ def _model_file() -> str:
         if asset.file:
             asset.file = os.path.normpath(os.path.join(os.path.dirname(source), asset.file))
     first = next(geom for geom in spec.geoms if geom.name == "objGeom")
-    for number, (colour, rgba) in enumerate(COLOURS.items()):
+    for number, (colour, rgba) in enumerate(RGBA.items()):
         if number == 0:
             first.material, first.rgba = "", rgba
             continue
@@ -93,7 +92,7 @@ class _Environment(SawyerPushEnvV3):
         return _model_file()
 
     def body_of(self, colour: str) -> str:
-        return "obj" if colour == next(iter(COLOURS)) else f"{colour} puck"
+        return "obj" if colour == COLOURS[0] else f"{colour} puck"
 
     def _get_pos_objects(self) -> np.ndarray:
         return self.get_body_com(self.body_of(self.colour))

@@ -3,6 +3,8 @@
 The first wording of a task is the canonical one; the rest are paraphrases for training and for testing robustness.
 """
 
+from presage.worlds.pucks_words import PUCKS
+
 METAWORLD: dict[str, tuple[str, ...]] = {
     "assembly-v3": (
         "put the ring onto the peg",
@@ -390,22 +392,5 @@ FETCH: dict[str, tuple[str, ...]] = {
     ),
 }
 
-PUCKS: dict[str, tuple[str, ...]] = {
-    f"pucks-{colour}-{place}": (
-        f"push the {colour} puck onto the {place} mark",
-        f"move the {colour} puck to the {place} mark",
-        f"slide the {colour} disc onto the {place} spot",
-        f"bring the {colour} puck to the spot in the {place}",
-        f"put the {colour} disc on the {place} mark",
-    )
-    for colour in ("blue", "yellow", "green")
-    for place in ("left", "middle", "right")
-}
-
-WORLDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "metaworld": METAWORLD,
-    "pusht": PUSHT,
-    "fetch": FETCH,
-    "pucks": PUCKS,
-}
+WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"metaworld": METAWORLD, "pusht": PUSHT, "fetch": FETCH, "pucks": PUCKS}
 """world -> task -> wordings. A world is the module of that name in this package."""
