@@ -83,4 +83,8 @@ def sensitivity(read: Read, model: Composed, seen: Values, other: Values) -> tup
 
     first, moved, drawn = of(seen, 0), of(other, 0), of(seen, 1)
     spread = (first - first.mean(0)).square().mean().sqrt()
-    return tuple(float((x - first).square().mean().sqrt() / spread) for x in (moved, drawn))
+    return _size(moved - first, spread), _size(drawn - first, spread)
+
+
+def _size(x: Tensor, unit: Tensor) -> float:
+    return float(x.square().mean().sqrt() / unit)

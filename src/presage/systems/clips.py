@@ -82,7 +82,7 @@ def compare_clips(
         models[False] = trained(cloning(shape, sized(SMALL, quick)), shape, {"labelled": rows}, seed, folder)
         for name in found:
             model, use = models[name != "cloning"], uses[name]
-            beside: Mapping[str, Judge] = {}
+            beside: dict[str, Judge] = {}
             if name in (row.title, "cloning"):
                 beside = {"pairs that were recorded": success(use, known, max_steps=STEPS)}
                 beside |= {"with a knock": success(use, some, max_steps=STEPS, knock=KNOCK)}
