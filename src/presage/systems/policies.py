@@ -13,7 +13,7 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.arms import CAMERAS, CHUNK, SIZE, run_arm, shape_of, starts_of, success
+from presage.systems.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, shape_of, starts_of, success
 from presage.systems.check import Arm, CheckResult, block_for
 from presage.systems.files import read_json, write_json
 from presage.systems.lab import T3, dataset
@@ -33,7 +33,7 @@ FEW = 20
 HELD = 10
 """Demonstrations a task that no arm sees"""
 EPISODES, TUNING_EPISODES, PAIRS = 100, 60, 300
-CODEC = "codec"
+CODEC, TUNING = "codec", "on tuning starts"
 
 
 @dataclass(frozen=True)
@@ -115,28 +115,34 @@ def compare_policies(
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
         system = _taking(variant, shape, model.state_dict(), shared)
-
-        def figures(model: Composed, variant: Variant = variant, use=system.uses[variant.use], first=name == claimed):
-            tuned = success(use, tuning)(model, 0)
-            error = action_error(model, pairs, variant.ask(model, pairs))
-            asked = probe.ask(model, pairs) if first else {}
-            return {"on tuning starts": sum(tuned) / len(tuned), "action error": error, **asked}
-
+        use = system.uses[variant.use]
+        figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
         used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
-        judged = success(system.uses[variant.use], starts)
-        arms[name] = run_arm(name, system, shape, used, seeds, judged, out, starts, figures)
+        arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
         print(f"{name}: {arms[name].mean:.2f} of {len(starts)} starts, {arms[name].seconds:.0f} s", flush=True)
     sanity: list[Sanity] = []
     if claimed in arms:
         arms[claimed], sanity = _parted(arms[claimed], probe)
     verdict = None
     if {claimed, *margins} <= set(arms):
-        tuned = {name: float(arms[name].figures["on tuning starts"] or 0) for name in margins}
+        tuned = {name: float(arms[name].figures[TUNING] or 0) for name in margins}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, claimed, margins, sanity, tuned)
     seconds = max(sum(arm.seconds for arm in arms.values()), monotonic() - began)
     beside = {f"{kind} rows": float(len(part.action)) for kind, part in kinds.items()}
     return CheckResult(row, "success", tuple(arms.values()), verdict, tuple(seeds), block, quick, seconds, beside)
+
+
+def _figures(
+    tuned: Judge, ask: Callable[[Composed, Pairs], Values], pairs: Pairs, probe: Probe | None
+) -> Callable[[Composed], Mapping[str, float]]:
+    def figures(model: Composed) -> Mapping[str, float]:
+        outcomes = tuned(model, 0)
+        error = action_error(model, pairs, ask(model, pairs))
+        asked = {} if probe is None else probe.ask(model, pairs)
+        return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked}
+
+    return figures
 
 
 def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:

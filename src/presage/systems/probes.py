@@ -61,7 +61,7 @@ def imagine(model: Composed, pairs: Pairs, schedule: Schedule, given: Values | N
     """The next step (P, T, C) after each pair's first row."""
     recorded, now = pairs.recorded, pairs.now
     session = Session(model, torch.from_numpy(recorded.text[recorded.instruction[now]]).to(model.device), seed=seed)
-    session.observe({**{name: x[now] for name, x in recorded.frames.items()}, "state": recorded.state[now]})
+    session.observe(_observation(pairs))
     return session.imagine(schedule, given).values
 
 
@@ -105,35 +105,53 @@ def copy_error(pairs: Pairs) -> float:
     return float(np.mean([_moved(pairs, source, pairs.frames(source)) for source in _sources(pairs)]))
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What a network answers of half destroyed streams, before and after others beside them are those of another pair.
+    Root mean squares."""
+
+    change: float
+    """Of the answers"""
+    error: float
+    """Before, in the numbers that training scores"""
+    error_after: float
+
+
 @torch.no_grad()
-def change(model: Composed, pairs: Pairs, level: float) -> float:
-    """How much the network's answer of half destroyed frames changes when the action, shown at `level`, is exchanged
-    for that of another pair: root mean square. At level 1 the action is noise, and should be ignored."""
-    names = [s.name for s in model.streams]
-    true, other = truth(model, pairs, names), truth(model, pairs.others, names)
+def exchange(model: Composed, pairs: Pairs, exchanged: Sequence[str], asked: Sequence[str], level: float) -> Exchange:
+    """Ask for streams `asked`, at level 0.5, beside `exchanged` at `level`. Where that is 1 they are noise, and
+    exchanging them should change nothing."""
+    true, other = truth(model, pairs, [*exchanged, *asked]), truth(model, pairs.others, exchanged)
     generator = torch.Generator().manual_seed(0)
-    noise, noise_of_other = ({n: torch.randn(x.shape, generator=generator) for n, x in true.items()} for _ in range(2))
+    noise = {name: _noise(x, generator) for name, x in true.items()}
+    noise_after = noise | {name: _noise(x, generator) for name, x in other.items()}
     recorded, zeros = pairs.recorded, torch.zeros(len(pairs.now), 1, device=model.device)
     condition = model.condition(torch.from_numpy(recorded.text[recorded.instruction[pairs.now]]).to(model.device))
-    shown = {
-        s.name: model.encode_images(s.source, pairs.frames(s.source))[:, None] for s in model.streams if not s.acts
-    }
-    history = Window(shown, dict.fromkeys(shown, zeros), zeros.long(), remember=True)
-    answers = []
-    for actions, noises in ((true, noise), (other, noise_of_other)):
-        levels = {s.name: zeros + (level if s.acts else 0.5) for s in model.streams}
-        values = {
-            s.name: s.corruption.corrupt(
-                (actions if s.acts else true)[s.name][:, None],
-                levels[s.name],
-                (noises if s.acts else noise)[s.name][:, None].to(model.device),
-            )
-            for s in model.streams
-        }
-        question = Window(values, levels, zeros.long() + 1, together=True)
+    seen = {name: x[:, None] for name, x in model.encode(_observation(pairs)).items()}
+    history = Window(seen, dict.fromkeys(seen, zeros), zeros.long(), remember=True)
+    levels = {name: zeros + (level if name in exchanged else 0.5) for name in true}
+    held, answers, errors = [s for s in model.streams if s.name in true], [], []
+    for values, noises in ((true, noise), (true | other, noise_after)):
+        x = {s.name: s.corruption.corrupt(values[s.name][:, None], levels[s.name], noises[s.name]) for s in held}
+        question = Window(x, levels, zeros.long() + 1, together=True)
         raw = model.backbone([history, question], model.backbone.start(len(zeros)), condition).raw[1]
-        answers.append(torch.cat([raw[name].flatten(1) for name in shown], 1))
-    return _distance(*answers)
+        wrong = [
+            s.corruption.error(raw[s.name], true[s.name][:, None], x[s.name], noise[s.name], levels[s.name]).flatten(1)
+            for s in held
+            if s.name in asked
+        ]
+        answers.append(torch.cat([raw[name].flatten(1) for name in asked], 1))
+        errors.append(float(torch.cat(wrong, 1).mean().sqrt()))
+    return Exchange(_distance(*answers), *errors)
+
+
+def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x[:, None].shape, generator=generator).to(x.device)
+
+
+def _observation(pairs: Pairs) -> dict[str, np.ndarray]:
+    recorded, now = pairs.recorded, pairs.now
+    return {**{name: x[now] for name, x in recorded.frames.items()}, "state": recorded.state[now]}
 
 
 def _sources(pairs: Pairs) -> list[str]:

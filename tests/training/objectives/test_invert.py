@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import torch
-from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.networks.composed import Composed
@@ -15,6 +14,7 @@ from presage.timeline.noise import streams
 from presage.timeline.streams import Stream
 from presage.training.objectives.invert import Invert, in_a_row
 from presage.training.recorded import Recorded, batch_of, fit_scalar_codecs
+from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 ACTION = Stream("action", 1, CHUNK * ACTIONS, Regress(), acts=True, source="action")
 
