@@ -56,6 +56,7 @@ def success(
     starts: Sequence[Start],
     cameras: Sequence[str] = CAMERAS,
     around: Callable[[Any], Any] = lambda world: world,
+    max_steps: int = MAX_STEPS,
 ) -> Judge:
     """The figure of a policy: 1 where the simulator says that the task was solved, else 0. `around`: what is put around
     the world, such as knocks."""
@@ -64,9 +65,10 @@ def success(
         from presage.worlds.vector import VectorWorld
 
         tasks = sorted({s.task for s in starts})
-        world = around(VectorWorld(tasks, min(16, len(starts)), cameras, SIZE, chunk=CHUNK))
+        world = VectorWorld(tasks, min(16, len(starts)), cameras, SIZE, chunk=CHUNK)
+        shown = around(world)
         try:
-            results = rollout(use(model, seed), world, [s.task for s in starts], [s.seed for s in starts], MAX_STEPS)
+            results = rollout(use(model, seed), shown, [s.task for s in starts], [s.seed for s in starts], max_steps)
         finally:
             world.close()
         return [float(r.success) for r in results]

@@ -3,7 +3,7 @@
 Shapes: P pairs of a row and the one that follows it, T tokens of a stream, C numbers a token, S pixels a side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,20 @@ def imagine(model: Composed, pairs: Pairs, schedule: Schedule, given: Values | N
     session = Session(model, torch.from_numpy(recorded.text[recorded.instruction[now]]).to(model.device), seed=seed)
     session.observe(_observation(pairs))
     return session.imagine(schedule, given).values
+
+
+def by(schedule: Schedule) -> Callable[[Composed, Pairs], Values]:
+    """What a model imagines after each pair's first row by a schedule."""
+    return lambda model, pairs: imagine(model, pairs, schedule)
+
+
+def session_of(model: Composed, pairs: Pairs, seed: int = 0) -> Session[Composed]:
+    """A session that has seen each pair's first row alone."""
+    recorded, now = pairs.recorded, pairs.now
+    text = torch.from_numpy(recorded.text[recorded.instruction[now]]).to(model.device)
+    session = Session(model, text, seed=seed, context=0)
+    session.observe({**{name: x[now] for name, x in recorded.frames.items()}, "state": recorded.state[now]})
+    return session
 
 
 def action_error(model: Composed, pairs: Pairs, values: Values) -> float:

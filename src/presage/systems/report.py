@@ -182,7 +182,8 @@ def _bars(result: CheckResult) -> str:
 HEAD = """# Systems
 
 Made by `python -m presage.systems.report` from the table of systems and the files in `src/presage/systems/verdicts`.
-`presage systems` prints the table, `presage systems show NAME` one row, `presage systems check NAME` runs its check.
+`presage systems` prints the table and which systems have a recipe, `presage systems show NAME` one row, and `presage
+systems check NAME` runs its check. [Add a system](add_a_system.md) says how a recipe is written.
 
 A check trains the arms of a system in the lab and judges one claim of its paper beside the controls that could refute
 it. *Shown*: the difference to every control reaches its margin, its 95 % interval lies above 0 (bootstrap over training
@@ -196,13 +197,13 @@ verdicts are used once, and half of them lie where nothing was ever recorded.
 
 
 def systems_page(folder: Path = check.VERDICTS) -> str:
-    """docs/systems.md as text."""
-    lines = ["| | system | use | claim | state |", "|---|---|---|---|---|"]
+    """docs/systems.md as text: it follows from the verdicts alone, so a new recipe does not change it."""
+    lines = ["| | system | use | claim | verdict |", "|---|---|---|---|---|"]
     sections = []
     for row in ROWS:
-        state, words = check.state_of(row, folder)
+        _, words = check.state_of(row, folder)
         paper = f" ([{row.paper}](https://arxiv.org/abs/{row.paper}))" if row.paper else ""
-        lines.append(f"| {row.number} | {row.title}{paper} | {uses_of(row)} | {row.claim} | {words or state} |")
+        lines.append(f"| {row.number} | {row.title}{paper} | {uses_of(row)} | {row.claim} | {words or '-'} |")
         result = check.published(row, folder)
         if result is not None:
             sections.append(_section(result))

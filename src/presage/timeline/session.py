@@ -280,17 +280,18 @@ class Session(Generic[M]):
         return Imagination(x if length else {name: v[:, 0] for name, v in x.items()}, schedule)
 
     @torch.inference_mode()
-    def features(self, tap: Tap, schedule: Schedule, given: Values | None = None) -> Values:
+    def features(self, tap: Tap, schedule: Schedule, given: Values | None = None, length: int | None = None) -> Values:
         """Hidden states (B, T, D) of the next step's streams at a tap, at the last levels of `schedule`: nothing is
-        denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1)."""
-        dream = self.imagine(schedule, given)
-        steps, walks = self._steps(self.step + 1, 1), dream.schedule.walks(self.backbone.streams)
+        denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1).
+        Of a clip of `length` steps they are (B, N, T, D)."""
+        dream = self.imagine(schedule, given, length)
+        steps, walks = self._steps(self.step + 1, length or 1), dream.schedule.walks(self.backbone.streams)
         levels = {name: _full(steps, walk[-1]) for name, walk in walks.items()}
-        shown = {name: x[:, None] for name, x in dream.values.items()}
+        shown = dream.values if length else {name: x[:, None] for name, x in dream.values.items()}
         question = Window(shown, levels, steps, together=True, quality=_full(steps, self.quality))
         out = self.backbone([question], self._memory(self.step + 1), self.condition, tap)
         assert out.features is not None
-        return {name: x[:, 0].float() for name, x in out.features[0].items()}
+        return {name: x.float() if length else x[:, 0].float() for name, x in out.features[0].items()}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,6 +79,17 @@ class Recorded:
         last = np.repeat(self.start + self.length - 1, self.length)
         there = np.minimum(later, last)
         return replace(self, action=self.action[there], labelled=self.labelled[there] & (later <= last))
+
+    def stretched(self, rows: int) -> "Recorded":
+        """Every episode followed by `rows` repetitions of its last row, without labels: who is done stands still."""
+        ends = self.start + self.length - 1
+        kept = np.concatenate([np.r_[a : e + 1, [e] * rows] for a, e in zip(self.start, ends)])
+        new = np.concatenate([np.r_[np.zeros(n, bool), np.ones(rows, bool)] for n in self.length])
+        columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
+        frames = {name: x[kept] for name, x in self.frames.items()}
+        latents = {name: x[kept] for name, x in self.latents.items()}
+        labelled = self.labelled[kept] & ~new
+        return replace(self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
@@ -178,3 +189,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
 
 Sources = Mapping[str, Sequence[Recorded]]
 """Name of a kind of data -> its datasets"""
+
+
+def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
+    """Data for a stage: a kind whose episodes end in `rows` rows of standing still."""
+    return lambda model, data: data[kind].stretched(rows)
