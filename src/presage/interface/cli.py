@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("models", "Models", "list the models presage can load, what they need, and which are on this machine"),
     "serve": ("serve", "Serve", "serve the model to robots over openpi's websocket protocol"),
     "bench": ("bench", "Bench", "measure one published figure with its controls"),
+    "systems": ("systems", "Systems", "list the 36 published systems, show one, or check its claim in the lab"),
+    "lab": ("lab", "Lab", "make the datasets that all checks of systems share"),
     "figures": ("figures", "Figures", "turn bench results into docs/figures.md"),
     "report": ("report", "Report", "make one page of any results, with films, tables and curves, to share"),
     "demo": ("demo", "Demo", "run all seven uses of the shipped model and write one HTML page"),

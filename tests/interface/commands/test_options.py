@@ -29,7 +29,10 @@ from presage.results.output import check_writable
 from presage.training.checkpoint import save_model
 from presage.training.recipes import PARTS, RECIPES
 
-QUICK = ("inspect", "merge", "split", "filter", "append", "reencode", "figures", "report", "models")
+QUICK = (
+    *("inspect", "merge", "split", "filter", "append", "reencode", "figures", "report", "models"),
+    *("systems list", "systems show", "lab show"),
+)
 """Commands that are run whatever they are told; the others would work for minutes, and are parsed."""
 USUAL = {
     "data": ("data",),
@@ -42,7 +45,7 @@ USUAL = {
     "cameras": ("front", "eye=front"),
     "policies": ("joint", "random", "joint+1.0"),
     "names": ("a", "a=b"),
-    "name": ("codec",),
+    "name": ("codec", "uwm"),
     "recipe": ("debug", "finetune"),
     "start_from": ("model",),
     "episodes": ("0:1", "1", "2"),
@@ -96,9 +99,11 @@ def classes() -> dict[str, tuple[list[str], type]]:
         for name, (place, _, _) in COMMANDS.items()
     }
     out = {name: ([name], getattr(modules[name], COMMANDS[name][1])) for name in COMMANDS}
-    tools = get_args(get_args(get_type_hints(out.pop("dataset")[1], include_extras=True)["tool"])[0])
-    for tool in (get_args(hint)[0] for hint in tools):
-        out[tool.__name__.lower()] = (["dataset", tool.__name__.lower()], tool)
+    for name in ("dataset", "systems", "lab"):
+        tools = get_args(get_args(get_type_hints(out.pop(name)[1], include_extras=True)["tool"])[0])
+        for hint in tools:
+            tool, word = get_args(hint)[0], hint.__metadata__[0].name
+            out[word if name == "dataset" else f"{name} {word}"] = ([name, word], tool)
     return out
 
 
