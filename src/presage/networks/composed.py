@@ -114,9 +114,9 @@ class Composed(nn.Module):
         """(B, chunk, A) raw -> (B, chunk * A)."""
         return torch.from_numpy(self.action_codec.encode(chunk.reshape(len(chunk), -1))).float().to(self.device)
 
-    def decode_action(self, values: Tensor) -> np.ndarray:
+    def decode_action(self, token: Tensor) -> np.ndarray:
         """(B, T, C) -> (B, chunk, A) raw."""
-        return self.action_codec.decode(values.flatten(1).float().cpu().numpy()).reshape(-1, *self.chunk_shape)
+        return self.action_codec.decode(token.flatten(1).float().cpu().numpy()).reshape(-1, *self.chunk_shape)
 
 
 def module(value: object) -> nn.Module:

@@ -135,6 +135,10 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     @property
+    def chunk_shape(self) -> tuple[int, int]:
+        return self.config.chunk, self.config.action_dim
+
+    @property
     def context(self) -> int:
         return self.config.window
 
@@ -231,16 +235,15 @@ class WorldModel(nn.Module):
 
     def encode_action(self, chunk: np.ndarray) -> Tensor:
         """(B, chunk, A) raw -> (B, 1, chunk * A) tokens."""
-        expected = (self.config.chunk, self.config.action_dim)
-        if chunk.shape[1:] != expected:
-            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {expected}")
+        if chunk.shape[1:] != self.chunk_shape:
+            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {self.chunk_shape}")
         flat = chunk.reshape(len(chunk), -1)
         return torch.from_numpy(self.action_codec.encode(flat)).to(self.device)[:, None]
 
     def decode_action(self, token: Tensor) -> np.ndarray:
         """(B, 1, chunk * A) tokens -> (B, chunk, A) raw."""
         flat = self.action_codec.decode(token[:, 0].float().cpu().numpy())
-        return flat.reshape(len(flat), self.config.chunk, self.config.action_dim)
+        return flat.reshape(len(flat), *self.chunk_shape)
 
     def decode_state(self, token: Tensor) -> np.ndarray:
         """(B, 1, S) tokens -> (B, S) raw."""

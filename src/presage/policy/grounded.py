@@ -9,12 +9,13 @@ A decision is a function from a session to an action chunk; `joint.py`, `closed_
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
-from presage.networks.world_model import WorldModel
 from presage.timeline.noise import streams
-from presage.timeline.session import Session
+from presage.timeline.session import Model, Session
 from presage.worlds.protocol import Observation
 
 MEMORY = 0
@@ -25,24 +26,40 @@ Decision = Callable[[Session], np.ndarray]
 """Session, its newest block real -> action chunk (B, chunk, A) to execute now."""
 
 
+class Acting(Model, Protocol):
+    """A model that says what to do."""
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """(chunk, A): actions between two steps."""
+        ...
+
+    def decode_action(self, token: Tensor) -> np.ndarray:
+        """Values (B, T, C) -> (B, chunk, A) raw."""
+        ...
+
+
 class GroundedPolicy:
     """A `Policy` that sees every real frame.
 
     Args:
         decide: what to do, given the session.
+        context: steps of past that it sees; none by default.
         quality: how well to behave: 1 like the expert.
         seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the
             batch where the observation has no `episode`.
     """
 
-    def __init__(self, model: WorldModel, decide: Decision, quality: float = 1.0, seed: int = 0) -> None:
-        self.model, self.decide, self.quality, self.seed = model, decide, quality, seed
+    def __init__(
+        self, model: Acting, decide: Decision, quality: float = 1.0, seed: int = 0, context: int | None = MEMORY
+    ) -> None:
+        self.model, self.decide, self.quality, self.seed, self.context = model, decide, quality, seed, context
         self.session: Session
         self.rows: np.ndarray
         self.executed: np.ndarray | None
 
     def reset(self, instructions: list[str]) -> None:
-        self.session = Session(self.model, instructions, self.quality, self.seed, MEMORY)
+        self.session = Session(self.model, instructions, self.quality, self.seed, self.context)
         self.rows = np.arange(len(instructions))
         self.executed = None
 
@@ -58,7 +75,7 @@ class GroundedPolicy:
             keep_rows(self.session, kept)
             self.rows = self.rows[kept]
             self.executed = None if self.executed is None else self.executed[kept]
-        chunks = np.zeros((count, self.model.config.chunk, self.model.config.action_dim), np.float32)
+        chunks = np.zeros((count, *self.model.chunk_shape), np.float32)
         if len(self.rows):
             self.session.observe({name: x[self.rows] for name, x in observation.items()}, self.executed)
             self.executed = chunks[self.rows] = self.decide(self.session)

@@ -65,14 +65,14 @@ def _pick(stream: Stream, sees: T, acts: T, streams: Mapping[str, T]) -> T:
 
 @dataclass(frozen=True)
 class Role:
-    """Levels of one use of the model."""
+    """Levels of one use of the model. None: the question does not hold the stream."""
 
-    sees: Draw | float
-    acts: Draw | float
-    streams: Mapping[str, Draw | float] = field(default_factory=dict)
+    sees: Draw | float | None
+    acts: Draw | float | None
+    streams: Mapping[str, Draw | float | None] = field(default_factory=dict)
     weight: float = 1.0
 
-    def of(self, stream: Stream) -> Draw | float:
+    def of(self, stream: Stream) -> Draw | float | None:
         return _pick(stream, self.sees, self.acts, self.streams)
 
 
@@ -85,18 +85,26 @@ class Levels:
     """Every step of a window has levels of its own; else one for all of them."""
 
     def draw(self, streams: Sequence[Stream], batch: int, steps: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Stream -> levels (batch, steps)."""
+        """Stream -> levels (batch, steps), of the streams that the question holds.
+
+        Raises:
+            ValueError: some roles hold a stream and others do not.
+        """
         n = batch * steps if self.per_step else batch
         weights = torch.tensor([role.weight for role in self.roles])
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         drawn: dict[Draw, Tensor] = {}
         for role in self.roles:
             for source in (role.sees, role.acts, *role.streams.values()):
-                if not isinstance(source, float) and source not in drawn:
+                if source is not None and not isinstance(source, float) and source not in drawn:
                     drawn[source] = source(n, generator)
         out = {}
         for s in streams:
-            sources = [role.of(s) for role in self.roles]
+            sources = [x for role in self.roles if (x := role.of(s)) is not None]
+            if not sources:
+                continue
+            if len(sources) < len(self.roles):
+                raise ValueError(f"{s.name}: held by some roles of a mixture and not by others")
             levels = torch.stack([torch.full((n,), x) if isinstance(x, float) else drawn[x] for x in sources])
             level = levels.gather(0, chosen[None])[0]
             out[s.name] = level.view(batch, -1).expand(batch, steps)
@@ -142,6 +150,11 @@ class Schedule:
     def policy(steps: int) -> "Schedule":
         """The action alone: imagination is skipped."""
         return Schedule(None, down(steps))
+
+    @staticmethod
+    def marginal(steps: int) -> "Schedule":
+        """The action, whatever it leads to: what is seen stays noise (Zhu et al. 2025, UWM, section 3)."""
+        return Schedule(flat(UNKNOWN, steps), down(steps))
 
     @staticmethod
     def forward(steps: int) -> "Schedule":

@@ -35,6 +35,8 @@ class Batch:
     """(B, N) False where `dreamed` has no row"""
     has: Values = field(default_factory=dict)
     """stream -> (B, 1, 1, C) False for numbers that the robot of a window has not; absent: all have all"""
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    """`image.<camera>` -> (B, N, S, S, 3) uint8 in place of values, where a stage reads pictures; else empty"""
 
     def there(self, stream: Stream) -> Tensor:
         """(B, N) where the stream was recorded."""
@@ -82,6 +84,26 @@ Terms = dict[str, Term]
 def one_term(loss: Tensor) -> Terms:
     """A loss that is a number already."""
     return {"loss": Term(loss.view(1, 1), torch.ones(1, 1, device=loss.device))}
+
+
+@dataclass(frozen=True)
+class Later:
+    """A weight that is 0 before a step of the training."""
+
+    weight: float
+    step: int
+
+    def __call__(self, step: int) -> float:
+        return self.weight if step >= self.step else 0.0
+
+
+Weights = Mapping[str, float | Later]
+"""Pattern of the names of terms -> weight"""
+
+
+def weights_at(weights: Weights, step: int) -> dict[str, float]:
+    """The weights of a step of the training."""
+    return {name: w(step) if isinstance(w, Later) else w for name, w in weights.items()}
 
 
 def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:

@@ -21,7 +21,7 @@ from presage.errors import UserError
 from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
-from presage.training.batch import Terms, weighted
+from presage.training.batch import Terms, Weights, weighted, weights_at
 from presage.training.data import Rows, mixed_batch
 from presage.training.fingerprint import Fingerprint, settings
 from presage.training.objectives.denoise import ALONE, Denoise
@@ -120,7 +120,7 @@ def optimise(
     trained: nn.Module,
     objective: Objective,
     data: Mixture,
-    weights: Mapping[str, float],
+    weights: Weights,
     config: Optimiser,
     out: Path,
     made_from: Fingerprint,
@@ -166,7 +166,7 @@ def optimise(
                 group["lr"] = rate(config, step)
             with autocast(device) if config.bf16 else nullcontext():
                 terms = objective(data.sample(config.batch), step_generator(config.seed, step))
-                loss = weighted(terms, weights)
+                loss = weighted(terms, weights_at(weights, step))
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
             if not torch.isfinite(norm):

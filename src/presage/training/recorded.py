@@ -65,6 +65,23 @@ class Recorded:
         return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
 
 
+def joined(parts: Sequence[Recorded]) -> Recorded:
+    """One behind the other; all need the same cameras and sizes."""
+    first, *_ = parts
+    offset = np.cumsum([0, *[len(p.text) for p in parts]])
+    columns = {
+        n: np.concatenate([getattr(p, n) for p in parts])
+        for n in ("action", "labelled", "state", "quality", "text", "length")
+    }
+    return Recorded(
+        frames={name: np.concatenate([p.frames[name] for p in parts]) for name in first.frames},
+        instruction=np.concatenate([p.instruction + o for p, o in zip(parts, offset)]),
+        task=[task for p in parts for task in p.task],
+        latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
+        **columns,
+    )
+
+
 def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: int) -> Recorded:
     """All episodes of a dataset whose rows hold chunks, as `presage collect` records them."""
     frames = frame_cache(dataset, list(cameras), size)
@@ -93,9 +110,10 @@ def fit_scalar_codecs(recorded: Recorded) -> tuple[ScalarCodec, ScalarCodec]:
 
 
 def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
-    """`recorded` with latents of those cameras whose codec has weights, which stand still from now on."""
-    latents = {}
-    for s in model.streams:
+    """`recorded` with latents of those cameras whose codec has weights, which stand still from now on. Latents that it
+    brings stay."""
+    latents = dict(recorded.latents)
+    for s in (s for s in model.streams if s.name not in latents):
         if s.source.startswith(IMAGE) and next(module(model.codec(s.source)).parameters(), None) is not None:
             images = recorded.frames[s.source]
             parts = [images[i : i + batch] for i in range(0, len(images), batch)]
@@ -105,15 +123,15 @@ def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
     return replace(recorded, latents=latents)
 
 
-def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn) -> Batch:
+def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn, pictures: bool = False) -> Batch:
     """The batch of windows drawn by a `Mixture` of `parts`, on the model's device. Windows come grouped by part."""
     source, index, is_pad = drawn
     mine = [(part, index[source == i], is_pad[source == i]) for i, part in enumerate(parts) if (source == i).any()]
-    batches = [_batch(model, *each) for each in mine]
+    batches = [_batch(model, *each, pictures) for each in mine]
     return (batches[0] if len(batches) == 1 else cat_batches(batches)).to(model.device)
 
 
-def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.ndarray) -> Batch:
+def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.ndarray, pictures: bool) -> Batch:
     b, n = index.shape
     rows = index.ravel()
     exists = torch.from_numpy(~is_pad)
@@ -124,6 +142,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         if s.name in recorded.latents:
             x = torch.from_numpy(recorded.latents[s.name][rows]).float()
         elif s.source.startswith(IMAGE):
+            if pictures:
+                continue
             x = model.encode_images(s.source, recorded.frames[s.source][rows]).cpu()
         elif s.source == ACTION:
             x = model.encode_action(recorded.action[rows]).cpu()
@@ -135,7 +155,9 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
             continue
         values[s.name] = x.reshape(b, n, s.tokens, s.dim)
     text = torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])
-    return Batch(values, text, exists, present, torch.from_numpy(recorded.quality[index]))
+    quality = torch.from_numpy(recorded.quality[index])
+    shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
+    return Batch(values, text, exists, present, quality, pictures=shown)
 
 
 Sources = Mapping[str, Sequence[Recorded]]

@@ -12,7 +12,7 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.training.batch import Batch, Terms
+from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
 from presage.training.loop import Optimiser, optimise
 from presage.training.recorded import Recorded, batch_of, encoded
@@ -40,11 +40,11 @@ class Stage:
     """Kinds of data that are made when the stage begins"""
     window: int = 4
     """Rows of a window"""
-    weights: Mapping[str, float] = field(default_factory=lambda: {"*": 1.0})
+    weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
     raw: bool = False
-    """Pictures are encoded anew in every batch: the codec itself is trained, or looks at pictures another way"""
+    """Batches hold pictures in place of cameras' values: the codec itself is trained, or pictures are read otherwise"""
 
 
 def train_stages(
@@ -91,7 +91,7 @@ def _train(
     trained.requires_grad_(True)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
-        return stage.objective(model, batch_of(model, parts, drawn), generator)
+        return stage.objective(model, batch_of(model, parts, drawn, stage.raw), generator)
 
     made = made_from | {
         "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))

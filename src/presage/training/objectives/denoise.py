@@ -138,7 +138,8 @@ class Denoise:
         if self.unlabelled is not None and there is not None and not bool(there.all()):
             other = self.unlabelled.draw(streams, b, m, generator)
             levels = {name: torch.where(there, level, other[name]) for name, level in levels.items()}
-        levels = {s.name: levels[s.name].to(device) for s in streams if not s.asked}
+        levels = {s.name: levels[s.name].to(device) for s in streams if not s.asked and s.name in levels}
+        acting = [s for s in acting if s.name in levels]
         present = {s.name: batch.there(s)[:, chosen - 1] for s in acting}
         levels |= {s.name: torch.where(present[s.name], levels[s.name], 1.0) for s in acting}
         steps = chosen.expand(b, m)
@@ -191,7 +192,7 @@ def _alone(streams: Sequence[Stream], batch: Batch, told: Tensor, draw: Draw, ge
 def _corrupted(streams: Sequence[Stream], batch: Batch, window: Window, generator: torch.Generator) -> _Asked:
     """The question with its values at their levels. A stream that is answered in one pass is there or it is not."""
     values, noise, present = {}, {}, dict(window.present)
-    for s in (s for s in streams if s.imagined and s.name in batch.values):
+    for s in (s for s in streams if s.imagined and s.name in window.levels and s.name in batch.values):
         target, level = at(batch.values[s.name], s, window.steps), window.levels[s.name]
         noise[s.name] = target if s.corruption.one_pass else _noise_like(target, generator)
         values[s.name] = s.corruption.corrupt(target, level, noise[s.name])
