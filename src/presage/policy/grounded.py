@@ -16,6 +16,7 @@ from torch import Tensor
 
 from presage.timeline.noise import streams
 from presage.timeline.session import Model, Session
+from presage.timeline.streams import Values
 from presage.worlds.protocol import Observation
 
 MEMORY = 0
@@ -62,6 +63,10 @@ class GroundedPolicy:
         self.session = Session(self.model, instructions, self.quality, self.seed, self.context)
         self.rows = np.arange(len(instructions))
         self.executed = None
+
+    def aim(self, goal: Values) -> None:
+        """Tell what is to be reached, after a reset: values (N, T, C) of a frame."""
+        self.session.aim(goal)
 
     def act(self, observation: Observation) -> np.ndarray:
         """Observe and decide. Rows that `observation["active"]` (N,) says are finished are dropped for good."""

@@ -22,7 +22,7 @@ from presage.timeline.session import Block, Session
 def joinable(session: Session) -> Hashable:
     """Sessions of equal keys can be joined."""
     ages = tuple((session.grounded - block.index, block.carried is None) for block in _seen(session))
-    return id(session.model), session.quality, session.context, ages
+    return id(session.model), session.quality, session.context, ages, tuple(session.condition.goal)
 
 
 class JoinedSession(Session):
@@ -39,7 +39,8 @@ class JoinedSession(Session):
         self.__dict__.update(first.__dict__)
         self.sessions = list(sessions)
         self.noise = [row for s in sessions for row in s.noise]
-        self.condition = replace(first.condition, text=torch.cat([s.condition.text for s in sessions]))
+        goal = {name: torch.cat([s.condition.goal[name] for s in sessions]) for name in first.condition.goal}
+        self.condition = replace(first.condition, text=torch.cat([s.condition.text for s in sessions]), goal=goal)
         self.past = Memory.join([Memory(tuple(_seen(s))) for s in sessions])
         self._before, self._grounded = self.past.entries, [s.grounded for s in sessions]
         self._shift_B = torch.cat([s._shift_B + s.grounded - first.grounded for s in sessions])

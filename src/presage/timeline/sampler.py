@@ -38,7 +38,6 @@ def predict(stream: Stream, raw: Tensor, x_k: Tensor, level: Tensor, base: Tenso
     return stream.corruption.clean(raw if base is None else raw + base, x_k, level)
 
 
-@torch.inference_mode()
 def walk(
     backbone: Backbone,
     memory: Memory[Entry],

@@ -1,0 +1,63 @@
+"""V-JEPA 2-AC (Assran et al. 2025): plan in the features of a frozen encoder, which nobody ever draws.
+
+An encoder learns from video alone, by predicting the features of what is masked. A transformer then learns what robot
+actions do to its features, from play: by teacher forcing, and by the loss after two steps of its own predictions. To
+act it is shown a goal picture, and the cross-entropy method looks for the actions whose imagined features come nearest.
+"""
+
+from collections.abc import Mapping
+
+from presage.codecs.features import FeatureCodec, FeatureConfig
+from presage.networks.composed import Composed
+from presage.networks.goal_policy import GoalPolicy
+from presage.networks.packed import Packed
+from presage.networks.transformer import Transformer, TransformerConfig
+from presage.systems.parts import actions, scaled, state
+from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
+from presage.timeline.attention import teacher_forced
+from presage.timeline.corruption import Given, Regress
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role
+from presage.timeline.streams import Stream
+from presage.training.loop import Optimiser
+from presage.training.objectives.clone_goals import CloneGoals
+from presage.training.objectives.denoise import Denoise
+from presage.training.objectives.masked_features import MaskedFeatures
+from presage.training.objectives.rollout import Rollout
+from presage.training.objectives.together import Together
+from presage.training.stage import Stage
+
+CONTEXT = 7
+"""Rows of past beside the newest: eight in all, as there"""
+FORWARD = Denoise(Levels((Role(sees=UNKNOWN, acts=GIVEN),)), questions=4)
+"""The next features and pose, the action that leads there given: teacher forcing (section 3.1)"""
+PLAY = {"labelled": 1.0}
+
+
+def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY) -> System:
+    def build(shape: Shape) -> Composed:
+        patch = 8 if size is not DEBUG else 4
+        codec = FeatureCodec(FeatureConfig(shape.size, patch, width=64 if size is not DEBUG else 16))
+        tokens, dim, camera = codec.config.tokens, codec.config.token_dim, f"image.{shape.cameras[0]}"
+        features = Stream("features", tokens, dim, Regress("l1"), source=camera)
+        streams = [actions(shape, Given(), per_step=False), features, state(shape, Regress("l1"))]
+        network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
+        chunk = (shape.chunk, shape.action_dim)
+        parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}
+        backbone = Packed(network, streams, CONTEXT, teacher_forced)
+        scalars = (shape.action_codec, shape.state_codec)
+        return Composed(streams, {camera: codec}, backbone, *scalars, chunk, CONTEXT, parts, told=False)
+
+    encode = scaled(Optimiser(steps=1500, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
+    predict = scaled(Optimiser(steps=1500, batch=16, warmup=100, lr=1e-3), size)
+    return System(
+        Card.of("vjepa2_ac"),
+        build,
+        (
+            Stage("encode", MaskedFeatures(), ("codecs",), data, window=2, optimiser=encode, raw=True),
+            Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=8, optimiser=predict),
+        ),
+    )
+
+
+CLONING = Stage("cloning", CloneGoals(), ("parts.cloning",), PLAY, window=7, optimiser=Optimiser(2000, 128, warmup=100))
+"""The baseline: what was done in play wherever a later frame was the goal"""
