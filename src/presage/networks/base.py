@@ -60,21 +60,24 @@ class RobotBase:
         return kinematics(state, action[..., 0, :], memory)[..., None, :]
 
     def __call__(self, newest: Values, carried: Tensor | None, question: Window, condition: Condition) -> Values:
-        text = condition.text
-        proposal = self.model.propose(newest, text)
-        videos = [s.name for s in self.model.streams if is_video(s) and s.name in question.levels]
-        if not videos:
-            return {} if proposal is None else {ACTION: proposal}
-        unknown = question.levels[videos[0]] > 0
-        if not unknown.any():
+        text, levels = condition.text, question.levels
+        videos = [s.name for s in self.model.streams if is_video(s) and s.name in levels]
+        unknown = levels[videos[0]] > 0 if videos else None
+        if unknown is not None and not unknown.any():
             return {}
-        state = None
-        if proposal is not None and carried is not None:
+        told = STATE in levels and not levels[STATE].any()
+        proposal = None
+        if levels[ACTION].any() or not told:  # it costs a pass of the reader
+            proposal = self.model.propose(newest, text)
+        if unknown is None:
+            return {} if proposal is None else {ACTION: proposal}
+        state = question.values[STATE] if told and carried is not None else None
+        if state is None and proposal is not None and carried is not None:
             state = self.reach(carried, proposal)
             if STATE in question.values:
-                given = (question.levels[STATE] == 0)[..., None, None]
-                state = torch.where(given, question.values[STATE], state)
-            newest = newest | {STATE: carried[..., None, : state.shape[-1]]}  # it knows its state, whatever it is shown
+                state = torch.where((levels[STATE] == 0)[..., None, None], question.values[STATE], state)
+        if state is not None and carried is not None:  # it knows its state, whatever it is shown
+            newest = newest | {STATE: carried[..., None, : state.shape[-1]]}
         expected = self.model.expect(newest, state, text)
         if proposal is not None:
             # Inverse dynamics reads the action from what is seen, not from what a good robot would have done.

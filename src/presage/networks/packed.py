@@ -6,7 +6,8 @@ published backbones share this packing.
 Shapes: B batch, N steps, S tokens of a sequence, P tokens of the past, T tokens of a stream, C numbers a token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,6 +18,9 @@ from presage.timeline.attention import Rule, Tokens, teacher_forced
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.streams import Stream, Values
+
+LAYOUTS = 64
+"""Layouts of tokens that are remembered"""
 
 
 class KV(NamedTuple):
@@ -75,6 +79,7 @@ class Packed(nn.Module):
         super().__init__()
         self.network, self.context, self.rule = network, context, rule
         self.streams: Sequence[Stream] = streams
+        self._layouts: dict[Hashable, _Layout] = {}
 
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()
@@ -84,50 +89,52 @@ class Packed(nn.Module):
     ) -> Output:
         device = windows[0].steps.device
         held = [[s for s in self.streams if s.name in w.levels] for w in windows]
-        past = [self._tokens([s for s in self.streams if s.name in e.what], e.steps[:1, None], 0, True) for e in memory]
-        new = [
-            self._tokens(h, w.steps[:1], i + 1, w.remember, w.together) for i, (h, w) in enumerate(zip(held, windows))
-        ]
-        tokens, every = Tokens.cat(new), Tokens.cat([*past, *new])
-        context = self.context if condition.context is None else condition.context
-        mask = self.rule(context)(tokens, every).to(device)
+        layout = self._layout(held, windows, memory, self.context if condition.context is None else condition.context)
         times = torch.cat([self._times(h, w.steps) for h, w in zip(held, windows)], 1)
-        alike = bool((times == times[:1]).all())
+        alike = len(times) == 1 or bool((times == times[:1]).all())
         with autocast(device):
             x = torch.cat([self._embed(h, w, condition) for h, w in zip(held, windows)], 1)
             hidden, kv = self.network(
                 x,
                 times[0] if alike else times[:, None],
-                mask,
+                layout.mask.to(device),
                 _past(memory),
                 None if tap is None else tap.layer,
                 condition,
             )
         pieces = [
             dict(zip([s.name for s in h], piece.unflatten(1, (w.steps.shape[1], -1)).split([s.tokens for s in h], 2)))
-            for h, w, piece in zip(held, windows, hidden.split([len(t.step) for t in new], 1))
+            for h, w, piece in zip(held, windows, hidden.split(layout.sizes, 1))
         ]
         if tap is not None:
             return Output([{} for _ in windows], memory, pieces)
         raw = [self._read(h, w, piece) for h, w, piece in zip(held, windows, pieces)]
-        end = 0
-        for h, w, t in zip(held, windows, new):
-            begin, end = end, end + len(t.step)
+        begin = 0
+        for h, w, size in zip(held, windows, layout.sizes):
             if w.remember:
-                memory = memory.add(*_entries(kv, begin, h, w, t))
+                memory = memory.add(*_entries(kv, begin, h, w))
+            begin += size
         return Output(raw, memory)
 
-    def _tokens(
-        self, streams: Sequence[Stream], steps_1N: Tensor, copy: int, remember: bool, together: bool = False
-    ) -> Tokens:
-        """Tokens of a window, on the clock of its first row."""
-        steps = steps_1N[0].cpu()
-        n, tokens = len(steps), sum(s.tokens for s in streams)
-        step = steps.repeat_interleave(tokens)
-        first = steps[:1].expand(n * tokens) if together and not remember else step
-        acts = torch.cat([torch.full((s.tokens,), s.acts) for s in streams]).repeat(n)
-        unseen = torch.cat([torch.full((s.tokens,), not s.seen) for s in streams]).repeat(n)
-        return Tokens(step, torch.full_like(step, 0 if remember else copy), first, acts, unseen)
+    def _layout(
+        self, held: Sequence[Sequence[Stream]], windows: Sequence[Window], memory: Memory[Entry], context: int
+    ) -> "_Layout":
+        """Where tokens are and who sees whom, on the clock of the first row. Few layouts come again and again."""
+        steps = [w.steps[0].tolist() for w in windows]
+        now = steps[0][0]
+        past = tuple((e.what, int(e.steps[0]) - now) for e in memory)
+        new = tuple(
+            (tuple(s.name for s in h), tuple(step - now for step in mine), w.remember, w.together)
+            for h, mine, w in zip(held, steps, windows)
+        )
+        if (past, new, context) not in self._layouts:
+            if len(self._layouts) >= LAYOUTS:
+                self._layouts.clear()
+            seen = [_tokens([s for s in self.streams if s.name in what], [step], 0, True) for what, step in past]
+            parts = [_tokens(h, list(mine), i + 1, *how) for i, (h, (_, mine, *how)) in enumerate(zip(held, new))]
+            mask = self.rule(context)(Tokens.cat(parts), Tokens.cat([*seen, *parts]))
+            self._layouts[past, new, context] = _Layout(mask, [len(p.step) for p in parts])
+        return self._layouts[past, new, context]
 
     def _times(self, streams: Sequence[Stream], steps: Tensor) -> Tensor:
         """(B, S) when each token is, in steps."""
@@ -166,20 +173,37 @@ def _past(memory: Memory[Entry]) -> KV | None:
     return KV(keys, values)
 
 
-def _entries(kv: KV, begin: int, streams: Sequence[Stream], window: Window, tokens: Tokens) -> list[Entry]:
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    mask: Tensor
+    """(S, P + S) True where a token may look"""
+    sizes: list[int]
+    """Tokens of each window"""
+
+
+def _tokens(streams: Sequence[Stream], steps: list[int], copy: int, remember: bool, together: bool = False) -> Tokens:
+    tokens = sum(s.tokens for s in streams)
+    step = torch.tensor(steps).repeat_interleave(tokens)
+    first = torch.full_like(step, steps[0]) if together and not remember else step
+    acts = torch.cat([torch.full((s.tokens,), s.acts) for s in streams]).repeat(len(steps))
+    unseen = torch.cat([torch.full((s.tokens,), not s.seen) for s in streams]).repeat(len(steps))
+    return Tokens(step, torch.full_like(step, 0 if remember else copy), first, acts, unseen)
+
+
+def _entries(kv: KV, begin: int, streams: Sequence[Stream], window: Window) -> list[Entry]:
     """An entry for each step; nobody looks at an unseen token, so it is not worth a place."""
-    seen = [s for s in streams if s.seen]
-    each = len(tokens.step) // window.steps.shape[1]
-    keep = (~tokens.unseen[:each]).nonzero()[:, 0].to(window.steps.device)
-    in_a_row = len(keep) == int(keep[-1] - keep[0]) + 1  # then a view does, and training pays nothing for its memory
-    what = tuple(s.name for s in seen)
+    what = tuple(s.name for s in streams if s.seen)
+    each = sum(s.tokens for s in streams)
+    seen = [i for i, s in enumerate(x for x in streams for _ in range(x.tokens)) if s.seen]
+    in_a_row = len(seen) == seen[-1] - seen[0] + 1  # then a view does, and training pays nothing for its memory
     out = []
     for i in range(window.steps.shape[1]):
         start = begin + i * each
         if in_a_row:
-            parts = [x.narrow(-2, start + int(keep[0]), len(keep)) for x in kv]
+            parts = [x.narrow(-2, start + seen[0], len(seen)) for x in kv]
         else:
-            parts = [x.index_select(-2, keep + start) for x in kv]
+            keep = torch.tensor(seen, device=window.steps.device) + start
+            parts = [x.index_select(-2, keep) for x in kv]
         kept = {name: x.transpose(0, 1) for name, x in zip(KV._fields, parts)}
         out.append(Entry(window.steps[:, i], kept, what))
     return out

@@ -4,6 +4,7 @@ Everything a checkpoint holds is here; `timeline/session.py` imagines with it an
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -144,7 +145,12 @@ class WorldModel(nn.Module):
 
     @property
     def backbone(self) -> Packed:
-        return Packed(self.network, self.streams, self.config.window)
+        """The network, packed; in a tuple, since the network's weights are listed where it is."""
+        packed = self.__dict__.get("_packed", (None,))[0]
+        if packed is None or packed.network is not self.network or packed.streams is not self.streams:
+            packed = Packed(self.network, self.streams, self.config.window)
+            self.__dict__["_packed"] = (packed,)
+        return packed
 
     @property
     def base(self) -> RobotBase:
@@ -198,6 +204,28 @@ class WorldModel(nn.Module):
         carried = self.renderer.carry(frame, values[STATE][:, :, 0], state[:, :, 0], text_BNE)
         parts = carried.split([s.tokens * s.dim for s in videos], -1)
         return {s.name: x.unflatten(-1, (s.tokens, s.dim)) for s, x in zip(videos, parts, strict=True)}
+
+    def random_twin(self) -> "WorldModel":
+        """A control: the same codecs, a network of random weights."""
+        twin = WorldModel(self.config, self.action_codec, self.state_codec).to(self.device)
+        twin.codec.load_state_dict(self.codec.state_dict())
+        return twin.eval()
+
+    def stored(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: all weights, in bf16."""
+        return {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in self.state_dict().items()}
+
+    def restore(self, weights: dict[str, Tensor], source: Path) -> None:
+        """Put back what `stored` gave.
+
+        Raises:
+            UserError: the weights are of another model.
+        """
+        try:
+            self.load_state_dict({k: v.float() for k, v in weights.items()})
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise UserError(f"{source} does not fit its config.json: {first}") from None
 
     def embed_text(self, instructions: list[str]) -> Tensor:
         return torch.from_numpy(embed_text(instructions)).to(self.device)

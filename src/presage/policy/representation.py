@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,19 +22,22 @@ from tqdm import tqdm
 
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
+from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.outcome import valid_actions, worth
+from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.executable import executable
 from presage.networks.names import is_video
-from presage.networks.wan_model import WanWorldModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import MEMORY, Decision
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
+from presage.training.batch import Terms, one_term
 from presage.training.checkpoint import load_model, read_weights, stored_weights
 from presage.training.data import open_dataset
 from presage.training.fingerprint import hash_of
+from presage.training.loop import Optimiser, optimise
 
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
 
@@ -102,11 +106,7 @@ def default_tap(model: WorldModel) -> int:
 def random_twin(model: WorldModel, seed: int) -> WorldModel:
     """The control: the same codecs, a network of random weights."""
     torch.manual_seed(seed)
-    if isinstance(model, WanWorldModel):
-        return model.random_twin()
-    twin = WorldModel(model.config, model.action_codec, model.state_codec).to(model.device)
-    twin.codec.load_state_dict(model.codec.state_dict())
-    return twin.eval()
+    return model.random_twin()
 
 
 def dataset_features(
@@ -153,20 +153,17 @@ def train_head(
     """Fit a head to features (R, T, width) and action tokens (R, C) by squared error."""
     torch.manual_seed(seed)
     head = Head(config)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
-    generator = torch.Generator().manual_seed(seed)
-    bar = tqdm(range(steps), desc="train head", unit="step")
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1.0, (step + 1) / 50, 2 * (1 - step / steps))
-        rows = torch.randint(0, len(features), (batch,), generator=generator)
-        loss = (head(features[rows].float())[:, 0] - actions[rows]).square().mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step % 50 == 0:
-            bar.set_postfix_str(f"error {loss.item():.3f}", refresh=False)
+    optimiser = Optimiser(
+        steps, batch, lr=1e-3, warmup=50, cooldown=0.5, ema=0.9, seed=seed, save_every=steps, bf16=False
+    )
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        rows = torch.from_numpy(drawn[1][:, 0])
+        return one_term((head(features[rows].float())[:, 0] - actions[rows]).square().mean())
+
+    rows = Mixture([Windows([len(features)], 1, seed=seed)], [1.0], seed)
+    with TemporaryDirectory() as folder:  # a minute's work: nothing of it is worth going on with
+        optimise(head, objective, rows, {"*": 1.0}, optimiser, Path(folder), {}, "train head")
     return head.eval()
 
 

@@ -6,8 +6,6 @@ is given chooses between policy, forward dynamics, inverse dynamics and video pr
 
 from collections.abc import Mapping
 
-import torch
-
 from presage.networks.composed import Composed
 from presage.networks.dit import DiT, DiTConfig
 from presage.policy.grounded import GroundedPolicy

@@ -15,14 +15,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from presage.timeline.memory import Memory
+from presage.timeline.memory import Memory, together
 from presage.timeline.session import Block, Session
 
 
 def joinable(session: Session) -> Hashable:
     """Sessions of equal keys can be joined."""
-    ages = tuple((session.grounded - block.index, block.carried is None) for block in _seen(session))
-    return id(session.model), session.quality, session.context, ages, tuple(session.condition.goal)
+    ages = tuple((session.grounded - block.index, block.carried is None, block.entry.what) for block in _seen(session))
+    told = tuple(sorted(session.condition.goal)), session.condition.gesture is None
+    return id(session.model), session.quality, session.context, ages, told
 
 
 class JoinedSession(Session):
@@ -39,8 +40,7 @@ class JoinedSession(Session):
         self.__dict__.update(first.__dict__)
         self.sessions = list(sessions)
         self.noise = [row for s in sessions for row in s.noise]
-        goal = {name: torch.cat([s.condition.goal[name] for s in sessions]) for name in first.condition.goal}
-        self.condition = replace(first.condition, text=torch.cat([s.condition.text for s in sessions]), goal=goal)
+        self.condition = together(torch.cat, [s.condition for s in sessions])
         self.past = Memory.join([Memory(tuple(_seen(s))) for s in sessions])
         self._before, self._grounded = self.past.entries, [s.grounded for s in sessions]
         self._shift_B = torch.cat([s._shift_B + s.grounded - first.grounded for s in sessions])

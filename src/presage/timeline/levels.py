@@ -129,7 +129,7 @@ class Schedule:
         walks = [w for w in (self.sees, self.acts, *self.streams.values()) if w is not None]
         if len({len(w) for w in walks}) != 1:
             raise ValueError(f"levels of a schedule are of {', '.join(str(len(w) - 1) for w in walks)} steps")
-        wrong = [level for walk in walks for level in _flatten(walk) if not GIVEN <= level <= UNKNOWN]
+        wrong = [x for walk in walks for level in walk for x in levels_of(level) if not GIVEN <= x <= UNKNOWN]
         if wrong:
             raise ValueError(f"a level of {wrong[0]}: levels are 0 (clean) to 1 (noise)")
 
@@ -178,9 +178,10 @@ class Schedule:
 
     @staticmethod
     def pyramid(steps: int, length: int, lag: int = 1) -> "Schedule":
-        """A clip of `length` steps, each `lag` denoising steps behind the one before it (Chen et al. 2024)."""
-        rows = [[min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)] for i in range(steps)]
-        walk = tuple(tuple(row) for row in rows) + ((0.0,) * length,)
+        """A clip of `length` steps, each denoised in `steps` steps and `lag` of them behind the one before it (Chen et
+        al. 2024)."""
+        times = range(steps + lag * (length - 1) + 1)
+        walk = tuple(tuple(min(1.0, max(0.0, 1 - (i - lag * n) / steps)) for n in range(length)) for i in times)
         return Schedule(walk, walk)
 
 
@@ -193,5 +194,6 @@ def flat(level: float, steps: int) -> Walk:
     return (level,) * (steps + 1)
 
 
-def _flatten(walk: Walk) -> list[float]:
-    return [x for level in walk for x in (level if isinstance(level, tuple) else (level,))]
+def levels_of(level: Level) -> tuple[float, ...]:
+    """Those of each step, or the one of all."""
+    return level if isinstance(level, tuple) else (level,)

@@ -64,10 +64,10 @@ class Memory(Generic[E]):
     @staticmethod
     def join(memories: "Sequence[Memory[E]]") -> "Memory[E]":
         """The batches of memories of equal length in a row."""
-        return Memory(tuple(_together(torch.cat, entries) for entries in zip(*memories, strict=True)))
+        return Memory(tuple(together(torch.cat, entries) for entries in zip(*memories, strict=True)))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Memory[E]":
-        return Memory(tuple(_together(lambda xs: change(xs[0]), [entry]) for entry in self.entries))
+        return Memory(tuple(together(lambda xs: change(xs[0]), [entry]) for entry in self.entries))
 
 
 def repeat(x: Tensor, n: int) -> Tensor:
@@ -75,7 +75,7 @@ def repeat(x: Tensor, n: int) -> Tensor:
     return x.expand(n, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(n, 0)
 
 
-def _together(change: Callable[[list[Tensor]], Tensor], values: Sequence[Any]) -> Any:
+def together(change: Callable[[list[Tensor]], Tensor], values: Sequence[Any]) -> Any:
     """`change` of each tensor in nested values of the same structure; what is no tensor is the first's. A dict keeps
     the keys that all have."""
     first = values[0]
@@ -83,8 +83,8 @@ def _together(change: Callable[[list[Tensor]], Tensor], values: Sequence[Any]) -
         return change(list(values))
     if isinstance(first, dict):
         shared = [key for key in first if all(key in value for value in values)]
-        return {key: _together(change, [value[key] for value in values]) for key in shared}
+        return {key: together(change, [value[key] for value in values]) for key in shared}
     if is_dataclass(first) and not isinstance(first, type):
         names = [f.name for f in fields(first)]
-        return replace(first, **{n: _together(change, [getattr(v, n) for v in values]) for n in names})
+        return replace(first, **{n: together(change, [getattr(v, n) for v in values]) for n in names})
     return first

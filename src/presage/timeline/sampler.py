@@ -71,14 +71,16 @@ def walk(
         to = {name: _levels(w[i + 1], steps) for name, w in walks.items()}
         walked = [s for s in streams if s.imagined and s.name in walks]
         moving = [s for s in walked if walks[s.name][i] != walks[s.name][i + 1]]
-        question = Window(x, now, steps, together=True, quality=told)
+        question = Window(dict(x), now, steps, together=True, quality=told)
         given = frozenset(name for name, level in now.items() if not level.any())
         if i == 0 or given != based[0]:  # what is expected depends on what is given, and costs a pass
             based = (given, base(question))
-        if i % reuse == 0:
+        if i % reuse == 0 or any(s.name not in clean for s in moving):
             clean = _ask(backbone, memory, condition, question, moving, based[1], guidance)
         for s in moving:
-            x[s.name] = s.corruption.step(x.get(s.name, clean[s.name]), clean[s.name], now[s.name], to[s.name])
+            before, stays = x.get(s.name, clean[s.name]), (now[s.name] == to[s.name])[..., None, None]
+            after = s.corruption.step(before, clean[s.name], now[s.name], to[s.name])
+            x[s.name] = torch.where(stays, before, after)  # steps of a clip go down at their own times
     return x
 
 

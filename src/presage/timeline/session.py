@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Backbone, Base, Condition, Tap, Window
-from presage.timeline.levels import GIVEN, UNKNOWN, Level, Schedule, flat
+from presage.timeline.levels import GIVEN, UNKNOWN, Level, Schedule, flat, levels_of
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.noise import Seed, children, draw, streams
 from presage.timeline.sampler import Guidance, predict, walk
@@ -179,7 +179,7 @@ class Session(Generic[M]):
     @torch.inference_mode()
     def instruct(self, instructions: list[str] | Tensor) -> None:
         """Tell other words. The past that is kept was read under the old ones, so it is read again."""
-        condition = replace(self.model.condition(instructions), context=self.context, goal=self.condition.goal)
+        condition = replace(self.condition, text=self.model.condition(instructions).text)
         if torch.equal(condition.text, self.condition.text):
             return
         self.condition, past, self.past = condition, self.past, Memory()
@@ -265,7 +265,8 @@ class Session(Generic[M]):
             given, schedule = complete, replace(schedule, streams={**follows, **schedule.streams})
         walks = schedule.walks(self.backbone.streams)
         held = [s for s in self.backbone.streams if s.name in walks and s.imagined]
-        wrong = [s.name for s in held if walks[s.name][0] != (GIVEN if s.name in given else UNKNOWN)]
+        starts = {s.name: GIVEN if s.name in given else UNKNOWN for s in held}
+        wrong = [name for name, level in starts.items() if set(levels_of(walks[name][0])) != {level}]
         wrong += [name for name in given if name not in {s.name for s in held}]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: values are given where a schedule starts at level 0, and only there")
@@ -273,7 +274,9 @@ class Session(Generic[M]):
         start = {name: x if length else x[:, None] for name, x in given.items()}
         for s in held:
             if s.name not in start and not s.corruption.one_pass:
-                start[s.name] = draw(self.noise, (n, s.tokens, s.dim), self.model.device)
+                noise = draw(self.noise, (n, s.tokens, s.dim), self.model.device)
+                unknown = torch.full(noise.shape[:2], UNKNOWN, device=noise.device)
+                start[s.name] = s.corruption.corrupt(torch.zeros_like(noise), unknown, noise)
         with self._gradients():
             x = walk(
                 self.backbone,
@@ -294,10 +297,10 @@ class Session(Generic[M]):
     def features(self, tap: Tap, schedule: Schedule, given: Values | None = None) -> Values:
         """Hidden states (B, T, D) of the next step's streams at a tap, at the last levels of `schedule`: nothing is
         denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1)."""
-        values = self.imagine(schedule, given).values
-        steps = self._steps(self.step + 1, 1)
-        levels = {name: _full(steps, walk[-1]) for name, walk in schedule.walks(self.backbone.streams).items()}
-        shown = {name: x[:, None] for name, x in values.items()}
+        dream = self.imagine(schedule, given)
+        steps, walks = self._steps(self.step + 1, 1), dream.schedule.walks(self.backbone.streams)
+        levels = {name: _full(steps, walk[-1]) for name, walk in walks.items()}
+        shown = {name: x[:, None] for name, x in dream.values.items()}
         question = Window(shown, levels, steps, together=True, quality=_full(steps, self.quality))
         out = self.backbone([question], self._memory(self.step + 1), self.condition, tap)
         assert out.features is not None

@@ -23,7 +23,7 @@ from presage.codecs.scalars import ScalarCodec
 from presage.codecs.wan_vae import WanCodecConfig
 from presage.device import default_device
 from presage.errors import UserError
-from presage.networks.wan_model import WanModelConfig, WanWorldModel, open_wan
+from presage.networks.wan_model import WanModelConfig, open_wan
 from presage.networks.world_model import WorldModel, WorldModelConfig
 
 FORMAT = 1
@@ -80,9 +80,7 @@ def write_weights(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[s
 
 def stored_weights(model: WorldModel) -> dict[str, torch.Tensor]:
     """What a checkpoint holds of a model; a model that was loaded from it has the very same."""
-    if isinstance(model, WanWorldModel):
-        return model.stored()
-    return {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    return model.stored()
 
 
 def replace_folder(new: Path, old: Path) -> None:
@@ -117,14 +115,7 @@ def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'}: field {error} does not fit; retrain or fetch it again") from None
     weights = checkpoint_weights(folder)
-    if isinstance(model, WanWorldModel):
-        model.restore(weights, folder / "model.safetensors")
-        return model
-    try:
-        model.load_state_dict({k: v.float() for k, v in weights.items()})
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise UserError(f"{folder / 'model.safetensors'} does not fit its config.json: {first}") from None
+    model.restore(weights, folder / "model.safetensors")
     return model.to(device or default_device()).eval()
 
 

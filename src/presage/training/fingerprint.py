@@ -75,8 +75,19 @@ def _feed(digest: "hashlib._Hash", value: Any) -> None:
         digest.update(f"{value.dtype} {value.shape} ".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     else:
-        text = file_hash(value) if isinstance(value, Path) else json.dumps(value, default=str)
+        text = file_hash(value) if isinstance(value, Path) else json.dumps(value, default=_text)
         digest.update(f"{text}\n".encode())
+
+
+def _text(value: Any) -> str:
+    """What JSON has no form for. An array's text leaves out its middle, so it stands for nothing.
+
+    Raises:
+        TypeError: it is an array.
+    """
+    if isinstance(value, np.ndarray | Tensor):
+        raise TypeError("arrays inside a list are not hashed: give a mapping of them")
+    return str(value)
 
 
 def entry(words: str, value: Any) -> Entry:

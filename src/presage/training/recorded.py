@@ -19,6 +19,7 @@ from presage.episodes.outcome import valid_actions, worth
 from presage.networks.composed import ACTION, IMAGE, STATE, Composed, module
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
+from presage.training.fingerprint import hash_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,13 @@ class Recorded:
     @property
     def start(self) -> np.ndarray:
         return np.cumsum(self.length) - self.length
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what is learned from it."""
+        names = ("action", "labelled", "state", "quality", "instruction", "length")
+        pictures = {name: x[:: max(1, len(x) // 64)] for name, x in self.frames.items()}
+        return hash_of({name: getattr(self, name) for name in names} | pictures)
 
     def without_labels(self, episodes: Sequence[int]) -> "Recorded":
         """The same, the actions and states of `episodes` unknown: video alone."""
