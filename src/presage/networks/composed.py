@@ -41,6 +41,7 @@ class Composed(nn.Module):
         context: how many steps back the backbone looks.
         parts: further modules that stages train or uses read: heads, translators, scorers.
         told: instructions are embedded; else all of them are 0, for models that goals alone steer.
+        base: a prediction that the backbone's answers are changes of.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Composed(nn.Module):
         context: int,
         parts: Mapping[str, nn.Module] | None = None,
         told: bool = True,
+        base: Base | None = None,
     ) -> None:
         super().__init__()
-        self.told = told
+        self.told, self.base = told, base
         self.streams, self.chunk_shape, self.context = tuple(streams), chunk, context
         self.action_codec, self.state_codec = action_codec, state_codec
         self._seams = (backbone, dict(codecs))  # beside the modules that they are, for their types
@@ -67,10 +69,6 @@ class Composed(nn.Module):
     @property
     def backbone(self) -> Backbone:
         return self._seams[0]
-
-    @property
-    def base(self) -> Base | None:
-        return None
 
     @property
     def device(self) -> torch.device:

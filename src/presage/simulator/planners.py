@@ -90,12 +90,11 @@ class CEM:
     def __call__(self, session: Session, propose: Propose, score: Score) -> Plan:
         candidates = propose(session, self.samples).clamp(-self.radius, self.radius)
         scores = score(session, candidates)
-        plan, mean, spread = _best(candidates, scores), torch.zeros(()), torch.zeros(())
-        for i in range(1, self.iterations):
+        plan, mean, spread = _best(candidates, scores), candidates.mean(1, True), candidates.std(1, keepdim=True)
+        for _ in range(1, self.iterations):
             chosen = _rows(candidates, scores.topk(self.elites, 1).indices)
-            kept = self.momentum if i > 1 else 0.0
-            mean = kept * mean + (1 - kept) * chosen.mean(1, keepdim=True)
-            spread = kept * spread + (1 - kept) * chosen.std(1, keepdim=True)
+            mean = torch.lerp(chosen.mean(1, True), mean, self.momentum)
+            spread = torch.lerp(chosen.std(1, keepdim=True), spread, self.momentum)
             normal = draw(session.noise, candidates.shape[1:], candidates.device)
             candidates = (mean + spread * normal).clamp(-self.radius, self.radius)
             scores = score(session, candidates)

@@ -17,6 +17,8 @@ from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Values, matching
 
+Norm = Literal["l1", "l2"]
+
 
 def led_to(session: Session, candidates: Tensor, steps: int = 1) -> Values:
     """Values (B * N, T, C) of the last step that candidates lead to. steps: of denoising."""
@@ -32,7 +34,7 @@ def led_to(session: Session, candidates: Tensor, steps: int = 1) -> Values:
     return values
 
 
-def goal_distance(pattern: str, norm: Literal["l1", "l2"] = "l1", steps: int = 1) -> Score:
+def goal_distance(pattern: str, norm: Norm = "l1", steps: int = 1) -> Score:
     """How near the last step comes to the goal of the session's condition, in streams that match: features (Assran et
     al. 2025, section 3.2), latents or pixels, whichever the streams hold. Mean distance of a number, negative.
 
@@ -49,11 +51,14 @@ def goal_distance(pattern: str, norm: Literal["l1", "l2"] = "l1", steps: int = 1
         if not names:
             raise ValueError(f"the session has no goal of {pattern!r}: session.aim(...) sets it")
         missed = [values[name].view(b, n, *goal[name].shape[1:]) - goal[name][:, None] for name in names]
-        each = [x.abs() if norm == "l1" else x.square() for x in missed]
-        mean = torch.stack([x.mean((2, 3)) for x in each]).mean(0)
-        return -(mean if norm == "l1" else mean.sqrt())
+        return -torch.stack([size_of(x, norm) for x in missed]).mean(0)
 
     return score
+
+
+def size_of(difference: Tensor, norm: Norm) -> Tensor:
+    """(..., T, C) -> (...): the mean of sizes, or the root of the mean of squares."""
+    return difference.abs().mean((-2, -1)) if norm == "l1" else difference.square().mean((-2, -1)).sqrt()
 
 
 def progress_at_end(session: Session, candidates: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from presage.networks.composed import Composed
 from presage.networks.goal_policy import GoalPolicy
 from presage.networks.packed import Packed
 from presage.networks.transformer import Transformer, TransformerConfig
+from presage.networks.unchanged import Unchanged
 from presage.systems.parts import actions, scaled, state
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.timeline.attention import teacher_forced
@@ -26,14 +27,16 @@ from presage.training.objectives.rollout import Rollout
 from presage.training.objectives.together import Together
 from presage.training.stage import Stage
 
-CONTEXT = 7
-"""Rows of past beside the newest: eight in all, as there"""
-FORWARD = Denoise(Levels((Role(sees=UNKNOWN, acts=GIVEN),)), questions=4)
+ROWS = {"base": 8}
+"""Of a window, as there; half as many where a training takes minutes"""
+FORWARD = Denoise(Levels((Role(sees=UNKNOWN, acts=GIVEN),)))
 """The next features and pose, the action that leads there given: teacher forcing (section 3.1)"""
 PLAY = {"labelled": 1.0}
 
 
 def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY) -> System:
+    rows = ROWS.get(size.name, 4)
+
     def build(shape: Shape) -> Composed:
         patch = 8 if size is not DEBUG else 4
         codec = FeatureCodec(FeatureConfig(shape.size, patch, width=64 if size is not DEBUG else 16))
@@ -43,18 +46,19 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
         chunk = (shape.chunk, shape.action_dim)
         parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}
-        backbone = Packed(network, streams, CONTEXT, teacher_forced)
+        backbone = Packed(network, streams, rows - 1, teacher_forced)
         scalars = (shape.action_codec, shape.state_codec)
-        return Composed(streams, {camera: codec}, backbone, *scalars, chunk, CONTEXT, parts, told=False)
+        base = Unchanged(tuple(s.name for s in streams[1:]))
+        return Composed(streams, {camera: codec}, backbone, *scalars, chunk, rows - 1, parts, told=False, base=base)
 
     encode = scaled(Optimiser(steps=1500, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
-    predict = scaled(Optimiser(steps=1500, batch=16, warmup=100, lr=1e-3), size)
+    predict = scaled(Optimiser(steps=1000, batch=32, warmup=100, lr=1e-3), size)
     return System(
         Card.of("vjepa2_ac"),
         build,
         (
             Stage("encode", MaskedFeatures(), ("codecs",), data, window=2, optimiser=encode, raw=True),
-            Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=8, optimiser=predict),
+            Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=rows, optimiser=predict),
         ),
     )
 

@@ -26,7 +26,7 @@ ROLLOUT = ".rollout"
 
 @dataclass(frozen=True)
 class Rollout:
-    """Each imagined step is answered at once, from level 1."""
+    """Each imagined step is answered at once, from level 1. A base prediction must do without what it carries on."""
 
     steps: int = 2
     """The loss is that of the last one."""
@@ -42,15 +42,17 @@ class Rollout:
         newest = int(torch.randint(0, n - self.steps, (1,), generator=generator))
         condition = Condition(batch.text)
         truth = _window(streams, batch, torch.arange(newest + 1, device=device))
+        last = {name: x[:, -1:] for name, x in truth.values.items()}
         memory = model.backbone([truth], model.backbone.start(b), condition).memory
         for i in range(1, self.steps + 1):
             now = torch.full((1,), newest + i, device=device)
             asked, noise = _question(streams, batch, now, generator)
             raw = model.backbone([asked], memory, condition).raw[0]
+            base = {} if model.base is None else model.base(last, None, asked, condition)
+            raw = {name: x + base[name] if name in base else x for name, x in raw.items()}
             if i < self.steps:
-                imagined = {name: predict(s, *_shown(asked, name, raw)) for s in streams if (name := s.name) in raw}
-                step = _window(streams, batch, now, imagined)
-                memory = model.backbone([step], memory, condition).memory
+                last = {name: predict(s, *_shown(asked, name, raw)) for s in streams if (name := s.name) in raw}
+                memory = model.backbone([_window(streams, batch, now, last)], memory, condition).memory
         terms = {}
         for s in (s for s in streams if s.name in raw):
             target = at(batch.values[s.name], s, asked.steps)
