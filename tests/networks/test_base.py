@@ -155,6 +155,20 @@ def test_inverse_dynamics_does_not_hear_what_the_reader_would_do() -> None:
     torch.testing.assert_close(after[1], before[1] + 1.0)
 
 
+def test_where_the_video_is_given_no_action_is_proposed(model: WorldModel) -> None:
+    """Step by step of a question, and with the image at any level above 0 the whole proposal is heard."""
+    session = grounded(model, 2)
+    newest = {name: x[:, None].expand(-1, 3, -1, -1) for name, x in session.last.values.items()}
+    level = torch.tensor([[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]])
+    question = Window({}, {s.name: level for s in model.streams if s.imagined and s.name != STATE}, torch.ones(2, 3))
+    with torch.inference_mode():
+        proposed = model.propose(newest, session.condition.text)
+        expected = model.base(newest, session.last.carried[:, None].expand(-1, 3, -1), question, session.condition)
+    heard = expected[ACTION].abs().sum((2, 3)) > 0
+    assert torch.equal(heard, level > 0)
+    assert torch.equal(expected[ACTION][heard], proposed[heard])
+
+
 def test_a_dream_that_goes_wrong_does_not_grow_without_bound() -> None:
     model = tiny_model()
     model.network.outputs["video_front"].bias.data += 5.0

@@ -1,5 +1,8 @@
-"""A network's memory behind a session: cached equals uncached, truth overwrites, forks share, rewinds cut, words reach
-the whole past, rows do not know of each other."""
+"""Windows as one sequence, and a network's memory behind a session: cached equals uncached, truth overwrites, forks
+share, rewinds cut, words reach the whole past, rows do not know of each other."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +13,17 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.base import progress, step
 from presage.networks.names import ACTION, PROGRESS
+from presage.networks.packed import KV, Packed
+from presage.networks.transformer import Transformer, TransformerConfig
 from presage.networks.world_model import WorldModel
 from presage.policy.representation import video_features
 from presage.timeline.attention import Tokens, teacher_forced
 from presage.timeline.backbone import Condition, Tap, Window
 from presage.timeline.corruption import Flow
 from presage.timeline.levels import Schedule
+from presage.timeline.memory import Memory
 from presage.timeline.session import Block, Session
+from presage.timeline.streams import Stream
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +273,66 @@ def test_without_a_context_only_the_newest_frame_counts(model: WorldModel) -> No
     # the robot goes by kinematics, and so the second step of a video, depends on how it moved before.
     a, b = remembering.imagine(Schedule.joint(1)).values, fresh.imagine(Schedule.joint(1)).values
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
+
+
+# -- when a token is --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """A network that does nothing and remembers when it was told its tokens are."""
+
+    times: list[torch.Tensor] = field(default_factory=list)
+
+    def embed(self, stream: str, x: torch.Tensor, level: torch.Tensor, *rest: Any) -> torch.Tensor:
+        return x
+
+    def __call__(self, x: torch.Tensor, times: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, KV]:
+        self.times.append(times)
+        return x, KV(x[None, :, None], x[None, :, None])
+
+    def read(self, stream: str, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+
+STEPS = torch.tensor([[4, 5], [4, 5]])
+CHUNK, FRAME = Stream("chunk", 3, 2, acts=True, offsets=(-1.0, -0.6, -0.3)), Stream("frame", 2, 2)
+
+
+def told_times(streams: list[Stream], steps: torch.Tensor) -> torch.Tensor:
+    clock = Clock()
+    values = {s.name: torch.ones(*steps.shape, s.tokens, s.dim) for s in streams}
+    window = Window(values, {name: torch.ones(steps.shape) for name in values}, steps)
+    Packed(clock, streams, 3)([window], Memory(), Condition(torch.zeros(len(steps), 1)))
+    return clock.times[0]
+
+
+def test_a_tokens_time_is_its_steps_unless_its_stream_says_when_it_is() -> None:
+    """The actions of a chunk are executed one after the other, between two frames."""
+    assert told_times([FRAME], STEPS).tolist() == [4, 4, 5, 5]
+    found = told_times([CHUNK, FRAME], STEPS)
+    torch.testing.assert_close(found, torch.tensor([3.0, 3.4, 3.7, 4, 4, 4.0, 4.4, 4.7, 5, 5]))
+
+
+def test_rows_at_different_steps_have_times_of_their_own() -> None:
+    later = told_times([CHUNK, FRAME], STEPS + torch.tensor([[0], [7]]))
+    assert later.shape == (2, 1, 10)
+    torch.testing.assert_close(later[1], later[0] + 7)
+
+
+def test_the_transformer_hears_when_a_token_is() -> None:
+    def imagined(*streams: Stream) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = Transformer(TransformerConfig(width=16, layers=1, heads=2, streams=list(streams)))
+        for output in network.outputs.values():
+            torch.nn.init.normal_(output.weight)
+        torch.manual_seed(1)
+        values = {s.name: torch.randn(2, 2, s.tokens, s.dim) for s in streams}
+        window = Window(values, {name: torch.ones(2, 2) for name in values}, STEPS)
+        with torch.no_grad():
+            return Packed(network, streams, 3)([window], Memory(), Condition(torch.zeros(2, 256))).raw[0]["frame"]
+
+    plain, timed = imagined(replace(CHUNK, offsets=()), FRAME), imagined(CHUNK, FRAME)
+    assert not torch.allclose(plain, timed)
+    shifted = imagined(replace(CHUNK, offsets=(4.0, 4.4, 4.7)), replace(FRAME, offsets=(5.0, 5.0)))
+    torch.testing.assert_close(shifted, timed, atol=1e-5, rtol=0)  # only differences of time matter

@@ -74,9 +74,10 @@ def recording_rate(world: World, simulations: dict[str, Simulation], seed: int) 
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
-    """For every task of Push-T and Fetch and the ten usual ones of Meta-World.
+    """For every task of Push-T, Fetch and the pucks, and the ten usual ones of Meta-World.
 
-    Success is counted within each simulator's own limit of environment steps (Meta-World 500, Push-T 300, Fetch 50).
+    Success is counted within each world's own limit of environment steps (Meta-World and pucks 500, Push-T 300, Fetch
+    50).
     `snapshot_difference` is the largest over `REPLAYED` steps; 0 means equal to the last bit. Rates are of one process.
     """
     seeds = evaluation_seeds(args.seed, 2 if args.quick else args.episodes or 100)

@@ -18,14 +18,20 @@ from presage.errors import UserError
 from presage.systems.files import cache_folder, locked, read_json, write_json
 from presage.systems.recording import Recording, write_recording
 from presage.worlds.collect import CHUNK
+from presage.worlds.wordings import WORLDS
 
 T3 = ("push-v3", "drawer-open-v3", "door-open-v3")
 REST = ("pick-place-v3", "button-press-topdown-v3", "window-open-v3")
 T6 = (*T3, *REST)
 PLUS2 = ("drawer-close-v3", "window-close-v3")
+HELD_OUT = ("pucks-blue-left", "pucks-yellow-middle", "pucks-green-right")
+"""Combinations of colour and place that are never recorded; each colour and each place is, with two others."""
+MANY = tuple(task for task in WORLDS["pucks"] if task not in HELD_OUT)
 FIRST_COLLECTION = 900
 """The lab's seeds lie beyond those of `presage collect --seed S` for S up to this."""
 COLLECTIONS_PER_SEED = 10
+EDITION = 1
+"""Raised when the code that records changes what is recorded: datasets of earlier editions are not used any more."""
 CARD = "card.json"
 
 
@@ -60,6 +66,7 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
         Wanted(
             "play", "contacts without a purpose", Recording(T6, "play", 50, first + 4), (1, 2, 4, 5, 6, 10, 15, 30, 36)
         ),
+        Wanted("many", "demonstrations of six of nine combinations", Recording(MANY, "expert", 75, first + 5), (8, 27)),
     ]
     if not quick:
         return full
@@ -84,7 +91,7 @@ def settings_of(one: Wanted) -> dict[str, Any]:
     from importlib.metadata import version
 
     packages = {name: version(name) for name in ("metaworld", "mujoco")}
-    return {**asdict(one.recording), "chunk": CHUNK, **packages}
+    return {**asdict(one.recording), "chunk": CHUNK, "edition": EDITION, **packages}
 
 
 def folder_of(one: Wanted) -> Path:

@@ -21,10 +21,10 @@ from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.systems.play import Player, things
 from presage.systems.starts import is_far
+from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import (
     CHUNK,
     SEEDS_PER_COLLECTION,
-    Behaviours,
     record_episode,
     renderer_of,
     simulation_of,

@@ -61,25 +61,28 @@ class Simulation:
     """A single Meta-World task. `success` is latched: reached at any step since the last reset."""
 
     def __init__(self, task: str) -> None:
-        import metaworld  # noqa: F401 - registers the tasks
-        from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
-        from metaworld.policies import ENV_POLICY_MAP
-
         self.task = check_task(task)
-        make: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
-        self.env = make(seed=0)
+        self.env, self._policy = self.build()
         self.env._freeze_rand_vec = False
         self.env.seeded_rand_vec = True
         self.env.max_path_length = 10**9  # the step limit is ours to apply: Meta-World raises an error past its own
         self.model, self.data = self.env.model, self.env.data
         self.xml_path: str = self.env.model_name
-        self._policy = ENV_POLICY_MAP[task]()  # type: ignore[abstract]
         self._physics = np.zeros(mujoco.mj_stateSize(self.model, _STATE))
         self.observation, self.success, self.steps = np.zeros(39), False, 0
         # After one reset every variable exists; each later reset starts from here, so that history leaves no trace.
         self.env.seed(0)
         self.observation = self.env.reset()[0]
         self._pristine = self.save()
+
+    def build(self) -> tuple[Any, Any]:
+        """Meta-World's environment of the task, and its scripted expert."""
+        import metaworld  # noqa: F401 - registers the tasks
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
+        from metaworld.policies import ENV_POLICY_MAP
+
+        make: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{self.task}-goal-observable"]
+        return make(seed=0), ENV_POLICY_MAP[self.task]()  # type: ignore[abstract]
 
     def reset(self, seed: int) -> None:
         """Start the episode that belongs to `seed`: positions of objects and goal depend on nothing else."""

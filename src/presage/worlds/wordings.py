@@ -3,6 +3,8 @@
 The first wording of a task is the canonical one; the rest are paraphrases for training and for testing robustness.
 """
 
+from presage.worlds.pucks_words import PUCKS
+
 METAWORLD: dict[str, tuple[str, ...]] = {
     "assembly-v3": (
         "put the ring onto the peg",
@@ -390,5 +392,5 @@ FETCH: dict[str, tuple[str, ...]] = {
     ),
 }
 
-WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"metaworld": METAWORLD, "pusht": PUSHT, "fetch": FETCH}
+WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"metaworld": METAWORLD, "pusht": PUSHT, "fetch": FETCH, "pucks": PUCKS}
 """world -> task -> wordings. A world is the module of that name in this package."""

@@ -211,7 +211,8 @@ def _bases(
     carried = _carried(model.base, model.backbone.streams, batch)
     out = []
     for question in questions:
-        last = question.steps[0] - 1
+        steps = question.steps[0]
+        last = steps - 1 if not question.together else steps[:1].expand_as(steps) - 1  # a clip sees no step of its own
         newest = {name: x[:, last] for name, x in history.values.items()}
         out.append(model.base(newest, None if carried is None else carried[:, last], question, condition))
     return out
