@@ -58,9 +58,7 @@ def test_iterations_of_cem_come_nearer_than_as_many_samples_at_once() -> None:
 
 
 def test_cem_with_one_iteration_is_the_best_of_its_samples() -> None:
-    once, all_at_once = (
-        search(aimed(10.6), uniform(2, MOVE.dim), NEAR) for search in (CEM(16, 1, 4), BestOf(16))
-    )
+    once, all_at_once = (search(aimed(10.6), uniform(2, MOVE.dim), NEAR) for search in (CEM(16, 1, 4), BestOf(16)))
     torch.testing.assert_close(once.actions, all_at_once.actions)
 
 

@@ -1,5 +1,5 @@
-"""The published encoder of V-JEPA 2 (Assran et al. 2025) as a codec: frozen, one way, the same `encode` as the lab's own
-(`codecs/features.py`).
+"""The published encoder of V-JEPA 2 (Assran et al. 2025) as a codec: frozen, one way, the same `encode` as the lab's
+own (`codecs/features.py`).
 
 A model step shows one frame, which is repeated to fill the encoder's tubelet: so the paper's planner encodes single
 pictures too (section 3.1).

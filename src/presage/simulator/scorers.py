@@ -1,5 +1,5 @@
-"""Scorers: how good an imagined future is. Each is a `planners.Score`: candidates (B, N, H, C) of action values that lead
-through H steps -> (B, N), higher is better.
+"""Scorers: how good an imagined future is. Each is a `planners.Score`: candidates (B, N, H, C) of action values that
+lead through H steps -> (B, N), higher is better.
 
 Shapes: B rows of a session, N candidates, H steps ahead, C numbers of an action.
 """

@@ -5,7 +5,8 @@ actions do to its features, from play: by teacher forcing, and by the loss after
 act it is shown a goal picture, and the cross-entropy method looks for the actions whose imagined features come nearest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from presage.codecs.features import FeatureCodec, FeatureConfig
 from presage.networks.composed import Composed
@@ -13,8 +14,15 @@ from presage.networks.goal_policy import GoalPolicy
 from presage.networks.packed import Packed
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.networks.unchanged import Unchanged
+from presage.policy.goal_cloning import cloned
+from presage.policy.grounded import GroundedPolicy
+from presage.simulator.planners import CEM, BestOf, Search, held, planned, uniform
+from presage.simulator.scorers import goal_distance
+from presage.systems.check import CheckResult
 from presage.systems.parts import actions, scaled, state
+from presage.systems.reaching import Check, Reacher, Training, reach
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
+from presage.systems.table import find
 from presage.timeline.attention import teacher_forced
 from presage.timeline.corruption import Given, Regress
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role
@@ -45,7 +53,7 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         streams = [actions(shape, Given(), per_step=False), features, state(shape, Regress("l1"))]
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
         chunk = (shape.chunk, shape.action_dim)
-        parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}
+        parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}  # the baseline
         backbone = Packed(network, streams, rows - 1, teacher_forced)
         scalars = (shape.action_codec, shape.state_codec)
         base = Unchanged(tuple(s.name for s in streams[1:]))
@@ -53,15 +61,50 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
 
     encode = scaled(Optimiser(steps=1500, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
     predict = scaled(Optimiser(steps=1000, batch=32, warmup=100, lr=1e-3), size)
+    clone = scaled(Optimiser(steps=2000, batch=128, warmup=100), size)
     return System(
         Card.of("vjepa2_ac"),
         build,
         (
             Stage("encode", MaskedFeatures(), ("codecs",), data, window=2, optimiser=encode, raw=True),
             Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=rows, optimiser=predict),
+            Stage("cloning", CloneGoals(), ("parts.cloning",), data, window=7, optimiser=clone),
         ),
     )
 
 
-CLONING = Stage("cloning", CloneGoals(), ("parts.cloning",), PLAY, window=7, optimiser=Optimiser(2000, 128, warmup=100))
-"""The baseline: what was done in play wherever a later frame was the goal"""
+HORIZON = 2
+"""Rows that a plan looks ahead; one is executed"""
+
+
+def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
+    size = DEBUG if quick else SMALL
+    samples = (8, 2, 2) if quick else (64, 4, 8)
+    near = goal_distance("features")
+
+    def planning(search: Search) -> Callable[[Composed, int], GroundedPolicy]:
+        def use(model: Composed, seed: int) -> GroundedPolicy:
+            chunk, dim = model.chunk_shape
+            decide = planned(search, uniform(HORIZON, dim), near, held(chunk))
+            return GroundedPolicy(model, decide, seed=seed, context=None)
+
+        return use
+
+    def cloning(model: Composed, seed: int) -> GroundedPolicy:
+        return GroundedPolicy(model, cloned(), seed=seed)
+
+    search = CEM(*samples)
+    reachers = {
+        "CEM": Reacher("true", planning(search)),
+        "random shooting": Reacher("true", planning(BestOf(search.samples * search.iterations))),
+        "goal cloning": Reacher("cloning", cloning),
+        "CEM, shuffled actions": Reacher("shuffled", planning(search)),
+    }
+    trainings = {
+        "true": Training(("predict",)),
+        "shuffled": Training(("predict",), True),
+        "cloning": Training(("cloning",)),
+    }
+    margins = dict.fromkeys(list(reachers)[1:], 0.15)
+    whole = Check(lambda shape: vjepa2_ac(shape, size), "encode", trainings, reachers, margins, near)
+    return reach(find("vjepa2_ac"), whole, arms, seeds, quick, out)
