@@ -44,7 +44,7 @@ def model_of(base: Base | None = None) -> Composed:
     for output in network.outputs.values():
         torch.nn.init.normal_(output.weight, std=0.1)
     scalars = fit_scalar_codecs(RECORDED)
-    backbone = Packed(network, streams, 5)
+    backbone = Packed(network, streams, 5, from_base=base is not None)
     return Composed(streams, {"image.front": codec}, backbone, *scalars, (CHUNK, ACTIONS), 5, base=base).eval()
 
 

@@ -7,7 +7,7 @@ gradient flows through what was appended.
 Shapes: B windows, N rows, T tokens of a stream, C numbers a token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,8 +47,8 @@ class Rollout:
         for i in range(1, self.steps + 1):
             now = torch.full((1,), newest + i, device=device)
             asked, noise = _question(streams, batch, now, generator)
-            raw = model.backbone([asked], memory, condition).raw[0]
             base = {} if model.base is None else model.base(last, None, asked, condition)
+            raw = model.backbone([replace(asked, base=base)], memory, condition).raw[0]
             raw = {name: x + base[name] if name in base else x for name, x in raw.items()}
             if i < self.steps:
                 last = {name: predict(s, *_shown(asked, name, raw)) for s in streams if (name := s.name) in raw}
