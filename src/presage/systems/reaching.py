@@ -27,7 +27,7 @@ from presage.worlds.vector import VectorWorld
 
 CAMERA, ROWS = "front", 8
 """Rows of an attempt"""
-GOALS, TUNING_GOALS, PROBES, QUICK = 40, 16, 40, 2
+GOALS, TUNING_GOALS, PROBES, QUICK = 24, 8, 24, 2
 STARTS = 200
 """Whose play is looked through for goals; most of them are never played"""
 TRUE, SHUFFLED = "true actions", "shuffled actions"

@@ -7,6 +7,7 @@ gradient flows through what was appended.
 Shapes: B windows, N rows, T tokens of a stream, C numbers a token.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,7 +63,7 @@ class Rollout:
         return terms
 
 
-def _window(streams: list[Stream], batch: Batch, steps: Tensor, imagined: Values | None = None) -> Window:
+def _window(streams: Sequence[Stream], batch: Batch, steps: Tensor, imagined: Values | None = None) -> Window:
     """History at steps (M,): as it was recorded, or as it was imagined."""
     expanded = steps.expand(len(batch.exists), -1)
     values, levels, present = {}, {}, {}
@@ -77,7 +78,7 @@ def _window(streams: list[Stream], batch: Batch, steps: Tensor, imagined: Values
     return Window(values, levels, expanded, remember=True, present=present)
 
 
-def _question(streams: list[Stream], batch: Batch, step: Tensor, generator: torch.Generator) -> tuple[Window, Values]:
+def _question(streams: Sequence[Stream], batch: Batch, step: Tensor, generator: torch.Generator) -> tuple[Window, Values]:
     """What is done is given; all else is unknown."""
     steps = step.expand(len(batch.exists), -1)
     levels, values, present, noise = {}, {}, {}, {}
