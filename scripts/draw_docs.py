@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from presage.timeline.attention import timeline_rule
-from presage.timeline.streams import Tokens
+from presage.timeline.attention import Tokens, teacher_forced
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 STYLE = """
@@ -128,8 +127,9 @@ def attention(window: int = 1, blocks: int = 4) -> str:
     block = torch.tensor([*range(blocks), *range(1, blocks)])
     copy = torch.tensor([0] * blocks + list(range(1, blocks)))
     query = torch.zeros(len(block), dtype=torch.bool)
-    tokens = Tokens(block=block, copy=copy, query=query)
-    mask = timeline_rule(window)(tokens, tokens)
+    acts = torch.zeros_like(query)  # this rule does not ask who acts
+    tokens = Tokens(step=block, copy=copy, first=block, acts=acts, unseen=query)
+    mask = teacher_forced(window)(tokens, tokens)
     names = [f"{'C' if c == 0 else 'N'}{b}" for b, c in zip(block.tolist(), copy.tolist(), strict=True)]
     left, top, side = 96, 56, 34
     parts = [text(left, 18, "looks at", "s"), text(14, top - 10, "who looks", "s")]

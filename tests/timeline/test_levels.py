@@ -29,6 +29,13 @@ def draw(*roles: Role, batch: int = 64, steps: int = 4, seed: int = 0, **options
 # -- roles ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_question_holds_the_streams_that_its_roles_name() -> None:
+    assert set(draw(Role(K, None))) == {"eye.left", "eye.right", "arm", "asked"}
+    assert set(draw(Role(None, K, {"arm": GIVEN}))) == {"done", "arm"}
+    with pytest.raises(ValueError, match="done: held by some roles"):
+        draw(Role(K, K), Role(K, None))
+
+
 @given(seed=st.integers(0, 1000))
 def test_levels_lie_in_the_unit_interval_and_follow_the_seed(seed: int) -> None:
     roles = Role(K, OTHER), Role(Beta(2, 1), GIVEN, {"arm": UNKNOWN}), Role(GIVEN, K)

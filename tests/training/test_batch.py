@@ -7,7 +7,7 @@ import torch
 
 from presage.timeline.corruption import Flow
 from presage.timeline.streams import Stream
-from presage.training.batch import Batch, Term, cat_batches, per_step, weighted
+from presage.training.batch import Batch, Later, Term, cat_batches, per_step, weighted, weights_at
 
 DONE, SEEN = Stream("done", 1, 3, acts=True), Stream("seen", 2, 4)
 
@@ -26,6 +26,7 @@ def batch(rows: int, seed: int = 0) -> Batch:
         {"seen": values["seen"] + 1},
         ~exists,
         {"done": torch.ones(rows, 1, 1, 3, dtype=torch.bool)},
+        {"image.eye": torch.zeros(rows, 2, 4, 4, 3, dtype=torch.uint8)},
     )
 
 
@@ -48,7 +49,7 @@ def test_a_batch_moves_as_a_whole() -> None:
     moved = batch(1).to(torch.device("meta"))
     tensors = [getattr(moved, f.name) for f in fields(Batch)]
     flat = [x for value in tensors for x in (value.values() if isinstance(value, dict) else [value])]
-    assert len(flat) == 9 and all(x.device.type == "meta" for x in flat)
+    assert len(flat) == 10 and all(x.device.type == "meta" for x in flat)
 
 
 def test_a_term_is_the_mean_where_it_counts() -> None:
@@ -69,6 +70,12 @@ TERMS = {"eye.left": 1.0, "eye.right": 3.0, "arm": 5.0, "sum": 7.0}
 def test_a_term_without_a_weight_is_no_oversight() -> None:
     with pytest.raises(ValueError, match=r"no weight for sum: weights are for eye\.\*, arm"):
         weighted({"sum": Term(torch.ones(1, 1), torch.ones(1, 1))}, {"eye.*": 1.0, "arm": 1.0})
+
+
+def test_a_weight_may_begin_later() -> None:
+    weights = {"done": Later(2.0, step=10), "*": 1.0}
+    assert weights_at(weights, 9) == {"done": 0.0, "*": 1.0}
+    assert weights_at(weights, 10) == {"done": 2.0, "*": 1.0}
 
 
 def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value() -> None:

@@ -202,14 +202,15 @@ class DiT(nn.Module):
         return self.mix(told)
 
     def _bias(self, held: Sequence[Stream], window: Window) -> Tensor:
-        """(R, 1, 1, S) minus infinity at tokens that were not recorded; registers always are there."""
+        """(R, 1, 1, S) nobody looks at tokens that were not recorded. Registers always are there; where nothing is, a
+        finite number keeps the softmax finite."""
         r = window.steps.numel()
         there = [
             window.present[s.name].flatten() if s.name in window.present else window.steps.flatten() >= 0 for s in held
         ]
         columns = [x[:, None].expand(r, s.tokens) for s, x in zip(held, there)]
         mask = torch.cat([*columns, torch.ones(r, self.config.registers, device=columns[0].device).bool()], 1)
-        return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))[:, None, None]
+        return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -1e4)[:, None, None]
 
 
 def _newest(memory: Memory[Entry], step: int) -> Entry | None:

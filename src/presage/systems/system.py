@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from presage.codecs.scalars import ScalarCodec
-from presage.networks.composed import IMAGE, Composed
+from presage.networks.composed import Composed
 from presage.systems.table import find
-from presage.training.recorded import Recorded, fit_scalar_codecs
 from presage.training.stage import Stage
 from presage.worlds.protocol import Policy
 
@@ -48,14 +47,6 @@ class Shape:
     state_dim: int
     action_codec: ScalarCodec
     state_codec: ScalarCodec
-
-    @staticmethod
-    def of(recorded: Recorded) -> "Shape":
-        """Of recorded data, whose labelled rows fit the codecs of actions and states."""
-        cameras = tuple(source.removeprefix(IMAGE) for source in recorded.frames)
-        size = next(iter(recorded.frames.values())).shape[1]
-        chunk, action = recorded.action.shape[1:]
-        return Shape(cameras, size, chunk, action, recorded.state.shape[1], *fit_scalar_codecs(recorded))
 
 
 @dataclass(frozen=True)

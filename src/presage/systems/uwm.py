@@ -2,32 +2,43 @@
 
 Where the action is pinned at pure noise, video without actions trains the same network; in use, what is pinned and what
 is given chooses between policy, forward dynamics, inverse dynamics and video prediction.
+
+The observation modulates every layer. At this size the one vector that does so carries too little to draw a frame, so
+the present latent also stands beside the noisy future one, on its channels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from presage.networks.composed import Composed
 from presage.networks.dit import DiT, DiTConfig
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.sampled import sampled
+from presage.systems import probes
+from presage.systems.check import CheckResult
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.system import SMALL, Card, Shape, Size, System
+from presage.systems.policies import Probe, Variant, compare_policies
+from presage.systems.probes import Pairs
+from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
+from presage.systems.table import find
 from presage.timeline.corruption import DDPM
-from presage.timeline.levels import Levels, Role, Schedule, Uniform
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
 from presage.training.loop import Optimiser
+from presage.training.objectives.broken import OtherFutures
 from presage.training.objectives.denoise import Denoise
 from presage.training.stage import Stage
 
 STEPS = 10
 """Of DDIM, where training has 100 (their configuration)"""
-BOTH = {"labelled": 1.0, "free": 1.0}
+BOTH, FEW = {"labelled": 1.0, "free": 1.0}, {"labelled": 1.0}
 
 SEES, ACTS = Uniform(0.1, "sees"), Uniform(0.1, "acts")
 """Independent levels. A tenth is at exactly 1, where policy and video mode pin what they do not ask for: with 100
 uniform levels alone the network meets that one in a step of a hundred, and this training is a hundred times shorter."""
 JOINT = Denoise(Levels((Role(SEES, ACTS),)), clip=True)
-ACTION_ONLY = Denoise(Levels((Role(None, ACTS),)), clip=True)
-"""The same network without a future frame: a diffusion policy (Chi et al. 2023)"""
+ACTION_ONLY = Denoise(Levels((Role(UNKNOWN, ACTS),)), clip=True)
+"""The same network, its future frame never anything but noise: a diffusion policy (Chi et al. 2023)"""
 
 
 def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> System:
@@ -36,12 +47,13 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         cameras = videos(shape, codec, DDPM(100, "noise", limit=3.0))
         streams = [actions(shape, DDPM(100, "noise", limit=1.0), per_step=True), *cameras]
         seen = tuple(s.name for s in cameras)
-        network = DiT(DiTConfig(size.width, size.layers, size.heads, told=seen, registers=8), streams)
+        present = {name: (name,) for name in seen}
+        network = DiT(DiTConfig(size.width, size.layers, size.heads, told=seen, beside=present, registers=8), streams)
         codecs = {s.source: codec for s in cameras}
         chunk = (shape.chunk, shape.action_dim)
         return Composed(streams, codecs, network, shape.action_codec, shape.state_codec, chunk, context=1)
 
-    optimiser = scaled(Optimiser(steps=4000, batch=32, warmup=200, lr=1e-3), size)
+    optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
     weights = {"action": 1.0, "image.*": 1.0}
     return System(
         Card.of("uwm"),
@@ -55,3 +67,59 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
             "joint": lambda model, seed: GroundedPolicy(model, sampled(Schedule.joint(STEPS)), seed=seed),
         },
     )
+
+
+def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
+    size = DEBUG if quick else SMALL
+
+    policy = Schedule.marginal(STEPS)
+    alone, broken = {"action": 1.0, "image.*": 0.0}, OtherFutures(JOINT, "image.*")
+
+    def arm(data: Mapping[str, float], **changes: Any) -> Variant:
+        return Variant(lambda shape: uwm(shape, size, data).with_stage("joint", **changes), policy)
+
+    variants = {
+        "few + free": arm(BOTH),
+        "few": arm(FEW),
+        "action only": arm(FEW, objective=ACTION_ONLY, weights=alone),
+        "few + free, other futures": arm(BOTH, objective=broken),
+    }
+    margins = dict.fromkeys(list(variants)[1:], 0.1)
+    return compare_policies(find("uwm"), variants, margins, Probe(modes, LIMITS), arms, seeds, quick, out)
+
+
+LIMITS = {
+    "policy error / mean action's": 1.0,
+    "inverse error / policy error": 1.0,
+    "inverse error / with other futures": 0.5,
+    "forward error / copied frame's, moved pixels": 1.0,
+    "forward error / with other actions": 1.0,
+    "video error / copied frame's, moved pixels": 1.0,
+    "frames changed by another pinned action / another given one": 0.5,
+}
+
+
+def modes(model: Composed, pairs: Pairs) -> dict[str, float]:
+    """Each use of the one network beside its trivial predictor, and what must not matter or must."""
+    images = [s.name for s in model.streams if not s.acts]
+    future, done = probes.truth(model, pairs, images), probes.truth(model, pairs, ["action"])
+    elsewhere, undone = probes.truth(model, pairs.others, images), probes.truth(model, pairs.others, ["action"])
+    forward, inverse = Schedule.forward(STEPS), Schedule.inverse(STEPS)
+    act = probes.action_error(model, pairs, probes.imagine(model, pairs, Schedule.marginal(STEPS)))
+    read = probes.action_error(model, pairs, probes.imagine(model, pairs, inverse, future))
+    misread = probes.action_error(model, pairs, probes.imagine(model, pairs, inverse, elsewhere))
+    led = probes.frame_error(model, pairs, probes.imagine(model, pairs, forward, done))
+    misled = probes.frame_error(model, pairs, probes.imagine(model, pairs, forward, undone))
+    copy, mean = probes.copy_error(pairs), probes.mean_action_error(model, pairs)
+    video = probes.frame_error(model, pairs, probes.imagine(model, pairs, Schedule.video(STEPS)))
+    values = (
+        act / mean,
+        read / act,
+        read / misread,
+        led / copy,
+        led / misled,
+        video / copy,
+        probes.exchange(model, pairs, ["action"], images, UNKNOWN).change
+        / probes.exchange(model, pairs, ["action"], images, GIVEN).change,
+    )
+    return dict(zip(LIMITS, values, strict=True))

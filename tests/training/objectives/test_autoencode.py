@@ -1,0 +1,46 @@
+"""A codec is trained as a stage: on pictures alone, its latents of about unit variance."""
+
+from pathlib import Path
+
+import torch
+
+from presage.systems.arms import shape_of
+from presage.systems.parts import codec_stage
+from presage.systems.system import DEBUG
+from presage.systems.uwm import uwm
+from presage.training.loop import Optimiser
+from presage.training.objectives.autoencode import Autoencode
+from presage.training.recorded import encoded
+from presage.training.stage import Stage, train_stages
+from tests.recorded import moving_square
+
+
+def test_a_codec_learns_pictures_and_the_scale_of_its_latents(tmp_path: Path) -> None:
+    recorded = moving_square(episodes=10)
+    torch.manual_seed(0)
+    model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
+    network = {name: x.clone() for name, x in model.network.state_dict().items()}
+    optimiser = Optimiser(steps=150, batch=16, warmup=5, ema=0.9)
+    stage = Stage("codec", Autoencode(follow=0.1), ("codecs",), window=1, optimiser=optimiser, raw=True)
+    train_stages(model, [stage], {"labelled": recorded}, tmp_path, {}, quiet=True)
+
+    frames = recorded.frames["image.front"]
+    shown = model.decode_images({"image.front": model.encode_images("image.front", frames)})["image.front"]
+    flat = frames.mean(0, keepdims=True)
+    error, trivial = ((x.astype(float) - frames).__pow__(2).mean() for x in (shown, flat))
+    assert error < 0.5 * trivial
+    latents = encoded(model, recorded).latents["image.front"].astype(float)
+    assert abs(latents.mean()) < 0.3 and 0.5 < latents.std() < 1.5
+    assert all(torch.equal(x, network[name]) for name, x in model.network.state_dict().items())
+
+
+def test_latents_that_are_there_stay() -> None:
+    recorded = moving_square()
+    model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
+    once = encoded(model, recorded)
+    torch.nn.init.zeros_(next(model.codecs.parameters()))
+    assert encoded(model, once).latents["image.front"] is once.latents["image.front"]
+
+
+def test_its_stage_asks_for_pictures() -> None:
+    assert codec_stage(DEBUG, {"free": 1.0}).raw and codec_stage(DEBUG, {"free": 1.0}).modules == ("codecs",)
