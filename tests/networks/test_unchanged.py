@@ -14,4 +14,6 @@ def test_what_is_asked_for_stays_as_it_was_and_what_is_given_is_left_alone() -> 
     said = base(newest, None, question, Condition(torch.zeros(1, 4)))
     assert set(said) == {"seen"} and torch.equal(said["seen"], newest["seen"])
     assert base(newest, None, Window({}, {"done": torch.ones(1, 1)}, question.steps), Condition(torch.zeros(1))) == {}
-    assert base.remember(newest, {}, None) is None and base.complete(newest, None, {"done": newest["done"]}).keys() == {"done"}
+    assert base.remember(newest, {}, None) is None and base.complete(newest, None, {"done": newest["done"]}).keys() == {
+        "done"
+    }

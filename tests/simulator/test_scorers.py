@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from tests.timeline.oracle import BALL, Line, moves, sight
+from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.base import progress, step
 from presage.simulator.scorers import critic, critic_says, goal_distance, led_to, progress_at_end, size_of

@@ -16,7 +16,9 @@ def walk(hand: list[float], thing: list[float]) -> Played:
     states, things = np.zeros((rows, 4), np.float32), place.copy()
     states[:, 0], things[:, 0] = np.array(hand) / 100, np.array(thing) / 100
     pictures = np.arange(rows, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Played("push-v3", pictures, states, things, np.zeros((rows, 4, 4), np.float32), [bytes([i]) for i in range(rows)])
+    return Played(
+        "push-v3", pictures, states, things, np.zeros((rows, 4, 4), np.float32), [bytes([i]) for i in range(rows)]
+    )
 
 
 def goals(played: Played, ahead: tuple[int, int]) -> dict[bool, Goal]:

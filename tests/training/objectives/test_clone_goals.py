@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
 from presage.networks.goal_policy import GoalPolicy
@@ -13,6 +12,7 @@ from presage.timeline.streams import Stream
 from presage.training.batch import Batch
 from presage.training.objectives.clone_goals import CloneGoals
 from presage.training.recorded import batch_of, encoded
+from tests.recorded import moving_square
 
 PLAY = moving_square(2, rows=6)
 

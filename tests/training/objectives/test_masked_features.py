@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from tests.recorded import SIZE, moving_square
 
 from presage.codecs.features import FeatureCodec, FeatureConfig
 from presage.networks.composed import Composed
@@ -16,6 +15,7 @@ from presage.training.loop import Optimiser
 from presage.training.objectives.masked_features import MaskedFeatures, masks
 from presage.training.recorded import Recorded, fit_scalar_codecs
 from presage.training.stage import Stage, train_stages
+from tests.recorded import SIZE, moving_square
 
 
 def model_of(recorded: Recorded) -> Composed:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.device import FP32_VARIABLE
@@ -23,6 +22,7 @@ from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.rollout import ROLLOUT, Rollout
 from presage.training.objectives.together import Together
 from presage.training.recorded import batch_of, fit_scalar_codecs
+from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 RECORDED = moving_square(4, rows=6)
 

@@ -78,7 +78,9 @@ def _window(streams: Sequence[Stream], batch: Batch, steps: Tensor, imagined: Va
     return Window(values, levels, expanded, remember=True, present=present)
 
 
-def _question(streams: Sequence[Stream], batch: Batch, step: Tensor, generator: torch.Generator) -> tuple[Window, Values]:
+def _question(
+    streams: Sequence[Stream], batch: Batch, step: Tensor, generator: torch.Generator
+) -> tuple[Window, Values]:
     """What is done is given; all else is unknown."""
     steps = step.expand(len(batch.exists), -1)
     levels, values, present, noise = {}, {}, {}, {}
