@@ -65,7 +65,7 @@ class Replay:
 
 def test_what_play_did_reaches_its_goal_and_standing_still_does_not() -> None:
     played = play(Start("push-v3", 400_003, False), "front", 16, rows=12)
-    found = [g for g in goals_in(played, (3, 5), 0.06, 0.02, np.random.default_rng(0))]
+    found = goals_in(played, (3, 5), 0.06, 0.02, np.random.default_rng(0))
     world = VectorWorld(["push-v3"], 1, ("front",), 16)
     assert found
     for goal in found:

@@ -25,7 +25,7 @@ def test_the_true_cell_is_the_nearest_one() -> None:
         apart = np.abs(cells() - np.clip(action[:3], -1, 1))
         assert (apart[cell] <= apart.min(0) + 1e-6).all()
     middle, corner = chance(goal_of(0, 0, 0, 0)), chance(goal_of(1, 1, 1, 0))
-    assert (middle, corner) == (3 / 7 * 3 / 7, 2 / 7 * 2 / 7 * 2 / 3)
+    np.testing.assert_allclose((middle, corner), (3 / 7 * 3 / 7, 2 / 7 * 2 / 7 * 2 / 3))
 
 
 def test_the_best_cell_counts_within_one_of_the_true_one() -> None:
