@@ -14,6 +14,7 @@ import numpy as np
 
 from presage.policy.executors import CONTEXT, Acting, OpenLoop, keep_rows
 from presage.timeline.session import Session
+from presage.timeline.streams import Values
 
 __all__ = ["CONTEXT", "Acting", "Decision", "GroundedPolicy", "keep_rows"]
 
@@ -32,3 +33,7 @@ class GroundedPolicy(OpenLoop):
 
     def _plan(self, session: Session) -> np.ndarray:
         return self.decide(session)[None]
+
+    def aim(self, goal: Values) -> None:
+        """Tell what is to be reached, after a reset: values (N, T, C) of a frame."""
+        self.session.aim(goal)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from presage.codecs.scalars import ScalarCodec, Spread
-from presage.codecs.text import embed_text
+from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
@@ -110,7 +110,8 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
 
 
 def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: int) -> Recorded:
-    """All episodes of a dataset whose rows hold chunks, as `presage collect` records them."""
+    """All episodes of a dataset whose rows hold chunks, as `presage collect` records them. Where nobody was told
+    anything, the embedding is 0."""
     frames = frame_cache(dataset, list(cameras), size)
     rows = len(frames)
     valid = valid_actions(dataset)
@@ -124,7 +125,7 @@ def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: in
         dataset.column("observation.state").reshape(rows, -1).astype(np.float32),
         worth(dataset).astype(np.float32),
         np.repeat(number, length),
-        embed_text(said.tolist()),
+        np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
     )
@@ -181,7 +182,7 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         else:
             continue
         values[s.name] = x.reshape(b, n, s.tokens, s.dim)
-    text = torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])
+    text = model.condition(torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])).text.cpu()
     quality = torch.from_numpy(recorded.quality[index])
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
     return Batch(values, text, exists, present, quality, pictures=shown)

@@ -73,8 +73,9 @@ class Denoise:
             asked.append(_alone(streams, batch, told, self.alone, generator))
         if self.levels is not None:
             asked.append(self._questions(streams, batch, quality, told, generator))
-        out = model.backbone([history, *[a.window for a in asked]], model.backbone.start(b), condition)
         bases = _bases(model, history, batch, [a.window for a in asked], condition)
+        questions = [replace(a.window, base=base) for a, base in zip(asked, bases, strict=True)]
+        out = model.backbone([history, *questions], model.backbone.start(b), condition)
 
         terms = {}
         for s in streams:
