@@ -48,7 +48,7 @@ def test_a_head_learns_what_the_features_say(kind: str, corruption: Corruption) 
         features = torch.cat([said.flatten(1), torch.zeros(n, 2)], 1)
         return features[:, None, None].expand(-1, N, T, -1), torch.zeros(n, 256), said
 
-    for _ in range(100):
+    for _ in range(250):
         features, text, target = sample(32)
         asked(head, features, text, target, stream, Uniform(0.2), 1, generator).mean().backward()
         optimizer.step()
