@@ -51,16 +51,24 @@ def shape_of(labelled: Recorded) -> Shape:
     return Shape(cameras, size, chunk, action_dim, labelled.state.shape[1], *scalars)
 
 
-def success(use: Callable[[Composed, int], Policy], starts: Sequence[Start], cameras: Sequence[str] = CAMERAS) -> Judge:
-    """The figure of a policy: 1 where the simulator says that the task was solved, else 0."""
+def success(
+    use: Callable[[Composed, int], Policy],
+    starts: Sequence[Start],
+    cameras: Sequence[str] = CAMERAS,
+    around: Callable[[Any], Any] = lambda world: world,
+    max_steps: int = MAX_STEPS,
+) -> Judge:
+    """The figure of a policy: 1 where the simulator says that the task was solved, else 0. `around`: what is put around
+    the world, such as knocks."""
 
     def judge(model: Composed, seed: int) -> list[float]:
         from presage.worlds.vector import VectorWorld
 
         tasks = sorted({s.task for s in starts})
         world = VectorWorld(tasks, min(16, len(starts)), cameras, SIZE, chunk=CHUNK)
+        shown = around(world)
         try:
-            results = rollout(use(model, seed), world, [s.task for s in starts], [s.seed for s in starts], MAX_STEPS)
+            results = rollout(use(model, seed), shown, [s.task for s in starts], [s.seed for s in starts], max_steps)
         finally:
             world.close()
         return [float(r.success) for r in results]
@@ -83,10 +91,12 @@ def run_arm(
     out: Path,
     starts: Sequence[Start],
     figures: Callable[[Composed], Mapping[str, float]] = lambda model: {},
+    training: str = "",
 ) -> Arm:
     """Train and judge an arm with every seed. What is done lies in `out/name/SEED` and is not done again.
 
-    figures: printed beside the outcomes, of each seed's model; their means are kept.
+    figures: printed beside the outcomes, of each seed's model; their means are kept. training: arms that name the same
+    one share it; it lies in `out/training/SEED`.
     """
     outcomes, seconds, beside, parameters = [], 0.0, [], 0
     for seed in seeds:
@@ -96,7 +106,7 @@ def run_arm(
         kept: dict[str, Any] = json.loads(done.read_text()) if done.exists() else {}
         if kept.get("starts") != asked:
             began = time.monotonic()
-            model = trained(system, shape, data, seed, folder)
+            model = trained(system, shape, data, seed, out / (training or name).replace(" ", "_") / str(seed))
             figure = judge(model, seed)
             kept = {
                 "starts": asked,

@@ -18,12 +18,12 @@ from presage.systems.check import Arm, CheckResult, block_for
 from presage.systems.files import read_json, write_json
 from presage.systems.lab import T3, dataset
 from presage.systems.labels import few
-from presage.systems.probes import Pairs, action_error, imagine
+from presage.systems.probes import Pairs, action_error
 from presage.systems.starts import Block, tuning_block
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.systems.verdict import Sanity, judge
-from presage.timeline.levels import Schedule
+from presage.timeline.streams import Values
 from presage.training.fingerprint import entry
 from presage.training.recorded import Recorded, encoded, joined, read_recorded
 from presage.training.stage import train_stages
@@ -38,12 +38,15 @@ CODEC, TUNING = "codec", "on tuning starts"
 
 @dataclass(frozen=True)
 class Variant:
-    """An arm: a system whose first stage is the codec's, how it acts, and by which schedule its action error on
-    held-out demonstrations is printed."""
+    """An arm: a system, what it would do after held-out rows (its action error is printed), and how it acts.
+
+    takes: parts of the model whose weights it takes from the shared stages.
+    """
 
     system: Callable[[Shape], System]
-    schedule: Schedule
+    ask: Callable[[Composed, Pairs], Values]
     use: str = "policy"
+    takes: tuple[str, ...] = ("codecs",)
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,12 @@ def compare_policies(
     quick: bool,
     out: Path,
     labelled: int = FEW,
+    shared: Sequence[str] = (CODEC,),
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
-    probe: asked of every seed of the first variant. labelled: demonstrations a task.
+    probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages of the first
+    variant that are trained once, for all arms.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -100,19 +105,20 @@ def compare_policies(
         if name not in variants:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
-    data, block = lab_data(quick, labelled), _block(row, quick, out)
+    data, block = lab_data(quick, labelled), block_of(row, quick, out)
     shape = shape_of(data.kinds["labelled"])
-    model = _codec(variants[claimed].system(shape), shape, data, out)
+    model = _shared(variants[claimed].system(shape), shape, data, shared, out)
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
-        system = _with_codec(variant.system(shape), model.codecs.state_dict())
+        system = _taking(variant, shape, model.state_dict(), shared)
         use = system.uses[variant.use]
-        figures = _figures(success(use, tuning), variant.schedule, pairs, probe if name == claimed else None)
-        used = {kind: kinds[kind] for kind in system.stages[-1].data}
+        figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
+        read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
+        used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
         arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
         print(f"{name}: {arms[name].mean:.2f} of {len(starts)} starts, {arms[name].seconds:.0f} s", flush=True)
     sanity: list[Sanity] = []
@@ -128,11 +134,11 @@ def compare_policies(
 
 
 def _figures(
-    tuned: Judge, schedule: Schedule, pairs: Pairs, probe: Probe | None
+    tuned: Judge, ask: Callable[[Composed, Pairs], Values], pairs: Pairs, probe: Probe | None
 ) -> Callable[[Composed], Mapping[str, float]]:
     def figures(model: Composed) -> Mapping[str, float]:
         outcomes = tuned(model, 0)
-        error = action_error(model, pairs, imagine(model, pairs, schedule))
+        error = action_error(model, pairs, ask(model, pairs))
         asked = {} if probe is None else probe.ask(model, pairs)
         return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked}
 
@@ -148,7 +154,7 @@ def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:
     return replace(arm, figures={k: x for k, x in arm.figures.items() if k not in values}), lines
 
 
-def _block(row: Row, quick: bool, out: Path) -> Block:
+def block_of(row: Row, quick: bool, out: Path) -> Block:
     """The starts of a check; one that goes on keeps those that it began with."""
     path = out / "block.json"
     if not path.exists():
@@ -156,15 +162,22 @@ def _block(row: Row, quick: bool, out: Path) -> Block:
     return Block(**read_json(path, f"remove {out}"))
 
 
-def _codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:
+def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:
     """A model whose codec is trained, on pictures alone."""
+    return _shared(system, shape, data, (CODEC,), out)
+
+
+def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], out: Path) -> Composed:
+    """A model in which the shared stages are trained."""
     torch.manual_seed(0)
     model = system.build(shape)
     made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in data.kinds.items()}
-    return train_stages(model, system.stages, data.kinds, out, made, only=CODEC)
+    for name in stages:
+        train_stages(model, system.stages, data.kinds, out, made, only=name)
+    return model
 
 
-def _with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
+def with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
     """The same, its codec trained already."""
 
     def build(shape: Shape) -> Composed:
@@ -173,3 +186,16 @@ def _with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
         return model
 
     return replace(system, build=build, stages=tuple(s for s in system.stages if s.name != CODEC))
+
+
+def _taking(variant: Variant, shape: Shape, weights: Mapping[str, torch.Tensor], shared: Sequence[str]) -> System:
+    """The system of an arm, its shared stages trained already."""
+    system = variant.system(shape)
+    taken = {name: x for name, x in weights.items() if name.split(".")[0] in variant.takes}
+
+    def build(shape: Shape) -> Composed:
+        model = system.build(shape)
+        model.load_state_dict(taken, strict=False)
+        return model
+
+    return replace(system, build=build, stages=tuple(s for s in system.stages if s.name not in shared))

@@ -3,7 +3,7 @@
 Shapes: P pairs of a row and the one that follows it, T tokens of a stream, C numbers a token, S pixels a side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,10 +65,43 @@ def imagine(model: Composed, pairs: Pairs, schedule: Schedule, given: Values | N
     return session.imagine(schedule, given).values
 
 
+def by(schedule: Schedule) -> Callable[[Composed, Pairs], Values]:
+    """What a model imagines after each pair's first row by a schedule."""
+    return lambda model, pairs: imagine(model, pairs, schedule)
+
+
+def session_of(model: Composed, pairs: Pairs, seed: int = 0) -> Session[Composed]:
+    """A session that has seen each pair's first row alone."""
+    recorded, now = pairs.recorded, pairs.now
+    text = torch.from_numpy(recorded.text[recorded.instruction[now]]).to(model.device)
+    session = Session(model, text, seed=seed, context=0)
+    session.observe({**{name: x[now] for name, x in recorded.frames.items()}, "state": recorded.state[now]})
+    return session
+
+
 def action_error(model: Composed, pairs: Pairs, values: Values) -> float:
     """Root mean square error of the chunk, in halves of the range of recorded actions."""
     name = next(s.name for s in model.streams if s.acts)
     return _distance(values[name], truth(model, pairs, [name])[name])
+
+
+def sampled_error(model: Composed, pairs: Pairs, schedule: Schedule) -> float:
+    """The action error where a schedule samples it."""
+    return action_error(model, pairs, imagine(model, pairs, schedule))
+
+
+def forward_errors(model: Composed, pairs: Pairs, schedule: Schedule) -> dict[str, float]:
+    """Of frames after a given action, by a schedule of forward dynamics: over what copying the frame before errs, and
+    over what the model errs where it is given another pair's action."""
+    name = next(s.name for s in model.streams if s.acts)
+    frames = [
+        frame_error(model, pairs, imagine(model, pairs, schedule, truth(model, told, [name])))
+        for told in (pairs, pairs.others)
+    ]
+    return {
+        "forward error / copied frame's, moved pixels": frames[0] / copy_error(pairs),
+        "forward error / with other actions": frames[0] / frames[1],
+    }
 
 
 def mean_action_error(model: Composed, pairs: Pairs) -> float:

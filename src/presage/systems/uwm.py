@@ -72,7 +72,7 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
 def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
     size = DEBUG if quick else SMALL
 
-    policy = Schedule.marginal(STEPS)
+    policy = probes.by(Schedule.marginal(STEPS))
     alone, broken = {"action": 1.0, "image.*": 0.0}, OtherFutures(JOINT, "image.*")
 
     def arm(data: Mapping[str, float], **changes: Any) -> Variant:

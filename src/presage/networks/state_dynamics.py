@@ -1,4 +1,4 @@
-"""Kinematics: the robot's own state after an action chunk, from its state now and what it has felt so far.
+"""State dynamics: the robot's own state after an action chunk, from its state now and what it has felt so far.
 
 Where a robot's hand is after a known action is simple arithmetic, which a video model does badly: its errors of half a
 centimetre a step add up, and after some dozen steps the imagined arm is anywhere. So a small network of its own keeps
@@ -19,8 +19,8 @@ CHANGE = 0.1
 """A typical change in a step, in half ranges: outputs are multiples of it."""
 
 
-class Kinematics(nn.Module):
-    """Taught on its own (training/kinematics.py) and left as it is when the world model trains."""
+class StateDynamics(nn.Module):
+    """Trained on its own (training/state_dynamics.py) and left as it is when the world model trains."""
 
     def __init__(self, state: int, action: int, width: int, layers: int = 2) -> None:
         super().__init__()

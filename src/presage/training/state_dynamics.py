@@ -1,4 +1,5 @@
-"""Teach kinematics alone, before the world model: the next states from states and executed chunks, without a frame."""
+"""Train state dynamics alone, before the world model: the next states from states and executed chunks, without
+a frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from presage.networks.kinematics import CHANGE, Kinematics
 from presage.networks.names import STATE
+from presage.networks.state_dynamics import CHANGE, StateDynamics
 from presage.networks.world_model import WorldModel
 from presage.training.batch import per_step
 from presage.training.data import Rows
@@ -26,7 +27,7 @@ robot that was just reset does not answer as one that moves. The others see true
 
 
 @dataclass(frozen=True)
-class KinematicsTraining(PartTraining):
+class StateDynamicsTraining(PartTraining):
     steps: int = 3000
     batch: int = 128
     lr: float = 2e-3
@@ -71,17 +72,17 @@ def tracks(parts: Sequence[Rows], drawn: Drawn, fresh: np.ndarray) -> Tracks:
     return Tracks(*gather(parts, source, columns))
 
 
-def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Tensor:
+def state_dynamics_loss(state_dynamics: StateDynamics, batch: Tracks, told_B: Tensor) -> Tensor:
     """Absolute error of all states but the first; of every window so many are `told`, the others follow from each
     other."""
     state = batch.state[:, 0]
-    memory, reached = kinematics.blank(state), []
+    memory, reached = state_dynamics.blank(state), []
     for i in range(1, batch.state.shape[1]):
         action = batch.action[:, i - 1]
-        led_to = kinematics(state, action, memory)
+        led_to = state_dynamics(state, action, memory)
         reached.append(led_to)
         now = torch.where((i < told_B)[:, None], batch.state[:, i], led_to)
-        memory = kinematics.remember(state, action, now, memory)
+        memory = state_dynamics.remember(state, action, now, memory)
         state = now
     out, truth = torch.stack(reached, 1)[:, :, None], batch.state[:, 1:, None]
     error = per_step(F.smooth_l1_loss(out, truth, beta=CHANGE / 20, reduction="none"), batch.has[:, None, None])
@@ -89,17 +90,17 @@ def kinematics_loss(kinematics: Kinematics, batch: Tracks, told_B: Tensor) -> Te
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
-def train_kinematics(
+def train_state_dynamics(
     model: WorldModel,
     parts: Sequence[tuple[Rows, float]],
-    training: KinematicsTraining,
+    training: StateDynamicsTraining,
     out: Path,
     made_from: Fingerprint,
 ) -> None:
-    """Fit the kinematics of `model` in place; a model without a state, and data without actions, leave it
+    """Fit the state dynamics of `model` in place; a model without a state, and data without actions, leave it
     as it is. Resumes from `out`."""
-    kinematics = model.kinematics
-    if kinematics is None or not any(r.action_valid.any() for r, _ in parts):
+    state_dynamics = model.state_dynamics
+    if state_dynamics is None or not any(r.action_valid.any() for r, _ in parts):
         return
     rows = [r for r, _ in parts]
 
@@ -107,7 +108,7 @@ def train_kinematics(
         fresh = torch.rand(training.batch, generator=generator) < FRESH
         told = torch.where(fresh, 1, torch.randint(1, ROWS, (training.batch,), generator=generator))
         batch = tracks(rows, drawn, fresh.numpy()).to(model.device)
-        return kinematics_loss(kinematics, batch, told.to(model.device))
+        return state_dynamics_loss(state_dynamics, batch, told.to(model.device))
 
     torch.manual_seed(training.seed)
-    train_part(kinematics, loss, parts, ROWS, training, out, "kinematics", made_from)
+    train_part(state_dynamics, loss, parts, ROWS, training, out, "state_dynamics", made_from)

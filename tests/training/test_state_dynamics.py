@@ -1,4 +1,4 @@
-"""Kinematics are taught alone: what an action does to the robot, with and without the step before."""
+"""State dynamics are trained alone: what an action does to the robot, with and without the step before."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +9,12 @@ import torch
 
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
-from presage.training.kinematics import KinematicsTraining, kinematics_loss, tracks, train_kinematics
+from presage.training.state_dynamics import StateDynamicsTraining, state_dynamics_loss, tracks, train_state_dynamics
 from tests.tiny import tiny_model
 from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
 
-CONFIG = KinematicsTraining(steps=30, batch=32, save_every=10)
+CONFIG = StateDynamicsTraining(steps=30, batch=32, save_every=10)
 
 
 def moving_rows(model: WorldModel) -> Rows:
@@ -29,44 +29,44 @@ def moving_rows(model: WorldModel) -> Rows:
 
 def errors(model: WorldModel, rows: Rows) -> tuple[float, float]:
     """Mean absolute error of the third row of every episode, remembering the first or not."""
-    kinematics, at = model.kinematics, rows.start
-    assert kinematics is not None
+    state_dynamics, at = model.state_dynamics, rows.start
+    assert state_dynamics is not None
     state, action = torch.from_numpy(rows.state), torch.from_numpy(rows.action)
-    blank = kinematics.blank(state[at])
-    memory = kinematics.remember(state[at], action[at], state[at + 1], blank)
-    found = [kinematics(state[at + 1], action[at + 1], m) for m in (memory, blank)]
+    blank = state_dynamics.blank(state[at])
+    memory = state_dynamics.remember(state[at], action[at], state[at + 1], blank)
+    found = [state_dynamics(state[at + 1], action[at + 1], m) for m in (memory, blank)]
     return tuple((x - state[at + 2]).abs().mean().item() for x in found)  # type: ignore[return-value]
 
 
 def test_untaught_nothing_moves() -> None:
     model = tiny_model()
-    assert model.kinematics is not None
-    torch.nn.init.zeros_(model.kinematics.output.weight)
+    assert model.state_dynamics is not None
+    torch.nn.init.zeros_(model.state_dynamics.output.weight)
     state = torch.randn(3, 4)
-    blank = model.kinematics.blank(state)
-    torch.testing.assert_close(model.kinematics(state, torch.randn(3, 16), blank), state)
+    blank = model.state_dynamics.blank(state)
+    torch.testing.assert_close(model.state_dynamics(state, torch.randn(3, 16), blank), state)
 
 
 def test_it_learns_what_actions_do_and_uses_what_it_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr("presage.training.kinematics.ROWS", 6)  # short windows: no more is asked than the third row
+    monkeypatch.setattr("presage.training.state_dynamics.ROWS", 6)  # short windows: no more is asked than the third row
     model = tiny_model()
     rows = moving_rows(model)
     still = float(np.abs(rows.state[rows.start + 2] - rows.state[rows.start + 1]).mean())
-    train_kinematics(model, [(rows, 1.0)], replace(CONFIG, steps=300), tmp_path, {})
+    train_state_dynamics(model, [(rows, 1.0)], replace(CONFIG, steps=300), tmp_path, {})
     told, untold = errors(model, rows)
     assert told < 0.25 * still and told < 0.7 * untold < 0.7 * still
 
 
 def test_chunks_that_were_not_executed_and_padding_teach_nothing() -> None:
     model = tiny_model()
-    assert model.kinematics is not None
+    assert model.state_dynamics is not None
     rows = small_rows(model, [4, 4])
     alone = torch.ones(1, dtype=torch.long)
     drawn = (np.zeros(1, int), np.array([[3, 3, 3]]), np.array([[False, True, True]]))
-    assert kinematics_loss(model.kinematics, tracks([rows], drawn, np.zeros(1, bool)), alone) == 0
+    assert state_dynamics_loss(model.state_dynamics, tracks([rows], drawn, np.zeros(1, bool)), alone) == 0
     drawn = (np.zeros(1, int), np.array([[0, 1, 2]]), np.zeros((1, 3), bool))
-    assert kinematics_loss(model.kinematics, tracks([rows], drawn, np.zeros(1, bool)), alone) > 0
+    assert state_dynamics_loss(model.state_dynamics, tracks([rows], drawn, np.zeros(1, bool)), alone) > 0
     rows.action_valid[1] = False
     assert tracks([rows], drawn, np.zeros(1, bool)).valid.tolist() == [[True, True, False]]
 
@@ -90,12 +90,12 @@ def test_windows_of_several_datasets_stay_in_the_order_in_which_they_were_drawn(
 
 def test_the_next_state_of_a_window_follows_from_what_it_is_told() -> None:
     model = tiny_model()
-    assert model.kinematics is not None
-    torch.nn.init.zeros_(model.kinematics.output.weight)  # nothing moves
+    assert model.state_dynamics is not None
+    torch.nn.init.zeros_(model.state_dynamics.output.weight)  # nothing moves
     rows = small_rows(model, [3])
     rows.state[:] = [[0.0], [1.0], [1.0]]
     batch = tracks([rows], (np.zeros(1, int), np.array([[0, 1, 2]]), np.zeros((1, 3), bool)), np.zeros(1, bool))
-    alone, told = (kinematics_loss(model.kinematics, batch, torch.tensor([n])) for n in (1, 2))
+    alone, told = (state_dynamics_loss(model.state_dynamics, batch, torch.tensor([n])) for n in (1, 2))
     torch.testing.assert_close(told, alone / 2)  # wrong once, not twice
 
 
@@ -104,17 +104,17 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 ) -> None:
     torch.set_num_threads(1)
 
-    def taught(out: Path) -> dict[str, torch.Tensor]:
+    def trained(out: Path) -> dict[str, torch.Tensor]:
         model = tiny_model()
-        train_kinematics(model, [(moving_rows(model), 1.0)], CONFIG, out, {})
-        assert model.kinematics is not None
-        return model.kinematics.state_dict()
+        train_state_dynamics(model, [(moving_rows(model), 1.0)], CONFIG, out, {})
+        assert model.state_dynamics is not None
+        return model.state_dynamics.state_dict()
 
-    assert_resumes(taught, tmp_path, monkeypatch)
+    assert_resumes(trained, tmp_path, monkeypatch)
 
 
 def test_a_robot_without_a_state_has_none(tmp_path: Path) -> None:
     model = tiny_model()
-    model.kinematics = None
-    train_kinematics(model, [], CONFIG, tmp_path / "none", {})
+    model.state_dynamics = None
+    train_state_dynamics(model, [], CONFIG, tmp_path / "none", {})
     assert not (tmp_path / "none").exists()

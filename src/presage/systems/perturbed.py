@@ -10,18 +10,19 @@ from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planning import CANDIDATES, Ranking, best_of, by_both
 from presage.training.checkpoint import load_model
 
-SPOIL = 0.5
-"""Spread of the candidates of a spoiled policy, which leaves search something to gain, in half action ranges."""
+PERTURBATION = 0.5
+"""Spread of the candidates of a perturbed policy, which leaves search something to gain, in half action ranges."""
 
 
-def spoiled(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
-    """Search among `n` chunks of a model that is as bad as they are: each is its own choice, shifted by `SPOIL`."""
-    return GroundedPolicy(model, best_of(n, spread=SPOIL, rank=rank, keep_own=False), seed=seed)
+def perturbed(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
+    """Search among `n` chunks of a model that is as bad as they are: each is its own choice, shifted by
+    `PERTURBATION`."""
+    return GroundedPolicy(model, best_of(n, spread=PERTURBATION, rank=rank, keep_own=False), seed=seed)
 
 
-def spoiled_from(checkpoint: str, seed: int) -> GroundedPolicy:
+def perturbed_from(checkpoint: str, seed: int) -> GroundedPolicy:
     """For worker processes that record where such a search leads (`presage collect --planner`)."""
-    return spoiled(_opened(checkpoint), seed=seed)
+    return perturbed(_opened(checkpoint), seed=seed)
 
 
 @cache
