@@ -12,7 +12,7 @@ from presage.networks.composed import Composed
 from presage.systems import policies
 from presage.systems.check import CheckResult
 from presage.systems.policies import LabData, Probe, Variant, compare_policies
-from presage.systems.probes import Pairs
+from presage.systems.probes import Pairs, by
 from presage.systems.starts import Start, tuning_block
 from presage.systems.system import DEBUG
 from presage.systems.table import find
@@ -21,7 +21,7 @@ from presage.timeline.levels import Schedule
 
 STARTS = [Start("move", seed, far=False) for seed in range(4)]
 VARIANTS = {
-    name: Variant(lambda shape, data=data: uwm(shape, DEBUG, data), Schedule.marginal(2))
+    name: Variant(lambda shape, data=data: uwm(shape, DEBUG, data), by(Schedule.marginal(2)))
     for name, data in (("with video", BOTH), ("without", FEW))
 }
 
