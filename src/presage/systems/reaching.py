@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,6 @@ CAMERA, ROWS = "front", 8
 GOALS, TUNING_GOALS, PROBES, QUICK = 24, 8, 24, 2
 STARTS = 200
 """Whose play is looked through for goals; most of them are never played"""
-TRUE, SHUFFLED = "true actions", "shuffled actions"
 GRID = (7, 7, 3)
 
 
@@ -74,23 +75,24 @@ def reach(row: Row, check: Check, arms: Sequence[str], seeds: Sequence[int], qui
     play = recorded("play", quick, (CAMERA,))
     play = play.only([i for i, task in enumerate(play.task) if task in T3])
     models = _train(check, play, seeds, out)
-    tuned = _goals(tuning_block(), TUNING_GOALS, quick)
     names = [name for name in check.arms if not arms or name in arms]
-    main = next(iter(check.arms))
-    tuning = {name: _rate(check.arms[name], models, seeds[:1], tuned) for name in names if name in check.margins}
-    block = block_for(row, quick)
+    main, controls = next(iter(check.arms)), [name for name in names if name in check.margins]
+    block, tuned = block_for(row, quick), _goals(tuning_block(), TUNING_GOALS, quick)
     goals = _goals(block, GOALS, quick)
-    done = [_arm(name, check.arms[name], models, play, seeds, goals, out) for name in names]
-    figures = _probes(check, models, seeds, block, quick)
-    verdict, sanity = None, []
+    with closing(VectorWorld(list(T3), 1, (CAMERA,), SIZE)) as world:
+        lab = _Lab(models, world)
+        tuning = {name: lab.rate(check.arms[name], seeds[:1], tuned) for name in controls}
+        done = [_arm(name, check.arms[name], lab, seeds, goals, out) for name in names]
+        lost = lab.rate(check.arms[main], seeds, goals, strangers(goals))
+    done = [replace(arm, rows=len(play.action)) for arm in done]
+    verdict = None
     if len(names) == len(check.arms):
-        lost = _rate(check.arms[main], models, seeds, goals, [strangers(goals)])
-        sanity.append(Sanity("aimed at another episode's picture", lost, lost <= 0.5 * done[0].mean, "half as often"))
-        verdict = judge({arm.name: arm.outcomes for arm in done}, main, check.margins, sanity, tuning)
+        alike = Sanity("aimed at another episode's picture", lost, lost <= 0.5 * done[0].mean, "half as often")
+        verdict = judge({arm.name: arm.outcomes for arm in done}, main, check.margins, [alike], tuning)
+    figures = _probes(check, models, seeds, block, quick)
     figures |= {f"{name} on tuning goals": rate for name, rate in tuning.items()}
-    return CheckResult(
-        row, "goals reached", tuple(done), verdict, tuple(seeds), block, quick, time.monotonic() - began, figures
-    )
+    seconds = time.monotonic() - began
+    return CheckResult(row, "goals reached", tuple(done), verdict, tuple(seeds), block, quick, seconds, figures)
 
 
 def _train(check: Check, play: Recorded, seeds: Sequence[int], out: Path) -> dict[tuple[str, int], Composed]:
@@ -123,65 +125,55 @@ def shuffled(play: Recorded) -> Recorded:
     return replace(play, action=action)
 
 
+@cache
 def _starts(block: Block, quick: bool) -> list[Start]:
-    return choose_starts(block, T3[:1] if quick else T3, 20 if quick else STARTS)
+    return choose_starts(block, T3[:1] if quick else T3, 10 if quick else STARTS)
 
 
 def _goals(block: Block, count: int, quick: bool, ahead: tuple[int, int] = (3, 6), near: bool = False) -> list[Goal]:
     return choose_goals(_starts(block, quick), QUICK if quick else count, CAMERA, SIZE, ahead, near)
 
 
-def _attempts(
-    reacher: Reacher, model: Composed, seed: int, goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
-) -> list[Attempt]:
-    policy, world = reacher.use(model, seed), VectorWorld(list(T3), 1, (CAMERA,), SIZE)
+@dataclass(frozen=True)
+class _Lab:
+    """What arms are judged with."""
 
-    def aim(picture: np.ndarray) -> None:
-        policy.aim(model.goal({f"image.{CAMERA}": picture[None]}))
+    models: Mapping[tuple[str, int], Composed]
+    world: VectorWorld
 
-    try:
+    def attempts(
+        self, arm: Reacher, seed: int, goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
+    ) -> list[Attempt]:
+        """Each goal once, shown its own picture or another."""
+        model = self.models[arm.training, seed]
+        policy = arm.use(model, seed)
+
+        def aim(picture: np.ndarray) -> None:
+            policy.aim(model.goal({f"image.{CAMERA}": picture[None]}))
+
         shown = pictures or [goal.picture for goal in goals]
-        return [attempt(policy, aim, goal, world, ROWS, picture) for goal, picture in zip(goals, shown, strict=True)]
-    finally:
-        world.close()
+        return [attempt(policy, aim, goal, self.world, ROWS, picture) for goal, picture in zip(goals, shown)]
+
+    def rate(
+        self, arm: Reacher, seeds: Sequence[int], goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
+    ) -> float:
+        return float(np.mean([a.reached for seed in seeds for a in self.attempts(arm, seed, goals, pictures)]))
 
 
-def _rate(
-    reacher: Reacher,
-    models: Mapping[tuple[str, int], Composed],
-    seeds: Sequence[int],
-    goals: Sequence[Goal],
-    pictures: Sequence[Sequence[np.ndarray] | None] = (None,),
-) -> float:
-    tried = [
-        a.reached
-        for seed in seeds
-        for shown in pictures
-        for a in _attempts(reacher, models[reacher.training, seed], seed, goals, shown)
-    ]
-    return float(np.mean(tried))
-
-
-def _arm(
-    name: str,
-    reacher: Reacher,
-    models: Mapping[tuple[str, int], Composed],
-    play: Recorded,
-    seeds: Sequence[int],
-    goals: Sequence[Goal],
-    out: Path,
-) -> Arm:
+def _arm(name: str, reacher: Reacher, lab: _Lab, seeds: Sequence[int], goals: Sequence[Goal], out: Path) -> Arm:
     """An arm on all goals; what was tried is kept."""
-    began, tried = time.monotonic(), []
+    asked = [[g.task, g.moved, *g.hand.tolist()] for g in goals]
+    tried, seconds = [], 0.0
     for seed in seeds:
-        path = out / "arms" / name.replace(" ", "_") / f"{seed}.json"
-        asked = [[g.task, g.moved, *g.hand.tolist()] for g in goals]
+        path, began = out / "arms" / name.replace(" ", "_") / f"{seed}.json", time.monotonic()
         kept = json.loads(path.read_text()) if path.exists() else {}
         if kept.get("goals") != asked:
-            attempts = _attempts(reacher, models[reacher.training, seed], seed, goals)
+            attempts = lab.attempts(reacher, seed, goals)
             kept = {"goals": asked, "attempts": [[a.reached, a.missed, a.seconds] for a in attempts]}
+            kept["seconds"] = time.monotonic() - began
             write_json(path, kept)
         tried.append([Attempt(*each) for each in kept["attempts"]])
+        seconds += kept["seconds"]
     moved = np.array([g.moved for g in goals])
     reached, missed = np.array([[[a.reached, a.missed] for a in each] for each in tried]).mean(0).T
     figures = {
@@ -191,10 +183,17 @@ def _arm(
         "cm from object goals": 100 * float(missed[moved].mean()),
         "s a decision": float(np.median([a.seconds for each in tried for a in each])),
     }
-    model = models[reacher.training, seeds[0]]
-    parameters = sum(p.numel() for p in model.parameters())
+    trainings = [_trained(out / reacher.training.replace(" ", "_") / str(seed)) for seed in seeds]
+    seconds += sum(spent for spent, _ in trainings)
+    parameters = sum(p.numel() for p in lab.models[reacher.training, seeds[0]].parameters())
     outcomes = tuple(tuple(float(a.reached) for a in each) for each in tried)
-    return Arm(name, outcomes, time.monotonic() - began, parameters, len(play.action), 0, figures)
+    return Arm(name, outcomes, seconds, parameters, 0, trainings[0][1], figures)
+
+
+def _trained(folder: Path) -> tuple[float, int]:
+    """Seconds and steps of the stages in a folder, as their logs say."""
+    last = [json.loads(path.read_text().splitlines()[-1]) for path in folder.glob("*/log.jsonl")]
+    return sum(each["seconds"] for each in last), sum(each["step"] for each in last)
 
 
 # -- probes of single rows --------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
     rows = ROWS.get(size.name, 4)
 
     def build(shape: Shape) -> Composed:
-        patch = 8 if size is not DEBUG else 4
-        codec = FeatureCodec(FeatureConfig(shape.size, patch, width=64 if size is not DEBUG else 16))
+        patch, width = min(8, shape.size // 4), 64 if size is not DEBUG else 16
+        codec = FeatureCodec(FeatureConfig(shape.size, patch, width))
         tokens, dim, camera = codec.config.tokens, codec.config.token_dim, f"image.{shape.cameras[0]}"
         features = Stream("features", tokens, dim, Regress("l1"), source=camera)
         streams = [actions(shape, Given(), per_step=False), features, state(shape, Regress("l1"))]
