@@ -14,14 +14,14 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
-from presage.systems.arms import CAMERAS, CHUNK, SIZE, run_arm, shape_of, starts_of, success
-from presage.systems.check import Arm, CheckResult
-from presage.systems.lab import T3, dataset
-from presage.systems.policies import block_of, lab_data, shared_codec, with_codec
-from presage.systems.probes import Pairs
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, shape_of, starts_of, success
+from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.datasets import T3, dataset
+from presage.systems.lab.policies import block_of, lab_data, shared_codec, with_codec
+from presage.systems.lab.probes import Pairs
+from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, Verdict, judge
 from presage.timeline.session import Session
 from presage.training.recorded import Recorded, encoded, read_recorded
 from presage.worlds.knocks import Knocked

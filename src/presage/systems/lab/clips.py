@@ -17,13 +17,13 @@ from presage.networks.composed import Composed
 from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
-from presage.systems.arms import Judge, recorded, shape_of, sized, starts_of, success, trained
-from presage.systems.check import Arm, CheckResult, block_for
-from presage.systems.lab import HELD_OUT, MANY
-from presage.systems.starts import Start
+from presage.systems.lab.arms import Judge, recorded, shape_of, sized, starts_of, success, trained
+from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.datasets import HELD_OUT, MANY
+from presage.systems.lab.starts import Start
+from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import SMALL, Shape, Size, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, judge
 from presage.timeline.noise import streams
 from presage.training.objectives.invert import in_a_row
 from presage.training.recorded import Recorded
