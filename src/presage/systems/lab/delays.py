@@ -28,6 +28,8 @@ from presage.worlds.knocks import Knocked
 from presage.worlds.protocol import Policy
 
 EPISODES, PAIRS = 60, 300
+FORWARD_LIMITS = {"forward error / copied frame's, moved pixels": 1.0, "forward error / with other actions": 0.9}
+"""Of `probes.forward_errors`: a forward step that is no better under the running action cannot make up for a delay."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,14 @@ def asynchrony(arms: Mapping[str, Arm]) -> Verdict | None:
     both = {name: pooled(arms, name, (1, 2)) for name in ("grounded", "naive", "misled") if late(name, 2) in arms}
     if len(both) < 3 or len(arms) < 6:
         return None
-    whole = arms["synchronous"]
+    whole, rate = arms["synchronous"], max(arms["synchronous"].mean, 1e-6)
     sanity = [
         at_least("synchronous", whole.mean, 0.5),
-        at_most("naive / synchronous", both["naive"].mean() / whole.mean, 0.7),
-        at_least("grounded / synchronous", both["grounded"].mean() / whole.mean, 0.9),
+        at_most("naive / synchronous", float(both["naive"].mean()) / rate, 0.7),
+        at_least("grounded / synchronous", float(both["grounded"].mean()) / rate, 0.9),
         at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
         at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
-        *[at_most(name, whole.figures[name] or 0.0, 1.0) for name in whole.figures if name.startswith("forward")],
+        *[at_most(name, float(whole.figures[name] or 0.0), limit) for name, limit in FORWARD_LIMITS.items()],
     ]
     return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
 
