@@ -104,9 +104,11 @@ def compare_executions(
 def asynchrony(arms: Mapping[str, Arm]) -> Verdict | None:
     """Whether a forward step under the running action makes up for what asynchrony costs, pooled over delays of one and
     two rows, and whether a noisy past is what lets video stop half-way. The arms are those of LingBot-VA."""
-    both = {name: pooled(arms, name, (1, 2)) for name in ("grounded", "naive", "misled") if late(name, 2) in arms}
-    if len(both) < 3 or len(arms) < 6:
+    delayed = ("grounded", "naive", "misled")
+    needed = {"synchronous", "noisy, whole video", "clean, half", "clean, whole video"}
+    if not needed | {late(name, n) for name in delayed for n in (1, 2)} <= set(arms):
         return None
+    both = {name: pooled(arms, name, (1, 2)) for name in delayed}
     whole, rate = arms["synchronous"], max(arms["synchronous"].mean, 1e-6)
     sanity = [
         at_least("synchronous", whole.mean, 0.5),
