@@ -9,7 +9,7 @@ from tests.recorded import CHUNK, moving_square
 
 from presage.policy.executors import OpenLoop
 from presage.policy.features import foresight, latents
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.unipi import unipi
 from presage.timeline.session import Session

@@ -6,9 +6,9 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
-from presage.systems.arms import shape_of
-from presage.systems.check import Arm
-from presage.systems.delays import asynchrony, late
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.check import Arm
+from presage.systems.lab.delays import FORWARD_LIMITS, asynchrony, late
 from presage.systems.lingbot_va import lingbot_va, objective
 from presage.systems.system import DEBUG
 from presage.training.recorded import Recorded, batch_of
@@ -65,7 +65,7 @@ def arms_of(naive: float, grounded: float, misled: float, half: float = 0.6) -> 
     shares |= {
         late(name, n): x for n in (1, 2) for name, x in (("naive", naive), ("grounded", grounded), ("misled", misled))
     }
-    forward = {"forward error / copied frame": 0.7}
+    forward = dict.fromkeys(FORWARD_LIMITS, 0.7)
     return {name: arm(name, x) for name, x in shares.items()} | {"synchronous": arm("synchronous", 0.8, **forward)}
 
 

@@ -8,9 +8,9 @@ import torch
 from tests.recorded import moving_square
 
 from presage.systems import pad as recipe
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.probes import Pairs
 from presage.systems.pad import JOINT, LIMITS, pad, reads
-from presage.systems.probes import Pairs
 from presage.systems.system import DEBUG
 from presage.training.recorded import Recorded, batch_of
 from presage.training.stage import train_stages

@@ -7,8 +7,8 @@ import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.policy.translators import ClipPlan
-from presage.systems.arms import shape_of
-from presage.systems.clips import other_words
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.clips import other_words
 from presage.systems.system import DEBUG
 from presage.systems.unipi import EVERY, KEYFRAMES, cloning, plan_of, unipi
 from presage.timeline.session import Session

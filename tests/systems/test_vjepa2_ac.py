@@ -13,7 +13,7 @@ from presage.policy.goal_cloning import cloned
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import CEM, held, planned, uniform
 from presage.simulator.scorers import goal_distance, led_to
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.session import Session
@@ -83,7 +83,7 @@ def test_a_goal_is_a_picture_of_its_camera(model: Composed) -> None:
 
 
 def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from presage.systems import reaching
+    from presage.systems.lab import reaching
     from presage.systems.vjepa2_ac import check
 
     monkeypatch.setattr(reaching, "ROWS", 2)

@@ -16,8 +16,8 @@ from presage.policy.executors import open_loop, receding
 from presage.policy.features import headed, latents
 from presage.policy.heads import ActionTransformer, Convolved, VideoFormer
 from presage.policy.translators import ClipPlan, FramePair
-from presage.systems.check import CheckResult
-from presage.systems.clips import compare_clips
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.clips import compare_clips
 from presage.systems.parts import actions, scaled, videos
 from presage.systems.system import SMALL, Card, Shape, Size, System
 from presage.systems.table import find

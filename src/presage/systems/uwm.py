@@ -15,11 +15,11 @@ from presage.networks.composed import Composed
 from presage.networks.dit import DiT, DiTConfig
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.sampled import sampled
-from presage.systems import probes
-from presage.systems.check import CheckResult
+from presage.systems.lab import probes
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.policies import Probe, Variant, compare_policies
+from presage.systems.lab.probes import Pairs
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.policies import Probe, Variant, compare_policies
-from presage.systems.probes import Pairs
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.corruption import DDPM

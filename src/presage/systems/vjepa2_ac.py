@@ -18,9 +18,9 @@ from presage.policy.goal_cloning import cloned
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import CEM, BestOf, Search, held, planned, uniform
 from presage.simulator.scorers import goal_distance
-from presage.systems.check import CheckResult
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.reaching import Check, Reacher, Training, reach
 from presage.systems.parts import actions, scaled, state
-from presage.systems.reaching import Check, Reacher, Training, reach
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.attention import teacher_forced

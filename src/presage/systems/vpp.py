@@ -15,11 +15,11 @@ from presage.networks.unet import UNet, UNetConfig
 from presage.policy.executors import receding
 from presage.policy.features import foresight, headed, latents, present
 from presage.policy.heads import ActionTransformer, VideoFormer
-from presage.systems.check import CheckResult
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.policies import Probe, Variant, compare_policies
+from presage.systems.lab.probes import Pairs
+from presage.systems.lab.readings import asked_of, moves, redrawn
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.policies import Probe, Variant, compare_policies
-from presage.systems.probes import Pairs
-from presage.systems.readings import asked_of, moves, redrawn
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.corruption import Flow, Given

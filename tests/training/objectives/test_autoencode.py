@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm

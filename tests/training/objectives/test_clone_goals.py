@@ -5,7 +5,7 @@ import torch
 
 from presage.networks.composed import Composed
 from presage.networks.goal_policy import GoalPolicy
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.streams import Stream

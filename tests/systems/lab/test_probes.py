@@ -6,8 +6,8 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
-from presage.systems.arms import shape_of
-from presage.systems.probes import (
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.probes import (
     Pairs,
     action_error,
     copy_error,

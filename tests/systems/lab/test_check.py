@@ -8,8 +8,8 @@ import pytest
 from tests.systems.example import make_result
 
 from presage.errors import UserError
-from presage.systems import check
-from presage.systems.check import Arm, block_for, from_json, load, published, save, state_of, to_json
+from presage.systems.lab import check
+from presage.systems.lab.check import Arm, block_for, from_json, load, published, save, state_of, to_json
 from presage.systems.table import find
 
 

@@ -17,13 +17,13 @@ from presage.networks.composed import Composed
 from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
-from presage.systems.arms import Judge, recorded, shape_of, sized, starts_of, success, trained
-from presage.systems.check import Arm, CheckResult, block_for
-from presage.systems.lab import HELD_OUT, MANY
-from presage.systems.starts import Start
+from presage.systems.lab.arms import Judge, recorded, shape_of, sized, starts_of, success, trained
+from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.datasets import HELD_OUT, MANY
+from presage.systems.lab.starts import Start
+from presage.systems.lab.verdict import FLOOR, Sanity, judge
 from presage.systems.system import SMALL, Shape, Size, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, judge
 from presage.timeline.noise import streams
 from presage.training.objectives.invert import in_a_row
 from presage.training.recorded import Recorded
@@ -36,6 +36,8 @@ EPISODES, BESIDE, CHANCE = 60, 30, 1 / 9
 """Starts that are judged, and those of each figure beside; a puck and a mark at random"""
 STEPS, KNOCK = 30, 5
 """Chunks of an episode (demonstrations take 17 to 25), and after how many of them the puck is knocked"""
+RECORDED = "pairs that were recorded"
+"""Where neither arm succeeds on these, nothing is said of pairs that were not"""
 MARGIN, HELD = 0.15, 30
 """HELD: demonstrations that the translator is tested on and nothing is trained on"""
 
@@ -91,7 +93,7 @@ def compare_clips(
             model, use = models[name != "cloning"], uses[name]
             beside: dict[str, Judge] = {}
             if name in (row.title, "cloning"):
-                beside = {"pairs that were recorded": success(use, known, max_steps=STEPS)}
+                beside = {RECORDED: success(use, known, max_steps=STEPS)}
                 beside |= {"with a knock": success(use, some, around=knocked, max_steps=STEPS)}
             if name == row.title:
                 closed = open_loop(plan, every)
@@ -103,6 +105,8 @@ def compare_clips(
     arms = {name: _over_seeds(parts) for name, parts in found.items()}
     verdict = None
     if len(arms) == len(uses):
+        at_home = max(float(arms[name].figures[RECORDED] or 0) for name in (row.title, "cloning"))
+        sanity.append(Sanity(f"best success on {RECORDED}", at_home, at_home >= FLOOR, f"{FLOOR} or more"))
         margins = {name: MARGIN for name in uses if name != row.title}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, row.title, margins, sanity, chance=CHANCE)
     seconds = monotonic() - began

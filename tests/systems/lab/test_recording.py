@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from presage.errors import UserError
-from presage.systems import recording as module
-from presage.systems.recording import OBJECT, TRIES, Job, Recording, plan, record
-from presage.systems.starts import is_far
+from presage.systems.lab import recording as module
+from presage.systems.lab.recording import OBJECT, TRIES, Job, Recording, plan, record
+from presage.systems.lab.starts import is_far
 from presage.worlds.collect import simulation_of
 
 SMALL = {"cameras": ("front",), "size": 16, "supersample": 1}

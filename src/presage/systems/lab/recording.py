@@ -19,8 +19,8 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.systems.play import Player, things
-from presage.systems.starts import is_far
+from presage.systems.lab.play import Player, things
+from presage.systems.lab.starts import is_far
 from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import (
     CHUNK,

@@ -10,7 +10,7 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.systems.labels import LABELS, ArtifactCard, Seen, few, read_card, require_unseen, write_card
+from presage.systems.lab.labels import LABELS, ArtifactCard, Seen, few, read_card, require_unseen, write_card
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.systems.files import read_json, write_json
+from presage.systems.lab.files import read_json, write_json
 
 LABELS = ("action", "observation.state", "observation.environment_state", "next.success", "quality")
 """Columns that `free` episodes are used without."""

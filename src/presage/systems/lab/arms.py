@@ -14,10 +14,10 @@ import torch
 
 from presage.episodes.dataset import Dataset
 from presage.networks.composed import Composed
-from presage.systems.check import Arm
-from presage.systems.files import write_json
-from presage.systems.lab import dataset
-from presage.systems.starts import Block, Start, choose_starts
+from presage.systems.lab.check import Arm
+from presage.systems.lab.datasets import dataset
+from presage.systems.lab.files import write_json
+from presage.systems.lab.starts import Block, Start, choose_starts
 from presage.systems.system import DEBUG, Shape, Size, System
 from presage.training.fingerprint import entry
 from presage.training.recorded import Recorded, fit_scalar_codecs, read_recorded

@@ -9,11 +9,11 @@ from tests.recorded import moving_square
 
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems import policies
-from presage.systems.check import CheckResult
-from presage.systems.policies import LabData, Probe, Variant, compare_policies
-from presage.systems.probes import Pairs, by
-from presage.systems.starts import Start, tuning_block
+from presage.systems.lab import policies
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.policies import LabData, Probe, Variant, compare_policies
+from presage.systems.lab.probes import Pairs, by
+from presage.systems.lab.starts import Start, tuning_block
 from presage.systems.system import DEBUG
 from presage.systems.table import find
 from presage.systems.uwm import BOTH, FEW, uwm

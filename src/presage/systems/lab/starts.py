@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from presage.errors import UserError
-from presage.systems.files import cache_folder, locked, read_json, write_json
+from presage.systems.lab.files import cache_folder, locked, read_json, write_json
 from presage.worlds.collect import simulation_of
 from presage.worlds.seeds import FIRST_CALIBRATION_SEED
 

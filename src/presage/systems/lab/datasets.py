@@ -15,8 +15,8 @@ from typing import Any
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.systems.files import cache_folder, locked, read_json, write_json
-from presage.systems.recording import Recording, write_recording
+from presage.systems.lab.files import cache_folder, locked, read_json, write_json
+from presage.systems.lab.recording import Recording, write_recording
 from presage.worlds.collect import CHUNK
 from presage.worlds.wordings import WORLDS
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from presage.errors import UserError
-from presage.systems.files import read_json, write_json
-from presage.systems.starts import Block, take_verdict_block, tuning_block
+from presage.systems.lab.files import read_json, write_json
+from presage.systems.lab.starts import Block, take_verdict_block, tuning_block
+from presage.systems.lab.verdict import Verdict, verdict_from_json, verdict_to_json
 from presage.systems.table import Row, State, has_recipe, recipe
-from presage.systems.verdict import Verdict, verdict_from_json, verdict_to_json
 
 VERDICTS = Path(__file__).parent / "verdicts"
 """One small JSON file a checked system, NAME.json: what docs/systems.md is generated from."""

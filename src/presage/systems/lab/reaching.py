@@ -14,15 +14,15 @@ import torch
 from presage.networks.composed import Composed
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import Score
-from presage.systems.arms import SIZE, recorded, shape_of, trained
-from presage.systems.check import Arm, CheckResult, block_for
-from presage.systems.files import write_json
-from presage.systems.goals import Attempt, Goal, attempt, choose_goals, strangers
-from presage.systems.lab import T3
-from presage.systems.starts import Block, Start, choose_starts, tuning_block
+from presage.systems.lab.arms import SIZE, recorded, shape_of, trained
+from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.datasets import T3
+from presage.systems.lab.files import write_json
+from presage.systems.lab.goals import Attempt, Goal, attempt, choose_goals, strangers
+from presage.systems.lab.starts import Block, Start, choose_starts, tuning_block
+from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, judge
 from presage.timeline.session import Session
 from presage.training.recorded import Recorded
 from presage.worlds.vector import VectorWorld

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from presage.systems.play import HIGH, LOW, MANOEUVRES, Player, things
+from presage.systems.lab.play import HIGH, LOW, MANOEUVRES, Player, things
 from presage.worlds.metaworld import Simulation
 
 

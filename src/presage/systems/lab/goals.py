@@ -11,8 +11,8 @@ from time import monotonic
 import numpy as np
 
 from presage.errors import UserError
-from presage.systems.play import Player, things
-from presage.systems.starts import Start
+from presage.systems.lab.play import Player, things
+from presage.systems.lab.starts import Start
 from presage.worlds.collect import CHUNK, renderer_of, simulation_of
 from presage.worlds.protocol import Policy
 from presage.worlds.vector import VectorWorld

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from presage.errors import UserError
 from presage.measures.statistics import bootstrap_mean
-from presage.systems.verdict import (
+from presage.systems.lab.verdict import (
     Sanity,
     judge,
     judge_equal,

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from tests.recorded import moving_square
 
-from presage.systems.arms import shape_of
-from presage.systems.goals import Goal
-from presage.systems.reaching import GRID, cells, chance, shuffled, true_cell, within
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.goals import Goal
+from presage.systems.lab.reaching import GRID, cells, chance, shuffled, true_cell, within
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.session import Session

@@ -6,9 +6,9 @@ import pytest
 from tests.systems.example import make_result
 
 from presage.interface.pages.page import document
-from presage.systems import report
-from presage.systems.check import VERDICTS, save
-from presage.systems.report import page, systems_page, text
+from presage.systems.lab import report
+from presage.systems.lab.check import VERDICTS, save
+from presage.systems.lab.report import page, systems_page, text
 from presage.systems.table import ROWS
 
 EVERYTHING = (
@@ -47,4 +47,4 @@ def test_the_documentation_has_every_system_and_a_section_for_each_verdict(tmp_p
 
 
 def test_the_documentation_is_that_of_the_committed_verdicts() -> None:
-    assert report.DOCS.read_text() == systems_page(VERDICTS), "run: python -m presage.systems.report"
+    assert report.DOCS.read_text() == systems_page(VERDICTS), "run: python -m presage.systems.lab.report"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from presage.errors import UserError
-from presage.systems.starts import (
+from presage.systems.lab.starts import (
     SEEDS_PER_BLOCK,
     TUNING_BLOCKS,
     VERDICT_BLOCKS,
@@ -82,6 +82,6 @@ def test_a_world_without_start_boxes_has_no_far_starts() -> None:
 
 
 def test_a_block_gives_no_more_starts_than_it_has(monkeypatch) -> None:
-    monkeypatch.setattr("presage.systems.starts.SEEDS_PER_BLOCK", 5)
+    monkeypatch.setattr("presage.systems.lab.starts.SEEDS_PER_BLOCK", 5)
     with pytest.raises(UserError, match="fewer starts than asked for"):
         choose_starts(tuning_block(), ["push-v3"], 12)

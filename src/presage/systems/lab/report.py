@@ -1,6 +1,6 @@
 """A finished check as text, as one HTML page, and as its part of docs/systems.md.
 
-    python -m presage.systems.report
+    python -m presage.systems.lab.report
 
 writes docs/systems.md anew from the table of systems and the committed verdicts.
 """
@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from presage.measures.statistics import Interval, bootstrap_mean
-from presage.systems import check
-from presage.systems.check import Arm, CheckResult
+from presage.systems.lab import check
+from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.verdict import Comparison, Verdict
 from presage.systems.table import ROWS, USES, Row
-from presage.systems.verdict import Comparison, Verdict
 
-DOCS = Path(__file__).parents[3] / "docs" / "systems.md"
+DOCS = Path(__file__).parents[4] / "docs" / "systems.md"
 Cells = Sequence[Sequence[str]]
 
 
@@ -181,9 +181,10 @@ def _bars(result: CheckResult) -> str:
 
 HEAD = """# Systems
 
-Made by `python -m presage.systems.report` from the table of systems and the files in `src/presage/systems/verdicts`.
-`presage systems` prints the table and which systems have a recipe, `presage systems show NAME` one row, and `presage
-systems check NAME` runs its check. [Add a system](add_a_system.md) says how a recipe is written.
+Made by `python -m presage.systems.lab.report` from the table of systems and the files in
+`src/presage/systems/lab/verdicts`. `presage systems` prints the table and which systems have a recipe, `presage
+systems show NAME` one row, and `presage systems check NAME` runs its check. [Add a system](add_a_system.md) says how
+a recipe is written.
 
 A check trains the arms of a system in the lab and judges one claim of its paper beside the controls that could refute
 it. *Shown*: the difference to every control reaches its margin, its 95 % interval lies above 0 (bootstrap over training

@@ -14,9 +14,9 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.systems import lab
-from presage.systems.lab import CARD, choose, dataset, folder_of, make, read_card, wanted
-from presage.systems.recording import OBJECT, Recording, plan
+from presage.systems.lab import datasets as lab
+from presage.systems.lab.datasets import CARD, choose, dataset, folder_of, make, read_card, wanted
+from presage.systems.lab.recording import OBJECT, Recording, plan
 from presage.worlds.collect import SEEDS_PER_COLLECTION
 from presage.worlds.wordings import WORLDS
 

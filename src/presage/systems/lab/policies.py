@@ -13,16 +13,16 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, shape_of, starts_of, success
-from presage.systems.check import Arm, CheckResult, block_for
-from presage.systems.files import read_json, write_json
-from presage.systems.lab import T3, dataset
-from presage.systems.labels import few
-from presage.systems.probes import Pairs, action_error
-from presage.systems.starts import Block, tuning_block
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, shape_of, starts_of, success
+from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.datasets import T3, dataset
+from presage.systems.lab.files import read_json, write_json
+from presage.systems.lab.labels import few
+from presage.systems.lab.probes import Pairs, action_error
+from presage.systems.lab.starts import Block, tuning_block
+from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.systems.verdict import Sanity, judge
 from presage.timeline.streams import Values
 from presage.training.fingerprint import entry
 from presage.training.recorded import Recorded, encoded, joined, read_recorded

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from presage.errors import UserError
-from presage.systems.goals import HAND_MOVED, STILL, THING_MOVED, Goal, Played, attempt, goals_in, play, strangers
-from presage.systems.starts import Start
+from presage.systems.lab.goals import HAND_MOVED, STILL, THING_MOVED, Goal, Played, attempt, goals_in, play, strangers
+from presage.systems.lab.starts import Start
 from presage.worlds.vector import VectorWorld
 
 
@@ -78,7 +78,7 @@ def test_what_play_did_reaches_its_goal_and_standing_still_does_not() -> None:
 
 
 def test_too_little_play_is_said() -> None:
-    from presage.systems.goals import choose_goals
+    from presage.systems.lab.goals import choose_goals
 
     with pytest.raises(UserError, match="play holds 0 goals of 2"):
         choose_goals([], 2, "front", 16)

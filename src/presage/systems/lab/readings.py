@@ -7,7 +7,7 @@ import torch
 
 from presage.networks.composed import Composed
 from presage.policy.features import answered, sensitivity
-from presage.systems.probes import Pairs, session_of
+from presage.systems.lab.probes import Pairs, session_of
 from presage.timeline.streams import Values
 from presage.training.objectives.imitate import Read
 
