@@ -6,9 +6,9 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
-from presage.systems.arms import shape_of
-from presage.systems.check import Arm
-from presage.systems.delays import FORWARD_LIMITS, asynchrony, late
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.check import Arm
+from presage.systems.lab.delays import FORWARD_LIMITS, asynchrony, late
 from presage.systems.lingbot_va import lingbot_va, objective
 from presage.systems.system import DEBUG
 from presage.training.recorded import Recorded, batch_of

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from presage.errors import UserError
-from presage.systems import lab, table
+from presage.systems import table
+from presage.systems.lab import datasets as lab
 from presage.systems.table import ROWS, USES, find, has_recipe, recipe
 
 

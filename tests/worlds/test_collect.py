@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from presage.systems.spoiled import spoiled_from
 from tests.tiny import tiny_model
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
-from presage.systems.spoiled import spoiled_from
 from presage.training.checkpoint import save_model
 from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import collect, plan_episodes, record_episode

@@ -18,7 +18,7 @@ from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_f
 from presage.benchmarks.wall_clock import TICK, Report, Scene, anticipate, foreseen, run_live
 from presage.networks.world_model import WorldModel
 from presage.policy.asynchronous import Asynchronous
-from presage.policy.grounded import MEMORY
+from presage.policy.grounded import CONTEXT
 from presage.policy.joint import joint, no_imagination
 from presage.policy.sampled import sampled
 from presage.results.tables import success_figures
@@ -105,7 +105,7 @@ def measure(
     model: WorldModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
 ) -> list[float]:
     """Seconds of each cycle: observe a frame and the executed chunk, encode, denoise, decode the chunk."""
-    session = Session(model, ["open the drawer"], context=MEMORY)
+    session = Session(model, ["open the drawer"], context=CONTEXT)
     seconds = []
     for i in range(repeats + 5):
         start = time.perf_counter()

@@ -19,7 +19,7 @@ import numpy as np
 from presage.networks.base import step
 from presage.networks.world_model import WorldModel
 from presage.policy.asynchronous import Foresight, decide_ahead
-from presage.policy.grounded import MEMORY
+from presage.policy.grounded import CONTEXT
 from presage.policy.sampled import sampled
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -120,7 +120,7 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
                 return message, computing
             start = time.perf_counter()
             if session is None or message.first:
-                session = Session(model, [message.instruction], seed=seed, context=MEMORY)
+                session = Session(model, [message.instruction], seed=seed, context=CONTEXT)
             session.observe(message.observation, None if message.executed is None else message.executed[None])
             if ours.poll():  # too slow: there is a newer frame already, so deciding on this one would be in vain
                 continue

@@ -67,7 +67,9 @@ class TokenNetwork(Protocol):
 
 
 class Packed(nn.Module):
-    """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks."""
+    """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks. With
+    `from_base`, what is asked in one pass is not asked by a query alone: its tokens begin as those of the base
+    prediction."""
 
     def __init__(
         self,
@@ -75,9 +77,10 @@ class Packed(nn.Module):
         streams: Sequence[Stream],
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
+        from_base: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.context, self.rule = network, context, rule
+        self.network, self.context, self.rule, self.from_base = network, context, rule, from_base
         self.streams: Sequence[Stream] = streams
         self._layouts: dict[Hashable, _Layout] = {}
 
@@ -153,6 +156,8 @@ class Packed(nn.Module):
             if x is None:
                 level = torch.ones_like(level)
             missing = window.present.get(s.name)
+            if self.from_base and s.corruption.one_pass and s.name in window.base:
+                x, missing = _begun(x, level, window.base[s.name]), None
             parts.append(
                 self.network.embed(s.name, x, level, condition, window.quality, None if missing is None else ~missing)
             )
@@ -165,6 +170,11 @@ class Packed(nn.Module):
         else:
             asked = [s for s in streams if s.derive is None and bool(window.levels[s.name].any())]
         return {s.name: self.network.read(s.name, hidden[s.name]).float() for s in asked}
+
+
+def _begun(x: Tensor | None, level: Tensor, base: Tensor) -> Tensor:
+    """The base prediction (B, N, T, C) wherever values are not given."""
+    return base if x is None else torch.where(level[..., None, None] < 1, x, base)
 
 
 def _past(memory: Memory[Entry]) -> KV | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from presage.policy.grounded import MEMORY, Acting, Decision, keep_rows
+from presage.policy.grounded import CONTEXT, Acting, Decision, keep_rows
 from presage.policy.sampled import sampled
 from presage.timeline.levels import GIVEN, Schedule, down, flat
 from presage.timeline.noise import streams
@@ -48,7 +48,7 @@ def decide_ahead(
 
 
 def asynchronous(
-    schedule: Schedule, latency: int, foresee: Foresight | None = None, context: int | None = MEMORY
+    schedule: Schedule, latency: int, foresee: Foresight | None = None, context: int | None = CONTEXT
 ) -> Callable[[Acting, int], "Asynchronous"]:
     """The use of a system (model, seed) that samples its chunks so many rows ahead."""
     return lambda model, seed: Asynchronous(model, sampled(schedule), latency, foresee, context, seed=seed)
@@ -71,7 +71,7 @@ class Asynchronous:
         decide: Decision,
         latency: int,
         foresee: Foresight | None = None,
-        context: int | None = MEMORY,
+        context: int | None = CONTEXT,
         quality: float = 1.0,
         seed: int = 0,
     ) -> None:

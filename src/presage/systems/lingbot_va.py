@@ -15,10 +15,10 @@ from presage.networks.composed import ACTION, IMAGE, Composed
 from presage.networks.experts import Expert, Experts, ExpertsConfig, Inherit
 from presage.networks.packed import Packed
 from presage.policy.asynchronous import Foresight, asynchronous, forward
-from presage.systems.check import CheckResult
-from presage.systems.delays import Execution, Training, asynchrony, compare_executions, late, misled
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.delays import Execution, Training, asynchrony, compare_executions, late, misled
+from presage.systems.lab.probes import Pairs, forward_errors, sampled_error
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.probes import Pairs, forward_errors, sampled_error
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.attention import Rule, one_way, teacher_forced

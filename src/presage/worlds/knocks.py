@@ -1,6 +1,6 @@
 """A world that interferes: in some episodes, at some moment, the object is knocked away from where it was."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,13 @@ def knock_of(seed: int) -> int | None:
 
 
 class Knocked:
-    """A `VectorWorld` whose object is knocked once in half of the episodes, whoever acts."""
+    """A `VectorWorld` whose object is knocked once in an episode, whoever acts.
 
-    def __init__(self, world: VectorWorld) -> None:
-        self.world, self.num_envs = world, world.num_envs
+    when: of an episode's seed, the row after which it is knocked, or None; half of the episodes by default.
+    """
+
+    def __init__(self, world: VectorWorld, when: Callable[[int], int | None] = knock_of) -> None:
+        self.world, self.num_envs, self.when = world, world.num_envs, when
         self.seeds: Sequence[int] = ()
         self.rows = 0
 
@@ -37,7 +40,7 @@ class Knocked:
         observation, *rest = self.world.step(actions, active=active)
         self.rows += 1
         for i in np.flatnonzero(active).tolist():
-            if knock_of(self.seeds[i]) == self.rows:
+            if self.when(self.seeds[i]) == self.rows:
                 observation = self.world.disturb(i, "knock", self.seeds[i])
         return observation, *rest
 
