@@ -23,8 +23,8 @@ def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) 
     torch.nn.init.normal_(model.network.quality.weight, std=0.2)
     for output in model.network.outputs.values():
         torch.nn.init.normal_(output.weight, std=0.2)
-    assert model.kinematics is not None
-    torch.nn.init.normal_(model.kinematics.output.weight, std=0.2)
+    assert model.state_dynamics is not None
+    torch.nn.init.normal_(model.state_dynamics.output.weight, std=0.2)
     return model.eval()
 
 

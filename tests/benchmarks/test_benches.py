@@ -13,15 +13,18 @@ from presage.benchmarks import BENCHES, cache, codec, collect, realtime, serving
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.wall_clock import (
     Answer,
-    AnticipatingPolicy,
     Frame,
     Report,
     Scene,
     _newest,
     anticipate,
+    foreseen,
     run_live,
 )
 from presage.networks.world_model import WorldModel
+from presage.policy.asynchronous import Asynchronous
+from presage.policy.sampled import sampled
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.checkpoint import save_model
 from presage.training.recipes import metaworld
@@ -119,7 +122,7 @@ def test_operations_are_those_of_the_matrix_products(model: WorldModel) -> None:
 
 
 def test_a_chunk_is_decided_before_its_frame_is_seen(model: WorldModel) -> None:
-    policy = AnticipatingPolicy(model, steps=1)
+    policy = Asynchronous(model, sampled(Schedule.joint(1)), 1, foreseen(1))
     policy.reset(["open the drawer"])
     assert (policy.act(tiny_observation(1, seed=0)) == 0).all()  # it is still thinking
     second = policy.act(tiny_observation(1, seed=1))
@@ -136,15 +139,6 @@ def test_anticipation_leaves_the_truth_alone(model: WorldModel) -> None:
     assert [b.imagined for b in session.blocks] == [False, True]
     session.observe(tiny_observation(1), tiny_chunk(1))
     assert [b.imagined for b in session.blocks] == [False, False] and session.step == 1
-
-
-def test_finished_rows_are_dropped(model: WorldModel) -> None:
-    policy = AnticipatingPolicy(model, steps=1)
-    policy.reset(["a", "b", "c"])
-    for active in ([True] * 3, [True, False, True], [False, False, True]):
-        chunks = policy.act({**tiny_observation(3), "active": np.array(active)})
-        assert chunks.shape == (3, 4, 4) and (chunks[~np.array(active)] == 0).all()
-    assert policy.session.batch == 1
 
 
 def test_only_the_answer_for_this_chunk_counts() -> None:

@@ -29,7 +29,7 @@ def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
 
 
 def remembered(session: Session) -> torch.Tensor:
-    """(B, M) what kinematics remember at the newest step: it is carried on behind the state."""
+    """(B, M) what state dynamics remember at the newest step: it is carried on behind the state."""
     assert session.last.carried is not None
     return session.last.carried[:, session.model.config.state_dim :]
 
@@ -46,7 +46,7 @@ def simplest(session: Session) -> dict[str, torch.Tensor]:
 def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:
     session = grounded(model, 3)
     action = model.encode_action(tiny_chunk(2, seed=9))
-    led_to = model.kinematics(session.last.values[STATE][:, 0], action[:, 0], remembered(session))[:, None]
+    led_to = model.state_dynamics(session.last.values[STATE][:, 0], action[:, 0], remembered(session))[:, None]
     rolled = step(session.fork(1), tiny_chunk(2, seed=9), steps=2).values
     torch.testing.assert_close(rolled[STATE], led_to)
     told = replace(Schedule.forward(2), streams={STATE: flat(GIVEN, 2)})
@@ -55,7 +55,7 @@ def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: 
     assert not torch.allclose(said["video.front"], rolled["video.front"])
 
 
-def test_kinematics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(
+def test_state_dynamics_remember_all_that_happened_and_a_rewound_session_what_happened_until_then(
     model: WorldModel,
 ) -> None:
     session = Session(model, ["push"])

@@ -6,14 +6,14 @@ from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 from torch import Tensor
 
 from presage.networks.inverse import OFFSET_ERROR, STATE_ERROR, explain
-from presage.networks.kinematics import Kinematics
 from presage.networks.names import STATE
+from presage.networks.state_dynamics import StateDynamics
 from presage.timeline.session import Session
 
 GAIN = 0.1
 
 
-class Pushed(Kinematics):
+class Pushed(StateDynamics):
     """Every number of a step moves its number of the state by a tenth of its mean."""
 
     def forward(self, state: Tensor, action: Tensor, memory: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def led_to(session: Session, action: Tensor) -> Tensor:
 @pytest.fixture
 def session() -> Session:
     model = tiny_model()
-    model.kinematics = Pushed(4, 16, 8)
+    model.state_dynamics = Pushed(4, 16, 8)
     session = Session(model, ["push"] * 2)
     session.observe(tiny_observation(2))
     return session

@@ -270,7 +270,7 @@ def test_without_a_context_only_the_newest_frame_counts(model: WorldModel) -> No
     fresh.observe(tiny_observation(2, seed=2))
     torch.testing.assert_close(progress(remembering.last), progress(fresh.last))
     # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where
-    # the robot goes by kinematics, and so the second step of a video, depends on how it moved before.
+    # the robot goes by state dynamics, and so the second step of a video, depends on how it moved before.
     a, b = remembering.imagine(Schedule.joint(1)).values, fresh.imagine(Schedule.joint(1)).values
     torch.testing.assert_close(a["action"], b["action"], atol=1e-5, rtol=1e-4)
 

@@ -23,7 +23,9 @@ from presage.policy.representation import (
     train_head,
     video_features,
 )
+from presage.systems.shipped import SHIPPED
 from presage.timeline.session import Session
+from presage.training.checkpoint import load_model
 
 
 def recorded(root, lengths=(3, 2)):
@@ -91,3 +93,8 @@ def test_a_head_is_a_policy_and_so_is_its_control():
     twin = random_twin(model, seed=3)
     torch.testing.assert_close(twin.codec.state_dict(), model.codec.state_dict())
     assert not torch.equal(twin.network.positions["action"], model.network.positions["action"])
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_the_shipped_heads_are_of_the_shipped_weights(random: bool) -> None:
+    assert load_head(SHIPPED, load_model(SHIPPED), random) is not None

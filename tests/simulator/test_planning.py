@@ -69,7 +69,7 @@ def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():
     session = grounded()
     without = imagine_candidates(session, n=3, horizon=1, spread=0.3)
     assert without.worth is None and np.array_equal(by_both(without), without.progress)
-    with pytest.raises(UserError, match="no critic; teach one"):
+    with pytest.raises(UserError, match="no critic; train one"):
         by_worth(without)
     session.model.add_critic(8)
     session = Session(session.model, ["open the drawer"] * 2)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from presage.systems.check import Arm, CheckResult
-from presage.systems.starts import Block
+from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.starts import Block
+from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.table import find
-from presage.systems.verdict import Sanity, judge
 
 
 def make_result(better: float = 0.4, name: str = "uwm", quick: bool = False) -> CheckResult:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from presage.errors import UserError
-from presage.systems import lab, table
+from presage.systems import table, uwm
 from presage.systems.table import ROWS, USES, find, has_recipe, recipe
 
 
@@ -47,4 +47,4 @@ def test_a_system_without_a_module_has_no_recipe_and_says_so() -> None:
 
 
 def test_a_module_of_that_name_is_its_recipe() -> None:
-    assert recipe(table.Row(99, "lab", "The lab", "", ("joint",), "Nothing.")) is lab
+    assert recipe(find("uwm")) is uwm

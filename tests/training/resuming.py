@@ -1,4 +1,4 @@
-"""A part that is taught alone, killed in between."""
+"""A part that is trained alone, killed in between."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +10,10 @@ import presage.training.loop as module
 
 
 def assert_resumes(
-    taught: Callable[[Path], dict[str, torch.Tensor]], folder: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Callable[[Path], dict[str, torch.Tensor]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`taught` in a folder gives weights: killed after its second save and repeated, the very same."""
-    whole, save, saves = taught(folder / "whole"), module.save_state, []
+    """`trained` in a folder gives weights: killed after its second save and repeated, the very same."""
+    whole, save, saves = trained(folder / "whole"), module.save_state, []
 
     def killed(*arguments: object) -> None:
         save(*arguments)  # type: ignore[arg-type]
@@ -23,6 +23,6 @@ def assert_resumes(
 
     monkeypatch.setattr(module, "save_state", killed)
     with pytest.raises(KeyboardInterrupt):
-        taught(folder / "killed")
-    again = taught(folder / "killed")
+        trained(folder / "killed")
+    again = trained(folder / "killed")
     assert all(torch.equal(whole[name], again[name]) for name in whole)

@@ -39,7 +39,7 @@ def test_objects_are_seen_better_where_masks_can_be_had(dataset: Dataset, tmp_pa
 def test_a_decoder_that_goes_on_alone_leaves_the_latents_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     before = train_codec(dataset, ["top"], CONFIG, TRAINING, tmp_path / "before", {})
-    after = train_codec(dataset, ["top"], CONFIG, TRAINING, tmp_path / "after", {}, taught=before)
+    after = train_codec(dataset, ["top"], CONFIG, TRAINING, tmp_path / "after", {}, trained=before)
     frames = torch.from_numpy(next(iter(dataset.iterate_squares([0], "top", 32))))
     assert torch.equal(before.encode(frames), after.encode(frames))
     assert object_error(after, dataset) < 0.9 * object_error(before, dataset)

@@ -1,4 +1,4 @@
-"""The critic is taught alone: of several chunks from one state, which is worth more."""
+"""The critic is trained alone: of several chunks from one state, which is worth more."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def tried_rows(model: WorldModel) -> Rows:
     return rows
 
 
-def taught(out: Path, config: CriticTraining = CONFIG) -> WorldModel:
+def trained(out: Path, config: CriticTraining = CONFIG) -> WorldModel:
     torch.set_num_threads(1)
     model = tiny_model()
     train_critic(model, [(tried_rows(model), 1.0), (small_rows(model, [5]), 1.0)], config, out, {})
@@ -36,7 +36,7 @@ def taught(out: Path, config: CriticTraining = CONFIG) -> WorldModel:
 
 
 def test_it_ranks_chunks_by_what_they_lead_to_from_the_state_that_is_seen(tmp_path: Path) -> None:
-    model = taught(tmp_path)
+    model = trained(tmp_path)
     assert model.critic is not None and model.config.critic == 64
     *read, truth = read_rows(tried_rows(model), model, np.arange(1, 400, 2))  # rows it was not told of
     assert (model.critic(*read).argmax(1) == truth.argmax(1)).float().mean() > 0.7
@@ -63,7 +63,7 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(CONFIG, steps=60, save_every=20)
-    assert_resumes(lambda out: taught(out, config).critic.state_dict(), tmp_path, monkeypatch)  # type: ignore[union-attr]
+    assert_resumes(lambda out: trained(out, config).critic.state_dict(), tmp_path, monkeypatch)  # type: ignore[union-attr]
 
 
 def test_without_counterfactuals_there_is_none(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_action_of_a_row_is_the_chunk_after_its_frame_and_the_last_row_has_n
     assert batch.present["action"].tolist() == [[True, True, True, False]]
 
 
-def test_what_lies_far_beyond_the_scale_is_taught_at_its_edge_and_said(capsys) -> None:
+def test_what_lies_far_beyond_the_scale_is_trained_at_its_edge_and_said(capsys) -> None:
     codec, values = ScalarCodec([0.0, 0.0], [1.0, 1.0]), np.random.default_rng(0).normal(size=(500, 2))
     values[7, 1] = -1e6
     codes = _encode(codec, values, np.ones(500, bool), "arm: 'action'")

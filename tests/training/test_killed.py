@@ -32,7 +32,7 @@ def dies_after(save: Callable[..., None], stage: str, stages: list[str]) -> Call
 def short_recipe() -> Recipe:
     """Every stage saves after two steps of four; dreams are made as well."""
     recipe, short = debug(), {"steps": 4, "batch": 4, "save_every": 2}
-    stages = ("codec", "reader", "kinematics", "renderer", "training")
+    stages = ("codec", "reader", "state_dynamics", "renderer", "training")
     return replace(recipe, dream_every=1, **{name: replace(getattr(recipe, name), **short) for name in stages})
 
 

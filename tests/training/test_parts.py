@@ -1,4 +1,4 @@
-"""Parts of a finished checkpoint are taught alone, from the command line, and everything else stays what it was."""
+"""Parts of a finished checkpoint are trained alone, from the command line, and everything else stays what it was."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_only_the_named_parts_change(data: Path, first: Path) -> None:
     assert all(name.startswith(("critic.", "codec.decoder.")) for name in changed)
     assert {name.split(".")[0] for name in changed} == {"critic", "codec"}
     card = (data.parent / "second" / "model" / "card.md").read_text()
-    assert "Taught alone: critic, decoder" in card and "world model" not in card
+    assert "Trained alone: critic, decoder" in card and "world model" not in card
 
 
 def test_a_critic_needs_counterfactuals(data: Path, first: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The scene reader is taught alone: it must learn where things are, and a killed teaching must not differ."""
+"""The scene reader is trained alone: it must learn where things are, and a killed training must not differ."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def pointing_rows(model: WorldModel, count: int = 200) -> Rows:
     return rows
 
 
-def taught(out: Path, config: ReaderTraining = CONFIG) -> WorldModel:
+def trained(out: Path, config: ReaderTraining = CONFIG) -> WorldModel:
     torch.set_num_threads(1)
     model = tiny_model()
     train_reader(model, [(pointing_rows(model), 1.0)], config, out, {})
@@ -33,7 +33,7 @@ def taught(out: Path, config: ReaderTraining = CONFIG) -> WorldModel:
 
 
 def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Path) -> None:
-    model = taught(tmp_path)
+    model = trained(tmp_path)
     rows = pointing_rows(model)
     frames = {
         "video.front": torch.from_numpy(rows.latents[:, 0]).float()[:, None],
@@ -52,7 +52,7 @@ def test_what_a_frame_shows_in_one_place_can_be_read_from_the_token(tmp_path: Pa
 def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_resumes(lambda out: taught(out).network.inputs["scene"].state_dict(), tmp_path, monkeypatch)
+    assert_resumes(lambda out: trained(out).network.inputs["scene"].state_dict(), tmp_path, monkeypatch)
 
 
 def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.training.recorded import batch_of, joined

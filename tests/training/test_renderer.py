@@ -1,4 +1,5 @@
-"""What the robot looks like is taught alone; a frame is carried to another state, and keeps what is not the robot's."""
+"""What the robot looks like is trained alone; a frame is carried to another state, and keeps what is not the
+robot's."""
 
 from pathlib import Path
 

@@ -194,9 +194,9 @@ def test_data_in_other_units_do_not_continue_a_checkpoint(tmp_path: Path, capsys
     assert "degrees: 'action': number" in (said := capsys.readouterr().err) and "are its units others?" in said
 
 
-def test_parts_that_a_checkpoint_has_not_are_not_taught(tmp_path: Path, capsys) -> None:
+def test_parts_that_a_checkpoint_has_not_are_not_trained(tmp_path: Path, capsys) -> None:
     data = write_robot(tmp_path / "arm", length=12, state=False)
     first = train(tmp_path / "first", "--data", data, "--chunk", "2")
-    more = ["--only", "kinematics", "--start-from", str(first), "--out", str(tmp_path / "more")]
+    more = ["--only", "state_dynamics", "--start-from", str(first), "--out", str(tmp_path / "more")]
     assert main(["train", "--data", str(data), *more]) == 2
-    assert "--only kinematics: the checkpoint has none" in capsys.readouterr().err
+    assert "--only state_dynamics: the checkpoint has none" in capsys.readouterr().err

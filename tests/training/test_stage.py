@@ -86,3 +86,27 @@ def test_a_composed_model_learns_what_is_seen(tmp_path: Path) -> None:
     truth = model.encode_images("image.front", recorded.frames["image.front"][[1, 9]])
     assert (seen - truth).square().mean() < 0.3 * truth.square().mean()  # an untrained one says 0 everywhere
     assert np.isfinite(model.decode_images({"what is seen": seen})["image.front"]).all()
+
+
+def test_a_stage_begins_with_weights_that_start_from_others_and_a_resumed_one_keeps_its_own(tmp_path: Path) -> None:
+    recorded = moving_square()
+    model = small_model(recorded)
+    begun = []
+
+    def zeros(model: Composed) -> None:
+        begun.append(model.get_parameter("network.network.text.bias").abs().sum() > 0)
+        torch.nn.init.zeros_(model.get_parameter("network.network.text.bias"))
+
+    for steps in (2, 4):  # in the second call it is resumed
+        train_stages(model, [stage(steps, begin=zeros)], {"labelled": recorded}, tmp_path, {}, quiet=True)
+        assert model.get_parameter("network.network.text.bias").any()
+    assert len(begun) == 2
+
+
+def test_delayed_rows_hold_the_action_that_comes_later_in_their_episode() -> None:
+    recorded = moving_square(episodes=2, rows=4)
+    later = recorded.delayed(1)
+    assert np.array_equal(later.action[:3], recorded.action[1:4]) and np.array_equal(
+        later.action[4:7], recorded.action[5:]
+    )
+    assert later.labelled.tolist() == [True, True, True, False] * 2

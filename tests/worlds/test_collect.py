@@ -14,7 +14,7 @@ from tests.tiny import tiny_model
 from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
-from presage.systems.spoiled import spoiled_from
+from presage.systems.perturbed import perturbed_from
 from presage.training.checkpoint import save_model
 from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import collect, plan_episodes, record_episode
@@ -113,7 +113,7 @@ def test_shifted_chunks_are_the_experts_with_one_offset_each_and_go_on_after_suc
 
 def test_planned_episodes_execute_what_a_search_chooses_from_what_is_recorded(tmp_path):
     checkpoint = save_model(tiny_model(), tmp_path / "model", "")
-    policy = partial(spoiled_from, str(checkpoint))
+    policy = partial(perturbed_from, str(checkpoint))
     simulation, renderer = Simulation("reach-v3"), Renderer(("front", "top"), 32, 2)
     episode = record_episode(simulation, renderer, 600_004, "planned", Behaviours(planned=1), policy)
     columns, again = episode.columns, policy(600_004)

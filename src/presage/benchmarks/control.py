@@ -1,5 +1,5 @@
-"""Success of every way to act with the model, beside behaviour cloning (the same network, codec, data and steps, taught
-the expert's chunks alone), the reader's bare proposals and the scripted expert, all on the same episodes."""
+"""Success of every way to act with the model, beside behaviour cloning (the same network, codec, data and steps,
+trained the expert's chunks alone), the reader's bare proposals and the scripted expert, all on the same episodes."""
 
 import sys
 from typing import Any

@@ -1,10 +1,10 @@
 """Does searching in imagination help? Best of N, random choice among the same candidates, and an oracle that ranks them
 in the simulator.
 
-A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a spoiled policy: every chunk
-of the model's own choice is shifted by an offset as large as `SPOIL`, and planning picks among eight such chunks. The
-same search around the model's unspoiled choice is measured too (`own`). Where the model has a critic, what imagined
-frames and critic are worth alone is printed beside their sum.
+A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a perturbed policy: every
+chunk of the model's own choice is shifted by an offset as large as `PERTURBATION`, and planning picks among eight such
+chunks. The same search around the model's unperturbed choice is measured too (`own`). Where the model has a critic,
+what imagined frames and critic are worth alone is printed beside their sum.
 """
 
 import time
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, Decision, GroundedPolicy
+from presage.policy.grounded import CONTEXT, Decision, GroundedPolicy
 from presage.policy.joint import joint
 from presage.simulator.pairing import load_for
 from presage.simulator.planning import (
@@ -30,7 +30,7 @@ from presage.simulator.planning import (
     by_progress,
     by_worth,
 )
-from presage.systems.spoiled import SPOIL, spoiled
+from presage.systems.perturbed import PERTURBATION, perturbed
 from presage.timeline.session import Session
 from presage.worlds import MT10, instructions, make_world, rollout
 
@@ -64,7 +64,7 @@ def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
 def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
     """Median wall time of one decision for one robot, its past full."""
     observation, _ = world.reset(seed=0)
-    session = Session(model, [instructions(MT10[0])[0]], context=MEMORY)
+    session = Session(model, [instructions(MT10[0])[0]], context=CONTEXT)
     for _ in range(model.config.window):
         session.observe({name: x[:1] for name, x in observation.items()})
     times = []
@@ -83,7 +83,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     world = world_for(model, len(tasks))
     scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
 
-    search = partial(spoiled, model, seed=args.seed)
+    search = partial(perturbed, model, seed=args.seed)
     oracle: GroundedPolicy = search(in_simulator(world, scratch, lambda: oracle.rows))
     planned = best_of()
     policies = {
@@ -100,7 +100,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,
         "horizon": HORIZON,
-        "spread": SPOIL,
+        "spread": PERTURBATION,
     }
     bar = tqdm(policies.items(), desc="planning", unit="policy")
     for name, policy in bar:

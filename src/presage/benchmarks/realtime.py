@@ -15,12 +15,15 @@ from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_for
-from presage.benchmarks.wall_clock import TICK, AnticipatingPolicy, Report, Scene, anticipate, run_live
+from presage.benchmarks.wall_clock import TICK, Report, Scene, anticipate, foreseen, run_live
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY
+from presage.policy.asynchronous import Asynchronous
+from presage.policy.grounded import CONTEXT
 from presage.policy.joint import joint, no_imagination
+from presage.policy.sampled import sampled
 from presage.results.tables import success_figures
 from presage.simulator.pairing import load_for
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds import MT10, rollout
 
@@ -74,7 +77,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
     tasks, seeds = task_list(args, episodes=20)
     world = world_for(model, len(tasks))
     print(f"success at this setting: {len(tasks)} episodes in lock step", file=sys.stderr)
-    results = rollout(AnticipatingPolicy(model, STEPS, args.seed), world, tasks, seeds, max_steps(args))
+    grounded = Asynchronous(model, sampled(Schedule.joint(STEPS)), 1, foreseen(STEPS), seed=args.seed)
+    results = rollout(grounded, world, tasks, seeds, max_steps(args))
     world.close()
     return figures | success_figures("success_at_this_setting", [r.success for r in results])
 
@@ -101,7 +105,7 @@ def measure(
     model: WorldModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
 ) -> list[float]:
     """Seconds of each cycle: observe a frame and the executed chunk, encode, denoise, decode the chunk."""
-    session = Session(model, ["open the drawer"], context=MEMORY)
+    session = Session(model, ["open the drawer"], context=CONTEXT)
     seconds = []
     for i in range(repeats + 5):
         start = time.perf_counter()

@@ -2,7 +2,8 @@
 
 Every 200 ms it renders what the cameras see, sends it, and goes on with the chunk it has. The controller answers with
 the chunk for the *next* 200 ms. So an answer is always one chunk late, and the world model is what makes up for it:
-it first imagines the frame that the chunk now being executed leads to, and decides from there (`anticipate`).
+it first imagines the frame that the chunk now being executed leads to, and decides from there
+(`policy/asynchronous.py`).
 """
 
 import contextlib
@@ -16,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from presage.networks.base import step
-from presage.networks.executable import executable
-from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, keep_rows
+from presage.policy.asynchronous import Foresight, decide_ahead
+from presage.policy.grounded import CONTEXT
+from presage.policy.sampled import sampled
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds.protocol import Observation
@@ -28,44 +29,15 @@ TICK = 0.05
 """Seconds of one environment step: Meta-World is controlled at 20 Hz."""
 
 
+def foreseen(steps: int) -> Foresight:
+    """The base prediction's step, denoised in `steps` steps."""
+    return lambda session, running: step(session, running, steps)
+
+
 def anticipate(session: Session, executing: np.ndarray, steps: int) -> np.ndarray:
-    """The chunk (B, chunk, A) to execute after `executing` (B, chunk, A), which has just begun.
-
-    Imagines the frame that `executing` leads to, steps into it, and denoises the next video and action together. The
-    next `observe` drops what was imagined.
-    """
-    step(session, executing, steps)
-    return executable(session.model, session.imagine(Schedule.joint(steps)).values[ACTION])
-
-
-class AnticipatingPolicy:
-    """The same timing in lock step: every chunk was decided before the frame at which it begins was seen."""
-
-    def __init__(self, model: WorldModel, steps: int, seed: int = 0) -> None:
-        self.model, self.steps, self.seed = model, steps, seed
-
-    def reset(self, instructions: list[str]) -> None:
-        config = self.model.config
-        self.session = Session(self.model, instructions, seed=self.seed, context=MEMORY)
-        self.rows = np.arange(len(instructions))
-        self.executed: np.ndarray | None = None
-        # While it thinks for the first time the robot stands still.
-        self.chunk = np.zeros((len(instructions), config.chunk, config.action_dim), np.float32)
-
-    def act(self, observation: Observation) -> np.ndarray:
-        observation = dict(observation)
-        active = observation.pop("active", np.ones(len(observation["state"]), bool))
-        kept = np.flatnonzero(active[self.rows])
-        if len(kept) < len(self.rows):
-            keep_rows(self.session, kept)
-            self.rows, self.chunk = self.rows[kept], self.chunk[kept]
-            self.executed = None if self.executed is None else self.executed[kept]
-        out = np.zeros((len(active), *self.chunk.shape[1:]), np.float32)
-        if len(self.rows):
-            self.session.observe({name: x[self.rows] for name, x in observation.items()}, self.executed)
-            out[self.rows] = self.executed = self.chunk
-            self.chunk = anticipate(self.session, self.executed, self.steps)
-        return out
+    """The chunk (B, chunk, A) to execute after `executing` (B, chunk, A), which has just begun: what the grounded
+    executor decides with a latency of one chunk. Video and action are denoised together."""
+    return decide_ahead(session, [executing], sampled(Schedule.joint(steps)), foreseen(steps))
 
 
 @dataclass(frozen=True)
@@ -148,7 +120,7 @@ def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Re
                 return message, computing
             start = time.perf_counter()
             if session is None or message.first:
-                session = Session(model, [message.instruction], seed=seed, context=MEMORY)
+                session = Session(model, [message.instruction], seed=seed, context=CONTEXT)
             session.observe(message.observation, None if message.executed is None else message.executed[None])
             if ours.poll():  # too slow: there is a newer frame already, so deciding on this one would be in vain
                 continue

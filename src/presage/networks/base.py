@@ -1,4 +1,4 @@
-"""The base prediction of a robot's world model: its own state by kinematics, its frames redrawn there, the chunk that
+"""The base prediction of a robot's world model: its own state by its dynamics, its frames redrawn there, the chunk that
 the scene reader proposes. What the transformer predicts is a change of it.
 
 Shapes: B batch, N steps, T tokens of a stream, C numbers a token, S numbers of state, M of what is carried on.
@@ -31,15 +31,15 @@ class RobotBase:
         self.model = model
 
     def remember(self, values: Values, before: Values, carried: Tensor | None) -> Tensor | None:
-        """(B, S + M) the state, and what kinematics remember; None where there is no state."""
-        kinematics = self.model.kinematics
-        if kinematics is None or STATE not in values:
+        """(B, S + M) the state, and what state dynamics remember; None where there is no state."""
+        state_dynamics = self.model.state_dynamics
+        if state_dynamics is None or STATE not in values:
             return None
         state = values[STATE][:, 0]
         if carried is None or STATE not in before or ACTION not in values:
-            return torch.cat([state, kinematics.blank(state)], -1)
+            return torch.cat([state, state_dynamics.blank(state)], -1)
         memory = carried[:, state.shape[-1] :]
-        return torch.cat([state, kinematics.remember(before[STATE][:, 0], values[ACTION][:, 0], state, memory)], -1)
+        return torch.cat([state, state_dynamics.remember(before[STATE][:, 0], values[ACTION][:, 0], state, memory)], -1)
 
     @property
     def redraws(self) -> bool:
@@ -54,10 +54,10 @@ class RobotBase:
 
     def reach(self, carried: Tensor, action: Tensor) -> Tensor:
         """State (..., 1, S) that action values (..., 1, A) lead to."""
-        kinematics = self.model.kinematics
-        assert kinematics is not None
-        state, memory = carried.split([self.model.config.state_dim, kinematics.memory], -1)
-        return kinematics(state, action[..., 0, :], memory)[..., None, :]
+        state_dynamics = self.model.state_dynamics
+        assert state_dynamics is not None
+        state, memory = carried.split([self.model.config.state_dim, state_dynamics.memory], -1)
+        return state_dynamics(state, action[..., 0, :], memory)[..., None, :]
 
     def __call__(self, newest: Values, carried: Tensor | None, question: Window, condition: Condition) -> Values:
         text, levels = condition.text, question.levels

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from presage.codecs.scalars import ScalarCodec
-from presage.codecs.text import embed_text
+from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.timeline.backbone import Backbone, Base, Condition
 from presage.timeline.streams import Stream, Values
@@ -40,6 +40,8 @@ class Composed(nn.Module):
         chunk: actions (chunk, A) executed between two steps.
         context: how many steps back the backbone looks.
         parts: further modules that stages train or uses read: heads, translators, scorers.
+        told: instructions are embedded; else all of them are 0, for models that goals alone steer.
+        base: a prediction that the backbone's answers are changes of.
     """
 
     def __init__(
@@ -52,8 +54,11 @@ class Composed(nn.Module):
         chunk: tuple[int, int],
         context: int,
         parts: Mapping[str, nn.Module] | None = None,
+        told: bool = True,
+        base: Base | None = None,
     ) -> None:
         super().__init__()
+        self.told, self.base = told, base
         self.streams, self.chunk_shape, self.context = tuple(streams), chunk, context
         self.action_codec, self.state_codec = action_codec, state_codec
         self._seams = (backbone, dict(codecs))  # beside the modules that they are, for their types
@@ -66,10 +71,6 @@ class Composed(nn.Module):
         return self._seams[0]
 
     @property
-    def base(self) -> Base | None:
-        return None
-
-    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
@@ -78,9 +79,22 @@ class Composed(nn.Module):
         return self._seams[1][source]
 
     def condition(self, instructions: list[str] | Tensor) -> Condition:
+        if not self.told:
+            return Condition(torch.zeros(len(instructions), TEXT_DIM, device=self.device))
         if isinstance(instructions, Tensor):
             return Condition(instructions)
         return Condition(torch.from_numpy(embed_text(instructions)).to(self.device))
+
+    def goal(self, observation: dict[str, np.ndarray]) -> Values:
+        """Values (B, T, C) of pictures `image.<camera>` that are to be reached.
+
+        Raises:
+            UserError: there is none of a camera that the model looks through.
+        """
+        shown = {s.source for s in self.streams if s.source.startswith(IMAGE)} & set(observation)
+        if not shown:
+            raise UserError(f"a goal is a picture of {', '.join(sorted(self._seams[1]))}; got {', '.join(observation)}")
+        return {s.name: self.encode_images(s.source, observation[s.source]) for s in self.streams if s.source in shown}
 
     def encode(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> Values:
         """Values (B, T, C) of an observation, and of the chunk (B, chunk, A) that led to it.

@@ -1,7 +1,7 @@
 """The critic: what one action chunk is worth, told from the frame before it and from where it leads.
 
 Two chunks after which a task is solved a moment sooner or later lead to frames that hardly differ, so a judge of the
-frame after them guesses (docs/decisions.md, "A critic ranks imagined chunks"). This one is taught what would have come
+frame after them guesses (docs/decisions.md, "A critic ranks imagined chunks"). This one is trained what would have come
 of several chunks from the same state, and hears which chunk it is.
 
 Shapes: B rows, D width of the reader's token, A numbers of an action chunk, S numbers of state.
@@ -14,7 +14,7 @@ from presage.networks.reader import Residual
 
 
 class Critic(nn.Module):
-    """Taught on its own (training/critic.py), on a scene reader that stands still."""
+    """Trained on its own (training/critic.py), on a scene reader that stands still."""
 
     def __init__(self, token: int, action: int, state: int, width: int, blocks: int = 2) -> None:
         super().__init__()

@@ -9,8 +9,8 @@ from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
 OFFSET_ERROR, STATE_ERROR = 0.1, 0.01
-"""Standard deviations, in half ranges, of what inverse dynamics gets wrong over a whole chunk and of what kinematics
-gets wrong about the state it leads to."""
+"""Standard deviations, in half ranges, of what inverse dynamics gets wrong over a whole chunk and of what state
+dynamics gets wrong about the state it leads to."""
 
 
 def translate(session: Session, video: Values, steps: int) -> Tensor:
@@ -22,7 +22,7 @@ def translate(session: Session, video: Values, steps: int) -> Tensor:
 
 
 def explain(session: Session, action: Tensor, video: Values) -> Tensor:
-    """Action tokens (B, 1, C) shifted so that kinematics lead nearer to the state in `video`.
+    """Action tokens (B, 1, C) shifted so that state dynamics lead nearer to the state in `video`.
 
     The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of
     an extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the

@@ -67,7 +67,9 @@ class TokenNetwork(Protocol):
 
 
 class Packed(nn.Module):
-    """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks."""
+    """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks. With
+    `from_base`, what is asked in one pass is not asked by a query alone: its tokens begin as those of the base
+    prediction."""
 
     def __init__(
         self,
@@ -75,9 +77,10 @@ class Packed(nn.Module):
         streams: Sequence[Stream],
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
+        from_base: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.context, self.rule = network, context, rule
+        self.network, self.context, self.rule, self.from_base = network, context, rule, from_base
         self.streams: Sequence[Stream] = streams
         self._layouts: dict[Hashable, _Layout] = {}
 
@@ -124,14 +127,15 @@ class Packed(nn.Module):
         now = steps[0][0]
         past = tuple((e.what, int(e.steps[0]) - now) for e in memory)
         new = tuple(
-            (tuple(s.name for s in h), tuple(step - now for step in mine), w.remember, w.together)
+            (tuple(s.name for s in h), tuple(step - now for step in mine), _asked(h, w), w.remember, w.together)
             for h, mine, w in zip(held, steps, windows)
         )
         if (past, new, context) not in self._layouts:
             if len(self._layouts) >= LAYOUTS:
                 self._layouts.clear()
-            seen = [_tokens([s for s in self.streams if s.name in what], [step], 0, True) for what, step in past]
-            parts = [_tokens(h, list(mine), i + 1, *how) for i, (h, (_, mine, *how)) in enumerate(zip(held, new))]
+            kept = [([s for s in self.streams if s.name in what], step) for what, step in past]
+            seen = [_tokens(h, [step], 0, tuple(s.acts for s in h), True) for h, step in kept]
+            parts = [_tokens(h, list(n[1]), i + 1, *n[2:]) for i, (h, n) in enumerate(zip(held, new))]
             mask = self.rule(context)(Tokens.cat(parts), Tokens.cat([*seen, *parts]))
             self._layouts[past, new, context] = _Layout(mask, [len(p.step) for p in parts])
         return self._layouts[past, new, context]
@@ -152,6 +156,8 @@ class Packed(nn.Module):
             if x is None:
                 level = torch.ones_like(level)
             missing = window.present.get(s.name)
+            if self.from_base and s.corruption.one_pass and s.name in window.base:
+                x, missing = _begun(x, level, window.base[s.name]), None
             parts.append(
                 self.network.embed(s.name, x, level, condition, window.quality, None if missing is None else ~missing)
             )
@@ -164,6 +170,11 @@ class Packed(nn.Module):
         else:
             asked = [s for s in streams if s.derive is None and bool(window.levels[s.name].any())]
         return {s.name: self.network.read(s.name, hidden[s.name]).float() for s in asked}
+
+
+def _begun(x: Tensor | None, level: Tensor, base: Tensor) -> Tensor:
+    """The base prediction (B, N, T, C) wherever values are not given."""
+    return base if x is None else torch.where(level[..., None, None] < 1, x, base)
 
 
 def _past(memory: Memory[Entry]) -> KV | None:
@@ -181,11 +192,29 @@ class _Layout:
     """Tokens of each window"""
 
 
-def _tokens(streams: Sequence[Stream], steps: list[int], copy: int, remember: bool, together: bool = False) -> Tokens:
+def _asked(streams: Sequence[Stream], window: Window) -> tuple[bool, ...]:
+    """Of each stream: whether the robot does it, and in a question is not told what."""
+    return tuple(s.acts and (window.remember or not _given(s, window)) for s in streams)
+
+
+def _given(stream: Stream, window: Window) -> bool:
+    """Told as it is, wherever it was recorded."""
+    told = window.levels[stream.name] == 0
+    return bool((told | ~window.present[stream.name] if stream.name in window.present else told).all())
+
+
+def _tokens(
+    streams: Sequence[Stream],
+    steps: list[int],
+    copy: int,
+    asked: tuple[bool, ...],
+    remember: bool,
+    together: bool = False,
+) -> Tokens:
     tokens = sum(s.tokens for s in streams)
     step = torch.tensor(steps).repeat_interleave(tokens)
     first = torch.full_like(step, steps[0]) if together and not remember else step
-    acts = torch.cat([torch.full((s.tokens,), s.acts) for s in streams]).repeat(len(steps))
+    acts = torch.cat([torch.full((s.tokens,), a) for s, a in zip(streams, asked)]).repeat(len(steps))
     unseen = torch.cat([torch.full((s.tokens,), not s.seen) for s in streams]).repeat(len(steps))
     return Tokens(step, torch.full_like(step, 0 if remember else copy), first, acts, unseen)
 

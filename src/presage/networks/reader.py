@@ -26,7 +26,7 @@ class Residual(nn.Module):
 class SceneReader(nn.Module):
     """Everything a frame holds (B, N, T, C) and the text (B, E) -> tokens' embeddings (B, N, T, D).
 
-    It is taught on its own (training/reader.py) and, like the image codec, left as it is when the world model trains:
+    It is trained on its own (training/reader.py) and, like the image codec, left as it is when the world model trains:
     the transformer learns to listen to a reader that stands still, and forgets to while it moves.
     """
 

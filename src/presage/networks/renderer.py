@@ -7,7 +7,7 @@ place: the difference of two renderings. What does not move with the robot stays
 
 The state alone does not say it all: an arm of seven joints reaches a place in many postures, and a drawer follows the
 hand only where the hand holds it. So a few numbers are read from the frame before, its *code*, and both renderings are
-given them. They are whatever makes the difference come out right; nothing else teaches them.
+given them. They are whatever makes the difference come out right; nothing else trains them.
 
 Shapes: B rows, S numbers of state, E of text, F numbers of a frame of all cameras, K of its code.
 """
@@ -28,7 +28,7 @@ def waves(state_BS: Tensor) -> Tensor:
 
 
 class Renderer(nn.Module):
-    """Taught on its own (training/renderer.py) and left as it is when the world model trains."""
+    """Trained on its own (training/renderer.py) and left as it is when the world model trains."""
 
     def __init__(self, state: int, text: int, frame: int, width: int, code: int, blocks: int = 2) -> None:
         super().__init__()

@@ -78,7 +78,7 @@ class _Carried(NamedTuple):
 
 
 class WanNetwork(nn.Module):
-    """`embed`, `forward` and `read` of a published `WanTransformer3DModel`; see `timeline/model.py` for what they mean.
+    """`embed`, `forward` and `read` of a published `WanTransformer3DModel`; see `TokenNetwork` for what they mean.
 
     Args:
         transformer: diffusers' model; its weights are used in place.

@@ -19,7 +19,7 @@ from presage.device import compute_dtype, default_device
 from presage.errors import UserError
 from presage.networks.published import BACKBONES, backbone_hash, places, read_shape, wan_extra
 from presage.networks.wan import TEXT_LENGTH, WanNetwork
-from presage.networks.world_model import WorldModel, WorldModelConfig, make_kinematics
+from presage.networks.world_model import WorldModel, WorldModelConfig, make_state_dynamics
 from presage.timeline.streams import Stream
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class WanWorldModel(WorldModel):
         self.codec = codec  # type: ignore[assignment]
         self.network = WanNetwork(transformer, self.streams, config.codec.grid, config.lora)  # type: ignore[assignment]
         self._text = text
-        self.kinematics, self.renderer, self.critic = make_kinematics(config), None, None
+        self.state_dynamics, self.renderer, self.critic = make_state_dynamics(config), None, None
 
     def expect(self, values: dict[str, Tensor], state: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         """Nothing: Wan was published to predict whole frames, not changes of the frame before."""
@@ -140,7 +140,7 @@ class WanWorldModel(WorldModel):
 
 def _trained(model: WanWorldModel) -> dict[str, nn.Parameter]:
     assert isinstance(model.network, WanNetwork)
-    own = {} if model.kinematics is None else dict(model.kinematics.named_parameters(prefix="kinematics"))
+    own = {} if model.state_dynamics is None else dict(model.state_dynamics.named_parameters(prefix="state_dynamics"))
     return model.network.trained() | own
 
 

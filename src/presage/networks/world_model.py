@@ -17,11 +17,11 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.base import RobotBase
 from presage.networks.critic import Critic
-from presage.networks.kinematics import Kinematics
 from presage.networks.names import ACTION, LIMIT, PROGRESS, SCENE, STATE, VIDEO, is_video
 from presage.networks.packed import Packed
 from presage.networks.reader import SceneReader
 from presage.networks.renderer import Renderer
+from presage.networks.state_dynamics import StateDynamics
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.backbone import Condition
 from presage.timeline.corruption import Flow, Regress
@@ -47,8 +47,8 @@ class WorldModelConfig:
     width: int = 256
     reader: int = 384
     """Width of the scene reader, which reads a whole frame into one token (networks/reader.py)."""
-    kinematics: int = 256
-    """Width of the network that says where an action takes the robot itself (networks/kinematics.py); 0: none."""
+    state_dynamics: int = 256
+    """Width of the network that says where an action takes the robot itself (networks/state_dynamics.py); 0: none."""
     renderer: int = 512
     """Width of the network that says what the robot looks like in a state (networks/renderer.py); 0: none."""
     code: int = 32
@@ -86,11 +86,11 @@ class WholeFrame:
         return torch.cat([values[name].flatten(-2) for name in self.streams], -1)[..., None, :]
 
 
-def make_kinematics(config: WorldModelConfig) -> Kinematics | None:
+def make_state_dynamics(config: WorldModelConfig) -> StateDynamics | None:
     """For a robot with a state; untaught, it says that nothing moves."""
-    if not config.state_dim or not config.kinematics:
+    if not config.state_dim or not config.state_dynamics:
         return None
-    return Kinematics(config.state_dim, config.chunk * config.action_dim, config.kinematics)
+    return StateDynamics(config.state_dim, config.chunk * config.action_dim, config.state_dynamics)
 
 
 class WorldModel(nn.Module):
@@ -116,7 +116,7 @@ class WorldModel(nn.Module):
             )
         )
 
-        self.kinematics = make_kinematics(config)
+        self.state_dynamics = make_state_dynamics(config)
         frame = len(config.cameras) * config.codec.tokens * config.codec.token_dim
         self.renderer: Renderer | None = None
         if config.state_dim and config.renderer:
@@ -126,7 +126,7 @@ class WorldModel(nn.Module):
             self.add_critic(config.critic)
 
     def add_critic(self, width: int) -> None:
-        """A fresh critic, to be taught."""
+        """A fresh critic, to be trained."""
         config = self.config = replace(self.config, critic=width)
         sizes = (config.width, config.chunk * config.action_dim, config.state_dim)
         self.critic = Critic(*sizes, width).to(self.device)

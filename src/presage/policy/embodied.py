@@ -1,5 +1,5 @@
 """A model in the terms of one of its robots: the robot's own cameras, state and commands, whatever the model was
-taught.
+trained.
 
     body = choose_robot(folder)
     policy = EmbodiedPolicy(make_policy("joint", model), body)
@@ -7,7 +7,7 @@ taught.
     chunk = policy.act({"image.wrist": pictures, "state": joints})     # commands that the robot executes as they are
 
 The model sees squares of its own size, several cameras tiled into one, and numbers in slots that robots share; it
-answers with all slots, relative to the state where it was taught so. This is the way there and back.
+answers with all slots, relative to the state where it was trained so. This is the way there and back.
 """
 
 from collections.abc import Sequence

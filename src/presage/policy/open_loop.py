@@ -10,7 +10,7 @@ from presage.networks.executable import executable
 from presage.networks.names import ACTION
 from presage.networks.world_model import WorldModel
 from presage.policy.closed_loop import imagine_video, translate
-from presage.policy.grounded import MEMORY
+from presage.policy.grounded import CONTEXT
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 from presage.worlds.protocol import Observation
@@ -77,7 +77,7 @@ class OpenLoopPolicy:
         sessions = []
         for _ in range(2):  # the dream, then its translation: both start from the one frame that is seen
             instructions = [self.instructions[i] for i in rows]
-            sessions.append(Session(self.model, instructions, seed=seeds, context=MEMORY))
+            sessions.append(Session(self.model, instructions, seed=seeds, context=CONTEXT))
             sessions[-1].observe(now)
         video = dream_video(sessions[0], self.horizon, self.video_steps)
         config = self.model.config

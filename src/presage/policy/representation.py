@@ -29,7 +29,7 @@ from presage.errors import UserError
 from presage.networks.executable import executable
 from presage.networks.names import is_video
 from presage.networks.world_model import WorldModel
-from presage.policy.grounded import MEMORY, Decision
+from presage.policy.grounded import CONTEXT, Decision
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -131,7 +131,7 @@ def dataset_features(
     for i in tqdm(range(0, len(order), batch), desc="features", unit="batch"):
         part = order[i : i + batch]
         instructions = [dataset.episodes[episodes[j]].instruction for j in part]
-        session = Session(model, instructions, seed=[episodes[j] for j in part], context=MEMORY)
+        session = Session(model, instructions, seed=[episodes[j] for j in part], context=CONTEXT)
         for t in range(int(length[part].max())):
             row = start[part] + np.minimum(t, length[part] - 1)
             observation = {f"image.{c}": frames[row, j] for j, c in enumerate(config.cameras)}
@@ -205,7 +205,7 @@ def save_head(folder: Path, head: Head, model: WorldModel) -> Path:
 
 
 def read_by(model: WorldModel) -> str:
-    """Hash of the weights that features follow from: not those of parts that are taught alone afterwards."""
+    """Hash of the weights that features follow from: not those of parts that are trained alone afterwards."""
     return hash_of(
         {name: x for name, x in stored_weights(model).items() if not name.startswith(("critic.", "codec.decoder."))}
     )

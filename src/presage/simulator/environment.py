@@ -30,7 +30,7 @@ class DreamWorld(ChunkEnv):
     Args:
         world: where first frames come from: `reset` resets it, and it is never stepped.
         threshold: progress above which an imagined frame shows success (see `simulator/success.py`).
-        steps: denoising steps of a frame (`Session.roll`).
+        steps: denoising steps of a frame (`networks.base.step`).
     """
 
     def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from presage.errors import UserError
 from presage.networks.base import progress, step
 from presage.networks.executable import executable
 from presage.networks.names import ACTION
+from presage.simulator.scorers import critic_says
 from presage.timeline.levels import Schedule
 from presage.timeline.noise import draw
 from presage.timeline.session import Session
@@ -56,7 +56,7 @@ def by_worth(candidates: Candidates) -> np.ndarray:
         UserError: the model has no critic.
     """
     if candidates.worth is None:
-        raise UserError("this model has no critic; teach one with presage train --only critic (docs/uses/planning.md)")
+        raise UserError("this model has no critic; train one with presage train --only critic (docs/uses/planning.md)")
     return candidates.worth
 
 
@@ -105,17 +105,6 @@ def imagine_candidates(
         np.array([row.integers(2**63) for row in session.noise]),
         None if worth is None else worth.cpu().numpy(),
     )
-
-
-@torch.inference_mode()
-def critic_says(session: Session, chunks: Tensor) -> Tensor | None:
-    """What the critic says (B, K) of K chunks (B, K, A) after the newest block, higher is better; None where the model
-    has none."""
-    critic, newest = session.model.critic, session.last
-    if critic is None:
-        return None
-    inputs = session.model.base.judged(newest.values, newest.carried, session.condition.text, chunks)
-    return None if inputs is None else critic(*inputs)
 
 
 def _offsets(fork: Session, n: int, spread: float, keep_own: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """Parts that recipes share: streams of recorded data, the convolutional codec, its stage."""
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
+from presage.codecs.pixels import PixelCodec
 from presage.networks.composed import ACTION, IMAGE, STATE
 from presage.systems.system import Shape, Size
 from presage.timeline.corruption import Corruption
@@ -25,7 +26,7 @@ def conv_codec(shape: Shape, size: Size) -> ImageCodec:
     return ImageCodec(ImageCodecConfig(shape.size, size.channels))
 
 
-def videos(shape: Shape, codec: ImageCodec, corruption: Corruption) -> list[Stream]:
+def videos(shape: Shape, codec: ImageCodec | PixelCodec, corruption: Corruption) -> list[Stream]:
     """A stream for each camera, `image.<camera>`."""
     tokens, dim = codec.config.tokens, codec.config.token_dim
     return [Stream(IMAGE + c, tokens, dim, corruption, source=IMAGE + c) for c in shape.cameras]

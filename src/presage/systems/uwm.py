@@ -15,11 +15,11 @@ from presage.networks.composed import Composed
 from presage.networks.dit import DiT, DiTConfig
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.sampled import sampled
-from presage.systems import probes
-from presage.systems.check import CheckResult
+from presage.systems.lab import probes
+from presage.systems.lab.check import CheckResult
+from presage.systems.lab.policies import Probe, Variant, compare_policies
+from presage.systems.lab.probes import Pairs
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
-from presage.systems.policies import Probe, Variant, compare_policies
-from presage.systems.probes import Pairs
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.corruption import DDPM
@@ -72,7 +72,7 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
 def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
     size = DEBUG if quick else SMALL
 
-    policy = Schedule.marginal(STEPS)
+    policy = probes.by(Schedule.marginal(STEPS))
     alone, broken = {"action": 1.0, "image.*": 0.0}, OtherFutures(JOINT, "image.*")
 
     def arm(data: Mapping[str, float], **changes: Any) -> Variant:

@@ -21,7 +21,7 @@ class Tokens:
     first: Tensor
     """(S,) first step of the question that it belongs to, its own step in history"""
     acts: Tensor
-    """(S,) bool: of a stream that the robot does"""
+    """(S,) bool: of what the robot does, where that is asked for: what a question is given counts as seen"""
     unseen: Tensor
     """(S,) bool: only its own stream looks at it"""
 
@@ -62,7 +62,8 @@ def unseen(q: Tokens, k: Tokens) -> Tensor:
 
 
 def one_way(q: Tokens, k: Tokens) -> Tensor:
-    """What is seen does not look at what the robot does in the same question: the video knows no action."""
+    """What is seen does not look at what the robot does in the same question, unless that is given: the video comes
+    before the action that leads to it, and after one that is told (LingBot-VA, sections 3.2 and 3.4)."""
     return ~(k.acts[None, :] & ~q.acts[:, None] & (q.copy > 0)[:, None] & (k.copy > 0)[None, :])
 
 

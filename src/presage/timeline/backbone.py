@@ -51,6 +51,8 @@ class Window:
     """The steps of a question see each other, as one clip; else each is a question of its own."""
     present: dict[str, Tensor] = field(default_factory=dict)
     """(B, N) False where a stream was not recorded; absent: recorded"""
+    base: Values = field(default_factory=dict)
+    """(B, N, T, C) the base prediction of a question, for networks that begin from it"""
     quality: Tensor | None = None
     """(B, N) how well the robot behaves: 1 like an expert, 0 not, NaN untold; None: untold"""
 

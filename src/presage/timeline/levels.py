@@ -32,13 +32,14 @@ class Draw(Protocol):
 
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform in [0, 1), and exactly 1, where every sampler starts, with probability `full_noise`."""
+    """Uniform in [0, high), and exactly 1, where every sampler starts, with probability `full_noise`."""
 
     full_noise: float = 0.0
     name: str = ""
+    high: float = 1.0
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
-        k = torch.rand(n, generator=generator)
+        k = torch.rand(n, generator=generator) * self.high
         return torch.where(torch.rand(n, generator=generator) < self.full_noise, torch.ones(n), k)
 
 

@@ -57,6 +57,10 @@ class Memory(Generic[E]):
         """Each row n times, side by side."""
         return self._each(lambda x: repeat(x, n))
 
+    def copied(self) -> "Memory[E]":
+        """Tensors of its own, which gradients may flow through even if they were made in inference mode."""
+        return self._each(torch.clone)
+
     @staticmethod
     def join(memories: "Sequence[Memory[E]]") -> "Memory[E]":
         """The batches of memories of equal length in a row."""

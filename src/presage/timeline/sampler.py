@@ -4,7 +4,7 @@ Shapes: B batch, N steps of a question, T tokens of a stream, C numbers a token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import torch
@@ -38,7 +38,6 @@ def predict(stream: Stream, raw: Tensor, x_k: Tensor, level: Tensor, base: Tenso
     return stream.corruption.clean(raw if base is None else raw + base, x_k, level)
 
 
-@torch.inference_mode()
 def walk(
     backbone: Backbone,
     memory: Memory[Entry],
@@ -95,7 +94,7 @@ def _ask(
     guidance: Guidance | None,
 ) -> Values:
     def ask(seen: Memory[Entry], told: Condition) -> Values:
-        raw = backbone([question], seen, told).raw[0]
+        raw = backbone([replace(question, base=base)], seen, told).raw[0]
         x, level = question.values, question.levels
         return {
             s.name: predict(s, raw[s.name], x.get(s.name, raw[s.name]), level[s.name], base.get(s.name)) for s in moving

@@ -14,6 +14,7 @@ Shapes: B batch, N steps, T tokens of a stream, C numbers per token.
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -113,6 +114,7 @@ class Session(Generic[M]):
         self.condition = replace(model.condition(instructions), context=self.context)
         self.noise = streams(seed, len(self.condition.text))
         self.past: Memory[Block] = Memory()
+        self.differentiable = False
         self._shift_B = torch.zeros(self.batch, dtype=torch.long, device=model.device)
         """How much rows are ahead of the session's clock, where sessions were joined."""
 
@@ -159,16 +161,20 @@ class Session(Generic[M]):
         real = [i for i, b in enumerate(self.blocks) if not b.imagined]
         self.past = self.past.truncate(real[-1] + 1 if real else 0)
 
-    @torch.inference_mode()
     def append(self, values: Values, imagined: bool = False, level: float = 0.0) -> Block:
         """Append values (B, T, C) as past. A `level` above 0 tells the network that they are that noisy."""
-        base = self.model.base
-        before, carried = (self.last.values, self.last.carried) if self.blocks else ({}, None)
-        carried = None if base is None else base.remember(values, before, carried)
-        block = self._read(values, self.step + 1, carried, imagined, level)
+        with self._gradients():
+            base = self.model.base
+            before, carried = (self.last.values, self.last.carried) if self.blocks else ({}, None)
+            carried = None if base is None else base.remember(values, before, carried)
+            block = self._read(values, self.step + 1, carried, imagined, level)
         self.past = self.past.add(block)
         self._evict()
         return block
+
+    def aim(self, goal: Values) -> None:
+        """Tell what is to be reached: values (B, T, C) of a frame. What is remembered was read without it."""
+        self.condition = replace(self.condition, goal=goal)
 
     @torch.inference_mode()
     def instruct(self, instructions: list[str] | Tensor) -> None:
@@ -211,6 +217,13 @@ class Session(Generic[M]):
         other.noise, other.past = children(self.noise, n, seed), self.past.repeat(n)
         return other
 
+    def with_gradients(self) -> "Session[M]":
+        """The same past and noise, in a session whose imaginations are differentiable in what they are given."""
+        other = copy.copy(self)
+        other.differentiable, other.past = True, self.past.copied()
+        other.condition = self.condition.each(torch.clone)
+        return other
+
     def through(self, backbone: Backbone) -> "Session[M]":
         """The same past and noise, asked of another backbone that reads history alike."""
         other = copy.copy(self)
@@ -227,7 +240,6 @@ class Session(Generic[M]):
 
     # -- the future ---------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def imagine(
         self,
         schedule: Schedule,
@@ -247,7 +259,8 @@ class Session(Generic[M]):
         """
         given, base = dict(given or {}), self.model.base
         if base is not None and self.blocks and length is None:
-            complete = base.complete(self.last.values, self.last.carried, given)
+            with self._gradients():
+                complete = base.complete(self.last.values, self.last.carried, given)
             follows = {name: flat(GIVEN, schedule.steps) for name in complete if name not in given}
             given, schedule = complete, replace(schedule, streams={**follows, **schedule.streams})
         walks = schedule.walks(self.backbone.streams)
@@ -264,35 +277,40 @@ class Session(Generic[M]):
                 noise = draw(self.noise, (n, s.tokens, s.dim), self.model.device)
                 unknown = torch.full(noise.shape[:2], UNKNOWN, device=noise.device)
                 start[s.name] = s.corruption.corrupt(torch.zeros_like(noise), unknown, noise)
-        x = walk(
-            self.backbone,
-            self._memory(self.step + 1),
-            self.condition,
-            schedule,
-            start,
-            self._steps(self.step + 1, n),
-            self.backbone.streams,
-            self._expected,
-            self.quality,
-            guidance,
-            reuse,
-        )
+        with self._gradients():
+            x = walk(
+                self.backbone,
+                self._memory(self.step + 1),
+                self.condition,
+                schedule,
+                start,
+                self._steps(self.step + 1, n),
+                self.backbone.streams,
+                self._expected,
+                self.quality,
+                guidance,
+                reuse,
+            )
         return Imagination(x if length else {name: v[:, 0] for name, v in x.items()}, schedule)
 
     @torch.inference_mode()
-    def features(self, tap: Tap, schedule: Schedule, given: Values | None = None) -> Values:
+    def features(self, tap: Tap, schedule: Schedule, given: Values | None = None, length: int | None = None) -> Values:
         """Hidden states (B, T, D) of the next step's streams at a tap, at the last levels of `schedule`: nothing is
-        denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1)."""
-        dream = self.imagine(schedule, given)
-        steps, walks = self._steps(self.step + 1, 1), dream.schedule.walks(self.backbone.streams)
+        denoised where it has no steps. Of pure noise they are VPP's one-step features (Hu et al. 2024, section 4.1).
+        Of a clip of `length` steps they are (B, N, T, D)."""
+        dream = self.imagine(schedule, given, length)
+        steps, walks = self._steps(self.step + 1, length or 1), dream.schedule.walks(self.backbone.streams)
         levels = {name: _full(steps, walk[-1]) for name, walk in walks.items()}
-        shown = {name: x[:, None] for name, x in dream.values.items()}
+        shown = dream.values if length else {name: x[:, None] for name, x in dream.values.items()}
         question = Window(shown, levels, steps, together=True, quality=_full(steps, self.quality))
         out = self.backbone([question], self._memory(self.step + 1), self.condition, tap)
         assert out.features is not None
-        return {name: x[:, 0].float() for name, x in out.features[0].items()}
+        return {name: x.float() if length else x[:, 0].float() for name, x in out.features[0].items()}
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _gradients(self) -> AbstractContextManager[None]:
+        return torch.enable_grad() if self.differentiable else torch.inference_mode()
 
     def _read(self, values: Values, index: int, carried: Tensor | None, imagined: bool, level: float = 0.0) -> Block:
         """The block of a step, as the network reads it."""

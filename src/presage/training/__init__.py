@@ -1,2 +1,2 @@
-"""Fitting: data as tokens (`data.py`), the loss (`losses.py`), the loop (`loop.py`), the codec (`codec.py`), files
-(`checkpoint.py`, `resume.py`)."""
+"""Fitting: stages (`stage.py`) of objectives (`objectives/`) on batches (`batch.py`, `data.py`, `recorded.py`), the one
+loop (`loop.py`), what a state was made from (`fingerprint.py`), files (`checkpoint.py`, `resume.py`)."""

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ WEIGHTS = "model.safetensors"
 PARTS = ("renderer", "critic")
 """Parts of the model whose weights have a file of their own: all in one would be larger than some hosts take at once.
 """
+RENAMED = {"kinematics": "state_dynamics"}
+"""Earlier words, in checkpoints that were written with them"""
+EARLIER = re.compile(rf"^({'|'.join(RENAMED)})(?=\.)")
 _CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
 """`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
 is in the backbone's folder."""
@@ -104,7 +108,7 @@ def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
     folder = Path(folder)
     config = read_config(folder)
     try:
-        fields = dict(config["model"])
+        fields = {RENAMED.get(name, name): value for name, value in config["model"].items()}
         fields["codec"] = _CODECS[config["codec_kind"]](**fields["codec"])
         scalars = ScalarCodec(**config["action_codec"]), ScalarCodec(**config["state_codec"])
         model: WorldModel
@@ -156,7 +160,8 @@ def checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    return {name: tensor for file in weight_files(folder) for name, tensor in read_weights(file).items()}
+    read = {name: tensor for file in weight_files(folder) for name, tensor in read_weights(file).items()}
+    return {EARLIER.sub(lambda old: RENAMED[old[0]], name): tensor for name, tensor in read.items()}
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

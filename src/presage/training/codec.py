@@ -65,11 +65,11 @@ def train_codec(
     training: CodecTraining,
     out: Path,
     made_from: Fingerprint,
-    taught: ImageCodec | None = None,
+    trained: ImageCodec | None = None,
 ) -> ImageCodec:
     """Train on all rows of `dataset` and fill the latent statistics. Resumes from `out` if it holds a state.
 
-    made_from: all that the weights follow from, except `config` and `training`. taught: continue the decoder of this
+    made_from: all that the weights follow from, except `config` and `training`. trained: continue the decoder of this
     codec, and leave its latents as they are.
 
     Raises:
@@ -87,8 +87,8 @@ def train_codec(
 
     torch.manual_seed(training.seed)
     codec = ImageCodec(config).to(device)
-    if taught is not None:
-        codec.load_state_dict(taught.state_dict())
+    if trained is not None:
+        codec.load_state_dict(trained.state_dict())
         codec.encoder.requires_grad_(False)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
@@ -109,7 +109,7 @@ def train_codec(
 
     rows = Mixture([Windows([len(frames)], 1, seed=training.seed)], [1.0], training.seed)
     optimise(codec, objective, rows, {"*": 1.0}, training, out, made, "train codec")
-    if taught is None:
+    if trained is None:
         measure(codec, frames, out / "latents.safetensors")
     return codec.requires_grad_(True).eval()
 

@@ -1,4 +1,4 @@
-"""Teach the critic alone: of several chunks from the same state, which leaves the expert the shortest way.
+"""Train the critic alone: of several chunks from the same state, which leaves the expert the shortest way.
 
 The data say what would have come of each (`presage collect --counterfactuals`): the simulator was put back, the chunk
 executed, and then the expert, undisturbed, until success. Recordings of disturbed experts cannot say it: more
@@ -68,7 +68,7 @@ def train_critic(
 ) -> None:
     """Give `model` a critic, if data hold counterfactuals, and it has a reader and a state. Resumes from `out`."""
     parts = [(rows, weight) for rows, weight in parts if rows.counterfactuals is not None]
-    if not parts or model.kinematics is None or not any(s.derive is not None for s in model.streams):
+    if not parts or model.state_dynamics is None or not any(s.derive is not None for s in model.streams):
         return
     torch.manual_seed(training.seed)
     model.add_critic(training.width)

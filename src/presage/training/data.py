@@ -152,7 +152,7 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
 
 
 def _encode(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: str) -> np.ndarray:
-    """Codes (R, D) as they are taught, none beyond `FARTHEST`; what was beyond is said.
+    """Codes (R, D) as they are trained, none beyond `FARTHEST`; what was beyond is said.
 
     Raises:
         UserError: so much is beyond that it can be no recording error. The line begins with `what`.
@@ -170,7 +170,7 @@ def _encode(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: st
             f"({codec.scale[worst]:.3g}), in {number} of {rows} rows; are its units others? If not, train "
             "from the start"
         )
-    print(f"{what}: number {worst} reaches {reach:g} in {number} of {rows} rows, taught as {FARTHEST:g} of its scale")
+    print(f"{what}: number {worst} reaches {reach:g} in {number} of {rows} rows, trained as {FARTHEST:g} of its scale")
     return np.clip(codes, -FARTHEST, FARTHEST)
 
 

@@ -154,18 +154,18 @@ def of_model(model: WorldModel) -> Fingerprint:
     return made
 
 
-def of_parts(model: WorldModel, taught: Sequence[str]) -> Fingerprint:
-    """The weights of those parts that were taught just now, and that others read."""
+def of_parts(model: WorldModel, trained: Sequence[str]) -> Fingerprint:
+    """The weights of those parts that were trained just now, and that others read."""
     reader = model.reader if any(s.derive is not None for s in model.streams) else None
     parts: dict[str, nn.Module | None] = {
-        "kinematics": model.kinematics,
+        "state_dynamics": model.state_dynamics,
         "renderer": model.renderer,
         "reader": reader,
     }
     return {
         f"part.{name}": Entry(hash_of(part.state_dict()), f"weights of the {name}")
         for name, part in parts.items()
-        if name in taught and part is not None
+        if name in trained and part is not None
     }
 
 

@@ -1,4 +1,4 @@
-"""Teach the scene reader alone, before the world model around it: the expert's chunk and the progress, from one frame.
+"""Train the scene reader alone, before the world model around it: the expert's chunk and the progress, from one frame.
 
 A network that sees a whole frame at once learns places from a quarter of a million frames in minutes, at a hundredth of
 what the same frames cost the transformer, which then only has to listen to it.
@@ -33,7 +33,7 @@ class ReaderTraining(PartTraining):
     """Frames are noised up to this level: what is read must survive what a dream or a codec gets wrong."""
 
 
-class Taught(nn.Module):
+class Trained(nn.Module):
     """The reader, and a layer that reads progress from its token, which is thrown away."""
 
     def __init__(self, reader: SceneReader, token: int) -> None:
@@ -42,7 +42,7 @@ class Taught(nn.Module):
         self.progress = nn.Linear(token, 1)
 
 
-def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, generator: torch.Generator) -> Tensor:
+def reader_loss(model: WorldModel, trained: Trained, batch: Batch, noise: float, generator: torch.Generator) -> Tensor:
     """Absolute error of the expert's chunk and squared error of the progress, of windows of one row."""
     streams = {s.name: s for s in model.streams}
     whole_frame = streams[SCENE].derive
@@ -51,14 +51,14 @@ def reader_loss(model: WorldModel, taught: Taught, batch: Batch, noise: float, g
     assert frame is not None
     level = noise * torch.rand(len(frame), 1, 1, 1, generator=generator).to(frame.device)
     frame = frame + level * torch.randn(frame.shape, generator=generator).to(frame.device)
-    token = taught.reader(frame, batch.text)
-    chunk, action = taught.reader.action(token), streams[ACTION]
+    token = trained.reader(frame, batch.text)
+    chunk, action = trained.reader.action(token), streams[ACTION]
     level = torch.ones(chunk.shape[:2], device=chunk.device)  # where a sampler starts
     error = action.corruption.error(chunk, batch.values[ACTION], chunk, chunk, level)
     error = per_step(error, batch.has.get(ACTION))
     poor = torch.zeros_like(batch.exists) if batch.quality is None else batch.quality < 0.5
     weight = (batch.there(action) & ~poor).float()
-    progress = (taught.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
+    progress = (trained.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
     known = batch.there(streams[PROGRESS]).float()
     return (error * weight).sum() / weight.sum().clamp(min=1) + (progress * known).sum() / known.sum().clamp(min=1)
 
@@ -74,11 +74,11 @@ def train_reader(
     reader = model.network.inputs[SCENE]
     assert isinstance(reader, SceneReader)
     torch.manual_seed(training.seed)
-    taught = Taught(reader, model.config.width).to(model.device)
+    trained = Trained(reader, model.config.width).to(model.device)
     rows = [r for r, _ in parts]
 
     def loss(drawn: Drawn, generator: torch.Generator) -> Tensor:
         batch = mixed_batch(rows, model, *drawn).to(model.device)
-        return reader_loss(model, taught, batch, training.noise, generator)
+        return reader_loss(model, trained, batch, training.noise, generator)
 
-    train_part(taught, loss, parts, 1, training, out, "reader", made_from)
+    train_part(trained, loss, parts, 1, training, out, "reader", made_from)

@@ -1,6 +1,6 @@
 """Recipes: plain functions from datasets to a checkpoint, in the stages that a first training needs.
 
-    codec, or a published backbone -> kinematics, renderer, reader, critic -> world model -> the same on its dreams
+    codec, or a published backbone -> state dynamics, renderer, reader, critic -> world model -> the same on its dreams
 
 Every stage resumes where it was killed; a stage whose result exists is loaded. Both only if it was made from the same
 (fingerprint.py).
@@ -33,13 +33,13 @@ from presage.training.critic import CriticTraining, train_critic
 from presage.training.data import Rows, has, load_rows, open_dataset
 from presage.training.dreams import dream_rows, of_dreams
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
-from presage.training.kinematics import KinematicsTraining, train_kinematics
 from presage.training.learnable import about_sharing, check_learnable, remarks
 from presage.training.loop import TrainConfig, train
 from presage.training.objectives.denoise import Denoise
 from presage.training.reader import ReaderTraining, train_reader
 from presage.training.renderer import RendererTraining, train_renderer
 from presage.training.resume import require_same_run
+from presage.training.state_dynamics import StateDynamicsTraining, train_state_dynamics
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Recipe:
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     codec: CodecTraining = field(default_factory=CodecTraining)
     reader: ReaderTraining = field(default_factory=ReaderTraining)
-    kinematics: KinematicsTraining = field(default_factory=KinematicsTraining)
+    state_dynamics: StateDynamicsTraining = field(default_factory=StateDynamicsTraining)
     renderer: RendererTraining = field(default_factory=RendererTraining)
     critic: CriticTraining = field(default_factory=CriticTraining)
     training: TrainConfig = field(default_factory=TrainConfig)
@@ -63,10 +63,10 @@ def metaworld() -> Recipe:
 
 
 def behaviour_cloning() -> Recipe:
-    """The baseline: the same codec, network, data and steps, taught the expert's chunks and nothing else. It sees the
+    """The baseline: the same codec, network, data and steps, trained the expert's chunks and nothing else. It sees the
     newest frame alone, as the world model does when it acts. It imagines nothing, so nothing carries its frames."""
     recipe = metaworld()
-    model = replace(recipe.model, kinematics=0, renderer=0)
+    model = replace(recipe.model, state_dynamics=0, renderer=0)
     objective = Denoise(alone=Uniform(0.5), poor_weight=0.0, memoryless=1.0, drop_actions=0.4)
     return replace(recipe, model=model, training=replace(recipe.training, objective=objective))
 
@@ -106,15 +106,15 @@ def debug() -> Recipe:
         model,
         CodecTraining(steps=20, batch=8),
         ReaderTraining(steps=20, batch=32),
-        KinematicsTraining(steps=50, batch=32),
+        StateDynamicsTraining(steps=50, batch=32),
         RendererTraining(steps=20, batch=32),
         CriticTraining(steps=20, batch=32, width=32),
         training,
     )
 
 
-PARTS = ("kinematics", "renderer", "critic", "decoder")
-"""Parts of a finished checkpoint that can be taught anew, everything else left as it is. Not the reader: the
+PARTS = ("state_dynamics", "renderer", "critic", "decoder")
+"""Parts of a finished checkpoint that can be trained anew, everything else left as it is. Not the reader: the
 transformer has learned to listen to it."""
 
 
@@ -178,8 +178,8 @@ def train_decoder(model: WorldModel, dataset: Dataset, recipe: Recipe, out: Path
     if not isinstance(codec, ImageCodec):
         raise UserError("only the image codec's decoder is trained: the checkpoint has another codec")
     cameras, folder = model.config.cameras, out / "decoder"
-    taught = train_codec(dataset, cameras, codec.config, recipe.codec, folder, made_from, codec)
-    codec.load_state_dict(taught.state_dict())
+    trained = train_codec(dataset, cameras, codec.config, recipe.codec, folder, made_from, codec)
+    codec.load_state_dict(trained.state_dict())
 
 
 def fit_scalars(datasets: Sequence[Dataset], name: str, size: int) -> ScalarCodec:
@@ -226,13 +226,13 @@ def _check_data(datasets: Sequence[tuple[Dataset, float]], recipe: Recipe, only:
 
 
 def _check_parts(model: WorldModel, parts: Sequence[Rows], only: Sequence[str], where: Path) -> None:
-    """Refuse to teach a part that the checkpoint has not, or that the data say nothing of."""
+    """Refuse to train a part that the checkpoint has not, or that the data say nothing of."""
     if "critic" in only and not any(rows.counterfactuals and rows.counterfactuals.known.any() for rows in parts):
-        raise UserError(f"{where}: no counterfactuals to teach a critic by; collect some with --counterfactuals 6")
+        raise UserError(f"{where}: no counterfactuals to train a critic by; collect some with --counterfactuals 6")
     there = {
-        "kinematics": model.kinematics is not None,
+        "state_dynamics": model.state_dynamics is not None,
         "renderer": model.renderer is not None,
-        "critic": model.kinematics is not None and any(s.derive is not None for s in model.streams),
+        "critic": model.state_dynamics is not None and any(s.derive is not None for s in model.streams),
     }
     for part in only:
         if not there.get(part, True):
@@ -290,7 +290,7 @@ def fit(
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe
             says.
         wan: a published backbone to adapt instead, and the robot it is for.
-        only: of `PARTS`; these are taught, and everything else stays what it is in `start_from`.
+        only: of `PARTS`; these are trained, and everything else stays what it is in `start_from`.
 
     Raises:
         UserError: something does not fit, or `out` holds what was made from something else.
@@ -333,22 +333,22 @@ def fit(
     for i, ((path, _), (rows, _)) in enumerate(zip(datasets, parts, strict=True)):
         made |= of_rows(i, path, rows)
     made |= of_model(model)
-    teach = only or (("kinematics", "renderer", "reader", "critic") if start_from is None else ())
-    if "kinematics" in teach:
-        train_kinematics(model, parts, recipe.kinematics, out / "kinematics", made)
-    if "renderer" in teach:
+    parts_to_train = only or (("state_dynamics", "renderer", "reader", "critic") if start_from is None else ())
+    if "state_dynamics" in parts_to_train:
+        train_state_dynamics(model, parts, recipe.state_dynamics, out / "state_dynamics", made)
+    if "renderer" in parts_to_train:
         train_renderer(model, parts, recipe.renderer, out / "renderer", made)
-    if "reader" in teach:
+    if "reader" in parts_to_train:
         train_reader(model, parts, recipe.reader, out / "reader", made)
-    taught = made | of_parts(model, teach)
-    if "critic" in teach:
-        train_critic(model, parts, recipe.critic, out / "critic", taught)
-    if "decoder" in teach:  # last: latents in caches are named after the whole codec
+    trained = made | of_parts(model, parts_to_train)
+    if "critic" in parts_to_train:  # it reads what the others say
+        train_critic(model, parts, recipe.critic, out / "critic", trained)
+    if "decoder" in parts_to_train:  # last: latents in caches are named after the whole codec
         train_decoder(model, first, recipe, out, made)
     if not only:
         if recipe.dream_every:
             folders = [out / "dreams" / str(i) for i in range(len(parts))]
-            dreamed = [dream_rows(model, r, recipe.dream_every, f, taught) for f, (r, _) in zip(folders, parts)]
+            dreamed = [dream_rows(model, r, recipe.dream_every, f, trained) for f, (r, _) in zip(folders, parts)]
             parts = [(r, w) for r, (_, w) in zip(dreamed, parts, strict=True)]
-        train(model, parts, recipe.training, out / "state", taught | of_dreams(recipe.dream_every))
+        train(model, parts, recipe.training, out / "state", trained | of_dreams(recipe.dream_every))
     return save_model(model, out / "model", card(), described)

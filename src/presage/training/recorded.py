@@ -3,7 +3,7 @@
 Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from presage.codecs.scalars import ScalarCodec, Spread
-from presage.codecs.text import embed_text
+from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
@@ -72,6 +72,25 @@ class Recorded:
         task = [self.task[e] for e in episodes] if self.task else []
         return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
 
+    def delayed(self, rows: int) -> "Recorded":
+        """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
+        Where the episode ends before, it is unknown."""
+        later = np.arange(len(self.action)) + rows
+        last = np.repeat(self.start + self.length - 1, self.length)
+        there = np.minimum(later, last)
+        return replace(self, action=self.action[there], labelled=self.labelled[there] & (later <= last))
+
+    def stretched(self, rows: int) -> "Recorded":
+        """Every episode followed by `rows` repetitions of its last row, without labels: who is done stands still."""
+        ends = self.start + self.length - 1
+        kept = np.concatenate([np.r_[a : e + 1, [e] * rows] for a, e in zip(self.start, ends)])
+        new = np.concatenate([np.r_[np.zeros(n, bool), np.ones(rows, bool)] for n in self.length])
+        columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
+        frames = {name: x[kept] for name, x in self.frames.items()}
+        latents = {name: x[kept] for name, x in self.latents.items()}
+        labelled = self.labelled[kept] & ~new
+        return replace(self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns)
+
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
     """One behind the other; all need the same cameras and sizes."""
@@ -91,7 +110,8 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
 
 
 def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: int) -> Recorded:
-    """All episodes of a dataset whose rows hold chunks, as `presage collect` records them."""
+    """All episodes of a dataset whose rows hold chunks, as `presage collect` records them. Where nobody was told
+    anything, the embedding is 0."""
     frames = frame_cache(dataset, list(cameras), size)
     rows = len(frames)
     valid = valid_actions(dataset)
@@ -105,7 +125,7 @@ def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: in
         dataset.column("observation.state").reshape(rows, -1).astype(np.float32),
         worth(dataset).astype(np.float32),
         np.repeat(number, length),
-        embed_text(said.tolist()),
+        np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
     )
@@ -162,7 +182,7 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         else:
             continue
         values[s.name] = x.reshape(b, n, s.tokens, s.dim)
-    text = torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])
+    text = model.condition(torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])).text.cpu()
     quality = torch.from_numpy(recorded.quality[index])
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
     return Batch(values, text, exists, present, quality, pictures=shown)
@@ -170,3 +190,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
 
 Sources = Mapping[str, Sequence[Recorded]]
 """Name of a kind of data -> its datasets"""
+
+
+def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
+    """Data for a stage: a kind whose episodes end in `rows` rows of standing still."""
+    return lambda model, data: data[kind].stretched(rows)

@@ -1,4 +1,4 @@
-"""Teach the renderer alone: the next frames of a window, from the first one and all states."""
+"""Train the renderer alone: the next frames of a window, from the first one and all states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

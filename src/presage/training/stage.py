@@ -40,9 +40,13 @@ class Stage:
     """Kinds of data that are made when the stage begins"""
     window: int = 4
     """Rows of a window"""
+    stride: int = 1
+    """Of its rows: keyframes that are so many rows apart"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
+    begin: Callable[[Composed], None] | None = None
+    """What is done to the model before the first step: weights that start from others"""
     raw: bool = False
     """Batches hold pictures in place of cameras' values: the codec itself is trained, or pictures are read otherwise"""
 
@@ -84,8 +88,10 @@ def _train(
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, seed=config.seed) for part in parts]
+    windows = [Windows(part.length, stage.window, stage.stride, config.seed) for part in parts]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
+    if stage.begin is not None:  # a stage that is resumed overwrites it
+        stage.begin(model)
     trained = nn.ModuleList([model.get_submodule(name) for name in stage.modules])
     model.requires_grad_(False)
     trained.requires_grad_(True)

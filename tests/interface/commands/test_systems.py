@@ -9,8 +9,8 @@ import pytest
 from tests.systems.example import make_result
 
 from presage.interface.cli import main
-from presage.systems import check
-from presage.systems.check import load
+from presage.systems.lab import check
+from presage.systems.lab.check import load
 
 
 @pytest.fixture(autouse=True)

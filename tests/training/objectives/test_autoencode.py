@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
@@ -20,15 +20,18 @@ def test_a_codec_learns_pictures_and_the_scale_of_its_latents(tmp_path: Path) ->
     torch.manual_seed(0)
     model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
     network = {name: x.clone() for name, x in model.network.state_dict().items()}
-    optimiser = Optimiser(steps=150, batch=16, warmup=5, ema=0.9)
+    frames = recorded.frames["image.front"]
+
+    def error() -> float:
+        shown = model.decode_images({"image.front": model.encode_images("image.front", frames)})["image.front"]
+        return float(((shown.astype(float) - frames) ** 2).mean())
+
+    fresh = error()
+    optimiser = Optimiser(steps=50, batch=8, lr=5e-3, warmup=5, ema=0.9)
     stage = Stage("codec", Autoencode(follow=0.1), ("codecs",), window=1, optimiser=optimiser, raw=True)
     train_stages(model, [stage], {"labelled": recorded}, tmp_path, {}, quiet=True)
 
-    frames = recorded.frames["image.front"]
-    shown = model.decode_images({"image.front": model.encode_images("image.front", frames)})["image.front"]
-    flat = frames.mean(0, keepdims=True)
-    error, trivial = ((x.astype(float) - frames).__pow__(2).mean() for x in (shown, flat))
-    assert error < 0.5 * trivial
+    assert error() < 0.2 * fresh
     latents = encoded(model, recorded).latents["image.front"].astype(float)
     assert abs(latents.mean()) < 0.3 and 0.5 < latents.std() < 1.5
     assert all(torch.equal(x, network[name]) for name, x in model.network.state_dict().items())

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from presage.networks.composed import Composed
-from presage.systems.arms import shape_of
+from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.training.batch import Batch, Terms

@@ -154,9 +154,9 @@ def compare(
 
 
 def without_parts(**options: Any) -> WorldModel:
-    """Kinematics feel actions, whether they are shown to the network or not, and know the state, however noisy."""
+    """State dynamics feel actions, whether they are shown to the network or not, and know the state, however noisy."""
     model = tiny_model(**options)
-    config = replace(model.config, kinematics=0, renderer=0)
+    config = replace(model.config, state_dynamics=0, renderer=0)
     bare = WorldModel(config, model.action_codec, model.state_codec)
     bare.network.load_state_dict(model.network.state_dict())
     return bare.eval()
@@ -364,7 +364,7 @@ def test_behaviour_cloning_ignores_chunks_that_are_not_the_experts(model: WorldM
 def test_the_model_of_behaviour_cloning_carries_nothing() -> None:
     config = replace(behaviour_cloning().model, codec=ImageCodecConfig(size=32, width=8, blocks=1, latent_channels=4))
     model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4))
-    assert model.kinematics is None and model.renderer is None
+    assert model.state_dynamics is None and model.renderer is None
     assert costs(model, random_batch(model), behaviour_cloning().training.objective)[ACTION + ALONE] > 0
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 RECIPES = ("metaworld", "finetune", "refine", "backbone", "behaviour_cloning", "debug")
 """Names of presage.training.recipes.RECIPES, without importing it."""
-PARTS = ("kinematics", "renderer", "critic", "decoder")
+PARTS = ("state_dynamics", "renderer", "critic", "decoder")
 """presage.training.recipes.PARTS, likewise."""
 
 
@@ -30,7 +30,7 @@ def check_options(train: "Train") -> None:
         raise UserError("--recipe backbone and --backbone DIR go together: give both or neither")
     if train.only and train.backbone is not None:
         raise UserError(
-            "--backbone does not apply to --only, which teaches parts of --start-from: leave one of them out"
+            "--backbone does not apply to --only, which trains parts of --start-from: leave one of them out"
         )
     chosen = f"--only {' '.join(train.only)}" if train.only else f"--recipe {train.recipe}"
     for option, (given, heeded, reason) in _options(train).items():
@@ -45,7 +45,7 @@ def _options(train: "Train") -> dict[str, tuple[bool, bool, str]]:
     if train.codec_from is not None:
         codec_reason = "with which --codec-from keeps the codec of another checkpoint"
     trains_codec = fresh and train.backbone is None and train.codec_from is None
-    teaches = fresh or bool(set(train.only) - {"decoder"})
+    trains = fresh or bool(set(train.only) - {"decoder"})
     keeps = "which keeps the checkpoint's cameras, columns and rates"
     described = {
         "--cameras": bool(train.cameras),
@@ -60,7 +60,7 @@ def _options(train: "Train") -> dict[str, tuple[bool, bool, str]]:
         "--steps": (train.steps is not None, not train.only, "which leaves the world model as it is"),
         "--codec-from": (train.codec_from is not None, fresh and train.backbone is None, codec_reason),
         "--codec-steps": (train.codec_steps is not None, trains_codec or "decoder" in train.only, codec_reason),
-        "--part-steps": (train.part_steps is not None, teaches, "which teaches no part alone"),
+        "--part-steps": (train.part_steps is not None, trains, "which trains no part alone"),
         "--lora": (train.lora is not None, train.backbone is not None, "which has no --backbone"),
         "--size": (train.size is not None, train.backbone is not None, "which has no --backbone"),
         **{option: (given, fresh, keeps) for option, given in described.items()},

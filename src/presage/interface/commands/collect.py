@@ -44,7 +44,7 @@ class Collect(Command):
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
     counterfactuals: Annotated[int, one(whole(0, 1000), "N")] = 0
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
-    each: a critic is taught by that. About a second for every 30 of them and worker."""
+    each: a critic is trained by that. About a second for every 30 of them and worker."""
     planner: MaybeFolder = None
     """Checkpoint whose planner drives all episodes, its candidates shifted: with --counterfactuals, what its critic has
     yet to learn about the states that it leads to."""
@@ -57,11 +57,11 @@ class Collect(Command):
         policy = None
         if self.planner is not None:
             from presage.simulator.pairing import check_robot
-            from presage.systems.spoiled import spoiled_from
+            from presage.systems.perturbed import perturbed_from
 
             check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
-            policy = partial(spoiled_from, str(self.planner))
+            policy = partial(perturbed_from, str(self.planner))
         elif self.full_length:
             behaviours = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
         elif self.counterfactuals:

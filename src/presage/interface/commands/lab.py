@@ -9,7 +9,7 @@ from presage.interface.commands.options import Command, Processes, identity, one
 from presage.results.output import summary, write_json
 
 if TYPE_CHECKING:
-    from presage.systems.lab import Card, Wanted
+    from presage.systems.lab.datasets import Card, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class LabCommand(Command):
     def finish(self, cards: "list[tuple[Wanted, Card | None]]") -> None:
         """Print what is there and write `--json`."""
         from presage.results.record import describe_run
-        from presage.systems.lab import folder_of
+        from presage.systems.lab.datasets import folder_of
 
         for one_, card in cards:
             if card is None:
@@ -49,7 +49,7 @@ class LabMake(LabCommand):
     """Processes that simulate, render and encode."""
 
     def run(self) -> None:
-        from presage.systems.lab import choose, make
+        from presage.systems.lab.datasets import choose, make
 
         self.finish([(one_, make(one_, self.workers)) for one_ in choose(self.names, self.quick, self.seed)])
 
@@ -59,7 +59,7 @@ class LabShow(LabCommand):
     """Show which datasets of the lab are there, what is in them and what they took."""
 
     def run(self) -> None:
-        from presage.systems.lab import choose, read_card
+        from presage.systems.lab.datasets import choose, read_card
 
         self.finish([(one_, read_card(one_)) for one_ in choose((), self.quick, self.seed)])
 

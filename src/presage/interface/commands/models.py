@@ -48,7 +48,7 @@ def shipped() -> list[dict[str, Any]]:
     except UserError:
         return []
     weights = checkpoint_weights(folder)
-    names = ("network", "codec", "kinematics", "renderer")
+    names = ("network", "codec", "state_dynamics", "renderer")
     parts = {p: sum(w.numel() for n, w in weights.items() if n.startswith(f"{p}.")) for p in names}
     return [
         {

@@ -24,8 +24,8 @@ class SystemsList(Command):
     """List the systems: number, name, use and state."""
 
     def run(self) -> None:
-        from presage.systems.check import state_of
-        from presage.systems.report import columns, uses_of
+        from presage.systems.lab.check import state_of
+        from presage.systems.lab.report import columns, uses_of
         from presage.systems.table import ROWS
 
         states = {row.name: state_of(row) for row in ROWS}
@@ -47,8 +47,8 @@ class SystemsShow(Command):
     """Its name, title or number."""
 
     def run(self) -> None:
-        from presage.systems import report
-        from presage.systems.check import published, state_of, to_json
+        from presage.systems.lab import report
+        from presage.systems.lab.check import published, state_of, to_json
 
         row = find(self.name)
         state, _ = state_of(row)
@@ -83,7 +83,7 @@ class SystemsCheck(Command):
     def run(self) -> None:
         from presage.interface.pages.page import document
         from presage.results.provenance import describe_machine, describe_versions
-        from presage.systems import check, report
+        from presage.systems.lab import check, report
 
         row = find(self.name)
         out = self.out or Path("runs/systems") / (f"{row.name}-quick" if self.quick else row.name)

@@ -44,8 +44,8 @@ class Train(Command):
     Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), refine (the
     same, on its own dreams of the data as well: dreams stay true for longer), backbone (adapt a published
     video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
-    taught the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the same
-    numbers when the same command is repeated.
+    trained on the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the
+    same numbers when the same command is repeated.
 
         presage train --data data/mt10 --out runs/mt10
         presage train --data data/arm --out runs/arm --cameras front wrist --chunk 6 --relative all
@@ -72,16 +72,16 @@ class Train(Command):
     codec_steps: MaybeCount = None
     """Steps of the image codec; the recipe's by default."""
     part_steps: MaybeCount = None
-    """Steps of each part that is taught alone, before the world model (kinematics, renderer, scene reader, critic); the
-    recipe's by default."""
+    """Steps of each part that is trained alone, before the world model (state dynamics, renderer, scene reader,
+    critic); the recipe's by default."""
     codec_from: MaybeFolder = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: MaybeFolder = None
     """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and
     with --only."""
     only: Annotated[tuple[str, ...], several(choice(PARTS), "PART", key=identity)] = ()
-    """Teach these parts of --start-from and leave everything else as it is: kinematics, renderer, critic (needs data
-    collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
+    """Train these parts of --start-from and leave everything else as it is: state dynamics, renderer, critic (needs
+    data collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
     backbone: MaybeFolder = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
@@ -103,7 +103,7 @@ class Train(Command):
     state: Columns = ()
     """Columns of the state; observation.state by default."""
     relative: Columns = ()
-    """Actions taught as differences from the state before their chunk; `all`: all but grippers."""
+    """Actions trained as differences from the state before their chunk; `all`: all but grippers."""
     episodes: MaybeSpan = None
     """Which episodes to read: 0:50, or 3,7,20:30. All by default."""
 
@@ -130,13 +130,13 @@ class Train(Command):
             wan = wan_config(self.backbone, recipe.model, self.size or 128, rank or None)
             training = training if rank else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
-        taught_alone = (recipe.kinematics, recipe.renderer, recipe.reader, recipe.critic)
-        steps = [self.part_steps or part.steps for part in taught_alone]
+        trained_alone = (recipe.state_dynamics, recipe.renderer, recipe.reader, recipe.critic)
+        steps = [self.part_steps or part.steps for part in trained_alone]
         recipe = replace(
             recipe,
             training=training,
             codec=codec,
-            kinematics=replace(recipe.kinematics, seed=self.seed, steps=steps[0]),
+            state_dynamics=replace(recipe.state_dynamics, seed=self.seed, steps=steps[0]),
             renderer=replace(recipe.renderer, seed=self.seed, steps=steps[1]),
             reader=replace(recipe.reader, seed=self.seed, steps=steps[2]),
             critic=replace(recipe.critic, seed=self.seed, steps=steps[3]),
@@ -151,7 +151,7 @@ class Train(Command):
             recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only
         )
         figures = self._last_log()
-        made = {"taught": " ".join(self.only)} if self.only else {"recipe": self.recipe}
+        made = {"trained": " ".join(self.only)} if self.only else {"recipe": self.recipe}
         summary(f"checkpoint {checkpoint}", made | figures)
         simulated = f"presage act --checkpoint {checkpoint}"
         if robots[0].name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
@@ -221,8 +221,8 @@ class Train(Command):
         what = f"Recipe `{self.recipe}`, {recipe.training.steps:,} steps"
         took = f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec)"
         if self.only:
-            what = f"Taught alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
-            took = "Taught"
+            what = f"Trained alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
+            took = "Trained"
         elif before := read_run(self.out / "state").get("steps", [])[:-1]:
             what += f", after a training of {', '.join(map(str, before))} steps was lengthened"
         lines = [f"# {self.out.name}", "", f"{what}, seed {self.seed}."]

@@ -47,6 +47,8 @@ class Denoise:
     """Share of windows that are shown their dream where there is one; the goal stays the truth."""
     drop_actions: float = 0.0
     """Share of windows whose history does not show what the robot did: video without actions is data too."""
+    drop_text: float = 0.0
+    """Share of windows that are told nothing, for guidance without a classifier (Ho & Salimans 2022)."""
     drop_quality: float = 0.0
     """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
     memoryless: float = 0.0
@@ -61,15 +63,19 @@ class Denoise:
         untold = (torch.rand(b, 1, generator=generator) < self.drop_quality).to(device)
         told = torch.where(untold, float("nan"), quality)
         alone = float(torch.rand(1, generator=generator)) < self.memoryless
-        condition = Condition(batch.text, context=0 if alone else None)
+        text = batch.text
+        if self.drop_text:
+            text = text * (torch.rand(b, 1, generator=generator) >= self.drop_text).to(device)
+        condition = Condition(text, context=0 if alone else None)
         history = self._history(streams, batch, generator, hide_actions=alone)
         asked = []
         if self.alone is not None:
             asked.append(_alone(streams, batch, told, self.alone, generator))
         if self.levels is not None:
             asked.append(self._questions(streams, batch, quality, told, generator))
-        out = model.backbone([history, *[a.window for a in asked]], model.backbone.start(b), condition)
         bases = _bases(model, history, batch, [a.window for a in asked], condition)
+        questions = [replace(a.window, base=base) for a, base in zip(asked, bases, strict=True)]
+        out = model.backbone([history, *questions], model.backbone.start(b), condition)
 
         terms = {}
         for s in streams:

@@ -1,0 +1,90 @@
+"""What a head reads of a session, and the decision that it makes of it.
+
+Shapes: B batch, M frames, T places, D numbers of a feature.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from presage.networks.composed import Composed
+from presage.policy.grounded import Decision
+from presage.policy.heads import TEXT_DIM, answer
+from presage.timeline.backbone import Tap
+from presage.timeline.levels import Schedule, down
+from presage.timeline.session import Session
+from presage.timeline.streams import Values, matching
+from presage.training.objectives.imitate import Read
+
+
+def foresight(tap: int | None, length: int, steps: int = 0, stop: float = 1.0) -> Read:
+    """Hidden states (B, length, T, D) of the next `length` frames at a tap, all at pure noise: one pass says what may
+    come (Hu et al. 2024, VPP, section 4.1). With `steps`, the video is first denoised to level `stop`."""
+    walked = down(steps, stop) if steps else (1.0,)
+
+    def read(session: Session) -> Tensor:
+        features = session.features(Tap(tap), Schedule(walked, None), length=length)
+        return torch.cat(list(features.values()), 2)
+
+    return read
+
+
+def present(tap: int | None) -> Read:
+    """The same network and tap, shown the present frame as if it were the next, clean: what it knows without
+    predicting (B, 1, T, D)."""
+
+    def read(session: Session) -> Tensor:
+        seen = {s.name: session.last.values[s.name][:, None] for s in session.backbone.streams if not s.acts}
+        features = session.features(Tap(tap), Schedule((0.0,), None), seen, length=1)
+        return torch.cat(list(features.values()), 2)
+
+    return read
+
+
+def latents(pictures: Sequence[str]) -> Read:
+    """The codec's values of the newest frame (B, 1, T, C of all cameras)."""
+
+    def read(session: Session) -> Tensor:
+        return torch.cat([session.last.values[name] for name in pictures], -1)[:, None]
+
+    return read
+
+
+def answered(
+    session: Session[Composed], read: Read, stream: str = "action", part: str = "head", steps: int = 5
+) -> Values:
+    """The action (B, K, C) that a head makes of what is read."""
+    model = session.model
+    (acts,) = matching(model.streams, stream)
+    action = answer(model.parts[part], read(session), session.condition.text, acts, session.noise, steps)
+    return {acts.name: action.clamp(-1, 1)}
+
+
+def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 5) -> Decision:
+    """Decide by a head over what is read."""
+
+    def decide(session: Session[Composed]) -> np.ndarray:
+        return session.model.decode_action(*answered(session, read, stream, part, steps).values())
+
+    return decide
+
+
+def sensitivity(read: Read, model: Composed, seen: Values, other: Values) -> tuple[float, float]:
+    """How far what is read moves with the frame (values (B, T, C) `seen` against `other`) and with the noise, over its
+    spread. A control that does not see the frame proves nothing."""
+    text = torch.zeros(len(next(iter(seen.values()))), TEXT_DIM, device=model.device)
+
+    def of(values: Values, seed: int) -> Tensor:
+        session = Session(model, text, seed=seed, context=0)
+        session.append(values)
+        return read(session)
+
+    first, moved, drawn = of(seen, 0), of(other, 0), of(seen, 1)
+    spread = (first - first.mean(0)).square().mean().sqrt()
+    return _size(moved - first, spread), _size(drawn - first, spread)
+
+
+def _size(x: Tensor, unit: Tensor) -> float:
+    return float(x.square().mean().sqrt() / unit)

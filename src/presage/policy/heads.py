@@ -1,0 +1,170 @@
+"""Heads: features of a frozen model, or frames themselves -> actions.
+
+A head is a network alone. What makes it regress or denoise is the corruption of the stream that it answers: shown
+`x_k` at a level, it says what that corruption turns into a clean value (`timeline/corruption.py`).
+
+Shapes: B batch, N frames, T places of a frame, D numbers of a feature, W width, K tokens of the action, C numbers a
+token.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from presage.networks.unet_blocks import Attention, PlaceNorm, waves
+from presage.timeline.backbone import Condition, Output, Tap, Window
+from presage.timeline.levels import Schedule
+from presage.timeline.memory import Entry, Memory
+from presage.timeline.noise import Streams, draw
+from presage.timeline.sampler import walk
+from presage.timeline.streams import Stream
+
+TEXT_DIM = 256
+
+
+class CrossAttention(nn.Module):
+    """Queries look at a context, then pass through a feed-forward layer; both residual."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.forth = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        seen = self.norm_context(context)
+        x = x + self.attention(self.norm(x), seen, seen, need_weights=False)[0]
+        return x + self.forth(x)
+
+
+class PooledMLP(nn.Module):
+    """Learned queries pool the features of all frames, and an MLP reads the action: for `Regress`."""
+
+    def __init__(self, features: int, width: int, stream: Stream, queries: int = 4, heads: int = 4) -> None:
+        super().__init__()
+        self.shape = (stream.tokens, stream.dim)
+        self.enter, self.text = nn.Linear(features, width), nn.Linear(TEXT_DIM, width)
+        self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
+        self.pool = CrossAttention(width, heads)
+        self.read = nn.Sequential(
+            nn.LayerNorm(queries * width),
+            nn.Linear(queries * width, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, stream.tokens * stream.dim),
+        )
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, D), text (B, 256) -> (B, K, C); `x_k` and `level` are not looked at."""
+        x = self.enter(features).flatten(1, 2) + self.text(text)[:, None]
+        return self.read(self.pool(self.queries.expand(len(x), -1, -1), x).flatten(1)).view(len(x), *self.shape)
+
+
+class VideoFormer(nn.Module):
+    """Learned queries gather what each frame says, then meet along time (Hu et al. 2024, VPP, section 4.2): features
+    (B, N, T, D) -> (B, N * queries, W)."""
+
+    def __init__(self, features: int, width: int, queries: int = 8, layers: int = 2, heads: int = 4, places: int = 0):
+        """places: of a frame, whose positions are learned; 0: features know theirs."""
+        super().__init__()
+        self.enter = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, width))
+        self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(places or 1, width) * 0.5)
+        self.when = nn.Linear(32, width)
+        self.gather = nn.ModuleList([CrossAttention(width, heads) for _ in range(layers)])
+        self.meet = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
+
+    def forward(self, features: Tensor) -> Tensor:
+        b, n = features.shape[:2]
+        x = self.enter(features.flatten(0, 1)) + self.positions
+        when = self.when(waves(torch.arange(n, device=x.device) / 32))
+        queries = (self.queries + when[:, None]).expand(b, -1, -1, -1).flatten(0, 1)
+        for gather, meet in zip(self.gather, self.meet):
+            queries = gather(queries, x)
+            queries = meet(queries.unflatten(0, (b, n)).flatten(1, 2)).view_as(queries)
+        return queries.unflatten(0, (b, n)).flatten(1, 2)
+
+
+class ActionTransformer(nn.Module):
+    """A transformer over the tokens of an action, which looks at a Video Former's queries (Hu et al. 2024, VPP, section
+    4.2: a diffusion transformer): for `Flow`, `EDM` and `DDPM`."""
+
+    def __init__(self, former: VideoFormer, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
+        super().__init__()
+        self.former = former
+        self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
+        # As large as what all tokens are told: they must be told apart.
+        self.positions = nn.Parameter(torch.randn(stream.tokens, width) * 0.5)
+        self.level = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
+        self.text = nn.Linear(TEXT_DIM, width)
+        self.mix = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
+        self.look = nn.ModuleList([CrossAttention(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, D), text (B, 256), `x_k` (B, K, C) at `level` (B,) -> (B, K, C)."""
+        told = self.level(waves(level)) + self.text(text)
+        context = torch.cat([self.former(features), told[:, None]], 1)
+        x = self.enter(x_k) + self.positions + told[:, None]
+        for mix, look in zip(self.mix, self.look):
+            x = look(mix(x), context)
+        return self.leave(F.silu(self.norm(x)))
+
+
+class Convolved(nn.Module):
+    """A head that looks at a grid of places through convolutions of its own, down to `side` places a side: for frames
+    in pixels, end to end."""
+
+    def __init__(self, places: int, numbers: int, width: int, head: nn.Module, side: int = 4) -> None:
+        super().__init__()
+        self.side, self.head = math.isqrt(places), head
+        layers: list[nn.Module] = [nn.Conv2d(numbers, width, 3, padding=1)]
+        for _ in range(round(math.log2(self.side / side))):
+            layers += [PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, 2, 1)]
+        self.see = nn.Sequential(*layers, PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, C), text (B, 256), `x_k` (B, K, C') at `level` (B,) -> (B, K, C')."""
+        images = features.flatten(0, 1).transpose(1, 2).unflatten(2, (self.side, self.side))
+        seen = self.see(images.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
+        return self.head(seen.unflatten(0, features.shape[:2]), text, x_k, level)
+
+
+@dataclass(frozen=True, eq=False)
+class Answering:
+    """A head over features that are fixed, as a backbone of one stream, so that the one sampler walks its levels."""
+
+    head: nn.Module
+    features: Tensor
+    streams: Sequence[Stream]
+
+    def start(self, batch: int) -> Memory[Entry]:
+        return Memory()
+
+    def __call__(
+        self, windows: Sequence[Window], memory: Memory[Entry], condition: Condition, tap: Tap | None = None
+    ) -> Output:
+        (stream,), (w,) = self.streams, windows
+        like = torch.zeros(len(w.steps), stream.tokens, stream.dim, device=w.steps.device)
+        x_k = w.values[stream.name][:, 0] if stream.name in w.values else like
+        raw = self.head(self.features, condition.text, x_k, w.levels[stream.name][:, 0])
+        return Output([{stream.name: raw.float()[:, None]}], memory)
+
+
+@torch.inference_mode()
+def answer(head: nn.Module, features: Tensor, text: Tensor, stream: Stream, noise: Streams, steps: int = 1) -> Tensor:
+    """The action (B, K, C) that a head reads from features, denoised in `steps` steps."""
+    start = {}
+    if not stream.corruption.one_pass:
+        start[stream.name] = draw(noise, (1, stream.tokens, stream.dim), features.device)
+    backbone = Answering(head, features, [stream])
+    when = torch.zeros(len(features), 1, dtype=torch.long, device=features.device)
+    schedule = Schedule.policy(steps)
+    values = walk(backbone, Memory(), Condition(text), schedule, start, when, backbone.streams)
+    return values[stream.name][:, 0]

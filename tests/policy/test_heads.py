@@ -1,0 +1,91 @@
+"""Heads and translators: networks that the one sampler walks, for whatever corruption an action has."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from presage.policy.heads import ActionTransformer, Convolved, PooledMLP, VideoFormer, answer
+from presage.policy.translators import FramePair, of_others, repeated, window_translator
+from presage.timeline.corruption import Corruption, Flow, Regress
+from presage.timeline.levels import Uniform
+from presage.timeline.noise import streams
+from presage.timeline.streams import Stream
+from presage.training.objectives.imitate import asked
+
+B, N, T, D = 4, 3, 4, 8
+
+
+def action(corruption: Corruption) -> Stream:
+    return Stream("action", 2, 3, corruption, acts=True)
+
+
+def head_of(kind: str, stream: Stream) -> nn.Module:
+    if kind == "pooled":
+        return PooledMLP(D, 32, stream)
+    if kind == "convolved":
+        return Convolved(T, D, 32, ActionTransformer(VideoFormer(32, 32), 32, stream, layers=1), side=2)
+    return ActionTransformer(VideoFormer(D, 32, places=T), 32, stream, layers=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "corruption"),
+    [
+        ("pooled", Regress()),
+        ("transformer", Flow()),
+        ("convolved", Regress()),
+    ],
+)
+def test_a_head_learns_what_the_features_say(kind: str, corruption: Corruption) -> None:
+    """Signs, all over the frames."""
+    torch.manual_seed(0)
+    stream, generator = action(corruption), torch.Generator().manual_seed(0)
+    head = head_of(kind, stream)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+
+    def sample(n: int) -> tuple[Tensor, Tensor, Tensor]:
+        said = 2.0 * torch.randint(0, 2, (n, 2, 3), generator=generator) - 1
+        features = torch.cat([said.flatten(1), torch.zeros(n, 2)], 1)
+        return features[:, None, None].expand(-1, N, T, -1), torch.zeros(n, 256), said
+
+    for _ in range(150):
+        features, text, target = sample(32)
+        asked(head, features, text, target, stream, Uniform(0.2), 1, generator).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    features, text, target = sample(64)
+    found = answer(head, features, text, stream, streams(0, 64), steps=4)
+    assert (found.sign() == target).float().mean() > 0.7  # chance is 0.5; convolutions mix places and learn last
+
+
+def test_a_sampled_action_follows_its_rows_noise_and_a_regressed_one_has_none() -> None:
+    torch.manual_seed(0)
+    features, text = torch.randn(B, N, T, D), torch.zeros(B, 256)
+    for corruption, differs in ((Flow("velocity"), True), (Regress(), False)):
+        head = head_of("transformer", action(corruption)).eval()
+        first, second = (answer(head, features, text, action(corruption), streams(s, B), 2) for s in (0, 1))
+        assert torch.allclose(first, second) != differs
+
+
+def test_a_former_tells_frames_apart() -> None:
+    torch.manual_seed(0)
+    former = VideoFormer(D, 32, queries=2).eval()
+    x = torch.randn(B, N, T, D)
+    assert former(x).shape == (B, N * 2, 32)
+    assert not torch.allclose(former(x).unflatten(1, (N, 2)).mean(1), former(x.flip(1)).unflatten(1, (N, 2)).mean(1))
+
+
+def test_translators_answer_every_chunk_between_their_frames() -> None:
+    stream, text = action(Regress()), torch.zeros(B, 256)
+    pair = FramePair(T, D, 16, stream)
+    assert pair(torch.randn(B, 2, T, D), text, torch.zeros(B, 2, 3), torch.ones(B)).shape == (B, 2, 3)
+    window = window_translator(T, D, 16, stream, frames=4)
+    assert window(torch.randn(B, 4, T, D), text, torch.zeros(B, 6, 3), torch.ones(B)).shape == (B, 6, 3)
+
+
+def test_controls_change_the_future_and_not_what_is_seen() -> None:
+    frames = torch.randn(B, N, T, D)
+    for change in (repeated, of_others):
+        np.testing.assert_array_equal(change(frames)[:, 0], frames[:, 0])
+    assert torch.equal(repeated(frames)[:, 2], frames[:, 0])
+    assert torch.equal(of_others(frames)[1, 1:], frames[0, 1:])
