@@ -28,8 +28,7 @@ from presage.training.objectives.denoise import ALONE, Denoise
 from presage.training.recipes import behaviour_cloning
 from tests.tiny import tiny_model
 
-ROWS = 5
-K, STATE_GIVEN = Uniform(0.3), {STATE: flat(GIVEN, 1)}
+ROWS, K, STATE_GIVEN = 5, Uniform(0.3), {STATE: flat(GIVEN, 1)}
 
 
 def modes(k: Uniform) -> dict[str, tuple[Role, Schedule]]:
