@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Base, Condition, Window
+from presage.timeline.corruption import Given
 from presage.timeline.levels import Draw, Levels, Uniform
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
@@ -145,12 +146,24 @@ class Denoise:
             other = self.unlabelled.draw(streams, b, m, generator)
             levels = {name: torch.where(there, level, other[name]) for name, level in levels.items()}
         levels = {s.name: levels[s.name].to(device) for s in streams if not s.asked and s.name in levels}
+        _refuse_leaks(streams, levels)
         acting = [s for s in acting if s.name in levels]
         present = {s.name: batch.there(s)[:, chosen - 1] for s in acting}
         levels |= {s.name: torch.where(present[s.name], levels[s.name], 1.0) for s in acting}
         steps = chosen.expand(b, m)
         window = Window({}, levels, steps, together=self.clip, present=present, quality=told[:, chosen - 1])
         return _corrupted(streams, batch, window, generator)
+
+
+def _refuse_leaks(streams: Sequence[Stream], levels: Values) -> None:
+    """A stream that is always given would tell a question its own future, which no session can.
+
+    Raises:
+        ValueError: a role draws levels for one.
+    """
+    for s in streams:
+        if s.corruption == Given() and s.name in levels and bool(levels[s.name].any()):
+            raise ValueError(f"stream {s.name!r} is always given: a role sets it to GIVEN, or to None to leave it out")
 
 
 ALONE = ".alone"
