@@ -18,7 +18,6 @@ from presage.networks.packed import Packed
 from presage.networks.world_model import WorldModel
 from presage.timeline import session as sessions
 from presage.timeline.backbone import Output, Window
-from presage.timeline.corruption import Given
 from presage.timeline.levels import GIVEN, UNKNOWN, Beta, Levels, Role, Schedule, Uniform, flat
 from presage.timeline.sampler import predict
 from presage.timeline.session import Session
@@ -399,12 +398,3 @@ def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value(model: W
     batch = random_batch(model)
     masked = replace(batch, has={ACTION: (torch.arange(16) < 10).expand(3, 1, 1, -1)})
     assert costs(model, masked, INVERSE)[ACTION] != costs(model, batch, INVERSE)[ACTION]
-
-
-def test_what_is_always_given_tells_no_question_its_future(model: WorldModel) -> None:
-    told = [replace(s, corruption=Given()) if s.name == STATE else s for s in model.streams]
-    model.streams = told
-    with pytest.raises(ValueError, match="stream 'state' is always given"):
-        JOINT(model, random_batch(model), torch.Generator().manual_seed(0))
-    left_out = replace(JOINT, levels=Levels((Role(K, K, {STATE: None}),)), alone=None)
-    assert STATE not in left_out(model, random_batch(model), torch.Generator().manual_seed(0))
