@@ -6,6 +6,7 @@ import torch
 from presage.codecs.image import ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.timeline.session import Session
 
 
 def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) -> WorldModel:
@@ -38,3 +39,11 @@ def tiny_observation(batch: int, size: int = 32, seed: int = 0) -> dict[str, np.
 def tiny_chunk(batch: int, seed: int = 0) -> np.ndarray:
     """A random action chunk (B, 4, 4) in [-1, 1]."""
     return np.random.default_rng(seed).uniform(-1, 1, (batch, 4, 4)).astype(np.float32)
+
+
+def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
+    """A session that has seen so many random steps."""
+    session = Session(model, ["open the drawer"] * batch)
+    for t in range(steps):
+        session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
+    return session

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+from tests.tiny import grounded, tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.base import next_values, step
 from presage.networks.names import ACTION, LIMIT, SCENE, STATE
@@ -19,13 +19,6 @@ from presage.timeline.session import Session
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
     return tiny_model()
-
-
-def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
-    session = Session(model, ["open the drawer"] * batch)
-    for t in range(steps):
-        session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
-    return session
 
 
 def remembered(session: Session) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.timeline.test_attention import tokens_of
-from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+from tests.tiny import grounded, tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.base import progress, step
 from presage.networks.names import ACTION, PROGRESS
@@ -29,13 +29,6 @@ from presage.timeline.streams import Stream
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
     return tiny_model()
-
-
-def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
-    session = Session(model, ["open the drawer"] * batch)
-    for t in range(steps):
-        session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
-    return session
 
 
 @torch.inference_mode()

@@ -116,4 +116,4 @@ def test_finished_rows_are_dropped_with_what_was_running_for_them() -> None:
         seen = {"state": np.zeros((3, 2), np.float32), "active": np.array(active)}
         chunks = policy.act(seen)
         assert chunks.shape == (3, CHUNK, ACTIONS) and (chunks[~np.array(active)] == 0).all()
-    assert policy.session.batch == 1 and [len(chunk) for chunk in policy.running] == [1, 1]
+    assert policy.session.batch == 1 and [len(chunk) for chunk in policy.ahead] == [1, 1]

@@ -8,7 +8,6 @@ Shapes: B batch, N steps, R = B * N questions of one step, S tokens of a questio
 token, D width.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.device import autocast
+from presage.networks.embedding import waves
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.streams import Stream, Values
@@ -194,7 +194,7 @@ class DiT(nn.Module):
         """(R, D) levels, words and what was seen; what a question does not hold is unknown."""
         n = window.steps.shape[1]
         unknown = torch.ones(window.steps.shape, device=window.steps.device)
-        levels = [_fourier(window.levels.get(s.name, unknown).flatten()) for s in self.streams]
+        levels = [waves(window.levels.get(s.name, unknown).flatten(), FREQUENCIES) for s in self.streams]
         told = self.level(torch.cat(levels, -1)) + self.text(condition.text).repeat_interleave(n, 0)
         for name in self.config.told:
             if name in seen:
@@ -221,10 +221,3 @@ def _newest(memory: Memory[Entry], step: int) -> Entry | None:
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
-
-
-def _fourier(level: Tensor) -> Tensor:
-    """(R,) levels -> (R, 64) features, frequencies 1 to 100."""
-    frequency = torch.exp(torch.linspace(0.0, math.log(100.0), FREQUENCIES, device=level.device))
-    angle = level[..., None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], -1)

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.networks.embedding import quality_marks, waves
 from presage.networks.packed import KV
-from presage.networks.transformer import _fourier, _module_key, _rotary, _rotate
+from presage.networks.transformer import _module_key, _rotary, _rotate
 from presage.timeline.backbone import Condition
 from presage.timeline.streams import Stream
 
@@ -129,11 +130,9 @@ class Experts(nn.Module):
     ) -> Tensor:
         """Tokens (B, N, T, W + K + 1) of one stream in N steps."""
         key, expert = _module_key(stream), self.expert_of[stream]
-        told = self.level(_fourier(level_BN)) + self.text(condition.text)[:, None]
+        told = self.level(waves(level_BN, 32)) + self.text(condition.text)[:, None]
         if self.streams[stream].acts and quality_BN is not None:
-            known = ~quality_BN.isnan()
-            q = torch.where(known, quality_BN, 0.0)
-            told = told + self.quality(torch.stack([q * known, (1 - q) * known], -1))
+            told = told + self.quality(quality_marks(quality_BN))
         told = F.silu(told)[:, :, None]
         absent = self.missing[key].expand(*level_BN.shape, self.streams[stream].tokens, -1)
         value = absent if x_BNTC is None else self.inputs[key](x_BNTC)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.networks.embedding import quality_marks, waves
 from presage.networks.packed import KV
 from presage.networks.reader import SceneReader
 from presage.timeline.backbone import Condition
@@ -117,11 +118,9 @@ class Transformer(nn.Module):
         stream on how well the robot is to behave. `missing` marks blocks where the stream was not recorded.
         """
         key, text_BE = _module_key(stream), condition.text
-        context = self.level(_fourier(level_BN)) + self.text(text_BE)[:, None]
+        context = self.level(waves(level_BN, 32)) + self.text(text_BE)[:, None]
         if self.streams[stream].acts and quality_BN is not None:
-            known = ~quality_BN.isnan()
-            q = torch.where(known, quality_BN, 0.0)
-            context = context + self.quality(torch.stack([q * known, (1 - q) * known], -1))
+            context = context + self.quality(quality_marks(quality_BN))
         absent = self.missing[key].expand(*level_BN.shape, self.streams[stream].tokens, -1)
         if x_BNTC is None:
             value = absent
@@ -172,13 +171,6 @@ class Transformer(nn.Module):
 
 def _module_key(stream: str) -> str:
     return stream.replace(".", "_")
-
-
-def _fourier(level: Tensor) -> Tensor:
-    """(...,) levels -> (..., 64) features, frequencies 1 to 100."""
-    frequency = torch.exp(torch.linspace(0.0, math.log(100.0), 32, device=level.device))
-    angle = level[..., None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 def _rotary(blocks: Tensor, dim: int) -> tuple[Tensor, Tensor]:

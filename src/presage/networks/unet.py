@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.device import autocast
-from presage.networks.unet_blocks import Attention, PlaceNorm, Residual, along_time, waves
+from presage.networks.embedding import waves
+from presage.networks.unet_blocks import Attention, PlaceNorm, Residual, along_time
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.streams import Stream, Values

@@ -3,8 +3,6 @@
 Shapes: B batch, W channels, G places a side, S tokens, D width, E width of the condition.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,10 +66,3 @@ def along_time(attention: nn.Module, h: Tensor, steps: int) -> Tensor:
     x = h.view(b, steps, w, g * g).permute(0, 3, 1, 2).flatten(0, 1)
     x = attention(x).unflatten(0, (b, g * g)).permute(0, 2, 3, 1)
     return x.reshape(b * steps, w, g, g).contiguous(memory_format=torch.channels_last)
-
-
-def waves(x: Tensor) -> Tensor:
-    """Numbers (...) as sines and cosines (..., 32) of frequencies 1 to 100."""
-    frequency = torch.exp(torch.linspace(0.0, math.log(100.0), 16, device=x.device))
-    angle = x[..., None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], -1)

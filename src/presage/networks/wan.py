@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.networks.embedding import quality_marks
 from presage.networks.lora import adapt
 from presage.networks.names import is_video
 from presage.networks.packed import KV
@@ -157,9 +158,7 @@ class WanNetwork(nn.Module):
         if x is not None and missing is not None:
             value = torch.where(missing[..., None, None], absent, value)
         if s.acts and quality is not None:
-            known = ~quality.isnan()
-            q = torch.where(known, quality, 0.0)
-            value = value + self.quality(torch.stack([q * known, (1 - q) * known], -1))[:, :, None]
+            value = value + self.quality(quality_marks(quality))[:, :, None]
         return value + self.positions[s.name]
 
     def forward(

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from presage.policy.grounded import CONTEXT, Acting, Decision, keep_rows
+from presage.policy.executors import CONTEXT, Acting, OpenLoop
+from presage.policy.grounded import Decision
 from presage.policy.sampled import sampled
 from presage.timeline.levels import GIVEN, Schedule, down, flat
-from presage.timeline.noise import streams
 from presage.timeline.session import Session
-from presage.worlds.protocol import Observation, streams_of
 
 Foresight = Callable[[Session, np.ndarray], object]
 """Steps a session into what a running chunk (B, chunk, A) leads to."""
@@ -54,15 +53,13 @@ def asynchronous(
     return lambda model, seed: Asynchronous(model, sampled(schedule), latency, foresee, context, seed=seed)
 
 
-class Asynchronous:
-    """A `Policy` whose chunks begin `latency` rows after what they were decided on; with 0 it is `GroundedPolicy`.
+class Asynchronous(OpenLoop):
+    """A `Policy` that looks after every chunk, and whose chunks begin `latency` rows after what they were decided on;
+    with 0 it is `GroundedPolicy`.
 
     Args:
         foresee: what the running chunks lead to; None: naive, as if the frame were not old.
-        context: steps of past that it sees; none by default.
-        quality: how well to behave: 1 like the expert.
-        seed: of the sampler's noise, the same after every reset: an episode's is its own, or that of its place in the
-            batch where the observation has no `episode`.
+        context, quality, seed: as of `OpenLoop`.
     """
 
     def __init__(
@@ -75,38 +72,13 @@ class Asynchronous:
         quality: float = 1.0,
         seed: int = 0,
     ) -> None:
-        self.model, self.decide, self.latency, self.foresee = model, decide, latency, foresee
-        self.context, self.quality, self.seed = context, quality, seed
-        self.session: Session
-        self.rows: np.ndarray
-        self.running: list[np.ndarray]
-        self.executed: np.ndarray | None
+        super().__init__(model, self._plan, 1, context, quality, seed)
+        self.decide, self.latency, self.foresee = decide, latency, foresee
+
+    def _plan(self, session: Session) -> np.ndarray:
+        return decide_ahead(session, self.ahead, self.decide, self.foresee)[None]
 
     def reset(self, instructions: list[str]) -> None:
-        self.session = Session(self.model, instructions, self.quality, self.seed, self.context)
-        self.rows, self.executed = np.arange(len(instructions)), None
+        super().reset(instructions)
         # While it thinks for the first time the robot stands still.
-        self.running = [np.zeros((len(instructions), *self.model.chunk_shape), np.float32)] * self.latency
-
-    def act(self, observation: Observation) -> np.ndarray:
-        """The chunk that is due. Rows that `observation["active"]` (N,) says are finished are dropped for good."""
-        self._keep(observation)
-        seen = streams_of(observation)
-        out = np.zeros((len(next(iter(seen.values()))), *self.model.chunk_shape), np.float32)
-        if len(self.rows):
-            self.session.observe({name: x[self.rows] for name, x in seen.items()}, self.executed)
-            decided = decide_ahead(self.session, self.running, self.decide, self.foresee)
-            self.executed, *self.running = [*self.running, decided]
-            out[self.rows] = self.executed
-        return out
-
-    def _keep(self, observation: Observation) -> None:
-        active, episode = observation.get("active"), observation.get("episode")
-        if episode is not None and self.session.step < 0:
-            self.session.noise = streams([(self.seed, number) for number in episode.tolist()], len(episode))
-        if active is None or active[self.rows].all():
-            return
-        kept = np.flatnonzero(active[self.rows])
-        keep_rows(self.session, kept)
-        self.rows, self.running = self.rows[kept], [chunk[kept] for chunk in self.running]
-        self.executed = None if self.executed is None else self.executed[kept]
+        self.ahead = [np.zeros((len(instructions), *self.model.chunk_shape), np.float32)] * self.latency

@@ -53,6 +53,9 @@ class OpenLoop:
             batch where the observation has no `episode`.
     """
 
+    latency = 0
+    """Chunks still to be executed when it looks again"""
+
     def __init__(
         self,
         model: Acting,
@@ -80,9 +83,9 @@ class OpenLoop:
         out = np.zeros((count, *self.model.chunk_shape), np.float32)
         if not len(self.rows):
             return out
-        if not self.ahead:
+        if len(self.ahead) <= self.latency:
             self.session.observe({k: x[self.rows] for k, x in streams_of(observation).items()}, self.executed)
-            self.ahead = list(self.plan(self.session)[: self.horizon])
+            self.ahead += list(self.plan(self.session)[: self.horizon])
         self.executed = out[self.rows] = self.ahead.pop(0)
         return out
 
@@ -93,14 +96,9 @@ class OpenLoop:
         if active is None or active[self.rows].all():
             return
         kept = np.flatnonzero(active[self.rows])
-        keep_rows(self.session, kept)
+        self.session.keep(kept)
         self.rows, self.ahead = self.rows[kept], [chunk[kept] for chunk in self.ahead]
         self.executed = None if self.executed is None else self.executed[kept]
-
-
-def keep_rows(session: Session, rows: np.ndarray) -> None:
-    """Drop all but `rows` of a session's batch, so that finished episodes cost nothing."""
-    session.keep(rows)
 
 
 def open_loop(plan: Plan, horizon: int | None = None) -> Callable[[Composed, int], Policy]:

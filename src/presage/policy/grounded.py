@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from presage.policy.executors import CONTEXT, Acting, OpenLoop, keep_rows
+from presage.policy.executors import CONTEXT, Acting, OpenLoop
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
-__all__ = ["CONTEXT", "Acting", "Decision", "GroundedPolicy", "keep_rows"]
+__all__ = ["CONTEXT", "Acting", "Decision", "GroundedPolicy"]
 
 Decision = Callable[[Session], np.ndarray]
 """Session, its newest block real -> action chunk (B, chunk, A) to execute now."""

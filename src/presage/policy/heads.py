@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from presage.networks.unet_blocks import Attention, PlaceNorm, waves
+from presage.networks.embedding import waves
+from presage.networks.unet_blocks import Attention, PlaceNorm
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Schedule
 from presage.timeline.memory import Entry, Memory

@@ -67,8 +67,8 @@ def walk(
     clean: Values = {}
     based: tuple[frozenset[str], Values] = (frozenset(), {})
     for i in range(schedule.steps):
-        now = {name: _levels(w[i], steps) for name, w in walks.items()}
-        to = {name: _levels(w[i + 1], steps) for name, w in walks.items()}
+        now = {name: levels_at(w[i], steps) for name, w in walks.items()}
+        to = {name: levels_at(w[i + 1], steps) for name, w in walks.items()}
         walked = [s for s in streams if s.imagined and s.name in walks]
         moving = [s for s in walked if walks[s.name][i] != walks[s.name][i + 1]]
         question = Window(dict(x), now, steps, together=True, quality=told)
@@ -110,7 +110,7 @@ def _ask(
     return clean
 
 
-def _levels(level: Level, steps: Tensor) -> Tensor:
+def levels_at(level: Level, steps: Tensor) -> Tensor:
     """(B, N) of the level of all steps, or of one each."""
     if isinstance(level, tuple):
         return torch.tensor(level, device=steps.device).expand(steps.shape)

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Backbone, Base, Condition, Tap, Window
-from presage.timeline.levels import GIVEN, UNKNOWN, Level, Schedule, flat, levels_of
+from presage.timeline.levels import GIVEN, UNKNOWN, Schedule, flat, levels_of
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.noise import Seed, children, draw, streams
-from presage.timeline.sampler import Guidance, predict, walk
+from presage.timeline.sampler import Guidance, levels_at, predict, walk
 from presage.timeline.streams import Stream, Values
 
 
@@ -300,9 +300,9 @@ class Session(Generic[M]):
         Of a clip of `length` steps they are (B, N, T, D)."""
         dream = self.imagine(schedule, given, length)
         steps, walks = self._steps(self.step + 1, length or 1), dream.schedule.walks(self.backbone.streams)
-        levels = {name: _full(steps, walk[-1]) for name, walk in walks.items()}
+        levels = {name: levels_at(walk[-1], steps) for name, walk in walks.items()}
         shown = dream.values if length else {name: x[:, None] for name, x in dream.values.items()}
-        question = Window(shown, levels, steps, together=True, quality=_full(steps, self.quality))
+        question = Window(shown, levels, steps, together=True, quality=levels_at(self.quality, steps))
         out = self.backbone([question], self._memory(self.step + 1), self.condition, tap)
         assert out.features is not None
         return {name: x.float() if length else x[:, 0].float() for name, x in out.features[0].items()}
@@ -319,7 +319,7 @@ class Session(Generic[M]):
             shown = {s.name: values[s.name] for s in self.backbone.streams if s.name in values and not s.acts}
         steps, streams = self._steps(index, 1), self.backbone.streams
         held = [s for s in streams if s.acts or s.asked or s.derive is not None or s.name in shown]
-        levels = {s.name: _full(steps, GIVEN if s.acts else UNKNOWN if s.asked else level) for s in held}
+        levels = {s.name: levels_at(GIVEN if s.acts else UNKNOWN if s.asked else level, steps) for s in held}
         window = Window({name: x[:, None] for name, x in shown.items()}, levels, steps, remember=True)
         out = self.backbone([window], self._memory(index), self.condition)
         raw = out.raw[0]
@@ -343,8 +343,3 @@ class Session(Generic[M]):
     def _steps(self, index: int, n: int) -> Tensor:
         """(B, n) absolute steps from `index` of the session's clock on."""
         return index + torch.arange(n, device=self.model.device) + self._shift_B[:, None]
-
-
-def _full(steps: Tensor, level: Level) -> Tensor:
-    """(B, N) of the level of all steps, or of one each."""
-    return torch.tensor(level, device=steps.device).expand(steps.shape)
