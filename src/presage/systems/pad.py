@@ -50,8 +50,8 @@ def pad(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         base, scalars = Unchanged(tuple(s.name for s in cameras)), (shape.action_codec, shape.state_codec)
         return Composed(streams, codecs, network, *scalars, steps, context=1, base=base)
 
-    optimiser = scaled(Optimiser(steps=3000, batch=32, warmup=100), size)
-    weights: Weights = {"action": Later(1.0, optimiser.steps // 10), "image.*": 1.0}
+    optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
+    weights: Weights = {"action": Later(1.0, optimiser.steps * 3 // 20), "image.*": 1.0}
     joint = Stage("joint", JOINT, data=data, window=2, weights=weights, optimiser=optimiser)
     uses = {
         "joint": lambda model, seed: GroundedPolicy(model, sampled(TOGETHER), seed=seed),

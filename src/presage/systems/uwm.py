@@ -57,7 +57,7 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         scalars, base = (shape.action_codec, shape.state_codec), Unchanged(seen)
         return Composed(streams, codecs, network, *scalars, chunk, context=1, base=base)
 
-    optimiser = scaled(Optimiser(steps=3000, batch=32, warmup=100), size)
+    optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
     weights = {"action": 1.0, "image.*": 1.0}
     return System(
         Card.of("uwm"),
