@@ -88,7 +88,7 @@ def lab_data(quick: bool, labelled: int, perturbed: bool = False) -> LabData:
 
 
 def _disturbed(quick: bool, labelled: int) -> tuple[Recorded, Recorded]:
-    """Episodes of experts that are disturbed in bursts, of the same three tasks: so many a task, and some of the rest."""
+    """Of experts that are disturbed in bursts, at the same three tasks: so many episodes a task, and some others."""
     opened = Dataset(dataset("noise", quick))
     recorded = read_recorded(opened, CAMERAS, SIZE, CHUNK)
     mine = {e.index for e in opened.episodes if e.info.get("task") in T3}
