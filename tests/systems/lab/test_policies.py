@@ -31,10 +31,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """The lab replaced: a moving square, and a judge that notes whom it judges and lets every second succeed."""
     models: list[Composed] = []
 
-    def lab(quick: bool, labelled: int, perturbed: bool) -> LabData:
+    def lab(quick: bool, labelled: int) -> LabData:
         free = moving_square(seed=1).without_labels(range(6))
-        held = moving_square(episodes=2, seed=2)
-        return LabData({"labelled": moving_square(), "free": free}, held, held)
+        return LabData({"labelled": moving_square(), "free": free}, moving_square(episodes=2, seed=2))
 
     def success(use: object, starts: Sequence[Start]) -> policies.Judge:
         def judge(model: Composed, seed: int) -> list[float]:

@@ -62,7 +62,7 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
             Recording(PLUS2, "expert", 100, first + 2),
             (10, 17, 18, 19, 21, 24, 25),
         ),
-        Wanted("noise", "experts disturbed in bursts", Recording(T6, "perturbed", 50, first + 3), (4, 10, 15, 24)),
+        Wanted("noise", "experts disturbed in bursts", Recording(T6, "perturbed", 50, first + 3), (4, 10, 15)),
         Wanted(
             "play", "contacts without a purpose", Recording(T6, "play", 50, first + 4), (1, 2, 4, 5, 6, 10, 15, 30, 36)
         ),

@@ -59,18 +59,15 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class LabData:
-    """kinds: `labelled`, few demonstrations of three tasks, and `free`, video of all others and of five further tasks;
-    where a check asks for them also `perturbed`, as many labelled episodes of disturbed experts as `labelled` has.
-    held: demonstrations that nobody is trained on. probed: what probes are asked of; those, and disturbed ones."""
+    """kinds: `labelled`, few demonstrations of three tasks, and `free`, video of all others and of five further tasks.
+    held: demonstrations that nobody is trained on."""
 
     kinds: Mapping[str, Recorded]
     held: Recorded
-    probed: Recorded
 
 
-def lab_data(quick: bool, labelled: int, perturbed: bool = False) -> LabData:
-    """Of the lab's datasets t3, rest and plus2, with so many labelled demonstrations a task; of noise where perturbed
-    ones are asked for.
+def lab_data(quick: bool, labelled: int) -> LabData:
+    """Of the lab's datasets t3, rest and plus2, with so many labelled demonstrations a task.
 
     Raises:
         UserError: one of them was not made.
@@ -81,20 +78,7 @@ def lab_data(quick: bool, labelled: int, perturbed: bool = False) -> LabData:
     held = split.free[-(1 if quick else HELD * len(T3)) :]
     free = joined([t3.only([e for e in split.free if e not in held]), *further])
     kinds = {"labelled": t3.only(split.labelled), "free": free.without_labels(range(len(free.length)))}
-    if not perturbed:
-        return LabData(kinds, t3.only(held), t3.only(held))
-    disturbed, unseen = _disturbed(quick, labelled)
-    return LabData({**kinds, "perturbed": disturbed}, t3.only(held), joined([t3.only(held), unseen]))
-
-
-def _disturbed(quick: bool, labelled: int) -> tuple[Recorded, Recorded]:
-    """Of experts that are disturbed in bursts, at the same three tasks: so many episodes a task, and some others."""
-    opened = Dataset(dataset("noise", quick))
-    recorded = read_recorded(opened, CAMERAS, SIZE, CHUNK)
-    mine = {e.index for e in opened.episodes if e.info.get("task") in T3}
-    split = few(opened, 1 if quick else labelled)
-    trained, rest = ([e for e in episodes if e in mine] for episodes in (split.labelled, split.free))
-    return recorded.only(trained), recorded.only(rest[:: max(1, len(rest) // (HELD * len(T3)))])
+    return LabData(kinds, t3.only(held))
 
 
 def compare_policies(
@@ -108,12 +92,11 @@ def compare_policies(
     out: Path,
     labelled: int = FEW,
     shared: Sequence[str] = (CODEC,),
-    perturbed: bool = False,
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
     probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages of the first
-    variant that are trained once, for all arms. perturbed: there are labelled episodes of disturbed experts too.
+    variant that are trained once, for all arms.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -122,20 +105,18 @@ def compare_policies(
         if name not in variants:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
-    data, block = lab_data(quick, labelled, perturbed), block_of(row, quick, out)
+    data, block = lab_data(quick, labelled), block_of(row, quick, out)
     shape = shape_of(data.kinds["labelled"])
     model = _shared(variants[claimed].system(shape), shape, data, shared, out)
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
-    pairs, probed = Pairs.of(data.held, PAIRS), Pairs.of(data.probed, PAIRS)
-    starts = starts_of(block, T3, EPISODES, quick)
+    pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
         system = _taking(variant, shape, model.state_dict(), shared)
         use = system.uses[variant.use]
-        asked = (lambda model: probe.ask(model, probed)) if name == claimed else (lambda model: {})
-        figures = _figures(success(use, tuning), variant.ask, pairs, asked)
+        figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
         used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
         arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
@@ -153,15 +134,13 @@ def compare_policies(
 
 
 def _figures(
-    tuned: Judge,
-    ask: Callable[[Composed, Pairs], Values],
-    pairs: Pairs,
-    asked: Callable[[Composed], Mapping[str, float]],
+    tuned: Judge, ask: Callable[[Composed, Pairs], Values], pairs: Pairs, probe: Probe | None
 ) -> Callable[[Composed], Mapping[str, float]]:
     def figures(model: Composed) -> Mapping[str, float]:
         outcomes = tuned(model, 0)
         error = action_error(model, pairs, ask(model, pairs))
-        return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked(model)}
+        asked = {} if probe is None else probe.ask(model, pairs)
+        return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked}
 
     return figures
 
@@ -192,8 +171,7 @@ def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], 
     """A model in which the shared stages are trained."""
     torch.manual_seed(0)
     model = system.build(shape)
-    read = {kind for stage in system.stages if stage.name in stages for kind in stage.data}
-    made = {f"data.{kind}": entry(f"data {kind}", data.kinds[kind].fingerprint) for kind in data.kinds if kind in read}
+    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in data.kinds.items()}
     for name in stages:
         train_stages(model, system.stages, data.kinds, out, made, only=name)
     return model
