@@ -14,6 +14,7 @@ from presage.systems.checkpoint import save_system, system_of
 from presage.systems.lab.arms import shape_of, trained
 from presage.training.fingerprint import Fingerprint, entry
 from presage.training.recorded import Recorded, joined
+from presage.training.resume import require_same_run
 from presage.training.stage import Stage
 
 LABELLED, FREE, NOISE = "labelled", "free", "noise"
@@ -61,6 +62,7 @@ def fit_system(
     Raises:
         UserError: the system has no recipe, the data do not fit it, or `out` holds what was made from something else.
     """
+    require_same_run(out, made_from)
     acting = [part for _, part in parts if part.labelled.any()]
     if not acting:
         raise UserError(f"{_names(parts)}: no row has an action, so there is nothing to act by; see --action")
