@@ -105,7 +105,7 @@ def kinds_of(parts: Sequence[tuple[str, Recorded]], stages: Sequence[Stage]) -> 
 def with_what_there_is(stages: Sequence[Stage], kinds: Mapping[str, Recorded]) -> tuple[tuple[Stage, ...], list[str]]:
     """The stages without the kinds of data that are not there, and a line about each that lacks some, and about data
     that none asks for. A stage that is left with nothing takes what is labelled."""
-    idle = [kind for kind in kinds if all(kind not in stage.data for stage in stages)]
+    idle = [kind for kind in kinds if kind != LABELLED and all(kind not in stage.data for stage in stages)]
     out, lines = [], [f"data of kind {kind} are not used: no stage asks for them" for kind in idle]
     for stage in stages:
         there = {kind: share for kind, share in stage.data.items() if kind in kinds or kind in stage.make}
