@@ -1,8 +1,4 @@
-"""A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md`, which opens again by itself.
-
-system, model = open_system(Path("runs/uwm/model"))
-policy = system.uses["policy"](model, 0)
-"""
+"""A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md`, which opens again by itself."""
 
 import json
 import shutil
