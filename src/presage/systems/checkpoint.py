@@ -1,4 +1,4 @@
-"""A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md`, which opens again by itself."""
+"""A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md` that opens again by itself."""
 
 import json
 import shutil
