@@ -17,8 +17,8 @@ from presage.networks.world_model import WorldModel
 from presage.training.batch import weighted
 from presage.training.checkpoint import load_model
 from presage.training.data import Rows, make_batch
-from presage.training.loop import TrainConfig, train
 from presage.training.recipes import metaworld
+from presage.training.reference import TrainConfig, train
 from presage.training.resume import step_generator
 
 LINEAR = (4352, 256, 1024)
@@ -74,8 +74,8 @@ def random_rows(model: WorldModel, count: int, seed: int) -> Rows:
         action=rng.uniform(-1, 1, (count, c.chunk * c.action_dim)).astype(np.float32),
         action_valid=np.ones(count, bool),
         quality=(rng.random(count) < 0.5).astype(np.float32),
-        progress=rng.random(count).astype(np.float32),
-        progress_valid=True,
+        value=rng.random(count).astype(np.float32),
+        value_valid=True,
         instruction=np.repeat(np.arange(episodes), 20),
         start=np.arange(episodes) * 20,
         length=np.full(episodes, 20),
