@@ -69,8 +69,7 @@ class TokenNetwork(Protocol):
 class Packed(nn.Module):
     """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks. With
     `from_base`, what is asked in one pass is not asked by a query alone: its tokens begin as those of the base
-    prediction. `unit` is what 1 of the network's output stands for: where answers are small changes of a base
-    prediction, a single step of an optimiser would move them by more than they are."""
+    prediction."""
 
     def __init__(
         self,
@@ -79,10 +78,9 @@ class Packed(nn.Module):
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
         from_base: bool = False,
-        unit: float = 1.0,
     ) -> None:
         super().__init__()
-        self.network, self.context, self.rule, self.from_base, self.unit = network, context, rule, from_base, unit
+        self.network, self.context, self.rule, self.from_base = network, context, rule, from_base
         self.streams: Sequence[Stream] = streams
         self._layouts: dict[Hashable, _Layout] = {}
 
@@ -171,7 +169,7 @@ class Packed(nn.Module):
             asked = [s for s in streams if s.asked]
         else:
             asked = [s for s in streams if s.derive is None and bool(window.levels[s.name].any())]
-        return {s.name: self.unit * self.network.read(s.name, hidden[s.name]).float() for s in asked}
+        return {s.name: self.network.read(s.name, hidden[s.name]).float() for s in asked}
 
 
 def _begun(x: Tensor | None, level: Tensor, base: Tensor) -> Tensor:

@@ -40,8 +40,6 @@ ROWS = {"base": 8}
 """Of a window, as there; half as many where a training takes minutes"""
 FORWARD = Denoise(Levels((Role(sees=UNKNOWN, acts=GIVEN),)))
 """The next features and pose, the action that leads there given: teacher forcing (section 3.1)"""
-UNIT, WEIGHTS = 0.1, {"features*": 1.0, "*": 0.1}
-"""In a row features change by 0.014 on average, and the robot's state by five times as much"""
 PLAY = {"labelled": 1.0}
 
 
@@ -57,21 +55,20 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
         chunk = (shape.chunk, shape.action_dim)
         parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}  # the baseline
-        backbone = Packed(network, streams, rows - 1, teacher_forced, from_base=True, unit=UNIT)
+        backbone = Packed(network, streams, rows - 1, teacher_forced, from_base=True)
         scalars = (shape.action_codec, shape.state_codec)
         base = Unchanged(tuple(s.name for s in streams[1:]))
         return Composed(streams, {camera: codec}, backbone, *scalars, chunk, rows - 1, parts, told=False, base=base)
 
-    objective = Together((FORWARD, Rollout(2)))
     encode = scaled(Optimiser(steps=800, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
-    predict = scaled(Optimiser(steps=800, batch=32, warmup=60, lr=1.5e-3, ema=0.99), size)
+    predict = scaled(Optimiser(steps=700, batch=32, warmup=60, lr=1.5e-3, ema=0.99), size)
     clone = scaled(Optimiser(steps=2000, batch=128, warmup=100), size)
     return System(
         Card.of("vjepa2_ac"),
         build,
         (
             Stage("encode", MaskedFeatures(colours=True), ("codecs",), data, window=2, optimiser=encode, raw=True),
-            Stage("predict", objective, data=data, window=rows, weights=WEIGHTS, optimiser=predict),
+            Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=rows, optimiser=predict),
             Stage("cloning", CloneGoals(), ("parts.cloning",), data, window=7, optimiser=clone),
         ),
     )
