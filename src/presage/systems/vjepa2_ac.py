@@ -6,7 +6,6 @@ act it is shown a goal picture, and the cross-entropy method looks for the actio
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from presage.codecs.features import FeatureCodec, FeatureConfig
@@ -61,7 +60,7 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         return Composed(streams, {camera: codec}, backbone, *scalars, chunk, rows - 1, parts, told=False, base=base)
 
     encode = scaled(Optimiser(steps=800, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
-    predict = scaled(Optimiser(steps=700, batch=32, warmup=60, lr=1.5e-3, ema=0.99), size)
+    predict = scaled(Optimiser(steps=600, batch=32, warmup=60, lr=1e-3), size)
     clone = scaled(Optimiser(steps=2000, batch=128, warmup=100), size)
     return System(
         Card.of("vjepa2_ac"),
@@ -74,14 +73,12 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
     )
 
 
-LAB = replace(SMALL, width=128, layers=4)
-"""A predictor that sees twice the windows in the minutes of an arm"""
 HORIZON = 1
 """Rows that a plan looks ahead, as in the paper's tables"""
 
 
 def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
-    size = DEBUG if quick else LAB
+    size = DEBUG if quick else SMALL
     samples = (8, 2, 2) if quick else (64, 4, 8)
     near = goal_distance("features")
 

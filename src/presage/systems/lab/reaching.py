@@ -31,7 +31,7 @@ CAMERA = "top"
 """It shows best where the hand went: energies depend on the camera, as those of Assran et al. do (section 5)"""
 ROWS = 8
 """Of an attempt"""
-GOALS, TUNING_GOALS, PROBES, QUICK = 60, 20, 40, 2
+GOALS, TUNING_GOALS, PROBES, QUICK = 48, 16, 40, 2
 STARTS = 200
 """Whose play is looked through for goals; most of them are never played"""
 GRID = (7, 7, 3)
