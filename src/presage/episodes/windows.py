@@ -18,7 +18,9 @@ class Windows:
     first: windows start in the first so many rows of an episode; 0: anywhere.
     """
 
-    def __init__(self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, first: int = 0):
+    def __init__(
+        self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, first: int = 0
+    ):
         if window < 1 or stride < 1:
             raise UserError(f"window {window} and stride {stride} must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
