@@ -60,7 +60,7 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
         Card.of("unipi"),
         lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
         (
-            codec_stage(size, {"labelled": 1.0}),
+            codec_stage(size, {"labelled": 1.0}, 600),
             clips("short", 0.8, SHORT, 1200, 16),
             clips("video", 0.6, KEYFRAMES, 1500, 8),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
