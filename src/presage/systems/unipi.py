@@ -2,8 +2,8 @@
 
 The first frame is tiled onto every noisy keyframe of a clip, which is one question under guidance by the text; a
 translator reads the chunks between two keyframes; the whole clip is executed without looking. Their second cascade,
-temporal upsampling, is left out: the translator spans what it would fill in. Frames are predicted as changes of the
-first one, where their U-Net predicts noise.
+temporal upsampling, is left out: the translator spans what it would fill in. Keyframes are latents of a codec, and
+changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ from presage.training.stage import Stage
 KEYFRAMES, EVERY = 6, 4
 """Of a clip, and rows between two: 24 rows, as long as a demonstration"""
 SHORT = 2
-"""Keyframes of the clips that come first: which puck the words mean decides them, and they cost a third. On whole clips
-from the start, 10,000 of them did not teach that"""
+"""Keyframes of the clips that come first, which cost a third: from the start, they say which puck the words mean, which
+10,000 whole clips did not teach; from anywhere, they say that or which mark, so the words are learned apart"""
 
 
 def denoise(full_noise: float) -> Denoise:
@@ -48,12 +48,11 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
     pictures = pictures_of(shape)
     invert = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
     pair, span = Invert(pictures, every=EVERY, noise=0.1), 1 + EVERY
-    still = {"still": stood_still("labelled", KEYFRAMES * EVERY)}
 
-    def clips(name: str, full_noise: float, length: int, steps: int, batch: int) -> Stage:
-        optimiser = scaled(Optimiser(steps, batch, warmup=100), size)
-        video = Stage(name, denoise(full_noise), data={"still": 1.0}, make=still, optimiser=optimiser)
-        return replace(video, window=1 + length, stride=EVERY, starts=EVERY)
+    def clips(name: str, full_noise: float, length: int, starts: int, training: Optimiser) -> Stage:
+        still = {"still": stood_still("labelled", length * EVERY)}
+        video = Stage(name, denoise(full_noise), data={"still": 1.0}, make=still, optimiser=scaled(training, size))
+        return replace(video, window=1 + length, stride=EVERY, starts=starts)
 
     plan = plan_of(shape)
     return System(
@@ -61,8 +60,9 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
         lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
         (
             codec_stage(size, {"labelled": 1.0}, 600),
-            clips("short", 0.8, SHORT, 1200, 16),
-            clips("video", 0.6, KEYFRAMES, 1500, 8),
+            clips("short", 0.8, SHORT, EVERY, Optimiser(1200, 16, warmup=100)),
+            clips("anywhere", 0.8, SHORT, 0, Optimiser(900, 16, warmup=100)),
+            clips("video", 0.6, KEYFRAMES, EVERY, Optimiser(800, 8, lr=5e-4, warmup=100)),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
         ),
         {"open loop": open_loop(plan), "closed loop": open_loop(plan, EVERY)},
