@@ -3,7 +3,8 @@
 The first frame is tiled onto every noisy keyframe of a clip, which is one question under guidance by the text; a
 translator reads the chunks between two keyframes; the whole clip is executed without looking. Their second cascade,
 temporal upsampling, is left out: the translator spans what it would fill in. Keyframes are latents of a codec, and
-changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned.
+changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned, and begin in
+the first rows of an episode, where an open loop plans: a closed loop asks of frames that no clip began with.
 """
 
 from collections.abc import Sequence
@@ -35,8 +36,8 @@ from presage.training.stage import Stage
 KEYFRAMES, EVERY = 6, 4
 """Of a clip, and rows between two: 24 rows, as long as a demonstration"""
 SHORT = 2
-"""Keyframes of the clips that come first, which cost a third: from the start, they say which puck the words mean, which
-10,000 whole clips did not teach; from anywhere, they say that or which mark, so the words are learned apart"""
+"""Keyframes of the clips that come first, which cost a third: they say which puck the words mean, which 10,000 whole
+clips did not teach"""
 
 
 def denoise(full_noise: float) -> Denoise:
@@ -49,10 +50,10 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
     invert = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
     pair, span = Invert(pictures, every=EVERY, noise=0.1), 1 + EVERY
 
-    def clips(name: str, full_noise: float, length: int, starts: int, training: Optimiser) -> Stage:
+    def clips(name: str, full_noise: float, length: int, training: Optimiser) -> Stage:
         still = {"still": stood_still("labelled", length * EVERY)}
         video = Stage(name, denoise(full_noise), data={"still": 1.0}, make=still, optimiser=scaled(training, size))
-        return replace(video, window=1 + length, stride=EVERY, starts=starts)
+        return replace(video, window=1 + length, stride=EVERY, starts=EVERY)
 
     plan = plan_of(shape)
     return System(
@@ -60,9 +61,8 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
         lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
         (
             codec_stage(size, {"labelled": 1.0}, 600),
-            clips("short", 0.8, SHORT, EVERY, Optimiser(1200, 16, warmup=100)),
-            clips("anywhere", 0.8, SHORT, 0, Optimiser(900, 16, warmup=100)),
-            clips("video", 0.6, KEYFRAMES, EVERY, Optimiser(800, 8, lr=5e-4, warmup=100)),
+            clips("short", 0.8, SHORT, Optimiser(1200, 16, warmup=100)),
+            clips("video", 0.6, KEYFRAMES, Optimiser(1500, 8, warmup=100)),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
         ),
         {"open loop": open_loop(plan), "closed loop": open_loop(plan, EVERY)},
