@@ -3,8 +3,8 @@
 The first frame is tiled onto every noisy keyframe of a clip, which is one question under guidance by the text; a
 translator reads the chunks between two keyframes; the whole clip is executed without looking. Their second cascade,
 temporal upsampling, is left out: the translator spans what it would fill in. Keyframes are latents of a codec, and
-changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned, and begin in
-the first rows of an episode, where an open loop plans: a closed loop asks of frames that no clip began with.
+changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned,
+and begin in the first rows of an episode, where an open loop plans: a closed loop asks of frames that none began with.
 """
 
 from collections.abc import Sequence
