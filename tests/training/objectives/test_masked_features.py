@@ -60,8 +60,8 @@ def test_colours_are_those_of_hidden_patches() -> None:
     ask = MaskedFeatures(follow=0.0, colours=True)
     terms = {n: ask(model, x, torch.Generator().manual_seed(0)) for n, x in (("white", batch), ("black", black))}
     assert set(terms["white"]) == {"image.front", "image.front.colours"}
-    assert float(terms["white"]["image.front.colours"].mean) < 1e-6
-    torch.testing.assert_close(float(terms["black"]["image.front.colours"].mean), 2.0)
+    assert float(terms["white"]["image.front.colours"].mean.detach()) < 1e-6
+    torch.testing.assert_close(float(terms["black"]["image.front.colours"].mean.detach()), 2.0)
 
 
 def test_training_makes_features_predictable_and_leaves_the_target_as_what_encodes(tmp_path: Path) -> None:
