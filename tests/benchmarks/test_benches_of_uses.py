@@ -18,7 +18,8 @@ KEYS = {
         "success_no_imagination",
         "success_expert",
     ],
-    "dream": ["psnr_1", "copy_psnr_1", "arm_error_px_1", "counterfactual_r"],
+    "dream": ["robot_psnr_8", "copy_robot_psnr_8", "hand_px_8", "frozen", "random_weights/counterfactual_r_hand"],
+    "readers": ["hand_px", "object_px", "called_gone"],
     "synthesis": ["replay_ratio", "shuffled_error_ratio", "dream_success"],
 }
 

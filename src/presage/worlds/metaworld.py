@@ -140,7 +140,9 @@ class Simulation:
 
     @property
     def thing(self) -> np.ndarray:
-        """Where the object of the task is, or its handle or button: (3,) in metres."""
+        """Where the middle of the task's object is, or its handle or button: (3,) in metres."""
+        if self.loose:  # Meta-World's point of a peg is at one of two ends that look alike
+            return np.array(self.data.xpos[self.model.jnt_bodyid[self.object_joint()]])
         return np.array(self.env._get_pos_objects()[:3], np.float64)
 
     def place(self, where: np.ndarray, rng: np.random.Generator) -> None:

@@ -29,7 +29,7 @@ APART = 5.0
 FADED, WHOLE = 0.35, 0.6
 """Opacity below which an object is gone, and above which it is there"""
 UNKNOWN = -1
-KINDS = {"whole": 0.5, "faded": 0.2, "ghost": 0.08, "twins": 0.12, "empty": 0.1}
+KINDS = {"whole": 0.47, "faded": 0.2, "ghost": 0.08, "twins": 0.15, "empty": 0.1}
 """What is made of the three pictures of a moment -> its share."""
 
 

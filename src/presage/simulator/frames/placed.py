@@ -107,21 +107,30 @@ def join(parts: Sequence[Placed]) -> Placed:
 def placed(tasks: Sequence[str], first_seed: int, seeds: int, folder: Path, workers: int = 2) -> Placed:
     """`seeds` seeds of each task from `first_seed` on; kept in `folder`, and read from there the next time.
 
+    workers: processes that record; 0: this one.
+
     Raises:
         UserError: nothing can be written there, or nothing can be drawn.
     """
     from safetensors.numpy import load_file, save_file
-    from tqdm import tqdm
 
     file = folder / f"placed-{first_seed}-{seeds}-{len(tasks)}.safetensors"
     with locked(file):
         if file.exists():
             return Placed(**load_file(file))
         jobs = [(task, number, first_seed + i) for i in range(seeds) for number, task in enumerate(tasks)]
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
-            parts = list(tqdm(pool.map(_run, *zip(*jobs, strict=True)), total=len(jobs), desc="place objects"))
-        found = join(parts)
+        found = join(_recorded(jobs, workers))
         partial = file.with_suffix(".partial")
         save_file({f.name: np.ascontiguousarray(getattr(found, f.name)) for f in fields(Placed)}, partial)
         partial.rename(file)
     return found
+
+
+def _recorded(jobs: Sequence[tuple[str, int, int]], workers: int) -> list[Placed]:
+    from tqdm import tqdm
+
+    if not workers:
+        return [_run(*job) for job in jobs]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
+        parts = pool.map(_run, *zip(*jobs, strict=True))
+        return list(tqdm(parts, total=len(jobs), desc="record objects at random places", unit="seed"))

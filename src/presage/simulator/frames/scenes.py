@@ -19,17 +19,19 @@ from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.instructions import instructions
 from presage.worlds.metaworld import Simulation, project
 from presage.worlds.rendering import OBJECT
-from presage.worlds.seeds import FIRST_TUNING_SEED, SEEDS_PER_BENCH_SEED, evaluation_seeds
+from presage.worlds.seeds import FIRST_TUNING_SEED, evaluation_seeds
 from presage.worlds.world import find_world
 
 STEPS = (1, 8, 16, 32, 64)
 """Steps after which regions are compared"""
 EDITION = 1
 """Raised when a script changes: scenes of earlier editions are recorded again."""
-SEEDS_APART = 20
+SEEDS_APART = 10
 """Seeds kept for one scene: the first that fits is recorded"""
 _WITHIN = 2
 """Pixels from the edge within which an object counts as out of the picture"""
+RECORDED = ("frames", "segments", "states", "hand", "object", "place", "success")
+"""Arrays with a row for each frame"""
 MOVED = 0.01
 """Metres"""
 
@@ -52,6 +54,7 @@ class Scenes:
     hand: np.ndarray  # (E, P + N, C, 2) float32 pixels
     object: np.ndarray  # (E, P + N, C, 2) float32 pixels
     place: np.ndarray  # (E, P + N, 3) float32: where the object is, metres
+    success: np.ndarray  # (E, P + N) bool: whether the task was solved until then
 
     def __len__(self) -> int:
         return len(self.task)
@@ -101,7 +104,7 @@ def _fits(kind: Kind, episode: dict[str, Any]) -> bool:
 
 
 def _record(simulation: Simulation, renderer: Any, kind: Kind, seed: int, variant: int) -> dict[str, Any]:
-    rows: dict[str, list[Any]] = {name: [] for name in ("frames", "segments", "states", "hand", "object", "place")}
+    rows: dict[str, list[Any]] = {name: [] for name in RECORDED}
     redrawn: list[Any] = []
     still = simulation.model.jnt_qposadr[simulation.object_joint()]
     free = 7 if simulation.loose else 1
@@ -113,6 +116,7 @@ def _record(simulation: Simulation, renderer: Any, kind: Kind, seed: int, varian
             rows[name].append([shown[c] for c in CAMERAS])
         rows["states"].append(simulation.state)
         rows["place"].append(simulation.thing)
+        rows["success"].append(simulation.success)
         for name, point in (("hand", simulation.state[:3]), ("object", simulation.thing)):
             rows[name].append([project(c, point, SIZE) for c in CAMERAS])
         if row == kind.past - 1:
@@ -125,7 +129,7 @@ def _record(simulation: Simulation, renderer: Any, kind: Kind, seed: int, varian
             simulation.load(here)
 
     actions, factor = stage(simulation, kind, seed, variant, look)
-    types = {"frames": np.uint8, "segments": np.uint8}
+    types = {"frames": np.uint8, "segments": np.uint8, "success": np.bool_}
     arrays = {name: np.array(value, types.get(name, np.float32)) for name, value in rows.items()}
     return {
         **arrays,
@@ -144,8 +148,7 @@ def scene_seeds(seed: int, count: int, tuning: bool) -> list[int]:
     """
     if tuning:
         return [FIRST_TUNING_SEED + i * SEEDS_APART for i in range(count)]
-    evaluation_seeds(seed, min(count * SEEDS_APART, SEEDS_PER_BENCH_SEED))
-    return [seed * SEEDS_PER_BENCH_SEED + i * SEEDS_APART % SEEDS_PER_BENCH_SEED for i in range(count)]
+    return evaluation_seeds(seed, count * SEEDS_APART)[::SEEDS_APART]
 
 
 def scenes(
