@@ -20,7 +20,13 @@ KEYS = {
     ],
     "dream": ["robot_psnr_8", "copy_robot_psnr_8", "hand_px_8", "frozen", "random_weights/counterfactual_r_hand"],
     "readers": ["hand_px", "object_px", "called_gone"],
-    "synthesis": ["replay_ratio", "shuffled_error_ratio", "dream_success"],
+    "synthesis": [
+        "replay_ratio",
+        "shuffled_error_ratio",
+        "dream_success",
+        "video_replay_ratio",
+        "video_shuffled_ratio",
+    ],
 }
 
 

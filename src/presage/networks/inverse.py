@@ -1,10 +1,12 @@
 """Inverse dynamics as a question to a session: which action leads from its newest frame to a given one?"""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from presage.networks.names import ACTION, STATE
-from presage.timeline.levels import Schedule
+from presage.timeline.levels import Schedule, down
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
@@ -19,6 +21,13 @@ def translate(session: Session, video: Values, steps: int) -> Tensor:
     `video` holds every stream of the next block but the action: the cameras, and the state where the model has one.
     """
     return session.imagine(Schedule.inverse(steps), video).values[ACTION]
+
+
+def translate_pictures(session: Session, pictures: Values, steps: int) -> Values:
+    """As `translate`, of cameras alone: values of the action, and of the state that is imagined with it."""
+    unseen = [s.name for s in session.backbone.streams if s.imagined and not s.acts and s.name not in pictures]
+    schedule = replace(Schedule.inverse(steps), streams={name: down(steps) for name in unseen})
+    return session.imagine(schedule, pictures).values
 
 
 def explain(session: Session, action: Tensor, video: Values) -> Tensor:

@@ -19,11 +19,11 @@ def reader() -> Reader:
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scenes]:
-    """Two short scenes of some kinds, on tuning seeds."""
+    """Two short scenes of some kinds, or one with branches, on tuning seeds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         kinds = {"expert": 8, "wander": 8, "knock": 8, "branch": 8, "removed": 2}
-        return {kind: scenes(kind, 2, tuning=True, steps=steps, workers=0) for kind, steps in kinds.items()}
+        return {k: scenes(k, 2 - (k == "branch"), tuning=True, steps=n, workers=0) for k, n in kinds.items()}
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,21 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "random_weights/object_moved_psnr_16 minus copy_object_moved_psnr_16": ("<=", 0.5),
     },
     "cache": {"max_abs_difference": ("<=", 1e-4), "latency_ratio_256_16": ("<=", 1.3), "speedup_256": (">=", 8)},
-    "evaluation": {"policies": (">=", 8), "pearson": (">=", 0.8)},
+    "evaluation": {
+        "policies": (">=", 14),
+        "pearson": (">=", 0.9),
+        "mmrv": ("<=", 0.05),
+        "hallucinated": ("<=", 0.15),
+        "missed": ("<=", 0.15),
+        "putback_success": ("<=", 0.05),
+    },
     "planning": {"success_planned minus success_base": (">", 0)},
-    "synthesis": {"replay_ratio": (">=", 0.8), "shuffled_error_ratio": (">=", 2)},
+    "synthesis": {
+        "replay_ratio": (">=", 0.8),
+        "shuffled_error_ratio": (">=", 2),
+        "video_replay_ratio": (">=", 0.8),
+        "video_shuffled_ratio": (">=", 2),
+    },
     "representation": {"success_features minus success_random_weights": (">", 0)},
     "backbone": {
         "published_difference": ("<=", 1e-4),

@@ -129,7 +129,7 @@ def _record(simulation: Simulation, renderer: Any, kind: Kind, seed: int, varian
             simulation.load(here)
 
     actions, factor = stage(simulation, kind, seed, variant, look)
-    types = {"frames": np.uint8, "segments": np.uint8, "success": np.bool_}
+    types: dict[str, type[np.generic]] = {"frames": np.uint8, "segments": np.uint8, "success": np.bool_}
     arrays = {name: np.array(value, types.get(name, np.float32)) for name, value in rows.items()}
     return {
         **arrays,

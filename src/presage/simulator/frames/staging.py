@@ -17,8 +17,8 @@ from presage.worlds.metaworld import Simulation
 PUCKS = ("push-v3", "pick-place-v3", "reach-v3")
 LOOSE = (*PUCKS, "peg-insert-side-v3")
 GRASPED = ("pick-place-v3", "peg-insert-side-v3", "push-v3")
-GAIN = 10.0
-"""Per metre: a distance of 10 cm asks for a full action."""
+GAIN = 20.0
+"""Per metre: a distance of 5 cm asks for a full action."""
 NEAR = 0.012
 """Metres from a waypoint at which it counts as reached"""
 PATIENCE = 40
@@ -218,7 +218,7 @@ def sliding(simulation: Simulation, seed: int, variant: int) -> Script:
     return Script(pushes(), prepare(), restore=restore, factor=SLIDING[variant])
 
 
-SHOWN_PUSH = 24
+SHOWN_PUSH = 26
 """Rows in which the first push is shown, and the hand comes round"""
 
 
