@@ -4,7 +4,7 @@ telling, are imagined again from their first frames, by the model and by its twi
 from typing import Any
 
 from presage.benchmarks.common import BenchArgs
-from presage.simulator.frames.imagine import codec_floor, session_imagines, with_random_network
+from presage.simulator.frames.imagine import as_shipped, codec_floor, session_imagines, with_random_network
 from presage.simulator.frames.measure import evaluation_scenes, measure
 from presage.simulator.frames.readers import load_reader
 from presage.simulator.frames.scenes import Scenes, scenes
@@ -27,9 +27,9 @@ def run(args: BenchArgs) -> dict[str, Any]:
     model = load_for(MT10, args.checkpoint, args.device)
     reader, shown = load_reader(), given(args)
     figures: dict[str, Any] = {f"scenes/{each.kind}": len(each) for each in shown}
-    figures |= measure(session_imagines(model, seed=args.seed), shown, reader, codec_floor(model))
+    figures |= measure(session_imagines(model, as_shipped(), args.seed), shown, reader, codec_floor(model))
     control = with_random_network(model, args.seed)
-    random = measure(session_imagines(control, seed=args.seed), shown, reader)
+    random = measure(session_imagines(control, as_shipped(), args.seed), shown, reader)
     baselines = ("copy_", "codec_", "redrawn_", "reader_")
     figures |= {f"random_weights/{name}": x for name, x in random.items() if not name.startswith(baselines)}
     return figures

@@ -8,8 +8,10 @@ from tests.tiny import tiny_model
 
 from presage.simulator.frames.imagine import (
     Shown,
+    as_shipped,
     codec_floor,
     copies,
+    denoised,
     session_imagines,
     shuffled_weights,
     with_random_network,
@@ -76,7 +78,7 @@ def test_a_model_is_shown_frames_actions_and_maybe_states(recorded: dict[str, Sc
 
 def test_any_session_model_can_be_measured(recorded: dict[str, Scenes]) -> None:
     model, given = tiny_model(size=64), recorded["wander"]
-    frames = dream(session_imagines(model, denoising=1), given, 3)
+    frames = dream(session_imagines(model, denoised(1)), given, 3)
     assert frames.shape == (len(given), 3, *given.frames.shape[2:]) and frames.dtype == np.uint8
     assert codec_floor(model)(given.at(given.frames, 1)).shape == given.at(given.frames, 1).shape
 
@@ -86,7 +88,7 @@ def test_the_control_changes_the_video_model_alone(recorded: dict[str, Scenes]) 
     control = with_random_network(model, 0)
     frames = given.at(given.frames, 0)
     assert (codec_floor(control)(frames) == codec_floor(model)(frames)).all()
-    mine, theirs = (dream(session_imagines(m, denoising=1), given, 1) for m in (model, control))
+    mine, theirs = (dream(session_imagines(m, as_shipped(1)), given, 1) for m in (model, control))
     assert (mine != theirs).any()
     for one, other in zip(model.network.parameters(), shuffled_weights(model.network, 0).parameters(), strict=True):
         assert np.allclose(np.sort(one.detach().ravel()), np.sort(other.detach().ravel()))

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from presage.networks.base import step
 from presage.networks.world_model import WorldModel
 from presage.simulator.frames.placed import CAMERAS
-from presage.timeline.session import Session
+from presage.timeline.levels import Schedule
+from presage.timeline.session import Model, Session
+from presage.timeline.streams import Values
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,51 @@ def copies(shown: Shown, actions: np.ndarray) -> np.ndarray:
     return np.repeat(shown.frames[:, -1:], actions.shape[1], axis=1)
 
 
-Step = Callable[[Session[Any], np.ndarray], Any]
-"""Imagines what a chunk (B, chunk, A) leads to, and steps into it; returns the block."""
+class Sees(Model, Protocol):
+    """A session's model whose values can be shown."""
+
+    def encode_action(self, chunk: np.ndarray) -> Tensor:
+        """(B, chunk, A) -> the numbers of its stream, in any shape (B, ...)."""
+        ...
+
+    def decode_images(self, values: Values) -> dict[str, np.ndarray]:
+        """`image.<camera>` (B, S, S, 3) uint8 of values (B, T, C)."""
+        ...
 
 
-def session_imagines(model: WorldModel, denoising: int = 0, seed: int = 0, frames: int | None = None) -> Imagines:
-    """A model behind a session.
+Advance = Callable[[Session[Any], np.ndarray], Values]
+"""Imagines what chunks (B, chunk, A) lead to, and steps into it; returns its values."""
 
-    denoising: steps of a frame (`networks.base.step`); 0: as the shipped model dreams. frames: how many of those shown
-    it observes; all by default.
-    """
+
+def as_shipped(denoising: int = 0) -> Advance:
+    """As the shipped model dreams (`networks.base.step`)."""
+    return lambda session, chunk: step(session, chunk, denoising).values
+
+
+def denoised(steps: int) -> Advance:
+    """By forward dynamics, in `steps` steps: any model of streams."""
+
+    def advance(session: Session[Any], chunk: np.ndarray) -> Values:
+        acts = next(s for s in session.backbone.streams if s.acts)
+        given = {acts.name: session.model.encode_action(chunk).reshape(len(chunk), acts.tokens, acts.dim)}
+        values = session.imagine(Schedule.forward(steps), given).values
+        session.append(values, imagined=True)
+        return values
+
+    return advance
+
+
+def session_imagines(model: Sees, advance: Advance, seed: int = 0) -> Imagines:
+    """A model behind a session. It observes all frames that are shown."""
 
     @torch.inference_mode()
     def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
         session = Session(model, shown.instructions, float("nan"), seed)
-        past = shown.frames.shape[1]
-        first = 0 if frames is None else max(0, past - frames)
-        for row in range(first, past):
-            session.observe(shown.observation(row), shown.actions[:, row - 1] if row > first else None)
+        for row in range(shown.frames.shape[1]):
+            session.observe(shown.observation(row), shown.actions[:, row - 1] if row else None)
         seen = []
         for t in range(actions.shape[1]):
-            images = model.decode_images(step(session, actions[:, t], denoising).values)
+            images = model.decode_images(advance(session, actions[:, t]))
             seen.append(np.stack([images[f"image.{c}"] for c in CAMERAS], 1))
         return np.stack(seen, 1)
 

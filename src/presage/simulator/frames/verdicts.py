@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from presage.measures.statistics import wilson
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.world_model import WorldModel
 from presage.simulator.frames.imagine import Shown
 from presage.simulator.frames.measure import shown_of
@@ -29,14 +29,14 @@ def dreamed_values(model: WorldModel, given: Scenes, seed: int = 0) -> np.ndarra
     session = Session(model, shown.instructions, float("nan"), seed)
     session.observe(shown.observation(-1))
     actions = given.actions[:, given.past - 1 :][:, :HORIZON]
-    return np.max([progress(step(session, actions[:, t])).cpu().numpy() for t in range(actions.shape[1])], axis=0)
+    return np.max([value_of(step(session, actions[:, t])).cpu().numpy() for t in range(actions.shape[1])], axis=0)
 
 
 @torch.inference_mode()
 def frame_values(model: WorldModel, shown: Shown) -> np.ndarray:
     """(E,) the value that the model gives the last real frame, by itself."""
     session = Session(model, shown.instructions, float("nan"))
-    return progress(session.observe(shown.observation(-1))).cpu().numpy()
+    return value_of(session.observe(shown.observation(-1))).cpu().numpy()
 
 
 def outcome_figures(given: Sequence[Scenes], values: Sequence[np.ndarray], threshold: float) -> dict[str, float]:
