@@ -55,7 +55,11 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "video_replay_ratio": (">=", 0.8),
         "video_shuffled_ratio": (">=", 2),
     },
-    "representation": {"success_features minus success_random_weights": (">", 0)},
+    "representation": {
+        "success_features minus success_random_weights": (">", 0),
+        "success_features minus success_codec": (">", 0),
+        "success_features minus success_reader": (">", 0),
+    },
     "backbone": {
         "published_difference": ("<=", 1e-4),
         "max_abs_difference": ("<=", 1e-4),
