@@ -71,7 +71,7 @@ def fit(model: WorldModel, source: Source, args: BenchArgs) -> tuple[Head, float
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
-    """`success_...` of each head in the simulator, and `error_...`, of its chunks on held-out demonstrations. Heads that
+    """`success_...` of each head in the simulator; `error_...`, of its chunks on held-out demonstrations. Heads that
     the checkpoint lacks are fitted first and kept, where the data of its training are."""
     model = load_for(MT10, args.checkpoint, args.device)
     if DATASET.exists() and any(load_head(args.checkpoint, model, random) is None for random in (False, True)):
