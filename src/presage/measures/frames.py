@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from presage.measures.video import decibels, frame_errors
+from presage.measures.video import masked_psnr
 
 STILL = 0.2
 """Mean difference in 8-bit levels below which two frames are the same picture: what a codec makes of a picture that
@@ -15,15 +15,12 @@ stands still differs by less, and the smallest motion of a hand by more."""
 
 
 def region_psnr(frames: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> float:
-    """PSNR in dB over the pixels of a region, mask (..., H, W) bool, each frame that has some counting the same; nan
-    where none has.
+    """`masked_psnr` in dB over the pixels of a region, each counting the same; nan where there are none.
 
     Raises:
         ValueError: shapes or types differ.
     """
-    errors = frame_errors(frames, reference, mask)
-    errors = errors[~np.isnan(errors)]
-    return decibels(float(errors.mean())) if errors.size else float("nan")
+    return masked_psnr(frames, reference, mask) if mask.any() else float("nan")
 
 
 def sharpness(frames: np.ndarray, reference: np.ndarray) -> float:
