@@ -9,7 +9,7 @@ from presage.simulator.frames.fit_readers import make
 from presage.simulator.frames.readers import SHIPPED
 from presage.training.part import PartTraining
 
-TRAINING = PartTraining(steps=2000, batch=64, lr=1.5e-3, weight_decay=0.01, cooldown=0.5, save_every=250, bf16=True)
+TRAINING = PartTraining(steps=3500, batch=64, lr=1.5e-3, weight_decay=0.01, cooldown=0.5, save_every=250, bf16=True)
 SEEDS = 150
 """Of each task"""
 

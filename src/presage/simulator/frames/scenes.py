@@ -101,6 +101,8 @@ def record(name: str, steps: int, task: str, seed: int, group: int) -> list[dict
 
 
 def _fits(kind: Kind, episode: dict[str, Any]) -> bool:
+    if kind.fails and episode["success"][-1]:
+        return False
     if not kind.least_motion:
         return True
     motion = np.linalg.norm(episode["object"][-1] - episode["object"][kind.past - 1], axis=-1).max()
