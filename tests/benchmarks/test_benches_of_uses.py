@@ -31,7 +31,8 @@ KEYS = {
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
-def test_a_bench_has_its_figures(name, tmp_path):
+def test_a_bench_has_its_figures(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = save_model(tiny_model(size=64), tmp_path / "model", "a random model")
     module = importlib.import_module(f"presage.benchmarks.{name}")
     figures = module.run(BenchArgs(folder, 0, None, torch.device("cpu"), quick=True))

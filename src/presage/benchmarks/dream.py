@@ -14,11 +14,14 @@ from presage.worlds import MT10
 EPISODES = 4
 """Of each task among the scenes in which the expert acts, in a published figure; other kinds have their share."""
 
+QUICK = {"expert": 2, "wander": 2, "knock": 1, "branch": 1}
+"""Scenes of a run that exercises everything"""
+
 
 def given(args: BenchArgs) -> list[Scenes]:
     """The scenes of a bench."""
     if args.quick:
-        return [scenes(kind, 2, args.seed, steps=8, workers=0) for kind in ("expert", "wander", "knock", "branch")]
+        return [scenes(kind, n, args.seed, steps=8, workers=0) for kind, n in QUICK.items()]
     return evaluation_scenes(args.seed, (args.episodes or EPISODES) / EPISODES)
 
 
