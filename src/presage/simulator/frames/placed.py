@@ -1,8 +1,8 @@
 """Frames of Meta-World with the object anywhere: what readers of poses learn from, and are tested on.
 
-Objects at the places that tasks choose would teach where objects usually are. Here the hand wanders, and of each moment
-three pictures are taken: with the object at a random place, without it, and with it at a second place. Of these three a
-training makes objects that fade, ghosts and twins, which dreams are full of and simulators are not.
+Objects at the places that tasks choose would teach where objects usually are. Here the hand mostly wanders, and of each
+moment three pictures are taken: with the object at a random place, without it, and with it at a second place. Of these
+a training makes objects that fade, ghosts and twins, which dreams are full of and simulators are not.
 """
 
 import multiprocessing
@@ -48,16 +48,19 @@ class Placed:
 
 
 def moments(simulation: Simulation, renderer: Any, number: int, seed: int) -> Placed:
-    """`MOMENTS` moments of one seed; `number` is the task's."""
+    """`MOMENTS` moments of one seed; `number` is the task's. With every third seed the expert acts, with noise, and the
+    first picture shows its object where it is: what is held or pressed is seldom seen otherwise."""
     simulation.reset(seed)
+    follows = seed % 3 == 0
     rng = np.random.default_rng((seed, 11))
     images, masks, objects, hands = [], [], [], []
     for _ in range(MOMENTS):
-        _wander(simulation, rng)
+        _follow(simulation, rng) if follows else _wander(simulation, rng)
         here = simulation.save()
         shown: list[dict[str, np.ndarray]] = []
-        for _ in range(2):
-            simulation.place(_somewhere(simulation, rng), rng)
+        for other in (False, True):
+            if other or not follows:
+                simulation.place(_somewhere(simulation, rng), rng)
             shown.append(simulation.frames(renderer))
             masks.append([simulation.segments(renderer)[c] == OBJECT for c in CAMERAS])
             objects.append([project(c, simulation.thing, SIZE) for c in CAMERAS])
@@ -83,6 +86,13 @@ def _wander(simulation: Simulation, rng: np.random.Generator) -> None:
     for _ in range(STEPS):
         way = np.clip(10 * (target - simulation.state[:3]), -1, 1)
         simulation.step(np.append(way, gripper))
+
+
+def _follow(simulation: Simulation, rng: np.random.Generator) -> None:
+    """Some steps of the expert."""
+    noise = rng.choice([0.0, 0.4])
+    for _ in range(int(rng.integers(6, 26))):
+        simulation.step(np.clip(simulation.expert_action() + noise * rng.normal(size=4), -1, 1))
 
 
 def _somewhere(simulation: Simulation, rng: np.random.Generator) -> np.ndarray:
