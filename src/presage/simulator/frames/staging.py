@@ -148,7 +148,7 @@ def knock(simulation: Simulation, seed: int, variant: int) -> Script:
 def miss(simulation: Simulation, seed: int, variant: int) -> Script:
     """The expert believes the object elsewhere."""
     rng = np.random.default_rng((seed, 23))
-    return Script(expert(simulation, aside=rng.uniform(0.025, 0.05) * direction(rng.uniform(0, 2 * np.pi))))
+    return Script(expert(simulation, aside=rng.uniform(0.04, 0.08) * direction(rng.uniform(0, 2 * np.pi))))
 
 
 def open_gripper(simulation: Simulation, seed: int, variant: int) -> Script:
