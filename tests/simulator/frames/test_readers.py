@@ -82,7 +82,7 @@ def test_what_fades_is_gone_and_what_is_half_here_half_there_is_two(pushed: Plac
 
 
 def test_training_lowers_the_errors(pushed: Placed, tmp_path: Path) -> None:
-    fitted = fit(pushed, tmp_path / "fit", PartTraining(steps=25, batch=16, lr=3e-3, warmup=5), quiet=True)
+    fitted = fit(pushed, tmp_path / "fit", PartTraining(steps=12, batch=8, lr=3e-3, warmup=3), quiet=True)
     assert errors(fitted, pushed)["hand_px"] < errors(Reader().eval(), pushed)["hand_px"]
 
 
