@@ -43,6 +43,8 @@ class Stage:
     """Rows of a window"""
     stride: int = 1
     """Of its rows: keyframes that are so many rows apart"""
+    starts: int = 0
+    """Windows begin in the first so many rows of an episode, as a plan does that is made once; 0: anywhere"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
@@ -97,7 +99,7 @@ def _train(
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, stage.stride, config.seed) for part in parts]
+    windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.starts) for part in parts]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)
