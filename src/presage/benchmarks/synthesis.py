@@ -12,7 +12,7 @@ from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate, translate_pictures
-from presage.networks.names import ACTION, LIMIT, STATE
+from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.policy.replay import ReplayPolicy
 from presage.results.tables import success_figures
@@ -27,6 +27,10 @@ def as_video(result: RolloutResult) -> Video:
     """A recorded episode without its actions."""
     assert result.states is not None
     return Video(result.frames, result.states, np.zeros(result.steps + 1), result.instruction)
+
+
+UNKNOWN = 3.0
+"""Standard deviation, in half ranges, of an action of which nothing but the state it leads to is known"""
 
 
 def frozen(video: Video, pictures: bool) -> Video:
@@ -46,7 +50,7 @@ def kinematic_labels(model: WorldModel, videos: Sequence[Video], iterations: int
         future[STATE] = model.encode_state(stack(videos, t + 1)["state"])
         action = torch.zeros(len(videos), 1, model.config.chunk * model.config.action_dim, device=model.device)
         for _ in range(iterations):
-            action = explain(session, action, future).clamp(-LIMIT, LIMIT)
+            action = explain(session, action, future, offset_error=UNKNOWN).clamp(-1, 1)
         chunk = executable(model, action)
         session.append({**future, ACTION: model.encode_action(chunk)})
         chunks.append(chunk)

@@ -30,12 +30,14 @@ def translate_pictures(session: Session, pictures: Values, steps: int) -> Values
     return session.imagine(schedule, pictures).values
 
 
-def explain(session: Session, action: Tensor, video: Values) -> Tensor:
+def explain(session: Session, action: Tensor, video: Values, offset_error: float = OFFSET_ERROR) -> Tensor:
     """Action tokens (B, 1, C) shifted so that state dynamics lead nearer to the state in `video`.
 
     The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of
     an extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the
     whole chunk, as a state at its end says no more. Unchanged where there is no state.
+
+    offset_error: standard deviation of what is wrong about `action`, in half ranges.
     """
     config, base, carried = session.model.config, session.model.base, session.last.carried
     if carried is None or STATE not in video:
@@ -46,7 +48,7 @@ def explain(session: Session, action: Tensor, video: Values) -> Tensor:
         slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
     slope_BSA = torch.stack(slopes, 1)
     missed = (video[STATE] - led_to.detach())[:, 0, :, None]
-    spread = OFFSET_ERROR**2 * slope_BSA @ slope_BSA.mT
+    spread = offset_error**2 * slope_BSA @ slope_BSA.mT
     spread = spread + STATE_ERROR**2 * torch.eye(spread.shape[-1], device=action.device)
-    gain = OFFSET_ERROR**2 * slope_BSA.mT @ torch.linalg.inv(spread)
+    gain = offset_error**2 * slope_BSA.mT @ torch.linalg.inv(spread)
     return action + (gain @ missed).mT.repeat(1, 1, config.chunk)
