@@ -127,8 +127,47 @@ class Simulation:
     def frames(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
         return renderer.frames(self.xml_path, self.model, self.data, self.goal if show_goal else None)
 
+    def empty_frames(self, renderer: MujocoRenderer) -> dict[str, np.ndarray]:
+        """`frames` of the same scene without what the task moves."""
+        return renderer.frames(self.xml_path, self.model, self.data, self.goal, without_objects=True)
+
     def masks(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
         return renderer.masks(self.xml_path, self.model, self.data, self.goal if show_goal else None)
+
+    def segments(self, renderer: MujocoRenderer) -> dict[str, np.ndarray]:
+        """Camera name -> (size, size) uint8: what each pixel shows (`rendering.ROBOT` and so on)."""
+        return renderer.segments(self.xml_path, self.model, self.data, self.goal)
+
+    @property
+    def thing(self) -> np.ndarray:
+        """Where the middle of the task's object is, or its handle or button: (3,) in metres."""
+        if self.loose:  # Meta-World's point of a peg is at one of two ends that look alike
+            return np.array(self.data.xpos[self.model.jnt_bodyid[self.object_joint()]])
+        return np.array(self.env._get_pos_objects()[:3], np.float64)
+
+    def place(self, where: np.ndarray, rng: np.random.Generator) -> None:
+        """Put the object at (3,) metres, turned at random. A drawer, door, window or button is put at the share
+        `where[0]` of its joint's range."""
+        joint = self.object_joint()
+        qpos, dof = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
+        if self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            yaw, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.5) * (rng.random() < 0.15)
+            self.data.qpos[qpos : qpos + 3] = where
+            turn, lean = np.zeros(4), np.zeros(4)
+            mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0.0, 1.0]), yaw)
+            mujoco.mju_axisAngle2Quat(lean, np.array([1.0, 0.0, 0.0]), tilt)
+            mujoco.mju_mulQuat(self.data.qpos[qpos + 3 : qpos + 7], turn, lean)
+            self.data.qvel[dof : dof + 6] = 0.0
+        else:
+            low, high = self._joint_range(joint)
+            self.data.qpos[qpos] = low + where[0] * (high - low)
+            self.data.qvel[dof] = 0.0
+        self._observe()
+
+    @property
+    def loose(self) -> bool:
+        """Whether the object is no fixture."""
+        return bool(self.model.jnt_type[self.object_joint()] == mujoco.mjtJoint.mjJNT_FREE)
 
     def save(self) -> Snapshot:
         """A snapshot; running on from it is bitwise what running on from here is."""
@@ -174,7 +213,7 @@ class Simulation:
         rng = np.random.default_rng((seed, WORLD.check_disturbance(kind)))
         angle = rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(angle), np.sin(angle), 0.0])
-        joint = self._object_joint()
+        joint = self.object_joint()
         qpos, dof = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
         if self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
             position = self.data.qpos[qpos : qpos + 3]
@@ -204,7 +243,7 @@ class Simulation:
                         setattr(self.env, name, value + offset)
         self._observe()
 
-    def _object_joint(self) -> int:
+    def object_joint(self) -> int:
         """The joint of the thing to manipulate: the first free one, else the first outside the robot."""
         robot = self.model.body("base").id
         joints = [j for j in range(self.model.njnt) if self.model.body_rootid[self.model.jnt_bodyid[j]] != robot]
