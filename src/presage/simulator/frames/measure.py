@@ -19,6 +19,8 @@ BATCH = 64
 """Episodes that are imagined together"""
 LOST = 16.0
 """Pixels that count as the error of an object which is gone: a quarter of the picture"""
+UNMOVED = 1.0
+"""Pixels that an object has to move to count as moved: readers are less wrong than that"""
 CLOSE = 3.0
 """Pixels within which an object is where it should be"""
 SHUFFLED_STEPS = 4
@@ -109,8 +111,9 @@ def fidelity(
         for region, mask in regions(given, step).items():
             for whose, images in shown.items():
                 figures[f"{whose}{region}_psnr_{step}"] = region_psnr(images, truth, mask)
-        figures[f"sharpness_{step}"] = sharpness(frames[:, step - 1], truth)
-        for whose, images in (*shown.items(), ("reader_", truth)):
+        for whose in [name for name in shown if name in ("", "codec_")]:
+            figures[f"{whose}sharpness_{step}"] = sharpness(shown[whose], truth)
+        for whose, images in (("", shown[""]), ("copy_", shown["copy_"]), ("reader_", truth)):
             figures |= {f"{whose}{k}_{step}": x for k, x in places(given, step, images, reader).items()}
     return figures
 
@@ -121,9 +124,18 @@ def places(given: Scenes, step: int, images: np.ndarray, reader: Reader) -> Figu
     seen = read(reader, images, given.task)
     error, gone, known = object_errors(given, step, seen)
     moved = known & given.moved(step)
-    hand = np.linalg.norm(seen.hand - given.at(given.hand, step), axis=-1).mean()
-    figures = {"hand_px": float(hand), "object_px": _mean(error[moved]), "any_object_px": _mean(error[known])}
+    figures = {
+        "hand_px": hand_error(given, step, seen),
+        "object_px": _mean(error[moved]),
+        "any_object_px": _mean(error[known]),
+    }
     return figures | {"object_gone": _mean(gone[known])}
+
+
+def hand_error(given: Scenes, step: int, seen: Reading) -> float:
+    """Mean error of the hand in pixels, where the truth shows it."""
+    distance = np.linalg.norm(seen.hand - given.at(given.hand, step), axis=-1)
+    return _mean(distance[given.hand_in_view(step)])
 
 
 def object_errors(given: Scenes, step: int, seen: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,25 +184,21 @@ def wandering(imagine: Imagines, given: Scenes, frames: np.ndarray, reader: Read
         "shuffle_ratio": _squared(wrong, few) / max(_squared(frames[:, :SHUFFLED_STEPS], few), 1e-9),
     }
     for step in (s for s in (32, 64) if s <= frames.shape[1]):
-        seen = read(reader, frames[:, step - 1], given.task)
-        distance = np.linalg.norm(seen.hand - given.at(given.hand, step), axis=-1)
-        figures[f"wander_hand_px_{step}"] = float(distance.mean())
+        figures[f"wander_hand_px_{step}"] = hand_error(given, step, read(reader, frames[:, step - 1], given.task))
     return figures
 
 
 def counterfactual(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
     """Pearson's r between where different actions from one start bring hand and object, in the frames and in truth."""
-    seen = read(reader, frames[:, -1], given.task)
     last = frames.shape[1]
-    visible = given.visible(last)
-    hand = _agreement(given, seen.hand, given.at(given.hand, last), np.ones_like(visible))
-    return {
-        "counterfactual_r_hand": hand,
-        "counterfactual_r_object": _agreement(given, seen.object, given.at(given.object, last), visible),
-        "reader_counterfactual_r_object": _agreement(
-            given, read(reader, given.at(given.frames, last), given.task).object, given.at(given.object, last), visible
-        ),
-    }
+    true, visible = given.at(given.object, last) - given.at(given.object, 0), given.visible(last)
+    figures: Figures = {}
+    for whose, images in (("", frames[:, -1]), ("reader_", given.at(given.frames, last))):
+        seen = read(reader, images, given.task)
+        hands = seen.hand, given.at(given.hand, last), given.hand_in_view(last)
+        figures[f"{whose}counterfactual_r_hand"] = _agreement(given, *hands)
+        figures[f"{whose}counterfactual_r_object"] = _agreement(given, _motion(given, seen), true, visible)
+    return figures
 
 
 def gliding(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
@@ -198,15 +206,18 @@ def gliding(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
     truth, when an earlier push has shown it."""
     last = frames.shape[1]
     visible = given.visible(last) & given.visible(0)
-    start, true = (
-        given.at(given.object, 0),
-        np.linalg.norm(given.at(given.object, last) - given.at(given.object, 0), axis=-1),
-    )
+    true = np.linalg.norm(given.at(given.object, last) - given.at(given.object, 0), axis=-1, keepdims=True)
     figures: Figures = {}
     for whose, images in (("", frames[:, -1]), ("reader_", given.at(given.frames, last))):
-        far = np.linalg.norm(read(reader, images, given.task).object - start, axis=-1)
-        figures[f"{whose}mass_r"] = _agreement(given, far[..., None], true[..., None], visible)
+        far = np.linalg.norm(_motion(given, read(reader, images, given.task)), axis=-1, keepdims=True)
+        figures[f"{whose}mass_r"] = _agreement(given, far, true, visible)
     return figures
+
+
+def _motion(given: Scenes, seen: Reading) -> np.ndarray:
+    """(E, C, 2) pixels from where the object was to where it is read; none where that may be an error of reading."""
+    way = seen.object - given.at(given.object, 0)
+    return way * (np.linalg.norm(way, axis=-1, keepdims=True) > UNMOVED)
 
 
 def _agreement(given: Scenes, dreamed: np.ndarray, true: np.ndarray, known: np.ndarray) -> float:

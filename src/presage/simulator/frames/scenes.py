@@ -29,7 +29,7 @@ EDITION = 1
 SEEDS_APART = 10
 """Seeds kept for one scene: the first that fits is recorded"""
 _WITHIN = 2
-"""Pixels from the edge within which an object counts as out of the picture"""
+"""Pixels from the edge within which hand and object count as out of the picture"""
 RECORDED = ("frames", "segments", "states", "hand", "object", "place", "success")
 """Arrays with a row for each frame"""
 MOVED = 0.01
@@ -77,6 +77,11 @@ class Scenes:
         seen = np.asarray((self.at(self.segments, step) == OBJECT).sum((-2, -1)) >= SEEN)
         where = self.at(self.object, step)
         return seen & ((where > _WITHIN) & (where < SIZE - _WITHIN)).all(-1)
+
+    def hand_in_view(self, step: int) -> np.ndarray:
+        """(E, C) whether the hand is in the picture."""
+        where = self.at(self.hand, step)
+        return np.asarray(np.all((where > _WITHIN) & (where < SIZE - _WITHIN), axis=-1))
 
     def moved(self, step: int) -> np.ndarray:
         """(E,) whether the object is elsewhere than in the last frame that is shown."""
