@@ -27,6 +27,7 @@ KEYS = {
         "video_replay_ratio",
         "video_shuffled_ratio",
     ],
+    "throughput": ["simulator_steps_per_s", "dream_steps_per_s_1", "dream_steps_per_s_16", "ratio_64"],
 }
 
 

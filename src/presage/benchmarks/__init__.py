@@ -26,6 +26,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "serving": ("presage.benchmarks.serving", "a policy server under load, malformed messages and killed clients"),
     "play": ("presage.benchmarks.play", "a person's page: frames a second, key to frame, memory, players at once"),
     "backbone": ("presage.benchmarks.backbone", "Wan 2.1 behind the session: as published, cached, causal, trainable"),
+    "throughput": ("presage.benchmarks.throughput", "imagined steps a second, beside the simulator's own, on one core"),
     "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
 }
 """name -> (module with `run(args: BenchArgs) -> dict`, what it measures)"""

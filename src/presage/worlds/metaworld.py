@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
+from presage.worlds import play
 from presage.worlds.instructions import check_task
 from presage.worlds.rendering import Camera, Look, MujocoRenderer, mujoco  # sets the OpenGL backend before mujoco does
 from presage.worlds.world import Snapshot, World
@@ -24,6 +25,8 @@ GOAL_MARKER_TASKS = frozenset(
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _MOVED = ("body_pos", "body_quat", "site_pos")
 """Parts of the model that a reset or a disturbance moves."""
+_VARIED = ("body_mass", "body_inertia", "geom_friction", "geom_priority", "dof_damping", "dof_frictionloss")
+"""Parts of the model that `vary` changes."""
 
 
 PUCK_COLOUR = (0.1, 0.25, 1.0, 1.0)
@@ -164,6 +167,24 @@ class Simulation:
             self.data.qvel[dof] = 0.0
         self._observe()
 
+    def vary(self, rng: np.random.Generator) -> None:
+        """Until the next reset the object is lighter or heavier, and sticks or glides; a drawer, door, window or button
+        runs more or less easily."""
+        joint = self.object_joint()
+        root = self.model.body_rootid[self.model.jnt_bodyid[joint]]
+        dof = self.model.jnt_dofadr[joint]
+        mass, ease = np.exp(rng.uniform(np.log(0.4), np.log(3.0))), np.exp(rng.uniform(np.log(0.2), np.log(5.0)))
+        bodies = np.flatnonzero(self.model.body_rootid == root)
+        self.model.body_mass[bodies] *= mass
+        self.model.body_inertia[bodies] *= mass
+        if self.loose:  # of two that touch, the rougher decides, unless one has priority
+            geoms = np.flatnonzero(np.isin(self.model.geom_bodyid, bodies))
+            self.model.geom_priority[geoms] = 1
+            self.model.geom_friction[geoms, 0] = np.exp(rng.uniform(np.log(0.1), np.log(1.0)))
+        else:
+            self.model.dof_damping[dof] *= ease
+            self.model.dof_frictionloss[dof] *= ease
+
     @property
     def loose(self) -> bool:
         """Whether the object is no fixture."""
@@ -173,7 +194,7 @@ class Simulation:
         """A snapshot; running on from it is bitwise what running on from here is."""
         mujoco.mj_getState(self.model, self.data, self._physics, _STATE)
         arrays = {"physics": self._physics.copy(), "observation": self.observation.copy()}
-        for name in _MOVED:
+        for name in (*_MOVED, *_VARIED):
             arrays[f"model.{name}"] = getattr(self.model, name).copy()
         values: dict[str, Any] = {}
         for name, value in vars(self.env).items():  # Meta-World's own variables: goal, initial positions, counters, ...
@@ -189,7 +210,7 @@ class Simulation:
     def load(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of the same task."""
         snapshot.check(self.task)
-        for name in _MOVED:
+        for name in (*_MOVED, *_VARIED):
             getattr(self.model, name)[:] = snapshot.arrays[f"model.{name}"]
         for name, value in snapshot.values.items():
             setattr(self.env, name, value.copy() if isinstance(value, list) else value)
@@ -273,5 +294,6 @@ WORLD = World(
     burst=1.0,
     simulation=Simulation,
     renderer=Renderer,
+    player=play.begin,
     hand_pixels=lambda camera, states, size: project(camera, states[:, :3], size),
 )

@@ -87,6 +87,7 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "snapshot_difference/pusht": ("<=", 0),
         "snapshot_difference/fetch": ("<=", 0),
     },
+    "throughput": {"ratio_16": (">=", 1.0)},
     "training": {"ceiling_share": (">=", 0.33)},
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""

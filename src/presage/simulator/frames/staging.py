@@ -13,6 +13,7 @@ import numpy as np
 
 from presage.worlds import MT10
 from presage.worlds.metaworld import Simulation
+from presage.worlds.play import mistaken_expert
 
 PUCKS = ("push-v3", "pick-place-v3", "reach-v3")
 LOOSE = (*PUCKS, "peg-insert-side-v3")
@@ -105,29 +106,17 @@ def beside(simulation: Simulation, way: np.ndarray, distance: float, height: flo
     yield from stay(1.0, 4)
 
 
-def expert(simulation: Simulation, aside: np.ndarray | None = None, gripper: float | None = None) -> Actions:
-    """The scripted expert; told that the object is `aside` (3,) metres of where it is, or with its gripper held."""
-    while True:
-        seen = simulation.observation.copy()
-        if aside is not None:
-            simulation.observation[4:7] += aside
-            simulation.observation[22:25] += aside
-        action = simulation.expert_action()
-        simulation.observation = seen
-        if gripper is not None:
-            action[3] = gripper
-        yield action
-
-
 # -- scenes -----------------------------------------------------------------------------------------------------------
 
 
 def as_planned(simulation: Simulation, seed: int, variant: int) -> Script:
     """The expert; in every fourth round of the tasks, random offsets disturb its hand all the time."""
     if seed // 100 % 4 < 3:
-        return Script(expert(simulation))
+        return Script(mistaken_expert(simulation, None))
     offsets = smooth(np.random.default_rng((seed, 20)), 0.3)
-    return Script(np.clip(a + b * [1, 1, 1, 0], -1, 1) for a, b in zip(expert(simulation), offsets, strict=False))
+    return Script(
+        np.clip(a + b * [1, 1, 1, 0], -1, 1) for a, b in zip(mistaken_expert(simulation, None), offsets, strict=False)
+    )
 
 
 def wander(simulation: Simulation, seed: int, variant: int) -> Script:
@@ -148,12 +137,12 @@ def knock(simulation: Simulation, seed: int, variant: int) -> Script:
 def miss(simulation: Simulation, seed: int, variant: int) -> Script:
     """The expert believes the object elsewhere."""
     rng = np.random.default_rng((seed, 23))
-    return Script(expert(simulation, aside=rng.uniform(0.04, 0.08) * direction(rng.uniform(0, 2 * np.pi))))
+    return Script(mistaken_expert(simulation, rng.uniform(0.04, 0.08) * direction(rng.uniform(0, 2 * np.pi))))
 
 
 def open_gripper(simulation: Simulation, seed: int, variant: int) -> Script:
     """The expert's hand does not close."""
-    return Script(expert(simulation, gripper=-1.0))
+    return Script(mistaken_expert(simulation, None, -1.0))
 
 
 def interfered(kind: str) -> Callable[[Simulation, int, int], Script]:

@@ -11,9 +11,9 @@ from time import monotonic
 import numpy as np
 
 from presage.errors import UserError
-from presage.systems.lab.play import Player, things
 from presage.systems.lab.starts import Start
 from presage.worlds.collect import CHUNK, renderer_of, simulation_of
+from presage.worlds.play import Player, things
 from presage.worlds.protocol import Policy
 from presage.worlds.vector import VectorWorld
 from presage.worlds.world import Snapshot, find_world
