@@ -3,6 +3,7 @@
 Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -46,6 +47,8 @@ class Recorded:
     """of each episode"""
     latents: dict[str, np.ndarray] = field(default_factory=dict)
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
+    rare: dict[str, np.ndarray] = field(default_factory=dict)
+    """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
 
     @property
     def start(self) -> np.ndarray:
@@ -184,12 +187,48 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         values[s.name] = x.reshape(b, n, s.tokens, s.dim)
     text = model.condition(torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])).text.cpu()
     quality = torch.from_numpy(recorded.quality[index])
+    emphasis = {}
+    for s in (s for s in model.streams if s.source in recorded.rare and not pictures):
+        weight = torch.from_numpy(recorded.rare[s.source][colours(recorded.frames[s.source][rows])])
+        emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
-    return Batch(values, text, exists, present, quality, pictures=shown)
+    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown)
+
+
+def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
+    """Weights of pixels (M, S, S) as those of tokens (M, T, C) that are the places of a square grid: pixel by pixel
+    where a token's numbers are its pixels' colours, else their mean."""
+    grid = math.isqrt(tokens)
+    patch = weight.shape[1] // grid
+    x = weight.unflatten(1, (grid, patch)).unflatten(3, (grid, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
+    if dim == 3 * patch**2:
+        return x.repeat_interleave(3, -1)
+    return x.mean(-1, keepdim=True).expand(-1, -1, dim)
 
 
 Sources = Mapping[str, Sequence[Recorded]]
 """Name of a kind of data -> its datasets"""
+
+
+COLOURS = 16**3
+"""That are told apart: four bits each of red, green and blue"""
+
+
+def colours(images: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 -> (...) number of its colour."""
+    red, green, blue = np.moveaxis(images.astype(np.int32) >> 4, -1, 0)
+    return (red << 8) | (green << 4) | blue
+
+
+def emphasised(recorded: Recorded, most: float = 12.0) -> Recorded:
+    """`recorded` with weights of colours: the rarer, the more a pixel counts, between 1 and `most`. What a scene is
+    about is small: a puck is a dozen of four thousand pixels."""
+    rare = {}
+    for source, frames in recorded.frames.items():
+        some = frames[:: max(1, len(frames) // 4000)]
+        share = np.bincount(colours(some).ravel(), minlength=COLOURS) / some[..., 0].size
+        rare[source] = np.sqrt(0.01 / np.maximum(share, 1e-6)).clip(1.0, most).astype(np.float32)
+    return replace(recorded, rare=rare)
 
 
 def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:

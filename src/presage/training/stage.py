@@ -42,6 +42,8 @@ class Stage:
     """Rows of a window"""
     stride: int = 1
     """Of its rows: keyframes that are so many rows apart"""
+    back: int = 0
+    """Above 0, the first of its rows is one of so many before the second: what a long session remembers"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
@@ -88,7 +90,7 @@ def _train(
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, stage.stride, config.seed) for part in parts]
+    windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.back) for part in parts]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)
