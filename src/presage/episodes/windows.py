@@ -18,9 +18,7 @@ class Windows:
     back: above 0, the first of the rows is another one, at most so many rows before the second: a view from earlier.
     """
 
-    def __init__(
-        self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, back: int = 0
-    ):
+    def __init__(self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, back: int = 0):
         if window < 1 or stride < 1:
             raise UserError(f"window {window} and stride {stride} must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)

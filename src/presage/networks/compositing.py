@@ -9,41 +9,48 @@ K sources of a pixel, W warps.
 """
 
 import math
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 REACH = 8.0
 """Pixels that a warp moves anything at most"""
 
 
-class Value(nn.Module):
+class Head(Protocol):
+    channels: int
+    """Of the answer, where the frames have V * C"""
+
+    def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
+        """All (B, channels, G, G)."""
+        ...
+
+
+class Value:
     """The channels are the frame."""
 
     def __init__(self, channels: int, cameras: int) -> None:
-        super().__init__()
         self.channels = channels
 
-    def forward(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
-        """All (B, V * C, G, G)."""
+    def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
         return answer
 
 
-class Change(nn.Module):
+class Change:
     """A change of the newest frame, chosen place by place: for corruptions that predict the clean value. Still
     background then costs nothing."""
 
     def __init__(self, channels: int, cameras: int) -> None:
-        super().__init__()
         self.channels = 2 * channels
 
-    def forward(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
+    def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
         paint, choice = answer.chunk(2, 1)
         return newest + torch.sigmoid(choice - 2) * (paint - newest)  # at first, all stays as it is
 
 
-class Composite(nn.Module):
+class Composite:
     """A choice among newest frame, its warps, the oldest frame and paint. A place holds p x p pixels of three colours,
     as `PixelCodec` orders them."""
 
@@ -52,23 +59,20 @@ class Composite(nn.Module):
         Raises:
             ValueError: a place does not hold a square of coloured pixels.
         """
-        super().__init__()
         self.cameras, self.warps, self.patch = cameras, warps, math.isqrt(channels // cameras // 3)
         if 3 * cameras * self.patch**2 != channels:
             raise ValueError(f"a place of {channels // cameras} numbers is no square of coloured pixels")
         self.sources = 3 + warps
         """Newest, oldest, paint, warps"""
         self.channels = cameras * (self.patch**2 * (3 + self.sources) + 2 * warps)
-        start = torch.zeros(self.sources)
-        start[0] = 3.0
-        self.register_buffer("start", start.view(1, -1, 1, 1), persistent=False)
-        """Of the choice: at first, nearly all stays as it is"""
 
-    def forward(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
+    def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
         paint, choice, flow = self._split(answer)
         last, first = self._pixels(newest), self._pixels(oldest)
         shown = [last, first, paint, *warped(last, flow)]
-        weight = (choice + self.start).softmax(1)
+        start = torch.zeros(self.sources, device=choice.device)
+        start[0] = 3.0  # at first, nearly all stays as it is
+        weight = (choice + start.view(1, -1, 1, 1)).softmax(1)
         picture = sum(weight[:, k : k + 1] * x for k, x in enumerate(shown))
         assert isinstance(picture, Tensor)
         return self._places(picture)

@@ -14,7 +14,7 @@ E width of the condition, V streams that are no pictures.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.device import autocast
-from presage.networks.compositing import Change, Composite, Value
+from presage.networks.compositing import Change, Composite, Head, Value
 from presage.networks.embedding import waves
 from presage.networks.unet_blocks import Attention, PlaceNorm, Residual, along_time
 from presage.timeline.backbone import Condition, Output, Tap, Window
@@ -32,7 +32,7 @@ from presage.timeline.streams import Stream, Values
 
 LEVEL, OLDEST = "level of ", "oldest "
 """Prefixes of what an entry holds beside a frame: how noisy it is, and the first frame that was ever kept."""
-HEADS = {"value": Value, "change": Change, "composite": Composite}
+HEADS: Mapping[str, Callable[[int, int], Head]] = {"value": Value, "change": Change, "composite": Composite}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class UNet(nn.Module):
         self.enter = nn.Conv2d(self.channels * (1 + c.past + self.remembers), c.widths[0], 3, padding=1)
         blocks = c.blocks or (1,) * len(c.widths)
         self.down = nn.ModuleList(
-            [nn.ModuleList([Residual(w, w, condition) for _ in range(n)]) for w, n in zip(c.widths, blocks, strict=True)]
+            [
+                nn.ModuleList([Residual(w, w, condition) for _ in range(n)])
+                for w, n in zip(c.widths, blocks, strict=True)
+            ]
         )
         self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(c.widths, c.widths[1:])])
         self.up = nn.ModuleList([Residual(2 * w, w, condition) for w in reversed(c.widths)])

@@ -49,6 +49,8 @@ class Recorded:
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
     rare: dict[str, np.ndarray] = field(default_factory=dict)
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
+    held: dict[str, Tensor] = field(default_factory=dict)
+    """the same as `frames`, in the memory of a card (`on_card`)"""
 
     @property
     def start(self) -> np.ndarray:
@@ -73,7 +75,8 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         task = [self.task[e] for e in episodes] if self.task else []
-        return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
+        length = self.length[list(episodes)]
+        return replace(self, frames=frames, latents=latents, held={}, length=length, task=task, **columns)
 
     def delayed(self, rows: int) -> "Recorded":
         """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
@@ -91,8 +94,8 @@ class Recorded:
         columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
-        labelled = self.labelled[kept] & ~new
-        return replace(self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns)
+        labelled, length = self.labelled[kept] & ~new, self.length + rows
+        return replace(self, frames=frames, latents=latents, held={}, labelled=labelled, length=length, **columns)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
@@ -108,6 +111,8 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         instruction=np.concatenate([p.instruction + o for p, o in zip(parts, offset)]),
         task=[task for p in parts for task in p.task],
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
+        rare={},
+        held={},
         **columns,
     )
 
@@ -169,13 +174,15 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
     labelled = torch.from_numpy(recorded.labelled[index]) & exists
     values: Values = {}
     present: dict[str, Tensor] = {}
+    sources = {s.source for s in model.streams if s.name not in recorded.latents and not pictures}
+    seen = {name: _seen(recorded, name, rows, model.device) for name in recorded.frames if name in sources}
     for s in model.streams:
         if s.name in recorded.latents:
             x = torch.from_numpy(recorded.latents[s.name][rows]).float()
         elif s.source.startswith(IMAGE):
             if pictures:
                 continue
-            x = model.encode_images(s.source, recorded.frames[s.source][rows]).cpu()
+            x = model.codec(s.source).encode(seen[s.source])
         elif s.source == ACTION:
             x = model.encode_action(recorded.action[rows]).cpu()
             present[s.name] = labelled
@@ -189,7 +196,7 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
     quality = torch.from_numpy(recorded.quality[index])
     emphasis = {}
     for s in (s for s in model.streams if s.source in recorded.rare and not pictures):
-        weight = torch.from_numpy(recorded.rare[s.source][colours(recorded.frames[s.source][rows])])
+        weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
         emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
     return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown)
@@ -214,10 +221,22 @@ COLOURS = 16**3
 """That are told apart: four bits each of red, green and blue"""
 
 
-def colours(images: np.ndarray) -> np.ndarray:
+def on_card(recorded: Recorded, device: torch.device) -> Recorded:
+    """`recorded` with its frames in a card's memory: batches are then drawn there, and nothing waits for the bus."""
+    return replace(recorded, held={name: torch.from_numpy(x).to(device) for name, x in recorded.frames.items()})
+
+
+def colours(images: Tensor) -> Tensor:
     """(..., 3) uint8 -> (...) number of its colour."""
-    red, green, blue = np.moveaxis(images.astype(np.int32) >> 4, -1, 0)
+    red, green, blue = (images.int() >> 4).unbind(-1)
     return (red << 8) | (green << 4) | blue
+
+
+def _seen(recorded: Recorded, source: str, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Frames (M, S, S, 3), from wherever they are kept."""
+    if source in recorded.held:
+        return recorded.held[source][torch.from_numpy(rows).to(device)]
+    return torch.from_numpy(np.ascontiguousarray(recorded.frames[source][rows])).to(device)
 
 
 def emphasised(recorded: Recorded, most: float = 12.0) -> Recorded:
@@ -226,7 +245,8 @@ def emphasised(recorded: Recorded, most: float = 12.0) -> Recorded:
     rare = {}
     for source, frames in recorded.frames.items():
         some = frames[:: max(1, len(frames) // 4000)]
-        share = np.bincount(colours(some).ravel(), minlength=COLOURS) / some[..., 0].size
+        found = colours(torch.as_tensor(some)).flatten().cpu()
+        share = np.bincount(found.numpy(), minlength=COLOURS) / len(found)
         rare[source] = np.sqrt(0.01 / np.maximum(share, 1e-6)).clip(1.0, most).astype(np.float32)
     return replace(recorded, rare=rare)
 

@@ -111,7 +111,7 @@ class Denoise:
                 levels[s.name] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
         for s in shown:
             x = batch.values[s.name]
-            values[s.name] = s.corruption.corrupt(x, levels[s.name], _noise_like(x, generator))
+            values[s.name] = s.corruption.corrupt(x, levels[s.name], noise_like(x, generator))
             if s.name in batch.present:
                 present[s.name] = batch.present[s.name]
         if batch.dreamed and batch.dream_known is not None:
@@ -226,7 +226,7 @@ def _corrupted(streams: Sequence[Stream], batch: Batch, window: Window, generato
     values, noise, present = {}, {}, dict(window.present)
     for s in (s for s in streams if s.imagined and s.name in window.levels and s.name in batch.values):
         target, level = at(batch.values[s.name], s, window.steps), window.levels[s.name]
-        noise[s.name] = target if s.corruption.one_pass else _noise_like(target, generator)
+        noise[s.name] = target if s.corruption.one_pass else noise_like(target, generator)
         values[s.name] = s.corruption.corrupt(target, level, noise[s.name])
         if s.corruption.one_pass:
             present[s.name] = present.get(s.name, torch.ones_like(level, dtype=torch.bool)) & (level < 1)
@@ -271,5 +271,9 @@ def _carried(base: Base, streams: Sequence[Stream], batch: Batch) -> Tensor | No
     return torch.stack(out, 1)
 
 
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator).to(x.device)
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise, drawn where `x` is: numbers that a card draws itself need not be sent there."""
+    if x.device != generator.device:
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        generator = torch.Generator(x.device).manual_seed(seed)
+    return torch.randn(x.shape, generator=generator, device=x.device)

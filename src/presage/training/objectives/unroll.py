@@ -20,7 +20,7 @@ from presage.timeline.sampler import predict
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
 from presage.training.batch import Batch, Terms
-from presage.training.objectives.denoise import Asked, Denoise, alone_at
+from presage.training.objectives.denoise import Asked, Denoise, alone_at, noise_like
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ class Unroll:
         rows = 1 + int(torch.randint(self.past, (1,), generator=generator))
         return list(range(1 + self.past - rows, 1 + self.past))
 
-    def _row(
-        self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values, generator: torch.Generator
-    ) -> Window:
+    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values, generator: torch.Generator) -> Window:
         """History at a row as it was recorded, here and there a little noisy."""
         b, device = len(batch.exists), batch.text.device
         noisy = torch.rand(b, 1, generator=generator) < 0.5
@@ -98,7 +96,7 @@ class Unroll:
         values, levels, present = {}, {}, {}
         for s in (s for s in streams if s.imagined and not s.acts and s.name in batch.values):
             x = batch.values[s.name][:, i : i + 1]
-            values[s.name] = s.corruption.corrupt(x, level, torch.randn(x.shape, generator=generator).to(device))
+            values[s.name] = s.corruption.corrupt(x, level, noise_like(x, generator))
             levels[s.name] = level
             there = batch.there(s)[:, i : i + 1]
             present[s.name] = there & felt[s.name] if s.name in felt else there
@@ -126,9 +124,7 @@ def _step(window: Window, k: int) -> Window:
     parts = ({name: x[:, cut] for name, x in part.items()} for part in (window.values, window.levels, window.present))
     values, levels, present = parts
     quality = None if window.quality is None else window.quality[:, cut]
-    return replace(
-        window, values=values, levels=levels, present=present, steps=window.steps[:, cut], quality=quality
-    )
+    return replace(window, values=values, levels=levels, present=present, steps=window.steps[:, cut], quality=quality)
 
 
 def _filled(stream: Stream, asked: Asked, said: Sequence[Values]) -> Tensor:
