@@ -54,7 +54,7 @@ def arrow(x0: float, y0: float, x1: float, y1: float) -> str:
 
 def timeline() -> str:
     """Streams down, blocks across."""
-    streams = ["action", "video.front", "video.top", "state", "progress"]
+    streams = ["action", "video.front", "video.top", "state", "value"]
     left, top, w, h, gap = 110, 66, 118, 30, 8
     parts = [text(left, 18, "time", "s")]
     for i in range(4):
@@ -73,14 +73,14 @@ def timeline() -> str:
                 parts.append(text(left - 14, y + 20, stream, "e"))
             if stream == "action" and i == 0:
                 parts += [box(x + 4, y, w - 8, h, "none"), text(x + w / 2, y + 20, "none", "m s")]
-            elif stream == "progress":
+            elif stream == "value":
                 parts += [box(x + 4, y, w - 8, h, "dream"), text(x + w / 2, y + 20, "asked for", "m")]
             else:
                 what = f"a[{i - 1}]" if stream == "action" else f"of o[{i}]"
                 parts += [box(x + 4, y, w - 8, h, "given"), text(x + w / 2, y + 20, what, "m on")]
     alt = (
         "The timeline: blocks from left to right, each with the action chunk that led to a frame, the frame of every "
-        "camera, the state, and progress, which is asked for. Block 0 has no action."
+        "camera, the state, and the value, which is asked for. Block 0 has no action."
     )
     return svg(left + 4 * (w + gap) + 4, top + len(streams) * (h + 6) + 30, alt, "\n".join(parts))
 
@@ -200,7 +200,7 @@ USES = {
     "closed_loop": "o frame, ~ next frame, i read the action, a execute, @ look again",
     "open_loop": "o frame, ~ 16 frames, i read 16 actions, a execute all",
     "representation": "o frame, ~ one pass only, i head reads features, a execute, @ look again",
-    "planning": "o frame, ~ several futures, i best progress, a its first action, @ look again",
+    "planning": "o frame, ~ several futures, i best value, a its first action, @ look again",
     "evaluation": "o frame, i any policy acts, ~ imagined frame, @ until success is seen",
     "synthesis": "o frame, ~ a whole episode, i read its actions, i a dataset",
 }

@@ -7,7 +7,7 @@ import pytest
 from tests.episodes.robots import write_numbers
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.outcome import as_success, episode_success, read_quality, row_success, worth
+from presage.episodes.outcome import as_success, chunk_quality, episode_success, read_quality, row_success
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps
 from presage.errors import UserError
@@ -49,7 +49,8 @@ def test_neither_is_refused(value: object) -> None:
 def test_the_fact_of_an_episode(tmp_path: Path, facts: list) -> None:
     dataset = data(tmp_path / "d", facts)
     assert episode_success(dataset) == [True, False]
-    assert np.isnan(worth(dataset)[:4]).all() and (worth(dataset)[4:] == 0).all()  # a failed episode is not imitated
+    quality = chunk_quality(dataset)
+    assert np.isnan(quality[:4]).all() and (quality[4:] == 0).all()  # a failed episode is not imitated
 
 
 @pytest.mark.parametrize(
@@ -85,10 +86,10 @@ def test_text_that_says_neither_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_quality_is_a_number_from_0_to_1(tmp_path: Path) -> None:
     dataset = data(tmp_path / "d", quality=[[1.0, 0.5, 1.0, 1.0], [0.0] * 4])
-    assert worth(dataset)[:5].tolist() == [1, 0.5, 1, 1, 0]
+    assert chunk_quality(dataset)[:5].tolist() == [1, 0.5, 1, 1, 0]
     steps = Steps(dataset, Robot.from_dataset(dataset, chunk=2, overlap=False))
     assert steps.column("quality").tolist() == [0.5, 1, 0, 0]
-    assert worth(data(tmp_path / "e", quality=[1, 0])).tolist() == [1] * 4 + [0] * 4
+    assert chunk_quality(data(tmp_path / "e", quality=[1, 0])).tolist() == [1] * 4 + [0] * 4
 
 
 @pytest.mark.parametrize(
@@ -102,5 +103,5 @@ def test_quality_is_a_number_from_0_to_1(tmp_path: Path) -> None:
 )
 def test_a_quality_of_another_meaning_is_left_alone(tmp_path: Path, values: list, says: str) -> None:
     dataset = data(tmp_path / "d", quality=values)
-    assert read_quality(dataset) == (None, says) and np.isnan(worth(dataset)).all()
+    assert read_quality(dataset) == (None, says) and np.isnan(chunk_quality(dataset)).all()
     assert "quality" not in Steps(dataset, Robot.from_dataset(dataset)).features

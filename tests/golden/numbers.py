@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from presage.device import FP32_VARIABLE
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.names import ACTION, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.policy.representation import video_features
@@ -72,7 +72,7 @@ def batch(model: WorldModel, seed: int, windows: int = 2, rows: int = 4) -> Batc
     acted = [model.encode_action(chunks(model, windows, seed + i)) for i in range(rows)]
     values |= {
         ACTION: torch.stack(acted, 1),
-        "progress": torch.linspace(0, 1, windows * rows).view(windows, rows, 1, 1),
+        "value": torch.linspace(0, 1, windows * rows).view(windows, rows, 1, 1),
     }
     yes = torch.ones(windows, rows, dtype=torch.bool)
     quality = torch.tensor([[1.0, 1.0, 0.0, float("nan")]]).expand(windows, rows)
@@ -116,7 +116,7 @@ def imaginations(model: WorldModel) -> dict[str, Any]:
         values = session.imagine(plan, tokens).values
         found |= {f"imagine/{name}/{stream}": digest(x) for stream, x in values.items()}
     found["features"] = digest(video_features(session, None))
-    found["progress"] = digest(progress(session.last))
+    found["value"] = digest(value_of(session.last))
     return found
 
 
@@ -128,8 +128,8 @@ def forked_and_joined(model: WorldModel) -> dict[str, Any]:
     joined = JoinedSession([seen(model, 1), seen(model, 2)])
     found["joined"] = digest(joined.imagine(Schedule.joint(2)).values[ACTION])
     found["joined_fork"] = digest(joined.fork(2).imagine(Schedule.policy(2)).values[ACTION])
-    worth = critic_says(session, torch.zeros(2, 3, model.config.chunk * model.config.action_dim))
-    found["worth"] = digest(torch.zeros(1) if worth is None else worth)
+    q = critic_says(session, torch.zeros(2, 3, model.config.chunk * model.config.action_dim))
+    found["q"] = digest(torch.zeros(1) if q is None else q)
     return found
 
 

@@ -148,18 +148,18 @@ def test_inverse_dynamics_does_not_hear_what_the_reader_would_do() -> None:
     torch.testing.assert_close(after[1], before[1] + 1.0)
 
 
-def test_where_the_video_is_given_no_action_is_proposed(model: WorldModel) -> None:
-    """Step by step of a question, and with the image at any level above 0 the whole proposal is heard."""
+def test_where_the_video_is_given_the_base_policy_is_silent(model: WorldModel) -> None:
+    """Step by step of a question, and with the image at any level above 0 the whole of it is heard."""
     session = grounded(model, 2)
     newest = {name: x[:, None].expand(-1, 3, -1, -1) for name, x in session.last.values.items()}
     level = torch.tensor([[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]])
     question = Window({}, {s.name: level for s in model.streams if s.imagined and s.name != STATE}, torch.ones(2, 3))
     with torch.inference_mode():
-        proposed = model.propose(newest, session.condition.text)
+        chunk = model.base_policy(newest, session.condition.text)
         expected = model.base(newest, session.last.carried[:, None].expand(-1, 3, -1), question, session.condition)
     heard = expected[ACTION].abs().sum((2, 3)) > 0
     assert torch.equal(heard, level > 0)
-    assert torch.equal(expected[ACTION][heard], proposed[heard])
+    assert torch.equal(expected[ACTION][heard], chunk[heard])
 
 
 def test_a_dream_that_goes_wrong_does_not_grow_without_bound() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.timeline.test_attention import tokens_of
 from tests.tiny import grounded, tiny_chunk, tiny_model, tiny_observation
 
-from presage.networks.base import progress, step
-from presage.networks.names import ACTION, PROGRESS
+from presage.networks.base import step, value_of
+from presage.networks.names import ACTION, VALUE
 from presage.networks.packed import KV, Packed
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.networks.world_model import WorldModel
@@ -32,8 +32,8 @@ def model() -> WorldModel:
 
 
 @torch.inference_mode()
-def uncached_progress(model: WorldModel, history: list[Block], condition: Condition) -> torch.Tensor:
-    """Progress of the newest step from one pass over the whole history, with no memory at all."""
+def uncached_value(model: WorldModel, history: list[Block], condition: Condition) -> torch.Tensor:
+    """Value of the newest step from one pass over the whole history, with no memory at all."""
     parts, tokens = [], []
     for block in history:
         tokens.append(tokens_of(model.streams, [block.index], 0))
@@ -45,7 +45,7 @@ def uncached_progress(model: WorldModel, history: list[Block], condition: Condit
     all_tokens = Tokens.cat(tokens)
     mask = teacher_forced(model.context)(all_tokens, all_tokens)
     hidden, _ = model.network(torch.cat(parts, 1), all_tokens.step, mask)
-    return model.network.read(PROGRESS, hidden[:, -1])[:, 0].clamp(0, 1)
+    return model.network.read(VALUE, hidden[:, -1])[:, 0].clamp(0, 1)
 
 
 @settings(max_examples=8)
@@ -55,8 +55,8 @@ def test_cached_equals_uncached_with_eviction(window: int, steps: int) -> None:
     session, history = Session(model, ["a", "b"]), []
     for t in range(steps):
         history.append(session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None))
-    expected = uncached_progress(model, history, session.condition)
-    torch.testing.assert_close(progress(session.last), expected, atol=1e-4, rtol=0)
+    expected = uncached_value(model, history, session.condition)
+    torch.testing.assert_close(value_of(session.last), expected, atol=1e-4, rtol=0)
 
 
 def test_the_cache_is_bounded(model: WorldModel) -> None:
@@ -73,7 +73,7 @@ def test_a_long_dream_loses_no_truth(model: WorldModel) -> None:
         dreaming.append(dreaming.imagine(Schedule.joint(1)).values, imagined=True)
     for session in (dreaming, sober):
         session.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
-    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
+    torch.testing.assert_close(value_of(dreaming.last), value_of(sober.last))
 
 
 def test_the_future_changes_no_past_output(model: WorldModel) -> None:
@@ -97,7 +97,7 @@ def test_truth_drops_what_was_imagined_past_it(model: WorldModel) -> None:
     dreaming.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
     sober.observe(tiny_observation(2, seed=7), tiny_chunk(2, seed=7))
     assert dreaming.step == sober.step == 2
-    torch.testing.assert_close(progress(dreaming.last), progress(sober.last))
+    torch.testing.assert_close(value_of(dreaming.last), value_of(sober.last))
 
 
 def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
@@ -108,13 +108,13 @@ def test_a_fork_shares_the_past_and_goes_its_own_way(model: WorldModel) -> None:
     step(fork, chunk)
     assert fork.step == session.step + 1 == 2
     alone = grounded(model, 2, batch=1).fork(3)  # the first fork of an equal session draws the same noise
-    torch.testing.assert_close(progress(step(alone, chunk)), progress(fork.last))
+    torch.testing.assert_close(value_of(step(alone, chunk)), value_of(fork.last))
 
 
 def test_fork_rows_follow_their_parent(model: WorldModel) -> None:
     session = grounded(model, 2, batch=2)
     fork = session.fork(2)
-    assert torch.equal(progress(fork.last), progress(session.last).repeat_interleave(2))
+    assert torch.equal(value_of(fork.last), value_of(session.last).repeat_interleave(2))
 
 
 def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> None:
@@ -122,7 +122,7 @@ def test_rewind_goes_back_exactly_or_says_that_it_cannot(model: WorldModel) -> N
     session.rewind(5)
     for t in (6, 7):
         again = session.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t))
-    torch.testing.assert_close(progress(again), progress(grounded(model, 8).last))
+    torch.testing.assert_close(value_of(again), value_of(grounded(model, 8).last))
     with pytest.raises(ValueError, match="evicted"):
         session.rewind(1)
 
@@ -196,7 +196,7 @@ def test_other_words_are_heard_by_the_whole_past(model: WorldModel, past: int, d
         fresh.append(block.values, block.imagined)
     assert not torch.allclose(told.last.entry.kept["keys"], fresh.last.entry.kept["keys"])
     told.instruct(["push the puck"] * 2)
-    torch.testing.assert_close(progress(told.last), progress(fresh.last))
+    torch.testing.assert_close(value_of(told.last), value_of(fresh.last))
     left, right = told.imagine(Schedule.joint(2)).values, fresh.imagine(Schedule.joint(2)).values
     for name, value in right.items():
         torch.testing.assert_close(left[name], value, atol=1e-5, rtol=1e-4)
@@ -261,7 +261,7 @@ def test_without_a_context_only_the_newest_frame_counts(model: WorldModel) -> No
     for t in range(3):
         remembering.observe(tiny_observation(2, seed=t), tiny_chunk(2, seed=t) if t else None)
     fresh.observe(tiny_observation(2, seed=2))
-    torch.testing.assert_close(progress(remembering.last), progress(fresh.last))
+    torch.testing.assert_close(value_of(remembering.last), value_of(fresh.last))
     # Both are asked for the same noise; that one is at step 2 and the other at step 0 must not matter. One step: where
     # the robot goes by state dynamics, and so the second step of a video, depends on how it moved before.
     a, b = remembering.imagine(Schedule.joint(1)).values, fresh.imagine(Schedule.joint(1)).values

@@ -10,7 +10,7 @@ from tests.tiny_wan import tiny_wan
 
 from presage.benchmarks.cache import largest_difference
 from presage.codecs.wan_vae import latents_from_tokens, tokens_from_latents
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.names import is_video
 from presage.networks.random_wan import TINY_IMAGE, write_random_backbone
 from presage.networks.wan import TEXT_LENGTH, padding_bias
@@ -90,7 +90,7 @@ def test_before_fine_tuning_the_video_path_is_the_published_one(wan_folder: Path
     published = WanTransformer3DModel.from_pretrained(wan_folder / "transformer")
     noisy, level = torch.randn(1, 4, 64), torch.tensor([[0.7]])
     text = model.condition(["open the drawer"])
-    values = {"video.front": noisy, "action": torch.randn(1, 1, 16), "state": torch.randn(1, 1, 4), "progress": None}
+    values = {"video.front": noisy, "action": torch.randn(1, 1, 16), "state": torch.randn(1, 1, 4), "value": None}
     parts = [model.network.embed(n, None if x is None else x[:, None], level, text)[:, 0] for n, x in values.items()]
     steps, everything = torch.zeros(7, dtype=torch.long), torch.ones(7, 7, dtype=torch.bool)
     hidden, _ = model.network(torch.cat(parts, 1), steps, everything, condition=text)
@@ -112,7 +112,7 @@ def test_the_future_changes_no_past_output(model: WanWorldModel) -> None:
         for session in (short, long)[t == 3 :]:
             session.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
     for a, b in zip(short.blocks, long.blocks, strict=False):
-        assert torch.equal(a.entry.kept["keys"], b.entry.kept["keys"]) and torch.equal(progress(a), progress(b))
+        assert torch.equal(a.entry.kept["keys"], b.entry.kept["keys"]) and torch.equal(value_of(a), value_of(b))
 
 
 def test_what_is_seen_and_done_reaches_the_dream(model: WanWorldModel) -> None:
@@ -185,7 +185,7 @@ def test_without_a_context_only_the_newest_frame_counts(model: WanWorldModel) ->
     for t in range(3):
         remembering.observe(tiny_observation(1, seed=t), tiny_chunk(1, seed=t) if t else None)
     fresh.observe(tiny_observation(1, seed=2))
-    torch.testing.assert_close(progress(remembering.last), progress(fresh.last), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(value_of(remembering.last), value_of(fresh.last), atol=1e-5, rtol=1e-4)
     a, b = remembering.imagine(Schedule.joint(2)).values, fresh.imagine(Schedule.joint(2)).values
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=1e-4)

@@ -37,7 +37,7 @@ def model(wan_folder: Path) -> WanWorldModel:
 
 def test_it_is_what_a_session_needs(model: WanWorldModel) -> None:
     seam: Model = model
-    assert [s.name for s in seam.streams] == ["action", "video.front", "video.top", "state", "progress"]
+    assert [s.name for s in seam.streams] == ["action", "video.front", "video.top", "state", "value"]
 
 
 @pytest.mark.parametrize("use", ["joint", "no_imagination", "closed_loop", "planning", "representation", "open_loop"])

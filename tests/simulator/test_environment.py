@@ -53,7 +53,7 @@ def test_the_same_policy_runs_in_the_dream_unchanged():
     assert results[2].frames["top"].shape == (4, 32, 32, 3)
 
 
-def test_success_is_progress_above_the_threshold_and_stays():
+def test_success_is_the_value_above_the_threshold_and_stays():
     dream, _, _ = started(threshold=-1.0)
     _, _, terminated, _, info = dream.step(tiny_chunk(3))
     assert terminated.all() and info["success"].all()

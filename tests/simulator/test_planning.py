@@ -11,8 +11,8 @@ from presage.simulator.planning import (
     at_random,
     best_of,
     by_both,
-    by_progress,
-    by_worth,
+    by_q,
+    by_value,
     critic_says,
     imagine_candidates,
 )
@@ -28,7 +28,7 @@ def grounded(batch=2):
 def test_candidates_differ_and_the_session_stays_where_it_was():
     session = grounded()
     candidates = imagine_candidates(session, n=4, horizon=3, spread=0.3)
-    assert candidates.chunks.shape == (2, 4, 3, 4, 4) and candidates.progress.shape == (2, 4)
+    assert candidates.chunks.shape == (2, 4, 3, 4, 4) and candidates.value.shape == (2, 4)
     assert len(np.unique(candidates.chunks[0, :, 0].reshape(4, -1), axis=0)) == 4
     assert session.step == 0 and session.batch == 2
 
@@ -54,9 +54,9 @@ def test_the_highest_ranked_first_chunk_is_executed():
     assert np.array_equal(chunk[0], seen[0].chunks[0, 2, 0]) and np.array_equal(chunk[1], seen[0].chunks[1, 0, 0])
 
 
-def test_progress_ranks_and_chance_does_not():
+def test_value_ranks_and_chance_does_not():
     candidates = imagine_candidates(grounded(), n=5, horizon=1, spread=0.3)
-    assert np.array_equal(by_progress(candidates), candidates.progress)
+    assert np.array_equal(by_value(candidates), candidates.value)
     blind = at_random(0)(candidates)
     assert len(np.unique(blind)) == 10 and not np.array_equal(at_random(1)(candidates), blind)
     session = grounded()
@@ -65,20 +65,20 @@ def test_progress_ranks_and_chance_does_not():
     assert np.array_equal(at_random(0)(alone)[0], blind[1])
 
 
-def test_critic_and_imagined_progress_rank_together_where_there_is_a_critic():
+def test_critic_and_imagined_value_rank_together_where_there_is_a_critic():
     session = grounded()
     without = imagine_candidates(session, n=3, horizon=1, spread=0.3)
-    assert without.worth is None and np.array_equal(by_both(without), without.progress)
+    assert without.q is None and np.array_equal(by_both(without), without.value)
     with pytest.raises(UserError, match="no critic; train one"):
-        by_worth(without)
+        by_q(without)
     session.model.add_critic(8)
     session = Session(session.model, ["open the drawer"] * 2)
     session.observe(tiny_observation(2))
     candidates = imagine_candidates(session, n=3, horizon=2, spread=SPREAD)
     alone = critic_says(session, session.model.encode_action(candidates.chunks[1, :, 0])[:, 0].expand(2, -1, -1))
-    np.testing.assert_allclose(candidates.worth[1], alone[1], atol=1e-5)
-    assert np.array_equal(by_worth(candidates), candidates.worth) and len(np.unique(candidates.worth)) == 6
-    chosen = candidates.chunks[np.arange(2), (candidates.worth + candidates.progress).argmax(1), 0]
+    np.testing.assert_allclose(candidates.q[1], alone[1], atol=1e-5)
+    assert np.array_equal(by_q(candidates), candidates.q) and len(np.unique(candidates.q)) == 6
+    chosen = candidates.chunks[np.arange(2), (candidates.q + candidates.value).argmax(1), 0]
     again = grounded()  # a session's second search draws other candidates, an equal session's first the same
     again.model = session.model
     np.testing.assert_array_equal(best_of(n=3, horizon=2)(again), chosen)

@@ -5,8 +5,8 @@ import torch
 from tests.timeline.oracle import BALL, Line, moves, sight
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
 
-from presage.networks.base import progress, step
-from presage.simulator.scorers import critic, critic_says, goal_distance, led_to, progress_at_end, size_of
+from presage.networks.base import step, value_of
+from presage.simulator.scorers import critic, critic_says, goal_distance, led_to, size_of, value_at_end
 from presage.timeline.session import Session
 
 
@@ -39,14 +39,14 @@ def test_a_goal_that_nobody_set_is_missed() -> None:
         goal_distance("ball")(seen(), torch.zeros(2, 1, 1, 1))
 
 
-def test_progress_and_critic_of_the_shipped_model() -> None:
+def test_value_and_critic_of_the_shipped_model() -> None:
     model = tiny_model()
     session = Session(model, ["open the drawer"] * 2)
     session.observe(tiny_observation(2))
     chunk = tiny_chunk(2)
     candidates = model.encode_action(chunk).view(2, 1, 1, -1).expand(-1, 2, 1, -1)
-    alone = progress(step(session.fork(1), chunk))
-    torch.testing.assert_close(progress_at_end(session, candidates), alone[:, None].expand(-1, 2), atol=1e-4, rtol=0)
+    alone = value_of(step(session.fork(1), chunk))
+    torch.testing.assert_close(value_at_end(session, candidates), alone[:, None].expand(-1, 2), atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="has no critic"):
         critic(session, candidates)
     model.add_critic(8)

@@ -1,4 +1,4 @@
-"""The threshold on predicted progress."""
+"""The threshold on predicted value."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from presage.simulator.success import (
     best_threshold,
     calibrate,
     checkpoint_threshold,
-    dreamed_progress,
+    dreamed_value,
     load_threshold,
     record_outcomes,
 )
@@ -30,19 +30,19 @@ def test_the_threshold_separates_what_can_be_separated():
 
 
 def test_balanced_accuracy_counts_both_outcomes_alike():
-    progress = np.array([0.9] * 9 + [0.1] + [0.05])
+    value = np.array([0.9] * 9 + [0.1] + [0.05])
     success = np.array([True] * 9 + [True] + [False])
-    assert best_threshold(progress, success).balanced_accuracy == 1.0
+    assert best_threshold(value, success).balanced_accuracy == 1.0
     with pytest.raises(ValueError, match="both outcomes"):
-        best_threshold(progress[:10], success[:10])
+        best_threshold(value[:10], success[:10])
 
 
 def test_episodes_are_dreamed_again_with_their_own_actions():
     world = FakeWorld(4)
     recorded = record_outcomes(world, ["a", "b"], 1, max_steps=4, noise=(0.0, 0.5))
     assert len(recorded) == 6 and any(r.success for r in recorded) and not all(r.success for r in recorded)
-    progress = dreamed_progress(tiny_model(), recorded, steps=1)
-    assert progress.shape == (6,) and (progress >= 0).all() and (progress <= 1).all()
+    value = dreamed_value(tiny_model(), recorded, steps=1)
+    assert value.shape == (6,) and (value >= 0).all() and (value <= 1).all()
 
 
 def test_tasks_that_always_end_alike_are_one_line():

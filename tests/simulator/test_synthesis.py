@@ -39,9 +39,9 @@ def test_an_episode_follows_the_time_rule():
     model = tiny_model()
     video = dream(model, tiny_observation(1), ["a"], threshold=2.0, max_steps=4)[0]
     chunks = label(model, [video])[0]
-    threshold = float(np.sort(video.progress)[-1]) - 1e-6
+    threshold = float(np.sort(video.value)[-1]) - 1e-6
     episode = as_episode(video, chunks, threshold, {"task": "a"})
-    reached = int(np.flatnonzero(video.progress > threshold)[0])
+    reached = int(np.flatnonzero(video.value > threshold)[0])
     assert episode.length == 5 and not episode.columns["action"][-1].any()
     assert episode.columns["action.valid"].tolist() == [True] * 4 + [False]
     assert episode.columns["next.success"][max(reached - 1, 0)] and episode.info["success"]

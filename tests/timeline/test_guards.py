@@ -12,7 +12,7 @@ import presage.timeline
 FILES = sorted(Path(inspect.getfile(presage.timeline)).parent.glob("*.py"))
 BELOW = {"timeline", "codecs", "errors", "device"}
 """Parts of presage that the heart may stand on."""
-NAMES = {"video", "action", "state", "progress", "scene"}
+NAMES = {"video", "action", "state", "value", "scene"}
 """What streams are called elsewhere."""
 PLAIN = {"int", "float", "bool", "str", "tuple", "list", "dict", "type", "Tensor", "integer", "ndarray"}
 """Types of values, of which none is a model's."""

@@ -1,6 +1,7 @@
 """Checkpoints load to the same predictions, and damaged ones say what is wrong in one line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,10 @@ import pytest
 import torch
 
 from presage.errors import UserError
-from presage.networks.base import progress
+from presage.networks.base import value_of
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
-from presage.training.checkpoint import PARTS, WEIGHTS, load_model, save_model
+from presage.training.checkpoint import PARTS, WEIGHTS, load_model, read_weights, save_model, write_weights
 from tests.tiny import tiny_model, tiny_observation
 
 
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
     def value(model: WorldModel) -> torch.Tensor:
-        return progress(Session(model, ["open the drawer"]).observe(tiny_observation(1)))
+        return value_of(Session(model, ["open the drawer"]).observe(tiny_observation(1)))
 
     torch.testing.assert_close(value(load_model(folder)), value(tiny_model()), atol=0.02, rtol=0)
     again = save_model(load_model(folder), folder.parent / "again", "# card")
@@ -94,3 +95,22 @@ except UserError as error:
 """
     done = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=True)
     assert "free space" in done.stdout and list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_in_earlier_words(folder: Path) -> None:
+    """A field, a part and a stream were called otherwise once."""
+    model = tiny_model()
+    save_model(model, folder, "# card")
+    now, then = (folder / name for name in ("config.json", WEIGHTS))
+    now.write_text(
+        now.read_text().replace("value_discount", "progress_discount").replace("state_dynamics", "kinematics")
+    )
+    earlier = {
+        re.sub(r"\.value(?=\.|$)", ".progress", name).replace("state_dynamics.", "kinematics."): x
+        for name, x in read_weights(then).items()
+    }
+    assert {"network.positions.progress", "network.outputs.progress.bias"} < set(earlier)
+    write_weights(earlier, then)
+    again = load_model(folder)
+    assert again.config == model.config
+    assert all(torch.equal(x.bfloat16(), again.state_dict()[name].bfloat16()) for name, x in model.state_dict().items())

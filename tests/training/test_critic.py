@@ -1,4 +1,4 @@
-"""The critic is trained alone: of several chunks from one state, which is worth more."""
+"""The critic is trained alone: of several chunks from one state, which has the higher Q."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +18,13 @@ CONFIG = CriticTraining(steps=300, batch=64, width=64, save_every=100)
 
 
 def tried_rows(model: WorldModel) -> Rows:
-    """From every second row four chunks were tried: what each is worth, its first number and the state's say
+    """From every second row four chunks were tried: the Q of each, its first number and the state's say
     together."""
     rows = small_rows(model, [20] * 20)
     rows.state = np.random.default_rng(1).uniform(-1, 1, rows.state.shape).astype(np.float32)
     action = np.random.default_rng(2).uniform(-1, 1, (400, 4, 16)).astype(np.float32)
-    progress = (0.5 + 0.3 * action[..., 0] * np.sign(rows.state[:, :1])).astype(np.float32)
-    rows.counterfactuals = Counterfactuals(action, progress, np.arange(400) % 2 == 0)
+    value = (0.5 + 0.3 * action[..., 0] * np.sign(rows.state[:, :1])).astype(np.float32)
+    rows.counterfactuals = Counterfactuals(action, value, np.arange(400) % 2 == 0)
     return rows
 
 
@@ -46,7 +46,7 @@ def test_rows_at_which_nothing_was_tried_teach_nothing(tmp_path: Path) -> None:
     model, other = tiny_model(), tiny_model()
     rows, changed = tried_rows(model), tried_rows(model)
     assert changed.counterfactuals is not None
-    changed.counterfactuals.progress[1::2] = np.nan
+    changed.counterfactuals.value[1::2] = np.nan
     for each, data, name in ((model, rows, "a"), (other, changed, "b")):
         train_critic(each, [(data, 1.0)], replace(CONFIG, steps=3), tmp_path / name, {})
     assert model.critic is not None and other.critic is not None

@@ -8,7 +8,7 @@ from presage.codecs.scalars import FARTHEST, ScalarCodec
 from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
-from presage.training.data import Rows, _encode, make_batch, mixed_batch, progress_of
+from presage.training.data import Rows, _encode, make_batch, mixed_batch, value_from_success
 from tests.tiny import tiny_model
 
 
@@ -25,8 +25,8 @@ def numbered_rows(lengths: list[int]) -> Rows:
         action=np.repeat(index[:, None], 16, 1) + 0.5,
         action_valid=valid,
         quality=np.ones(n, np.float32),
-        progress=index,
-        progress_valid=True,
+        value=index,
+        value_valid=True,
         instruction=np.repeat(np.arange(len(lengths)), lengths),
         start=start,
         length=lengths_,
@@ -34,11 +34,11 @@ def numbered_rows(lengths: list[int]) -> Rows:
     )
 
 
-def test_progress_counts_model_steps_until_the_frame_that_shows_success() -> None:
+def test_value_counts_model_steps_until_the_frame_that_shows_success() -> None:
     # next.success is True at row 2: the chunk after frame 2 succeeded, so frame 3 is the first that shows it.
     success = np.array([False, False, True, True, False, False])
-    progress = progress_of(success, np.array([0, 4]), np.array([4, 2]), discount=0.5)
-    np.testing.assert_allclose(progress, [0.125, 0.25, 0.5, 1.0, 0.0, 0.0])
+    value = value_from_success(success, np.array([0, 4]), np.array([4, 2]), discount=0.5)
+    np.testing.assert_allclose(value, [0.125, 0.25, 0.5, 1.0, 0.0, 0.0])
 
 
 def test_windows_of_several_datasets_become_one_batch_with_padding_masked() -> None:

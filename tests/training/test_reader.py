@@ -20,7 +20,7 @@ CONFIG = ReaderTraining(steps=80, batch=32, save_every=20)
 def pointing_rows(model: WorldModel, count: int = 200) -> Rows:
     """Rows whose chunk is written in one number of one camera's latents."""
     rows = small_rows(model, [10] * (count // 10))
-    rows.progress = np.zeros(count, np.float32)
+    rows.value = np.zeros(count, np.float32)
     rows.action[:] = np.clip(rows.latents[:, 1, 2, 3].astype(np.float32), -1, 1)[:, None]
     return rows
 

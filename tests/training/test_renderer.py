@@ -78,7 +78,7 @@ def test_a_robot_that_stays_where_it_is_changes_nothing() -> None:
         assert not torch.allclose(away[name], newest[name])
 
 
-def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action_leads_given_or_proposed() -> None:
+def test_a_network_that_says_nothing_shows_the_robot_where_the_given_action_leads_or_that_of_the_base_policy() -> None:
     model = tiny_model()
     for output in model.network.outputs.values():
         torch.nn.init.zeros_(output.weight)
@@ -90,9 +90,9 @@ def test_a_network_that_says_nothing_shows_the_robot_carried_to_where_the_action
     carried = model.carry(newest, led_to[:, None], session.condition.text)
     rolled = step(session.fork(1), tiny_chunk(1)).values
     torch.testing.assert_close(rolled["video.front"], carried["video.front"][:, 0].clamp(-6, 6), atol=1e-4, rtol=0)
-    proposed = model.propose(newest, session.condition.text)
-    assert proposed is not None
-    meant = model.base.reach(session.last.carried, proposed[:, 0])
+    chunk = model.base_policy(newest, session.condition.text)
+    assert chunk is not None
+    meant = model.base.reach(session.last.carried, chunk[:, 0])
     assert meant is not None
     planned = session.imagine(Schedule.video(1)).values
     carried = model.carry(newest, meant[:, None], session.condition.text)

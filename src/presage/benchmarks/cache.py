@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 import presage.networks.packed as packed
 from presage.benchmarks.common import BenchArgs
-from presage.networks.base import progress
-from presage.networks.names import PROGRESS
+from presage.networks.base import value_of
+from presage.networks.names import VALUE
 from presage.networks.world_model import WorldModel
 from presage.timeline.backbone import Window
 from presage.timeline.levels import Schedule
@@ -49,12 +49,12 @@ class Uncached:
 
     @torch.inference_mode()
     def append(self, values: Values) -> Tensor:
-        """Append a clean block; returns its progress (B,)."""
+        """Append a clean block; returns its value (B,)."""
         index, before = (self.history[-1][0] + 1, self.history[-1][1]) if self.history else (0, {})
         self.carried = self.model.base.remember(values, before, self.carried)
         self.history = [*self.history, (index, values)][-(self.reach or len(self.history) + 1) :]
         out = self.model.backbone([as_history(self.model, self.history)], Memory(), self.condition)
-        return out.raw[0][PROGRESS][:, -1, 0, 0].clamp(0, 1)
+        return out.raw[0][VALUE][:, -1, 0, 0].clamp(0, 1)
 
     @torch.inference_mode()
     def imagine(self, schedule: Schedule) -> Values:
@@ -91,7 +91,7 @@ def as_history(model: WorldModel, blocks: Sequence[tuple[int, Values]]) -> Windo
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
-    """`max_abs_difference` over all tokens and progress of 50 chunks in fp32; latencies of one chunk (observe, then a
+    """`max_abs_difference` over all tokens and values of 50 chunks in fp32; latencies of one chunk (observe, then a
     two-step joint imagination) at the 16th and the 256th."""
     model = load_model(args.checkpoint, args.device)
     chunks = 12 if args.quick else CHUNKS
@@ -140,7 +140,7 @@ def random_block(model: WorldModel, generator: torch.Generator, first: bool) -> 
 
 
 def largest_difference(model: WorldModel, chunks: int, seed: int) -> float:
-    """Largest absolute difference of any token or progress over `chunks` blocks. Each side lives in its own dream."""
+    """Largest absolute difference of any token or value over `chunks` blocks. Each side lives in its own dream."""
     generator = torch.Generator().manual_seed(seed)
     cached, uncached = Session(model, ["open the drawer"], seed=seed), Uncached(model, ["open the drawer"], seed)
     worst = 0.0
@@ -149,9 +149,9 @@ def largest_difference(model: WorldModel, chunks: int, seed: int) -> float:
     for i in tqdm(range(chunks), desc="cached against recomputed", unit="chunk"):
         if i % 10 < GROUNDED:
             truth = random_block(model, generator, first=i == 0)
-            value, other_value = progress(cached.append(truth)), uncached.append(truth)
+            value, other_value = value_of(cached.append(truth)), uncached.append(truth)
         else:
-            value, other_value = progress(cached.append(dream, imagined=True)), uncached.append(other)
+            value, other_value = value_of(cached.append(dream, imagined=True)), uncached.append(other)
         dream, other = cached.imagine(SCHEDULE).values, uncached.imagine(SCHEDULE)
         pairs = [(dream[name], other[name]) for name in other] + [(value, other_value)]
         worst = max([worst, *[float((a - b).abs().max()) for a, b in pairs]])

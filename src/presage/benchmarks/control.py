@@ -1,5 +1,5 @@
 """Success of every way to act with the model, beside behaviour cloning (the same network, codec, data and steps,
-trained the expert's chunks alone), the reader's bare proposals and the scripted expert, all on the same episodes."""
+trained the expert's chunks alone), the bare base policy and the scripted expert, all on the same episodes."""
 
 import sys
 from typing import Any
@@ -9,8 +9,8 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
 from presage.policy import USES, make_policy
+from presage.policy.base_policy import base_policy
 from presage.policy.grounded import GroundedPolicy
-from presage.policy.proposal import proposal
 from presage.simulator.pairing import load_for
 from presage.worlds import MT10, ExpertPolicy, rollout
 from presage.worlds.protocol import Policy
@@ -35,7 +35,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         policies["bc"] = cloned
     else:
         print(f"no behaviour cloning checkpoint in {args.checkpoint / 'bc'}: success_bc is left out", file=sys.stderr)
-    policies["reader"] = GroundedPolicy(model, proposal, seed=args.seed)
+    policies["reader"] = GroundedPolicy(model, base_policy, seed=args.seed)
     policies["expert"] = ExpertPolicy(world)
     figures: dict[str, Any] = {"episodes_per_task": tasks.count(tasks[0]), "max_steps": max_steps(args)}
     bar = tqdm(policies.items(), desc="control", unit="policy")

@@ -4,7 +4,7 @@ in the simulator.
 A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a perturbed policy: every
 chunk of the model's own choice is shifted by an offset as large as `PERTURBATION`, and planning picks among eight such
 chunks. The same search around the model's unperturbed choice is measured too (`own`). Where the model has a critic,
-what imagined frames and critic are worth alone is printed beside their sum.
+how well imagined frames and critic rank alone is printed beside their sum.
 """
 
 import time
@@ -27,8 +27,8 @@ from presage.simulator.planning import (
     Ranking,
     at_random,
     best_of,
-    by_progress,
-    by_worth,
+    by_q,
+    by_value,
 )
 from presage.systems.perturbed import PERTURBATION, perturbed
 from presage.timeline.session import Session
@@ -95,7 +95,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         "own_planned": GroundedPolicy(model, planned, seed=args.seed),
     }
     if model.critic is not None:
-        policies |= {"imagined_alone": search(by_progress), "critic_alone": search(by_worth)}
+        policies |= {"imagined_alone": search(by_value), "critic_alone": search(by_q)}
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,

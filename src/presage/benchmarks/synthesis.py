@@ -89,6 +89,6 @@ def run(args: BenchArgs) -> dict[str, Any]:
     results = rollout(ReplayPolicy(label(model, videos)), world, tasks, seeds, steps)
     args.keep("labels of dreams replayed", results)
     figures |= success_figures("dream_success", [r.success for r in results])
-    figures["dream_predicted_success"] = float(np.mean([v.progress.max() > found.threshold for v in videos]))
+    figures["dream_predicted_success"] = float(np.mean([v.value.max() > found.threshold for v in videos]))
     world.close()
     return figures

@@ -78,7 +78,7 @@ def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:
     return values, ""
 
 
-def worth(dataset: Dataset) -> np.ndarray:
+def chunk_quality(dataset: Dataset) -> np.ndarray:
     """(R,) how far each row's chunk is worth imitating, 0 to 1: its quality, and 0 in an episode that failed, also
     where the expert acted. NaN: unknown."""
     quality, _ = read_quality(dataset)

@@ -1,5 +1,5 @@
-"""The base prediction of a robot's world model: its own state by its dynamics, its frames redrawn there, the chunk that
-the scene reader proposes. What the transformer predicts is a change of it.
+"""The base prediction of a robot's world model: its own state by its dynamics, its frames redrawn there, the chunk of
+the base policy. What the transformer predicts is a change of it.
 
 Shapes: B batch, N steps, T tokens of a stream, C numbers a token, S numbers of state, M of what is carried on.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.networks.names import ACTION, LIMIT, PROGRESS, STATE, is_video
+from presage.networks.names import ACTION, LIMIT, STATE, VALUE, is_video
 from presage.timeline.backbone import Backbone, Condition, Output, Tap, Window
 from presage.timeline.corruption import Regress
 from presage.timeline.levels import GIVEN, Schedule, flat
@@ -66,22 +66,22 @@ class RobotBase:
         if unknown is not None and not unknown.any():
             return {}
         told = STATE in levels and not levels[STATE].any()
-        proposal = None
+        chunk = None
         if levels[ACTION].any() or not told:  # it costs a pass of the reader
-            proposal = self.model.propose(newest, text)
+            chunk = self.model.base_policy(newest, text)
         if unknown is None:
-            return {} if proposal is None else {ACTION: proposal}
+            return {} if chunk is None else {ACTION: chunk}
         state = question.values[STATE] if told and carried is not None else None
-        if state is None and proposal is not None and carried is not None:
-            state = self.reach(carried, proposal)
+        if state is None and chunk is not None and carried is not None:
+            state = self.reach(carried, chunk)
             if STATE in question.values:
                 state = torch.where((levels[STATE] == 0)[..., None, None], question.values[STATE], state)
         if state is not None and carried is not None:  # it knows its state, whatever it is shown
             newest = newest | {STATE: carried[..., None, : state.shape[-1]]}
         expected = self.model.expect(newest, state, text)
-        if proposal is not None:
+        if chunk is not None:
             # Inverse dynamics reads the action from what is seen, not from what a good robot would have done.
-            expected[ACTION] = proposal * unknown.to(proposal.dtype)[..., None, None]
+            expected[ACTION] = chunk * unknown.to(chunk.dtype)[..., None, None]
         return expected
 
     def judged(
@@ -142,6 +142,6 @@ def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":
     return session.append(next_values(session, session.model.encode_action(chunk), steps=steps), imagined=True)
 
 
-def progress(block: "Block") -> Tensor:
+def value_of(block: "Block") -> Tensor:
     """(B,) predicted value of what is seen, in [0, 1]."""
-    return block.answers[PROGRESS][:, 0, 0].clamp(0, 1)
+    return block.answers[VALUE][:, 0, 0].clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The critic: what one action chunk is worth, told from the frame before it and from where it leads.
+"""The critic: Q of one action chunk, told from the frame before it and from where it leads.
 
 Two chunks after which a task is solved a moment sooner or later lead to frames that hardly differ, so a judge of the
 frame after them guesses (docs/decisions.md, "A critic ranks imagined chunks"). This one is trained what would have come
@@ -24,6 +24,6 @@ class Critic(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, token_BD: Tensor, action_BA: Tensor, state_BS: Tensor, reached_BS: Tensor) -> Tensor:
-        """Progress (B,) after the chunk if an expert goes on, given the state it leads to. Only differences between
+        """Q (B,): the value after the chunk if an expert goes on, given the state it leads to. Only differences between
         chunks after the same frame are to be relied on."""
         return self.layers(torch.cat([token_BD, action_BA, state_BS, reached_BS], -1))[..., 0]

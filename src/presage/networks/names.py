@@ -2,7 +2,7 @@
 
 from presage.timeline.streams import Stream
 
-VIDEO, SCENE, ACTION, STATE, PROGRESS = "video", "scene", "action", "state", "progress"
+VIDEO, SCENE, ACTION, STATE, VALUE = "video", "scene", "action", "state", "value"
 LIMIT = 6.0
 """No clean value is further from 0: values have unit variance, and one number in ten thousand of real frames lies
 beyond. Frames that are predicted as changes of imagined ones would otherwise grow without bound where a dream goes

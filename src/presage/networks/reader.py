@@ -2,8 +2,8 @@
 
 Attention over patches learns slowly *where* things are: after hours of training on two cores it told a goal's place
 worse than a plain network on all numbers of a frame does after minutes (`docs/decisions.md`). So a plain network reads
-the frame. What it found is one more token that everything can look at, and a first proposal of the expert's chunk,
-which the transformer changes in the light of everything else.
+the frame. What it found is one more token that everything can look at, and a base policy: a first guess of the expert's
+chunk, which the transformer changes in the light of everything else.
 """
 
 import torch

@@ -6,7 +6,7 @@ norms, modulation and feed-forward layer, and the output. What is added:
 - Attention follows the timeline's mask, and keys and values can be cached. Rotary positions are (block, row, column)
   with absolute blocks, so that eviction re-indexes nothing. Cameras stand side by side, as in one wide picture.
 - Levels differ by token, and so does the modulation that follows from them. Wan's time is 1000 times the level.
-- Action, state and progress are tokens too (the *added* ones). Attention to them is a softmax of its own, added
+- Action, state and value are tokens too (the *added* ones). Attention to them is a softmax of its own, added
   through a gate that starts at zero for video tokens: before the first step of fine-tuning the video path is exactly
   the published model's. Outputs of added streams start at zero as well.
 

@@ -65,7 +65,7 @@ def wan_config(folder: Path, robot: WorldModelConfig, size: int, lora: int | Non
         action_dim=robot.action_dim,
         state_dim=robot.state_dim,
         fps=robot.fps,
-        progress_discount=robot.progress_discount,
+        value_discount=robot.value_discount,
         codec=WanCodecConfig(size, shape["out_channels"]),
         width=shape["num_attention_heads"] * shape["attention_head_dim"],
         layers=shape["num_layers"],

@@ -17,7 +17,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.base import RobotBase
 from presage.networks.critic import Critic
-from presage.networks.names import ACTION, LIMIT, PROGRESS, SCENE, STATE, VIDEO, is_video
+from presage.networks.names import ACTION, LIMIT, SCENE, STATE, VALUE, VIDEO, is_video
 from presage.networks.packed import Packed
 from presage.networks.reader import SceneReader
 from presage.networks.renderer import Renderer
@@ -41,8 +41,8 @@ class WorldModelConfig:
     """Numbers of proprioception; 0: the robot has none."""
     fps: float = 5.0
     """Model steps per second."""
-    progress_discount: float = 0.95
-    """Progress of a frame is discount ** (model steps until success); 0 when success never comes."""
+    value_discount: float = 0.95
+    """The value of a frame is discount ** (model steps until success); 0 when success never comes."""
     codec: ImageCodecConfig | PixelCodecConfig = field(default_factory=ImageCodecConfig)
     width: int = 256
     reader: int = 384
@@ -54,7 +54,7 @@ class WorldModelConfig:
     code: int = 32
     """Numbers that it reads from the frame before."""
     critic: int = 0
-    """Width of the network that says what a chunk is worth (networks/critic.py); 0: none. Data that hold
+    """Width of the critic, which says Q of a chunk (networks/critic.py); 0: none. Data that hold
     counterfactuals add one."""
     layers: int = 6
     heads: int = 4
@@ -71,7 +71,7 @@ class WorldModelConfig:
         out.append(Stream(SCENE, 1, frame + self.state_dim, derive=WholeFrame(shown)))
         if self.state_dim:
             out.append(Stream(STATE, 1, self.state_dim, state))
-        return [*out, Stream(PROGRESS, 1, 1, Regress(), seen=False)]
+        return [*out, Stream(VALUE, 1, 1, Regress(), seen=False)]
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ class WorldModel(nn.Module):
         assert isinstance(reader, SceneReader)
         return reader
 
-    def propose(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
-        """The chunk (B, N, 1, A) that the reader proposes after frames (B, N, T, C)."""
+    def base_policy(self, values: dict[str, Tensor], text: Tensor) -> Tensor | None:
+        """The chunk (B, N, 1, A) of the base policy, which is the reader, after frames (B, N, T, C)."""
         token = self.read_scene(values, text)
         return None if token is None else self.reader.action(token)
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn, Mixture
-from presage.episodes.outcome import valid_actions, worth
+from presage.episodes.outcome import chunk_quality, valid_actions
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.executable import executable
@@ -123,7 +123,7 @@ def dataset_features(
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     action = dataset.column("action").reshape(-1, config.chunk, config.action_dim)
     useful = valid_actions(dataset)
-    useful = useful & ~(worth(dataset) < 1)
+    useful = useful & ~(chunk_quality(dataset) < 1)
     start = np.array([dataset.episodes[e].start for e in episodes])
     length = np.array([dataset.episodes[e].length for e in episodes])
     features, actions = [], []

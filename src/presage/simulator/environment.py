@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.names import STATE
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
@@ -21,15 +21,15 @@ from presage.worlds.rollout import episode_number
 class DreamWorld(ChunkEnv):
     """N imagined environments stepped by action chunks. Autoreset is disabled.
 
-    Observations, actions and `info` are those of `worlds.vector.VectorWorld`; `info["progress"]` (N,) is the predicted
-    progress, and `info["success"]` is latched as soon as it exceeds `threshold`. Actions have no bounds: which ones a
+    Observations, actions and `info` are those of `worlds.vector.VectorWorld`; `info["value"]` (N,) is the predicted
+    value, and `info["success"]` is latched as soon as it exceeds `threshold`. Actions have no bounds: which ones a
     robot can execute is its business, not the dream's.
 
     An episode's noise follows from `seed`, its task and its own seed, whichever episodes are dreamed beside it.
 
     Args:
         world: where first frames come from: `reset` resets it, and it is never stepped.
-        threshold: progress above which an imagined frame shows success (see `simulator/success.py`).
+        threshold: value above which an imagined frame shows success (see `simulator/success.py`).
         steps: denoising steps of a frame (`networks.base.step`).
     """
 
@@ -40,7 +40,7 @@ class DreamWorld(ChunkEnv):
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed
         self._task, self._instruction = [""] * self.num_envs, [""] * self.num_envs
-        self._progress = np.zeros(self.num_envs)
+        self._value = np.zeros(self.num_envs)
         self.dreams: list[tuple[Session, np.ndarray]] = []
         """Sessions, and the environments that their rows are: those that were reset together."""
 
@@ -78,7 +78,7 @@ class DreamWorld(ChunkEnv):
             self._task[row], self._instruction[row] = tasks[row], told[row]
         for name, seen in self._observation.items():
             seen[rows] = first[name][rows]
-        self._progress[rows] = progress(block).cpu().numpy()
+        self._value[rows] = value_of(block).cpu().numpy()
         self._success[rows], self._steps[rows], self._started[rows] = False, 0, True
         return self._observed(), self._info(rows)
 
@@ -88,7 +88,7 @@ class DreamWorld(ChunkEnv):
         """Imagine the frames that the chunks (N, chunk, A) lead to. Rows not `active` stand still, until they are
         reset.
 
-        The reward is the gain in predicted progress.
+        The reward is the gain in predicted value.
 
         Raises:
             UserError: actions of another shape, not finite, or for an environment that was not reset since it stood
@@ -99,18 +99,18 @@ class DreamWorld(ChunkEnv):
         if len(gone):
             raise UserError(f"environment {gone[0]} was not active before, so its dream is dropped; reset it")
         self._drop(np.setdiff1d(np.arange(self.num_envs), asked))
-        before = self._progress.copy()
+        before = self._value.copy()
         for session, rows in self.dreams:
             block = step(session, chunks[rows], self.steps)
             for name, image in self.model.decode_images(block.values).items():
                 self._observation[name][rows] = image
             if self.model.config.state_dim:
                 self._observation["state"][rows] = self.model.decode_state(block.values[STATE])
-            self._progress[rows] = progress(block).cpu().numpy()
-        self._success[asked] |= self._progress[asked] > self.threshold
+            self._value[rows] = value_of(block).cpu().numpy()
+        self._success[asked] |= self._value[asked] > self.threshold
         self._steps[asked] += self.model.config.chunk
         nowhere = np.zeros(self.num_envs, bool)
-        return self._observed(), self._progress - before, self._success.copy(), nowhere, self._info(asked)
+        return self._observed(), self._value - before, self._success.copy(), nowhere, self._info(asked)
 
     def _drop(self, gone: np.ndarray) -> None:
         """End the dreams of these environments."""
@@ -136,7 +136,7 @@ class DreamWorld(ChunkEnv):
             "task": list(self._task),
             "instruction": list(self._instruction),
             "success": self._success.copy(),
-            "progress": self._progress.copy(),
+            "value": self._value.copy(),
             "steps": self._steps.copy(),
         }
         return self._masked(info, rows)

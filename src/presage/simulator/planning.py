@@ -1,8 +1,8 @@
 """Planning: imagine several futures, act on the one that ends best.
 
 Each decision forks the session into N futures. They start with N different chunks, go on as the model itself would, and
-are ranked (best of N, the first iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM): by the progress
-predicted for their last frame and by what a critic says of their first chunk, where the model has one.
+are ranked (best of N, the first iteration of the cross-entropy search in Zhou et al. 2024, DINO-WM): by the value
+predicted for their last frame and by what a critic says of their first chunk (Q), where the model has one.
 The ranking is an argument, so the controls are the same planner with another one: random choice, or a simulator.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from presage.errors import UserError
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.executable import executable
 from presage.networks.names import ACTION
 from presage.simulator.scorers import critic_says
@@ -32,11 +32,11 @@ class Candidates:
 
     chunks: np.ndarray
     """(B, N, horizon, chunk, A)"""
-    progress: np.ndarray
+    value: np.ndarray
     """(B, N) predicted at the end"""
     luck: np.ndarray
     """(B,) int64 drawn by each row, for a ranking that is to be blind"""
-    worth: np.ndarray | None = None
+    q: np.ndarray | None = None
     """(B, N) of the first chunks, as the critic says; None where the model has none"""
 
 
@@ -44,33 +44,33 @@ Ranking = Callable[[Candidates], np.ndarray]
 """Candidates -> scores (B, N); the highest is executed."""
 
 
-def by_progress(candidates: Candidates) -> np.ndarray:
+def by_value(candidates: Candidates) -> np.ndarray:
     """What the imagined frames promise."""
-    return candidates.progress
+    return candidates.value
 
 
-def by_worth(candidates: Candidates) -> np.ndarray:
+def by_q(candidates: Candidates) -> np.ndarray:
     """What the critic says, whatever was imagined.
 
     Raises:
         UserError: the model has no critic.
     """
-    if candidates.worth is None:
+    if candidates.q is None:
         raise UserError("this model has no critic; train one with presage train --only critic (docs/uses/planning.md)")
-    return candidates.worth
+    return candidates.q
 
 
 def by_both(candidates: Candidates) -> np.ndarray:
-    """Planning proper. Both say what progress there will be, from different inputs, so their errors differ; without a
+    """Planning proper. Both say how near success will be, from different inputs, so their errors differ; without a
     critic what the frames promise is all there is."""
-    return by_progress(candidates) if candidates.worth is None else by_progress(candidates) + by_worth(candidates)
+    return by_value(candidates) if candidates.q is None else by_value(candidates) + by_q(candidates)
 
 
 def at_random(seed: int) -> Ranking:
     """The control: one of the same candidates, drawn blindly."""
 
     def rank(candidates: Candidates) -> np.ndarray:
-        n = candidates.progress.shape[1]
+        n = candidates.value.shape[1]
         return np.stack([np.random.default_rng((seed, row)).random(n) for row in candidates.luck.tolist()])
 
     return rank
@@ -93,17 +93,17 @@ def imagine_candidates(
     first = fork.imagine(Schedule.joint(steps)).values[ACTION]
     first = first + _offsets(fork, n, spread, keep_own)
     chunks = [executable(session.model, first)]
-    worth = critic_says(session, session.model.encode_action(chunks[0]).view(batch, n, -1))
-    value = progress(step(fork, chunks[0]))
+    q = critic_says(session, session.model.encode_action(chunks[0]).view(batch, n, -1))
+    value = value_of(step(fork, chunks[0]))
     for _ in range(horizon - 1):
         chunks.append(executable(session.model, fork.imagine(Schedule.policy(1)).values[ACTION]))
-        value = progress(step(fork, chunks[-1]))
+        value = value_of(step(fork, chunks[-1]))
     stacked = np.stack(chunks, 1)
     return Candidates(
         stacked.reshape(batch, n, *stacked.shape[1:]),
         value.view(batch, n).cpu().numpy(),
         np.array([row.integers(2**63) for row in session.noise]),
-        None if worth is None else worth.cpu().numpy(),
+        None if q is None else q.cpu().numpy(),
     )
 
 

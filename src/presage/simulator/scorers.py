@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.networks.base import progress
 from presage.networks.base import step as step_of
+from presage.networks.base import value_of
 from presage.simulator.planners import Score
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -61,14 +61,14 @@ def size_of(difference: Tensor, norm: Norm) -> Tensor:
     return difference.abs().mean((-2, -1)) if norm == "l1" else difference.square().mean((-2, -1)).sqrt()
 
 
-def progress_at_end(session: Session, candidates: Tensor) -> Tensor:
+def value_at_end(session: Session, candidates: Tensor) -> Tensor:
     """What the shipped model's own value says of the last step."""
     b, n, horizon, _ = candidates.shape
     fork = session.fork(n)
     for h in range(horizon):
         chunk: np.ndarray = session.model.decode_action(candidates[:, :, h].reshape(b * n, 1, -1))
         block = step_of(fork, chunk)
-    return progress(block).view(b, n)
+    return value_of(block).view(b, n)
 
 
 def critic(session: Session, candidates: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""When has a dream succeeded? Calibration of the threshold on predicted progress.
+"""When has a dream succeeded? Calibration of the threshold on the predicted value.
 
 Episodes with known outcome are dreamed again from their first frame with the actions that were executed. The threshold
 is the one that best separates the dreams of successes from the dreams of failures. It is calibrated in the dream,
-because progress is read from imagined frames, which are not as sharp as real ones.
+because the value is read from imagined frames, which are not as sharp as real ones.
 
 A threshold belongs to the weights and tasks it was calibrated on, and is used for those (or some of those tasks) alone.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 import presage
 from presage.errors import UserError
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.world_model import WorldModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import weights_hash
@@ -32,7 +32,7 @@ FILE = "success.json"
 
 @dataclass(frozen=True)
 class Threshold:
-    """Progress above which an imagined frame shows success, and what it was calibrated on."""
+    """The value above which an imagined frame shows success, and what it was calibrated on."""
 
     threshold: float
     balanced_accuracy: float
@@ -63,8 +63,8 @@ def record_outcomes(
     return results
 
 
-def dreamed_progress(model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
-    """Highest progress (N,) predicted in a dream of each recorded episode: its first frame, its actions."""
+def dreamed_value(model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
+    """The highest value (N,) predicted in a dream of each recorded episode: its first frame, its actions."""
     session = Session(model, [e.instruction for e in episodes], float("nan"))
     session.observe(first_observation(episodes))
     best = np.zeros(len(episodes))
@@ -75,7 +75,7 @@ def dreamed_progress(model: WorldModel, episodes: Sequence[RolloutResult], steps
         for row, episode in enumerate(episodes):
             if going[row] and episode.actions is not None:
                 chunk[row] = episode.actions[t]
-        reached = progress(step(session, chunk, steps)).cpu().numpy()
+        reached = value_of(step(session, chunk, steps)).cpu().numpy()
         best = np.where(going, np.maximum(best, reached), best)
     return best
 
@@ -86,17 +86,17 @@ def first_observation(episodes: Sequence[RolloutResult]) -> Observation:
     return {**images, "state": np.stack([e.states[0] for e in episodes if e.states is not None])}
 
 
-def best_threshold(progress: np.ndarray, success: np.ndarray) -> Threshold:
-    """The threshold on `progress` (N,) of highest balanced accuracy for `success` (N,) bool; the middle of a plateau.
+def best_threshold(value: np.ndarray, success: np.ndarray) -> Threshold:
+    """The threshold on `value` (N,) of highest balanced accuracy for `success` (N,) bool; the middle of a plateau.
 
     Raises:
         ValueError: there are no successes or no failures.
     """
     if success.all() or not success.any():
         raise ValueError("a threshold needs episodes of both outcomes")
-    edges = np.unique(progress)
+    edges = np.unique(value)
     candidates = np.concatenate([[edges[0] / 2], (edges[1:] + edges[:-1]) / 2, [(1 + edges[-1]) / 2]])
-    above = progress[None] > candidates[:, None]
+    above = value[None] > candidates[:, None]
     accuracy = (above[:, success].mean(1) + 1 - above[:, ~success].mean(1)) / 2
     best = candidates[accuracy >= accuracy.max() - 1e-12]
     return Threshold(float(best[len(best) // 2]), float(accuracy.max()), int(success.sum()), int((~success).sum()))
@@ -116,8 +116,8 @@ def calibrate(model: WorldModel, world: Any, tasks: Sequence[str], episodes: int
             f"the expert and random motion both {alike} in {', '.join(tasks)}: no threshold can be calibrated"
         )
     batches = [recorded[i : i + 60] for i in range(0, len(recorded), 60)]
-    progress = np.concatenate([dreamed_progress(model, batch) for batch in batches])
-    return replace(best_threshold(progress, success), tasks=tuple(tasks), episodes=episodes)
+    value = np.concatenate([dreamed_value(model, batch) for batch in batches])
+    return replace(best_threshold(value, success), tasks=tuple(tasks), episodes=episodes)
 
 
 def save_threshold(path: Path, threshold: Threshold) -> None:
@@ -157,7 +157,7 @@ def checkpoint_threshold(
     among = f", of which {others} not asked for here" if others else ""
     on = f"{len(found.tasks)} task{'s' * (len(found.tasks) > 1)}{among}"
     accuracy = f"balanced accuracy {found.balanced_accuracy:.2f}"
-    print(f"success in the dream: progress above {found.threshold:.2f} ({accuracy}, calibrated on {on})", flush=True)
+    print(f"success in the dream: value above {found.threshold:.2f} ({accuracy}, calibrated on {on})", flush=True)
     return found
 
 

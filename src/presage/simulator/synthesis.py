@@ -1,9 +1,8 @@
 """Synthesis: dream episodes, label their video with actions, keep them as a dataset.
 
-From a real first frame and an instruction the model dreams video and progress; inverse dynamics then reads the actions
-from the finished video alone, as it would from a person's (Jang et al. 2025, DreamGen, sections 2.2 and 2.3). What the
-dream
-thought it was doing is not used: a label has to explain what is seen.
+From a real first frame and an instruction the model dreams video and the value of each frame; inverse dynamics then
+reads the actions from the finished video alone, as it would from a person's (Jang et al. 2025, DreamGen, sections 2.2
+and 2.3). What the dream thought it was doing is not used: a label has to explain what is seen.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.networks.base import progress
+from presage.networks.base import value_of
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate
 from presage.networks.names import ACTION, STATE
@@ -41,13 +40,13 @@ class Video:
     """camera -> (T + 1, S, S, 3) uint8"""
     states: np.ndarray
     """(T + 1, S) float32, no columns where the robot has no proprioception"""
-    progress: np.ndarray
+    value: np.ndarray
     """(T + 1,) predicted"""
     instruction: str
 
     @property
     def steps(self) -> int:
-        return len(self.progress) - 1
+        return len(self.value) - 1
 
     def observation(self, t: int) -> Observation:
         """Frame and state at `t`; the last ones from the end on."""
@@ -75,7 +74,7 @@ def dream(
     session = Session(model, instructions, seed=seed)
     block = session.observe(first)
     seen: list[Observation] = [first]
-    value = [progress(block).cpu().numpy()]
+    value = [value_of(block).cpu().numpy()]
     end = np.full(len(instructions), max_steps)
     while len(seen) <= end.max():
         imagined = session.imagine(Schedule.joint(steps)).values
@@ -84,7 +83,7 @@ def dream(
         if model.config.state_dim:
             frame["state"] = model.decode_state(imagined[STATE])
         seen.append(frame)
-        value.append(progress(block).cpu().numpy())
+        value.append(value_of(block).cpu().numpy())
         done = (value[-1] > threshold) & (end == max_steps)
         end[done] = np.minimum(max_steps, len(seen) - 1 + ROWS_AFTER_SUCCESS)
     videos = []
@@ -125,7 +124,7 @@ def tokens(model: WorldModel, observation: Observation) -> Values:
 
 def as_episode(video: Video, chunks: np.ndarray, threshold: float, info: dict[str, Any]) -> Episode:
     """A labelled video as an episode to store. Quality says whether the dream got there: 1, else 0."""
-    reached = video.progress > threshold
+    reached = video.value > threshold
     success = np.maximum.accumulate(reached)
     action = np.zeros((video.steps + 1, chunks[0].size), np.float32)  # nothing is executed after the last frame
     action[:-1] = chunks.reshape(video.steps, -1)
@@ -134,7 +133,7 @@ def as_episode(video: Video, chunks: np.ndarray, threshold: float, info: dict[st
         "action.valid": np.arange(video.steps + 1) < video.steps,
         "quality": np.full(video.steps + 1, float(reached.any()), np.float32),
         "next.success": np.append(success[1:], success[-1]),
-        "progress": video.progress.astype(np.float32),
+        "value": video.value.astype(np.float32),
     }
     if video.states.shape[1]:
         columns["observation.state"] = video.states

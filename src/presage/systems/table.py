@@ -64,7 +64,7 @@ ROWS = (
     _row(8, "vlp", "Video Language Planning", "2310.10625", "planning",
         "Success rises with the breadth of a tree search over texts and clips; a filter keeps out impossible clips."),
     _row(9, "gpc", "Generative Predictive Control", "2502.00622", "planning",
-        "Looking ahead through the model improves a frozen policy, by ranking its proposals and by gradient."),
+        "Looking ahead through the model improves a frozen policy, by ranking its candidates and by gradient."),
     _row(10, "dreamdojo", "DreamDojo", "2602.06949", "synthesis, planning, evaluation",
         "Latent actions of unlabelled video replace most labels; a few-step student runs in real time at little loss."),
     _row(11, "cosmos_policy", "Cosmos Policy", "2601.16163", "planning, joint",

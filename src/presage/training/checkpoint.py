@@ -32,9 +32,10 @@ WEIGHTS = "model.safetensors"
 PARTS = ("renderer", "critic")
 """Parts of the model whose weights have a file of their own: all in one would be larger than some hosts take at once.
 """
-RENAMED = {"kinematics": "state_dynamics"}
-"""Earlier words, in checkpoints that were written with them"""
-EARLIER = re.compile(rf"^({'|'.join(RENAMED)})(?=\.)")
+RENAMED = {"kinematics": "state_dynamics", "progress_discount": "value_discount", "progress": "value"}
+"""Earlier words for fields, parts and streams, in checkpoints that were written with them."""
+EARLIER = re.compile(r"^kinematics(?=\.)|(?<=\.)progress(?=\.|$)")
+"""Where they stand in the names of weights."""
 _CODECS = {"image": ImageCodecConfig, "pixels": PixelCodecConfig, "wan": WanCodecConfig}
 """`codec_kind` of config.json. "wan" says that the whole model is Wan's: its file holds what was trained, and the rest
 is in the backbone's folder."""

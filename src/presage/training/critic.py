@@ -21,8 +21,7 @@ from presage.training.fingerprint import Fingerprint
 from presage.training.part import Drawn, PartTraining, train_part
 
 SMALL, LARGE = 0.02, 0.2
-"""Spreads of progress among a row's chunks: below the first they hardly matter, beyond the second they count no more.
-"""
+"""Spreads of Q among a row's chunks: below the first they hardly matter, beyond the second they count no more."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class CriticTraining(PartTraining):
     """Added to all that it reads."""
 
 
-def critic_loss(worth_BM: Tensor, truth_BM: Tensor) -> Tensor:
+def critic_loss(q_BM: Tensor, truth_BM: Tensor) -> Tensor:
     """Squared error of how the chunks of a row differ, relative to how much they do: otherwise the few rows in which
     everything is at stake would be all that counts. And a little of the error itself."""
-    error = worth_BM - truth_BM
+    error = q_BM - truth_BM
     of_differences = (error - error.mean(1, keepdim=True)).square()
     spread = truth_BM.std(1, correction=0, keepdim=True)
     weight = spread.clamp(max=LARGE) / (spread.square() + SMALL**2)
@@ -49,8 +48,8 @@ def critic_loss(worth_BM: Tensor, truth_BM: Tensor) -> Tensor:
 
 
 def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ...]:
-    """What the critic reads (B, M, ...) of the chunks that were tried at rows `at` (B,), and the progress (B, M) after
-    each. The robot is taken to have felt nothing before."""
+    """What the critic reads (B, M, ...) of the chunks that were tried at rows `at` (B,), and their Q (B, M). The
+    robot is taken to have felt nothing before."""
     told = rows.counterfactuals
     assert told is not None
     values = {
@@ -60,7 +59,7 @@ def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ..
     chunks = torch.from_numpy(told.action[at]).to(model.device)
     inputs = model.base.judged(values, model.base.remember(values, {}, None), text, chunks)
     assert inputs is not None
-    return *inputs, torch.from_numpy(told.progress[at]).to(model.device)
+    return *inputs, torch.from_numpy(told.value[at]).to(model.device)
 
 
 def train_critic(

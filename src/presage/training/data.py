@@ -17,9 +17,9 @@ from presage.codecs.scalars import FARTHEST, ScalarCodec
 from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
-from presage.episodes.outcome import episode_success, row_success, valid_actions, worth
+from presage.episodes.outcome import chunk_quality, episode_success, row_success, valid_actions
 from presage.errors import UserError
-from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
+from presage.networks.names import ACTION, STATE, VALUE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.training.batch import Batch, cat_batches
 
@@ -40,7 +40,7 @@ class Counterfactuals:
 
     action: np.ndarray
     """(R, M, A) normalised"""
-    progress: np.ndarray
+    value: np.ndarray
     """(R, M) after the chunk, had the expert then gone on undisturbed"""
     known: np.ndarray
     """(R,) rows at which they were tried"""
@@ -56,8 +56,8 @@ class Rows:
     action: np.ndarray
     action_valid: np.ndarray
     quality: np.ndarray
-    progress: np.ndarray
-    progress_valid: bool
+    value: np.ndarray
+    value_valid: bool
     instruction: np.ndarray
     """(R,) index into `text`"""
     start: np.ndarray
@@ -72,8 +72,8 @@ class Rows:
     """ACTION and STATE -> (C,) False for numbers of a shared vector that this robot has not; absent: it has all"""
 
 
-def progress_of(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
-    """Progress (R,) of every frame from `next.success` (R,): discount ** (model steps until the first success), 1 from
+def value_from_success(success: np.ndarray, start: np.ndarray, length: np.ndarray, discount: float) -> np.ndarray:
+    """The value (R,) of every frame from `next.success` (R,): discount ** (model steps until the first success), 1 from
     then on, 0 when it never comes."""
     out = np.zeros(len(success), np.float32)
     for s, n in zip(start, length, strict=True):
@@ -120,9 +120,9 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
     success = row_success(dataset)
     known = success is not None and (success.any() or any(s is not None for s in episode_success(dataset)))
-    progress = np.zeros(rows, np.float32)
+    value = np.zeros(rows, np.float32)
     if success is not None:
-        progress = progress_of(success, start, length, config.progress_discount)
+        value = value_from_success(success, start, length, config.value_discount)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(
@@ -139,8 +139,8 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         _fill(state.astype(np.float32)),
         _fill(action),
         valid.astype(bool),
-        worth(dataset).astype(np.float32),
-        progress,
+        chunk_quality(dataset).astype(np.float32),
+        value,
         bool(known),
         np.repeat(said, length),
         start,
@@ -183,7 +183,7 @@ def _counterfactuals(dataset: Dataset, model: WorldModel) -> Counterfactuals | N
     action = dataset.column("counterfactual.action").reshape(*steps.shape, config.chunk * config.action_dim)
     return Counterfactuals(
         model.action_codec.encode(action),
-        np.where(steps < 0, 0.0, config.progress_discount ** (steps / config.chunk)).astype(np.float32),
+        np.where(steps < 0, 0.0, config.value_discount ** (steps / config.chunk)).astype(np.float32),
         dataset.column("counterfactual.action.valid").reshape(-1).astype(bool),
     )
 
@@ -221,8 +221,8 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
     if rows.dreams is not None:
         dreamed, known = videos_of(rows.dreams.latents, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
-    values[PROGRESS] = torch.from_numpy(rows.progress[index])[:, :, None, None]
-    present = {ACTION: rows.action_valid[index] & frame_valid, PROGRESS: frame_valid & rows.progress_valid}
+    values[VALUE] = torch.from_numpy(rows.value[index])[:, :, None, None]
+    present = {ACTION: rows.action_valid[index] & frame_valid, VALUE: frame_valid & rows.value_valid}
     return Batch(
         values,
         torch.from_numpy(rows.text[rows.instruction[index[:, 0]]]),

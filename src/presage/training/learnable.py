@@ -10,7 +10,7 @@ import numpy as np
 from presage.codecs.scalars import scale_remark
 from presage.episodes.dataset import Dataset
 from presage.episodes.naming import Columns, look_alikes
-from presage.episodes.outcome import episode_success, read_quality, row_success, valid_actions, worth
+from presage.episodes.outcome import chunk_quality, episode_success, read_quality, row_success, valid_actions
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps, recorded_numbers
 from presage.errors import UserError
@@ -41,7 +41,7 @@ def check_learnable(steps: Dataset, imitates_only: bool = False) -> None:
             "or say --action "
             "none to learn from the video alone"
         )
-    if imitates_only and not (valid & ~(worth(steps) < 0.5)).any():
+    if imitates_only and not (valid & ~(chunk_quality(steps) < 0.5)).any():
         raise UserError(f"{steps.root}: no chunk is worth imitating: all have quality 0, or their episodes failed")
 
 
@@ -68,7 +68,7 @@ def remarks(dataset: Dataset, robot: Robot) -> list[str]:
         )
     success = row_success(dataset)
     if success is not None and not success.any() and None in episode_success(dataset):
-        lines.append("column 'next.success' is never true: progress is not learned, and no episode counts as failed")
+        lines.append("column 'next.success' is never true: the value is not learned, and no episode counts as failed")
     return [f"{dataset.root}: {line}" for line in lines]
 
 

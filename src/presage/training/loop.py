@@ -18,7 +18,7 @@ from presage.device import autocast
 from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
-from presage.networks.names import ACTION, PROGRESS, STATE, VIDEO
+from presage.networks.names import ACTION, STATE, VALUE, VIDEO
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
 from presage.training.batch import Terms, Weights, weighted, weights_at
@@ -42,7 +42,7 @@ def uses(joint: float, independent: float, forward: float, inverse: float, video
     return Levels(roles)
 
 
-REFERENCE_WEIGHTS = {PROGRESS: 0.5, f"{ACTION}{ALONE}": 1.0, ACTION: 1.0, f"{VIDEO}.*": 1.0, STATE: 2.0}
+REFERENCE_WEIGHTS = {VALUE: 0.5, f"{ACTION}{ALONE}": 1.0, ACTION: 1.0, f"{VIDEO}.*": 1.0, STATE: 2.0}
 
 
 def reference_objective() -> Denoise:

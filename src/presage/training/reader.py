@@ -1,4 +1,4 @@
-"""Train the scene reader alone, before the world model around it: the expert's chunk and the progress, from one frame.
+"""Train the scene reader alone, before the world model around it: the expert's chunk and the value, from one frame.
 
 A network that sees a whole frame at once learns places from a quarter of a million frames in minutes, at a hundredth of
 what the same frames cost the transformer, which then only has to listen to it.
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from presage.networks.names import ACTION, PROGRESS, SCENE
+from presage.networks.names import ACTION, SCENE, VALUE
 from presage.networks.reader import SceneReader
 from presage.networks.world_model import WorldModel
 from presage.training.batch import Batch, per_step
@@ -34,16 +34,16 @@ class ReaderTraining(PartTraining):
 
 
 class Trained(nn.Module):
-    """The reader, and a layer that reads progress from its token, which is thrown away."""
+    """The reader, and a layer that reads the value from its token, which is thrown away."""
 
     def __init__(self, reader: SceneReader, token: int) -> None:
         super().__init__()
         self.reader = reader
-        self.progress = nn.Linear(token, 1)
+        self.value = nn.Linear(token, 1)
 
 
 def reader_loss(model: WorldModel, trained: Trained, batch: Batch, noise: float, generator: torch.Generator) -> Tensor:
-    """Absolute error of the expert's chunk and squared error of the progress, of windows of one row."""
+    """Absolute error of the expert's chunk and squared error of the value, of windows of one row."""
     streams = {s.name: s for s in model.streams}
     whole_frame = streams[SCENE].derive
     assert whole_frame is not None
@@ -58,9 +58,9 @@ def reader_loss(model: WorldModel, trained: Trained, batch: Batch, noise: float,
     error = per_step(error, batch.has.get(ACTION))
     poor = torch.zeros_like(batch.exists) if batch.quality is None else batch.quality < 0.5
     weight = (batch.there(action) & ~poor).float()
-    progress = (trained.progress(token) - batch.values[PROGRESS]).square().mean((2, 3))
-    known = batch.there(streams[PROGRESS]).float()
-    return (error * weight).sum() / weight.sum().clamp(min=1) + (progress * known).sum() / known.sum().clamp(min=1)
+    value = (trained.value(token) - batch.values[VALUE]).square().mean((2, 3))
+    known = batch.there(streams[VALUE]).float()
+    return (error * weight).sum() / weight.sum().clamp(min=1) + (value * known).sum() / known.sum().clamp(min=1)
 
 
 def train_reader(
@@ -68,7 +68,7 @@ def train_reader(
 ) -> None:
     """Fit the reader of `model` in place; a model without one, and data that say nothing of what
     to do and how it goes, leave it as it is. Resumes from `out`."""
-    known = any(r.action_valid.any() or r.progress_valid for r, _ in parts)
+    known = any(r.action_valid.any() or r.value_valid for r, _ in parts)
     if not known or not any(s.derive is not None for s in model.streams):
         return
     reader = model.network.inputs[SCENE]

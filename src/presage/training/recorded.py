@@ -16,7 +16,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
-from presage.episodes.outcome import valid_actions, worth
+from presage.episodes.outcome import chunk_quality, valid_actions
 from presage.networks.composed import ACTION, IMAGE, STATE, Composed, module
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
@@ -131,7 +131,7 @@ def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: in
         action.reshape(rows, chunk, -1),
         valid.astype(bool),
         dataset.column("observation.state").reshape(rows, -1).astype(np.float32),
-        worth(dataset).astype(np.float32),
+        chunk_quality(dataset).astype(np.float32),
         np.repeat(number, length),
         np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
         length,

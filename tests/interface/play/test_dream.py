@@ -12,7 +12,7 @@ from presage.interface.play.dream import Dream, Row
 from presage.interface.play.recording import Recording
 from presage.interface.play.studio import Studio, open_data, steering
 from presage.interface.play.view import planes
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.data import load_rows
@@ -37,7 +37,7 @@ def same(one: Row, other: Row) -> bool:
     """Whether two moments show and know the same, to the bit."""
     assert one.real is not None and other.real is not None
     pairs = [(one.imagined, other.imagined), (one.real, other.real)]
-    return one.progress == other.progress and all((a[name] == b[name]).all() for a, b in pairs for name in a)
+    return one.value == other.value and all((a[name] == b[name]).all() for a, b in pairs for name in a)
 
 
 def test_the_same_actions_from_a_moment_lead_to_the_same_future(dream: Dream) -> None:
@@ -141,13 +141,13 @@ def test_other_words_are_heard_as_if_they_had_been_told_from_the_beginning(dream
     for moment in moments:
         fresh.append(moment.session.last.values, moment.row.chunk is not None)
     block = step(fresh, np.repeat(UP[None, None], model.config.chunk, 1))
-    assert later.progress == pytest.approx(float(progress(block)[0]), abs=1e-5)
+    assert later.value == pytest.approx(float(value_of(block)[0]), abs=1e-5)
     torch.testing.assert_close(
         dream.now.session.last.entry.kept["keys"], block.entry.kept["keys"], atol=1e-5, rtol=1e-4
     )
     dream.rewind(moments[-1].row.number)
     dream.instruct("push the block")  # the moment itself still knows the words of its time
-    assert dream.step(UP).progress != later.progress
+    assert dream.step(UP).value != later.value
 
 
 def test_a_dream_that_is_grounded_draws_new_noise(dream: Dream) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from presage.codecs.image import ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
 from presage.networks.base import RobotBase
-from presage.networks.names import ACTION, LIMIT, PROGRESS, SCENE, STATE, VIDEO
+from presage.networks.names import ACTION, LIMIT, SCENE, STATE, VALUE, VIDEO
 from presage.networks.packed import Packed
 from presage.networks.world_model import WorldModel
 from presage.timeline import session as sessions
@@ -59,7 +59,7 @@ def random_batch(model: WorldModel, b: int = 3, n: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(1)
     values = {s.name: torch.randn(b, n, s.tokens, s.dim, generator=generator) for s in model.streams}
     yes = torch.ones(b, n, dtype=torch.bool)
-    return Batch(values, torch.randn(b, 256, generator=generator), yes, {ACTION: yes, PROGRESS: yes}, torch.ones(b, n))
+    return Batch(values, torch.randn(b, 256, generator=generator), yes, {ACTION: yes, VALUE: yes}, torch.ones(b, n))
 
 
 # -- what is trained is what a session computes -----------------------------------------------------------------------
@@ -232,12 +232,12 @@ def test_the_policy_after_every_frame(model: WorldModel, memoryless: float) -> N
 
 
 @pytest.mark.parametrize("memoryless", [0.0, 1.0])
-def test_progress_of_every_frame(model: WorldModel, memoryless: float) -> None:
+def test_value_of_every_frame(model: WorldModel, memoryless: float) -> None:
     batch, objective = random_batch(model, 1, ROWS), replace(JOINT, memoryless=memoryless)
     seen = look(model, batch, objective)
     for i in range(ROWS):
-        answer = session_until(model, batch, i, objective, seen.history).last.answers[PROGRESS]
-        assert_same(answer, seen.raw[0][PROGRESS][:, i])
+        answer = session_until(model, batch, i, objective, seen.history).last.answers[VALUE]
+        assert_same(answer, seen.raw[0][VALUE][:, i])
 
 
 def test_a_clip(model: WorldModel) -> None:
@@ -275,7 +275,7 @@ def test_history_is_one_window_and_every_step_but_the_first_is_asked_for(model: 
     assert torch.equal(history.values[ACTION][:, 1:], batch.values[ACTION][:, :-1])  # a chunk leads to the next row
     assert not history.present[ACTION][:, 0].any() and history.present[ACTION][:, 1:].all()
     assert torch.equal(history.values[f"{VIDEO}.top"], batch.values[f"{VIDEO}.top"])
-    assert PROGRESS not in asked.levels and SCENE in asked.levels and SCENE not in asked.values
+    assert VALUE not in asked.levels and SCENE in asked.levels and SCENE not in asked.values
 
 
 def test_steps_that_were_not_an_experts_have_levels_of_their_own(model: WorldModel) -> None:
@@ -345,19 +345,19 @@ def test_rows_past_the_end_do_not_count(model: WorldModel) -> None:
     exists = batch.exists.clone()
     exists[:, -1] = False
     acted = exists & exists.roll(-1, 1)  # what is done after the last row leads nowhere
-    padded = replace(batch, exists=exists, present={ACTION: acted, PROGRESS: exists})
+    padded = replace(batch, exists=exists, present={ACTION: acted, VALUE: exists})
     values = {name: x.clone() for name, x in batch.values.items()}
-    for name in (PROGRESS, f"{VIDEO}.front"):
+    for name in (VALUE, f"{VIDEO}.front"):
         values[name][:, -1] = 100.0
     changed = replace(padded, values=values)
     assert costs(model, changed, JOINT) == pytest.approx(costs(model, padded, JOINT))
-    assert costs(model, replace(batch, values=values), JOINT)[PROGRESS] > 100
+    assert costs(model, replace(batch, values=values), JOINT)[VALUE] > 100
 
 
 def test_behaviour_cloning_ignores_chunks_that_are_not_the_experts(model: WorldModel) -> None:
     objective = Denoise(alone=Uniform(0.5), poor_weight=0.0)
     loss = costs(model, replace(random_batch(model), quality=torch.zeros(3, 4)), objective)
-    assert loss == {ACTION + ALONE: 0, PROGRESS: loss[PROGRESS]}
+    assert loss == {ACTION + ALONE: 0, VALUE: loss[VALUE]}
 
 
 def test_the_model_of_behaviour_cloning_carries_nothing() -> None:
@@ -391,7 +391,7 @@ def test_a_dream_is_shown_in_the_place_of_the_frame_where_there_is_one_and_the_t
     awake = costs(model, replace(batch, dreamed=wrong, dream_known=~known), always)
     asleep = costs(model, replace(batch, dreamed=wrong, dream_known=known), always)
     assert costs(model, replace(batch, dreamed=perfect, dream_known=known), always) == pytest.approx(awake)
-    assert asleep[front] > awake[front] and asleep[PROGRESS] != awake[PROGRESS]
+    assert asleep[front] > awake[front] and asleep[VALUE] != awake[VALUE]
 
 
 def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value(model: WorldModel) -> None:

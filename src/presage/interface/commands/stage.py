@@ -250,7 +250,7 @@ class Stage:
 
     @property
     def threshold(self) -> float:
-        """Progress above which an imagined frame shows success: the checkpoint's own, else calibrated now."""
+        """The value above which an imagined frame shows success: the checkpoint's own, else calibrated now."""
         from presage.simulator.success import calibrate, load_threshold
 
         if not hasattr(self, "_threshold"):

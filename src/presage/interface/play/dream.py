@@ -18,7 +18,7 @@ import numpy as np
 
 from presage.errors import UserError
 from presage.interface.play.studio import Studio
-from presage.networks.base import progress, step
+from presage.networks.base import step, value_of
 from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.policy import make_policy
@@ -48,10 +48,10 @@ class Row:
     imagined: Observation
     real: Observation | None
     """None: no simulator is in the state of a recorded frame."""
-    progress: float
+    value: float
     """Predicted for the imagined frame, in [0, 1]."""
     reached: bool
-    """Whether predicted progress has exceeded the threshold up to here."""
+    """Whether the predicted value has exceeded the threshold up to here."""
     success: bool
     """Whether the simulator has seen success up to here."""
 
@@ -122,7 +122,7 @@ class Dream:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
         seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
         session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
-        value = float(progress(session.observe(self._seen(imagined)))[0])
+        value = float(value_of(session.observe(self._seen(imagined)))[0])
         return self._add(session, parent, None, imagined, real, value, success, {})
 
     # -- steps
@@ -150,7 +150,7 @@ class Dream:
             real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
             success = bool(reached[0])
         driver = MODEL if action is None else PERSON
-        value = float(progress(block)[0])
+        value = float(value_of(block)[0])
         row = self._add(session, now, chunk, imagined, real, value, success, spread, driver)
         if action is None:
             self._policy_at = self._here()
@@ -205,7 +205,7 @@ class Dream:
             raise UserError("there is no simulator beside a dream that began from a recorded frame: nothing to knock")
         real, success = self.studio.slots.disturb([self.slot], kind, self._count)
         row = now.row
-        return self._add(now.session, now, None, row.imagined, real, row.progress, bool(success[0]), now.spread)
+        return self._add(now.session, now, None, row.imagined, real, row.value, bool(success[0]), now.spread)
 
     def instruct(self, instruction: str) -> None:
         """What is imagined from now on is imagined for other words; what was, stays."""
@@ -218,16 +218,16 @@ class Dream:
         chunk: np.ndarray | None,
         imagined: Observation,
         real: Observation | None,
-        progress: float,
+        value: float,
         success: bool,
         spread: dict[str, np.ndarray],
         driver: str = PERSON,
     ) -> Row:
         """Append a moment to the tree, stand on it, and forget the oldest."""
-        reached = progress > self.studio.threshold or (parent is not None and chunk is not None and parent.row.reached)
+        reached = value > self.studio.threshold or (parent is not None and chunk is not None and parent.row.reached)
         depth = 0 if parent is None else parent.row.depth + 1
         origin = None if parent is None else parent.row.number
-        row = Row(self._count, origin, depth, chunk, driver, imagined, real, progress, reached, success)
+        row = Row(self._count, origin, depth, chunk, driver, imagined, real, value, reached, success)
         snapshot = None if real is None else self.studio.slots.snapshot([self.slot])[0]
         self.now = self.moments[self._count] = Moment(row, session, snapshot, spread)
         self._count += 1

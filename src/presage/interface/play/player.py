@@ -185,7 +185,7 @@ class Player:
             "moment": row.number,
             "depth": row.depth,
             "branches": list(self._branches),
-            "progress": finite(row.progress),
+            "value": finite(row.value),
             "reached": row.reached,
             "success": row.success,
             "driver": row.driver,
@@ -370,5 +370,5 @@ class Player:
 
 
 def branch(row: Row) -> list[Any]:
-    """What the browser draws of a moment: number, parent, depth, progress."""
-    return [row.number, row.parent, row.depth, finite(row.progress)]
+    """What the browser draws of a moment: number, parent, depth, value."""
+    return [row.number, row.parent, row.depth, finite(row.value)]

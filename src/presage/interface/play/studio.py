@@ -21,7 +21,7 @@ SUPERSAMPLE = 2
 """As recorded datasets have it."""
 
 UNCALIBRATED = 0.9
-"""Predicted progress that passes for success where nothing better is known."""
+"""Predicted value that passes for success where nothing better is known."""
 
 OPENS = {"fetch"}
 """Worlds whose gripper opens with 1; others, like Meta-World, close it."""
@@ -37,7 +37,7 @@ class Studio:
         model: of `simulator.pairing.load_for`.
         task: where a new player starts.
         use: how the model drives when it is asked to.
-        threshold: predicted progress above which an imagined frame shows success.
+        threshold: predicted value above which an imagined frame shows success.
         players: dreams at a time.
         data: recorded frames to start from.
     """

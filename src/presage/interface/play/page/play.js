@@ -82,7 +82,7 @@ function tick() {
   strip.stand(header.moment);
   drawStrips();
   const success = header.success ? " · the simulator says success" : header.reached ? " · looks done" : "";
-  $("progress").textContent = `${(100 * (header.progress ?? 0)).toFixed(0)} %${success}`;
+  $("value").textContent = `${(100 * (header.value ?? 0)).toFixed(0)} %${success}`;
   const close = views.closeness();
   $("closeness").textContent = close === null ? "" : close === Infinity ? "dream equals real" : `dream to real ${close.toFixed(1)} dB`;
   if (header.recorded) $("recorded").textContent = `Recording: ${header.recorded} frames`;
@@ -90,7 +90,7 @@ function tick() {
 }
 
 function drawStrips() {
-  strip.drawProgress($("progress-strip"), hello.threshold);
+  strip.drawValue($("value-strip"), hello.threshold);
   strip.drawTree($("tree"));
   const slider = $("rewind");
   slider.max = Math.max(0, strip.path.length - 1);

@@ -1,9 +1,9 @@
-// Progress over time, and the tree of branches: every moment that can be returned to.
+// The value over time, and the tree of branches: every moment that can be returned to.
 
 export class Strip {
   constructor(keep) {
     this.keep = keep;
-    this.nodes = new Map(); // number -> {number, parent, depth, progress, lane, continued}
+    this.nodes = new Map(); // number -> {number, parent, depth, value, lane, continued}
     this.lanes = 1;
     this.path = []; // numbers, from the oldest kept to the end of the present branch
     this.at = -1; // index in path
@@ -11,13 +11,13 @@ export class Strip {
 
   get now() { return this.path[this.at]; }
 
-  add([number, parent, depth, progress]) {
+  add([number, parent, depth, value]) {
     if (parent === null) { this.nodes.clear(); this.lanes = 0; this.path = []; this.at = -1; }
     if (this.nodes.has(number)) return;
     const from = this.nodes.get(parent);
     const lane = from && !from.continued ? from.lane : this.lanes++;
     if (from) from.continued = true;
-    this.nodes.set(number, { number, parent, depth, progress, lane });
+    this.nodes.set(number, { number, parent, depth, value, lane });
     for (const old of this.nodes.keys()) {
       if (old > number - this.keep) break;
       this.nodes.delete(old);
@@ -42,7 +42,7 @@ export class Strip {
     return [...tips.values()].sort((a, b) => a.lane - b.lane);
   }
 
-  drawProgress(canvas, threshold) {
+  drawValue(canvas, threshold) {
     const { context, width, height, colour } = prepare(canvas);
     const pad = 5, y = (value) => pad + (1 - value) * (height - 2 * pad);
     const x = (i) => pad + (i / Math.max(59, this.path.length - 1)) * (width - 2 * pad);
@@ -50,7 +50,7 @@ export class Strip {
     context.setLineDash([3, 4]);
     line(context, [[0, y(threshold)], [width, y(threshold)]]);
     context.setLineDash([]);
-    const points = this.path.map((number, i) => [x(i), y(this.nodes.get(number).progress ?? 0)]);
+    const points = this.path.map((number, i) => [x(i), y(this.nodes.get(number).value ?? 0)]);
     context.strokeStyle = colour("--line");
     context.lineWidth = 2;
     line(context, points);
