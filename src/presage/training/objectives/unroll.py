@@ -2,8 +2,8 @@
 
 A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. What the model says
 of a step, at whatever level it was asked, is the past of the next one in a share of the windows, and the goal stays the
-truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015, scheduled sampling; Alonso
-et al. 2024, DIAMOND, appendix on training with several steps). The gradient stops between steps.
+truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015, scheduled sampling;
+Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops between steps.
 
 Shapes: B windows, N rows, K steps that are asked for, T tokens of a stream, C numbers a token.
 """
