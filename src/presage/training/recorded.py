@@ -239,7 +239,7 @@ def _seen(recorded: Recorded, source: str, rows: np.ndarray, device: torch.devic
     return torch.from_numpy(np.ascontiguousarray(recorded.frames[source][rows])).to(device)
 
 
-def emphasised(recorded: Recorded, most: float = 12.0) -> Recorded:
+def emphasised(recorded: Recorded, most: float) -> Recorded:
     """`recorded` with weights of colours: the rarer, the more a pixel counts, between 1 and `most`. What a scene is
     about is small: a puck is a dozen of four thousand pixels."""
     rare = {}

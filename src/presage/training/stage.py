@@ -15,7 +15,7 @@ from presage.networks.composed import Composed
 from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
 from presage.training.loop import Optimiser, optimise
-from presage.training.recorded import Recorded, batch_of, encoded
+from presage.training.recorded import Recorded, batch_of, emphasised, encoded
 
 
 class Objective(Protocol):
@@ -49,6 +49,8 @@ class Stage:
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
     begin: Callable[[Composed], None] | None = None
     """What is done to the model before the first step: weights that start from others"""
+    emphasis: float = 1.0
+    """Above 1, the rarer a pixel's colour, the more it counts, up to so much"""
     raw: bool = False
     """Batches hold pictures in place of cameras' values: the codec itself is trained, or pictures are read otherwise"""
 
@@ -89,6 +91,8 @@ def _train(
     parts = [kinds[kind] for kind in stage.data]
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
+    if stage.emphasis > 1:
+        parts = [emphasised(part, stage.emphasis) for part in parts]
     config = stage.optimiser
     windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.back) for part in parts]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
