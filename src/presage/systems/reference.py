@@ -21,13 +21,6 @@ from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.unroll import Unroll
 from presage.training.stage import Stage
 
-CARD = Card(
-    0,
-    "Reference",
-    "",
-    ("synthesis", "planning", "evaluation", "joint", "closed loop"),
-    "One video model, from pixels, that simulates and acts.",
-)
 PAST, ASKED, EARLIER = 4, 6, 64
 """Rows of past that a step sees, steps that a window asks for, rows back that the oldest frame may be"""
 SEES, ACTS = Uniform(0.4, "sees"), Uniform(0.3, "acts")
@@ -77,7 +70,7 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         optimiser=scaled(Optimiser(steps=5000, batch=16, warmup=200, ema=0.999), size),
     )
     return System(
-        CARD,
+        Card.of("reference"),
         build,
         (world,),
         {
