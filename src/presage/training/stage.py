@@ -45,6 +45,8 @@ class Stage:
     """Of its rows: keyframes that are so many rows apart"""
     back: int = 0
     """Above 0, the first of its rows is one of so many before the second: what a long session remembers"""
+    starts: int = 0
+    """Windows begin in the first so many rows of an episode, as a plan does that is made once; 0: anywhere"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
@@ -103,7 +105,9 @@ def _train(
     if stage.emphasis > 1:
         parts = [emphasised(part, stage.emphasis) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.back) for part in parts]
+    windows = [
+        Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back) for part in parts
+    ]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)

@@ -149,5 +149,11 @@ def trained(
     return train_stages(model, stages, data, folder, made, only)
 
 
+def seconds_of(stage: Path) -> float:
+    """What training a stage took, calls that were killed and continued included."""
+    *_, last = (stage / "log.jsonl").read_text().splitlines()
+    return float(json.loads(last)["seconds"])
+
+
 def sized(size: Size, quick: bool) -> Size:
     return DEBUG if quick else size
