@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from presage.training.loop import TrainConfig, train
+from presage.training.reference import TrainConfig, train
 from tests.tiny import tiny_model
 from tests.training.test_data import numbered_rows
 
