@@ -66,6 +66,12 @@ def test_what_lies_far_beyond_the_scale_is_trained_at_its_edge_and_said(capsys) 
     assert codes[7, 1] == -FARTHEST and np.abs(codes).max() == FARTHEST
     np.testing.assert_allclose(np.delete(codes, 7, 0), np.delete(values, 7, 0), rtol=1e-5)
     assert capsys.readouterr().out.startswith("arm: 'action': number 1 reaches 1e+06 in 1 of 500 rows")
+    some = values[:300].copy()
+    some[:3, 0] = 1e6
+    assert np.abs(_encode(codec, some, np.ones(300, bool), "arm")).max() == FARTHEST
+    some[3, 0] = 1e6  # one in a hundred may be a recording error, and no more
+    with pytest.raises(UserError, match="in 4 of 300 rows"):
+        _encode(codec, some, np.ones(300, bool), "arm")
     with pytest.raises(UserError, match="arm: 'action': number 0 reaches .* are its units others?"):
         _encode(codec, 57.3 * values, np.ones(500, bool), "arm: 'action'")
     assert np.isnan(_encode(codec, np.full((3, 2), np.nan), np.ones(3, bool), "arm")).all()

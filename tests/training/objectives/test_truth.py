@@ -1,0 +1,72 @@
+"""A network that knows its world makes no error: what is asked for is what was recorded, at its own step.
+
+ball[i + 1] = ball[i] + move[i]        row i holds the ball, and the move that was made after it was seen
+"""
+
+import pytest
+import torch
+
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
+from presage.training.batch import Batch, Terms
+from presage.training.objectives.denoise import ALONE, Denoise
+from presage.training.objectives.rollout import ROLLOUT, Rollout
+from tests.timeline.oracle import BALL, MOVE, Line, Oracle
+
+MOVES = torch.tensor([[3.0, -1.0, 4.0, 7.0], [2.0, 6.0, -5.0, 7.0]])
+BALLS = torch.tensor([[10.0, 13.0, 12.0, 16.0], [0.0, 2.0, 8.0, 3.0]])
+
+
+def batch() -> Batch:
+    values = {MOVE.name: MOVES[..., None, None], BALL.name: BALLS[..., None, None]}
+    return Batch(values, torch.ones(2, 1), torch.ones(2, 4, dtype=torch.bool))
+
+
+def ask(objective: Denoise | Rollout, data: Batch) -> tuple[Terms, Oracle]:
+    network = Oracle((MOVE, BALL))
+    return objective(Line(network), data, torch.Generator().manual_seed(0)), network
+
+
+CLIPS = {MOVE.name: Role(GIVEN, UNKNOWN), BALL.name: Role(UNKNOWN, GIVEN)}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_clip_is_asked_for_what_led_to_each_of_its_steps_and_what_was_seen_there(name: str) -> None:
+    terms, _ = ask(Denoise(Levels((CLIPS[name],)), clip=True), batch())
+    assert set(terms) == {name} and terms[name].weight.all()
+    assert terms[name].error.shape == (2, 3) and not terms[name].error.any()
+
+
+def test_a_rollout_is_asked_for_what_was_seen_at_its_last_step() -> None:
+    for seed in range(4):  # each begins at another row
+        terms = Rollout(2)(Line(Oracle((MOVE, BALL))), batch(), torch.Generator().manual_seed(seed))
+        error = terms[BALL.name + ROLLOUT]
+        assert error.weight.all() and not error.error.any()
+
+
+def test_a_question_that_is_given_all_shows_the_move_that_led_to_its_step() -> None:
+    """And a question for the move alone is after every row, for the move that was made there."""
+    objective = Denoise(Levels((Role(GIVEN, GIVEN),)), alone=Uniform(high=0.0))
+    _, alone, asked = ask(objective, batch())[1].heard
+    assert torch.equal(alone.values[MOVE.name], batch().values[MOVE.name])
+    assert alone.steps[0].tolist() == [1, 2, 3, 4]
+    assert torch.equal(asked.values[MOVE.name][..., 0, 0], MOVES[:, :-1])
+    assert torch.equal(asked.values[BALL.name][..., 0, 0], BALLS[:, 1:])
+    assert asked.steps[0].tolist() == [1, 2, 3]
+
+
+def test_the_error_of_a_move_is_how_far_the_answer_is_from_what_was_done_at_that_row() -> None:
+    """The oracle always moves by 1, as it was told."""
+    terms, _ = ask(Denoise(alone=Uniform(1.0)), batch())
+    torch.testing.assert_close(terms[MOVE.name + ALONE].error, (MOVES - 1).square())
+
+
+def test_some_windows_are_told_no_words_and_some_not_how_well_the_robot_behaves() -> None:
+    """A robot that stands still makes an error of the speed that the oracle was told."""
+    many = Batch({name: torch.zeros(200, 4, 1, 1) for name in (MOVE.name, BALL.name)}, torch.full((200, 1), 3.0),
+                 torch.ones(200, 4, dtype=torch.bool), quality=torch.ones(200, 4))  # fmt: skip
+    terms, network = ask(Denoise(alone=Uniform(1.0), drop_text=0.2, drop_quality=0.6), many)
+    error, quality = terms[MOVE.name + ALONE].error, network.heard[1].quality
+    assert error.unique().tolist() == [0, 9] and 20 < (error[:, 0] == 0).sum() < 60
+    assert quality is not None and 100 < quality[:, 0].isnan().sum() < 140
+    assert torch.equal(error, error[:, :1].expand(-1, 4))  # of all its rows
+    assert torch.equal(quality.isnan(), quality[:, :1].isnan().expand(-1, 4))
