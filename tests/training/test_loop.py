@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
@@ -106,7 +107,7 @@ def test_one_steep_step_goes_no_further_than_others(tmp_path: Path) -> None:
     def watch(optimizer: torch.optim.Optimizer, *rest: object) -> None:
         norms.append(optimizer.param_groups[1]["params"][0].grad.norm().item())
 
-    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(watch)
+    handle = register_optimizer_step_pre_hook(watch)
     try:
         fit(tmp_path / "steep", lambda at: 1000 * at.sum() + 1), fit(tmp_path / "flat", lambda at: 0.1 * at.sum() + 1)
     finally:

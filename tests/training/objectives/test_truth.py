@@ -3,9 +3,13 @@
 ball[i + 1] = ball[i] + move[i]        row i holds the ball, and the move that was made after it was seen
 """
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
+from presage.timeline.backbone import Output
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
 from presage.training.batch import Batch, Terms
 from presage.training.objectives.denoise import ALONE, Denoise
@@ -21,8 +25,18 @@ def batch() -> Batch:
     return Batch(values, torch.ones(2, 1), torch.ones(2, 4, dtype=torch.bool))
 
 
+class Asked(Oracle):
+    """Answers what it is asked for alone, as networks do."""
+
+    def __call__(self, windows: Any, *rest: Any) -> Output:
+        out = super().__call__(windows, *rest)
+        levels = [{} if w.remember else w.levels for w in windows]
+        raw = [{n: x for n, x in r.items() if n in k and k[n].any()} for r, k in zip(out.raw, levels, strict=True)]
+        return replace(out, raw=raw)
+
+
 def ask(objective: Denoise | Rollout, data: Batch) -> tuple[Terms, Oracle]:
-    network = Oracle((MOVE, BALL))
+    network = Asked((MOVE, BALL))
     return objective(Line(network), data, torch.Generator().manual_seed(0)), network
 
 
@@ -38,7 +52,7 @@ def test_a_clip_is_asked_for_what_led_to_each_of_its_steps_and_what_was_seen_the
 
 def test_a_rollout_is_asked_for_what_was_seen_at_its_last_step() -> None:
     for seed in range(4):  # each begins at another row
-        terms = Rollout(2)(Line(Oracle((MOVE, BALL))), batch(), torch.Generator().manual_seed(seed))
+        terms = Rollout(2)(Line(Asked((MOVE, BALL))), batch(), torch.Generator().manual_seed(seed))
         error = terms[BALL.name + ROLLOUT]
         assert error.weight.all() and not error.error.any()
 
@@ -70,3 +84,14 @@ def test_some_windows_are_told_no_words_and_some_not_how_well_the_robot_behaves(
     assert quality is not None and 100 < quality[:, 0].isnan().sum() < 140
     assert torch.equal(error, error[:, :1].expand(-1, 4))  # of all its rows
     assert torch.equal(quality.isnan(), quality[:, :1].isnan().expand(-1, 4))
+
+
+def test_a_move_that_nobody_recorded_is_missing_in_the_step_that_it_led_to() -> None:
+    recorded = torch.tensor([[True, False, True, True], [True, True, True, False]])
+    objective = Denoise(Levels((Role(UNKNOWN, GIVEN),)))
+    history, asked = ask(objective, replace(batch(), present={MOVE.name: recorded}))[1].heard
+    led_to = torch.cat([torch.zeros(2, 1, dtype=torch.bool), recorded[:, :-1]], 1)  # nothing led to the first
+    assert torch.equal(history.present[MOVE.name], led_to)
+    assert torch.equal(history.levels[MOVE.name], 1 - led_to.float())
+    assert torch.equal(asked.present[MOVE.name], led_to[:, 1:])
+    assert torch.equal(asked.levels[MOVE.name], 1 - led_to[:, 1:].float())
