@@ -12,10 +12,11 @@ import argparse
 import ast
 import difflib
 import hashlib
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -25,7 +26,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from queue import SimpleQueue
 
 import coverage
 import pytest
@@ -33,11 +33,13 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
+FORKS = multiprocessing.get_context("forkserver")
+"""Where torch and pytest are imported once, and presage never"""
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "presage"
 MUTATED = ("timeline", "training")
 TESTS = ("tests/timeline", "tests/training", "tests/networks/test_base.py", "tests/networks/test_packed.py",
-         "tests/policy", "tests/golden")  # fmt: skip
+         "tests/policy/test_heads.py", "tests/golden")  # fmt: skip
 LEFT_OUT = ("test_guards.py", "test_killed.py", "test_robots.py", "test_wan_training.py")
 """They read the source, start processes, or train whole robots."""
 OPERATORS = re.compile(
@@ -52,18 +54,15 @@ OPERATORS = re.compile(
 @dataclass(frozen=True)
 class Mutant:
     path: Path
-    place: tuple[int, int]
-    """Line and column"""
+    place: tuple[int, int]  # line and column
     lines: range
     """Of the statement, up to the line that is changed"""
     operator: str
     occurrence: int
-    """Of the operator in the file"""
     key: str
     """Eight digits that stay the same when other lines of the file change"""
 
     def code(self) -> str:
-        """Of the whole file."""
         return mutate_code(self.path.read_text(), get_operator(self.operator)(), self.occurrence)
 
     def change(self) -> str:
@@ -77,10 +76,9 @@ def mutants(path: Path) -> Iterator[Mutant]:
     source = path.read_text()
     nodes, text = list(ast.walk(ast.parse(source))), source.splitlines()
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
-    inside = {i for f in functions for i in range(f.body[0].lineno, (f.end_lineno or 0) + 1)}
+    inside = {i for f in functions for i in range(f.body[0].lineno, f.end_lineno + 1)}
     inside -= {i for f in functions for i in range(f.lineno, f.body[0].lineno)}
-    quiet = (n for n in nodes if isinstance(n, ast.Raise | ast.Assert))
-    inside -= {i for n in quiet for i in range(n.lineno, (n.end_lineno or 0) + 1)}
+    inside -= {i for n in nodes if isinstance(n, ast.Raise | ast.Assert) for i in range(n.lineno, n.end_lineno + 1)}
     left_out = {place for n in nodes for place in _left_out(n)}
     begins = sorted({n.lineno for n in nodes if isinstance(n, ast.stmt)})
     parsed = list(ast_nodes(get_ast(source)))
@@ -99,12 +97,11 @@ def mutants(path: Path) -> Iterator[Mutant]:
 def _left_out(node: ast.AST) -> Iterator[tuple[int, int]]:
     """Places that are settings, promises to mypy, or nothing that is ever computed."""
     if isinstance(node, ast.AnnAssign):
-        yield from ((node.lineno, i) for i in range(node.annotation.col_offset, node.annotation.end_col_offset or 0))
+        yield from ((node.lineno, i) for i in range(node.annotation.col_offset, node.annotation.end_col_offset))
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         for k in (k for k in node.keywords if isinstance(k.value, ast.Constant)):
-            number = isinstance(k.value.value, int | float) and not isinstance(k.value.value, bool)
-            if k.arg == "strict" or (number and (name[0].isupper() or name == "replace")):
+            if k.arg == "strict" or (type(k.value.value) in (int, float) and (name[0].isupper() or name == "replace")):
                 yield k.value.lineno, k.value.col_offset
 
 
@@ -133,11 +130,9 @@ class Reach:
 
     def run(self) -> None:
         left_out = [f"--ignore-glob=*/{name}" for name in LEFT_OUT]
-        self.coverage.start()
-        code = pytest.main(["-q", "-x", "--no-header", "-p", "no:cacheprovider", *left_out, *TESTS], plugins=[self])
-        self.coverage.stop()
-        if code:
-            sys.exit("the tests fail without any mutant")
+        with self.coverage.collect():
+            if pytest.main(["-q", "-x", "--no-header", "-p", "no:cacheprovider", *left_out, *TESTS], plugins=[self]):
+                sys.exit("the tests fail without any mutant")
 
     def tests(self, mutant: Mutant) -> list[str]:
         """Those that reach a mutant: first those that lie beside its file, and the fast ones."""
@@ -147,51 +142,54 @@ class Reach:
         return sorted(found, key=lambda test: (beside not in test, self.seconds[test], test))
 
 
-def verdict(mutant: Mutant, tests: list[str], seconds: float, copies: "SimpleQueue[Path]") -> str:
+def attempt(copy: Path, tests: list[str]) -> None:
+    """In a process of its own: pytest's exit code, with the package of a copy."""
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    sys.path[:0] = [str(copy), str(ROOT)]
+    os.environ["PYTHONPATH"] = str(copy)
+    sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+
+
+def verdict(mutant: Mutant, tests: list[str], seconds: float) -> str:
     if not tests:
         return "not reached"
-    copy = copies.get()
-    target = copy / mutant.path.relative_to(PACKAGE.parent)
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    original = target.read_text()
-    target.write_text(mutant.code())
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60 + 5 * seconds)
-    except subprocess.TimeoutExpired:
-        return "timed out"
-    finally:
-        target.write_text(original)
-        copies.put(copy)
-    return "survived" if done.returncode == 0 else "killed"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(PACKAGE.parent, Path(folder, "src"), copy_function=os.symlink))
+        target, code = copy / mutant.path.relative_to(PACKAGE.parent), mutant.code()
+        target.unlink()
+        target.write_text(code)
+        for chosen in (tests, sorted({test.partition("::")[0] for test in tests})):
+            process = FORKS.Process(target=attempt, args=(copy, chosen))
+            process.start()
+            process.join(60 + 5 * seconds)
+            process.kill()
+            process.join()
+            if process.exitcode != pytest.ExitCode.USAGE_ERROR:  # else tests have other names with the mutant
+                break
+    return {0: "survived", -signal.SIGKILL: "timed out"}.get(process.exitcode or 0, "killed")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=220, help="size of the sample")
-    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time, each on one thread")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     parser.add_argument("--only", default="*", help="pattern of files below src/presage")
-    parser.add_argument("--alone", nargs="*", help="of the sample the mutants of these digits")
     args = parser.parse_args()
     os.chdir(ROOT)
-    began = time.monotonic()
-    chosen, places = sample(args.only, args.count)
-    chosen = [m for m in chosen if not args.alone or m.key in args.alone]
-    reach = Reach()
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    FORKS.set_forkserver_preload(["__main__", "hypothesis", "scipy.stats", "torch"])
+    known, began, counts = Path("docs/mutants.md").read_text(), time.monotonic(), Counter[str]()
+    (chosen, places), reach = sample(args.only, args.count), Reach()
     reach.run()
-    known = set(re.findall(r"`([0-9a-f]{8})`", Path("docs/mutants.md").read_text()))
-    counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for i in range(args.jobs):
-            copies.put(shutil.copytree(PACKAGE.parent, Path(folder, str(i))))
-        tests = [reach.tests(m) for m in chosen]
-        seconds = [sum(reach.seconds[t] for t in each) for each in tests]
-        for mutant, said in zip(chosen, pool.map(verdict, chosen, tests, seconds, [copies] * len(chosen))):
+    tests = [reach.tests(m) for m in chosen]
+    seconds = [sum(reach.seconds[t] for t in each) for each in tests]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for mutant, said in zip(chosen, pool.map(verdict, chosen, tests, seconds)):
             counts[said] += 1
             if said not in ("killed", "timed out"):
-                where = f"{mutant.path.relative_to(ROOT)}:{mutant.place[0]}"
-                print(f"{mutant.key} {where} {said}{' (known)' * (mutant.key in known)}\n{mutant.change()}", flush=True)
+                where = f"{mutant.key} {mutant.path.relative_to(ROOT)}:{mutant.place[0]}"
+                print(f"{where} {said}{' (known)' * (f'`{mutant.key}`' in known)}\n{mutant.change()}", flush=True)
     dead = (counts["killed"] + counts["timed out"]) / len(chosen)
     said = ", ".join(f"{n} {what}" for what, n in counts.most_common())
     print(f"{len(chosen)} mutants at {places} places: {said}: {dead:.1%} killed in {time.monotonic() - began:.0f} s")
