@@ -203,6 +203,18 @@ def test_as_many_tokens_are_masked_as_the_level_says(seed: int) -> None:
     assert (masked[..., 0] == 0).float().mean().item() == pytest.approx(0.3, abs=0.04)
 
 
+@few
+@given(seed=seeds)
+def test_the_error_of_a_token_is_its_cross_entropy_and_a_shown_one_costs_nothing(seed: int) -> None:
+    x, raw = drawn(MaskReplace(), seed)
+    surprise = F.cross_entropy(raw.flatten(0, 2), x.flatten(0, 2).argmax(-1), reduction="none").view(*x.shape[:3], 1)
+    every = surprise.expand_as(x)  # the same for every number of a token
+    torch.testing.assert_close(Regress("cross-entropy").error(raw, x, x, raw, at(1.0)), every)
+    x_k = MaskReplace().corrupt(x, at(0.5), raw)
+    masked = x_k.sum(-1, keepdim=True) == 0
+    torch.testing.assert_close(MaskReplace().error(raw, x, x_k, raw, at(0.5)), every * masked)
+
+
 def test_an_answer_in_one_pass_is_there_or_not() -> None:
     x = torch.ones(2, 1, 1)
     assert Regress().corrupt(x, torch.tensor([0.4, 1.0]), x).flatten().tolist() == [1, 0]

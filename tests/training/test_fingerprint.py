@@ -254,3 +254,7 @@ def test_the_line_names_at_most_three_values_and_no_hash(tmp_path: Path) -> None
     with pytest.raises(Exception, match="was made from other --a: give the run another --out") as refused:
         require_same(long, {name: entry(f"--{name}", list(range(41))) for name in "ab"}, tmp_path)
     assert "#" not in str(refused.value)
+    for made, now in ((long, {"a": entry("--a", 1)}), ({"a": entry("--a", 1)}, long)):  # one of them a hash
+        with pytest.raises(Exception, match="was made from other --") as refused:
+            require_same(made, now, tmp_path)
+        assert "#" not in str(refused.value)

@@ -12,9 +12,13 @@ from tests.recorded import moving_square
 
 def test_what_is_joined_keeps_its_episodes_and_words() -> None:
     first, second = moving_square(episodes=2, rows=4, seed=0), moving_square(episodes=3, rows=6, seed=1)
-    both = joined([first, second])
-    assert both.length.tolist() == [4, 4, 6, 6, 6] and both.task == ["move"] * 5
-    again = both.only([2, 3, 4])
+    third = moving_square(episodes=1, rows=4, seed=2)
+    every = joined([first, second, third])
+    assert every.length.tolist() == [4, 4, 6, 6, 6, 4] and every.task == ["move"] * 6
+    assert np.array_equal(
+        every.text[every.instruction[[0, 8, 26]]], np.concatenate([p.text for p in (first, second, third)])
+    )
+    again = every.only([2, 3, 4])
     for name in ("action", "state", "quality", "labelled"):
         assert np.array_equal(getattr(again, name), getattr(second, name))
     assert np.array_equal(again.frames["image.front"], second.frames["image.front"])
