@@ -1,12 +1,16 @@
 """Recordings in memory: chosen, joined, their labels withheld."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import batch_of, joined
+from presage.training.recorded import batch_of, joined, read_recorded
+from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 
 
@@ -36,3 +40,20 @@ def test_video_without_labels_says_so_in_its_batches() -> None:
     batch = batch_of(model, [recorded], (np.zeros(2, int), rows, np.zeros((2, 2), bool)), pictures=True)
     assert torch.equal(batch.pictures["image.front"], torch.from_numpy(recorded.frames["image.front"][rows]))
     assert "image.front" not in batch.values
+
+
+def test_a_dataset_is_read_with_its_chunks_and_what_was_not_executed_is_no_label(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        action = np.arange(12, dtype=np.float32).reshape(3, 4) + 100 * episode
+        executed, state = np.array([True, True, False]), np.full((3, 2), episode, np.float32)
+        return {"action": action, "action.valid": executed, "observation.state": state}
+
+    data = write_numbers(tmp_path / "arm", columns, facts=lambda episode: {"success": episode == 1})
+    read = read_recorded(Dataset(data), ["front"], size=16, chunk=2)
+    assert read.action.shape == (6, 2, 2) and read.action[3].tolist() == [[100, 101], [102, 103]]
+    assert read.labelled.tolist() == [True, True, False] * 2 and not read.action[~read.labelled].any()
+    assert read.state[:, 0].tolist() == [0, 0, 0, 1, 1, 1] and read.length.tolist() == [3, 3]
+    assert (read.quality[:3] == 0).all() and np.isnan(read.quality[3:]).all()  # the first episode failed
+    assert read.frames["image.front"].shape == (6, 16, 16, 3)
+    assert read.frames["image.front"].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
+    assert read.instruction.tolist() == [0] * 6 and len(read.text) == 1

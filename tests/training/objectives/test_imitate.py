@@ -6,14 +6,20 @@ In this world the robot always does twice what it sees, and the head knows that.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from presage.timeline.levels import Uniform
+from presage.systems.lab.arms import shape_of
+from presage.systems.system import DEBUG
+from presage.systems.uwm import uwm
+from presage.timeline.levels import Schedule, Uniform
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.batch import Batch
-from presage.training.objectives.imitate import Imitate
+from presage.training.objectives.imitate import Imitate, readings
+from presage.training.recorded import encoded
+from tests.recorded import moving_square
 from tests.timeline.oracle import BALL, MOVE, Line, Oracle
 
 SEEN = torch.tensor([[1.0, 5.0, 3.0], [7.0, 2.0, -4.0]])
@@ -75,3 +81,21 @@ def test_a_head_is_asked_at_several_levels_of_one_reading() -> None:
     ).values()
     assert len(levels) == 3
     torch.testing.assert_close(term.error, SEEN[:, -1:].square())  # the mean of the three, of (2 x - x)
+
+
+def test_readings_are_made_of_every_labelled_row_once_for_each_draw() -> None:
+    """Seven rows in batches of three: what is seen, and some noise, as the words of a stream of their own."""
+    recorded = moving_square(episodes=1, rows=7)
+    model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
+
+    def read(session: Session) -> Tensor:
+        noise = session.imagine(Schedule((1.0,), None)).values["image.front"]
+        return torch.cat([session.last.values["image.front"], noise], 2)[:, None]
+
+    made = readings(read, "kept", draws=2, batch=3)(model, {"labelled": recorded})
+    kept, shown = made.latents["kept"], encoded(model, recorded).latents["image.front"]
+    size = shown.shape[2]
+    assert np.array_equal(kept[..., :size], np.concatenate([shown, shown]))
+    assert len(np.unique(kept[..., size:].reshape(14, -1), axis=0)) == 14  # every row of every draw has its own noise
+    assert np.array_equal(made.action, np.concatenate([recorded.action] * 2))
+    assert made.length.tolist() == [7, 7]
