@@ -147,6 +147,12 @@ def test_values_of_variance_1_keep_it(corruption: Corruption, seed: int, level: 
     torch.testing.assert_close(signal.square() + spread.square(), one)
 
 
+@pytest.mark.parametrize("corruption", [DDPM(), EDM()], ids=repr)
+def test_what_is_clean_already_stays_as_it_is(corruption: Corruption) -> None:
+    x, _ = drawn(corruption, 0)
+    torch.testing.assert_close(corruption.step(x, x, at(0.0), at(0.0)), x)
+
+
 @few
 @given(seed=seeds, level=st.floats(0.01, 1.0))
 def test_the_error_of_a_clean_value_is_that_of_the_velocity_down_to_the_floor(seed: int, level: float) -> None:

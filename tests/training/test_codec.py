@@ -8,7 +8,7 @@ import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.episodes.dataset import Dataset
-from presage.training.codec import CodecTraining, deviation_weight, fit_statistics, mean_pictures, train_codec
+from presage.training.codec import CodecTraining, deviation_weight, fit_statistics, mean_pictures, scaled, train_codec
 from presage.worlds.collect import collect
 from presage.worlds.masks import object_masks, unpack
 
@@ -51,6 +51,8 @@ def test_pixels_that_differ_from_the_mean_picture_of_their_task_weigh_more() -> 
     frames[1], frames[2:] = 100, 200
     means = mean_pictures(frames, np.array([0, 0, 1, 1]))
     assert means.shape == (2, 1, 8, 8, 3) and (means[0] == 50).all() and (means[1] == 200).all()
+    grey = scaled(torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 2, 2, 3))  # of each colour
+    assert grey.shape == (1, 3, 2, 2) and grey[0, :, 0, 0].tolist() == pytest.approx([-1.0, -0.6, 1.0])
     mean = torch.zeros(1, 3, 8, 8)
     image = mean.clone()
     image[:, 1, :, 4:] = -1.0  # one colour of the right half

@@ -1,5 +1,6 @@
 """A training killed at any moment goes on to the same numbers, and what it leaves is the average of its weights."""
 
+import itertools
 import json
 import os
 import signal
@@ -130,6 +131,18 @@ def test_the_log_holds_the_mean_of_the_losses_since_the_last_line_and_so_does_te
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == means
+
+
+def test_what_is_not_asked_for_at_every_step_is_logged_as_well(tmp_path: Path) -> None:
+    number, step = Number(), itertools.count()
+
+    def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
+        i = next(step)
+        return {"even" if i % 2 == 0 else "odd": one_term(0 * number.at.sum() + i + 1)["loss"]}
+
+    optimise(number, objective, Mixture([Windows([10], 1)], [1.0]), {"*": 1.0}, STEADY, tmp_path, {}, quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(r["even"], r["odd"]) for r in lines] == [(1, 2), (3, 4), (5, 6)]
 
 
 def test_data_that_teach_nothing_and_losses_that_are_no_numbers_end_the_training(tmp_path: Path) -> None:
