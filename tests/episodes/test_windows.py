@@ -41,6 +41,11 @@ def test_one_epoch_shows_every_start_once_and_every_row(lengths, window):
     assert set(rows[~is_pad].tolist()) == set(range(sum(lengths)))
 
 
+def test_windows_may_begin_in_the_first_rows_alone():
+    rows, _ = (windows := Windows([9, 5, 9], 3, first=2)).sample(6)
+    assert len(windows) == 6 and sorted(rows[:, 0].tolist()) == [0, 1, 9, 10, 14, 15]
+
+
 @given(lengths=LENGTHS, seed=st.integers(0, 5), drawn=st.lists(st.integers(1, 50), max_size=4))
 def test_windows_resume(lengths, seed, drawn):
     windows = Windows(lengths, 4, seed=seed)

@@ -28,7 +28,7 @@ from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model
-from presage.training.loop import REFERENCE_WEIGHTS, reference_objective
+from presage.training.reference import REFERENCE_WEIGHTS, reference_objective
 from tests.simulator.fake_world import FakeWorld
 
 FILE = Path(__file__).with_name("numbers.json")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from presage.policy.heads import ActionTransformer, Convolved, PooledMLP, VideoFormer, answer
+from presage.policy.heads import ActionTransformer, Filmed, PooledMLP, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
 from presage.timeline.corruption import Corruption, Flow, Regress
 from presage.timeline.levels import Uniform
@@ -23,8 +24,8 @@ def action(corruption: Corruption) -> Stream:
 def head_of(kind: str, stream: Stream) -> nn.Module:
     if kind == "pooled":
         return PooledMLP(D, 32, stream)
-    if kind == "convolved":
-        return Convolved(T, D, 32, ActionTransformer(VideoFormer(32, 32), 32, stream, layers=1), side=2)
+    if kind == "filmed":
+        return Filmed(T, D, (32,), stream, side=2)
     return ActionTransformer(VideoFormer(D, 32, places=T), 32, stream, layers=1)
 
 
@@ -33,7 +34,7 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
     [
         ("pooled", Regress()),
         ("transformer", Flow()),
-        ("convolved", Regress()),
+        ("filmed", Regress()),
     ],
 )
 def test_a_head_learns_what_the_features_say(kind: str, corruption: Corruption) -> None:
@@ -65,6 +66,25 @@ def test_a_sampled_action_follows_its_rows_noise_and_a_regressed_one_has_none() 
         head = head_of("transformer", action(corruption)).eval()
         first, second = (answer(head, features, text, action(corruption), streams(s, B), 2) for s in (0, 1))
         assert torch.allclose(first, second) != differs
+
+
+def test_words_choose_what_convolutions_look_for() -> None:
+    """The same frames, and an action that is that of one place or of the other: the text says which."""
+    torch.manual_seed(0)
+    stream, generator = action(Regress()), torch.Generator().manual_seed(0)
+    head = Filmed(T, D, (16,), stream, side=2)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(200):
+        shown = 2.0 * torch.randint(0, 2, (32, T, 6), generator=generator) - 1
+        place = torch.randint(0, 2, (32,), generator=generator)
+        text = F.one_hot(place, 256).float() * 16
+        features = torch.cat([shown, torch.zeros(32, T, 2)], -1)[:, None]
+        target = shown[torch.arange(32), 3 * place].view(32, 2, 3)
+        loss = asked(head, features, text, target, stream, Uniform(), 1, generator).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss < 0.3  # 1: nothing is known; 0.5: the places are known, and not which of them
 
 
 def test_a_former_tells_frames_apart() -> None:

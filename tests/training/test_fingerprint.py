@@ -19,8 +19,9 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.layout import tasks_table
 from presage.interface.cli import main
 from presage.training.fingerprint import entry, hash_of, of_dataset, require_same, settings
-from presage.training.loop import TrainConfig, lengthened
+from presage.training.loop import lengthened
 from presage.training.objectives.denoise import Denoise
+from presage.training.reference import TrainConfig
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
 from tests.episodes.test_foreign import compress

@@ -21,7 +21,8 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.training.batch import Terms, one_term
-from presage.training.loop import Optimiser, TrainConfig, lengthened, optimise, rate, train
+from presage.training.loop import Optimiser, lengthened, optimise, rate
+from presage.training.reference import TrainConfig, train
 from tests.tiny import tiny_model
 from tests.training.test_data import numbered_rows
 

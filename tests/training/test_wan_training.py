@@ -19,7 +19,8 @@ from presage.timeline.session import Session
 from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model, read_config, read_weights, save_model
 from presage.training.data import make_batch
-from presage.training.loop import REFERENCE_WEIGHTS, TrainConfig, make_optimizer, reference_objective, train
+from presage.training.loop import make_optimizer
+from presage.training.reference import REFERENCE_WEIGHTS, TrainConfig, reference_objective, train
 from tests.episodes.robots import write_robot
 from tests.tiny import tiny_chunk, tiny_observation
 from tests.tiny_wan import tiny_wan

@@ -34,7 +34,8 @@ from presage.timeline.session import Session
 from presage.training.batch import Batch, weighted
 from presage.training.checkpoint import load_model, save_model
 from presage.training.data import make_batch
-from presage.training.loop import REFERENCE_WEIGHTS, TrainConfig, make_optimizer, reference_objective
+from presage.training.loop import make_optimizer
+from presage.training.reference import REFERENCE_WEIGHTS, TrainConfig, reference_objective
 
 INSTRUCTIONS = ["open the drawer", "push the puck to the goal"]
 LORA = 4

@@ -17,8 +17,8 @@ from presage.networks.world_model import WorldModel
 from presage.training.batch import weighted
 from presage.training.checkpoint import load_model
 from presage.training.data import Rows, make_batch
-from presage.training.loop import TrainConfig, train
 from presage.training.recipes import metaworld
+from presage.training.reference import TrainConfig, train
 from presage.training.resume import step_generator
 
 LINEAR = (4352, 256, 1024)

@@ -15,9 +15,12 @@ class Windows:
     Every start comes once per epoch, in an order that follows from the seed alone, so three numbers resume the draw.
 
     lengths: rows of each episode (E,), laid out one behind the other.
+    first: windows start in the first so many rows of an episode; 0: anywhere.
     """
 
-    def __init__(self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0):
+    def __init__(
+        self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, first: int = 0
+    ):
         if window < 1 or stride < 1:
             raise UserError(f"window {window} and stride {stride} must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
@@ -26,11 +29,12 @@ class Windows:
         self.window = window
         self._steps = np.arange(window, dtype=np.int64) * stride
         self._seed = seed
-        first = np.cumsum(lengths) - lengths
+        begin = np.cumsum(lengths) - lengths
         inside = (window + 1) // 2
         starts = np.maximum(lengths - (inside - 1) * stride, 1)
-        self._last = np.repeat(first + lengths - 1, starts)
-        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + np.repeat(first, starts)
+        starts = np.minimum(starts, first) if first else starts
+        self._last = np.repeat(begin + lengths - 1, starts)
+        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + np.repeat(begin, starts)
         self._epoch = 0
         self._position = 0
         self._order = self._permutation(0)

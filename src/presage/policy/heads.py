@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.networks.embedding import waves
-from presage.networks.unet_blocks import Attention, PlaceNorm
+from presage.networks.unet_blocks import Attention, PlaceNorm, Residual
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Schedule
 from presage.timeline.memory import Entry, Memory
@@ -118,23 +118,34 @@ class ActionTransformer(nn.Module):
         return self.leave(F.silu(self.norm(x)))
 
 
-class Convolved(nn.Module):
-    """A head that looks at a grid of places through convolutions of its own, down to `side` places a side: for frames
-    in pixels, end to end."""
+class Filmed(nn.Module):
+    """A head over one frame: residual convolutions that the text modulates, strided to `side` places a side, an MLP
+    (Brohan et al. 2022, RT-1, section 5: FiLM, so that the words choose what the convolutions look for; here the places
+    are kept). For `Regress`."""
 
-    def __init__(self, places: int, numbers: int, width: int, head: nn.Module, side: int = 4) -> None:
+    def __init__(self, places: int, numbers: int, widths: Sequence[int], stream: Stream, side: int = 4) -> None:
+        """widths: channels at each resolution, from that of the places down to `side`."""
         super().__init__()
-        self.side, self.head = math.isqrt(places), head
-        layers: list[nn.Module] = [nn.Conv2d(numbers, width, 3, padding=1)]
-        for _ in range(round(math.log2(self.side / side))):
-            layers += [PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, 2, 1)]
-        self.see = nn.Sequential(*layers, PlaceNorm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.shape, self.side, told = (stream.tokens, stream.dim), math.isqrt(places), 4 * widths[0]
+        self.enter = nn.Conv2d(numbers, widths[0], 3, padding=1)
+        self.text = nn.Sequential(nn.Linear(TEXT_DIM, told), nn.SiLU())
+        self.blocks = nn.ModuleList([Residual(w, w, told) for w in widths])
+        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:])])
+        self.norm = PlaceNorm(widths[-1])
+        numbers = widths[-1] * side**2
+        self.read = nn.Sequential(
+            nn.Linear(numbers + told, 4 * widths[0]), nn.SiLU(), nn.Linear(4 * widths[0], stream.tokens * stream.dim)
+        )
 
     def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
-        """Features (B, N, T, C), text (B, 256), `x_k` (B, K, C') at `level` (B,) -> (B, K, C')."""
-        images = features.flatten(0, 1).transpose(1, 2).unflatten(2, (self.side, self.side))
-        seen = self.see(images.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
-        return self.head(seen.unflatten(0, features.shape[:2]), text, x_k, level)
+        """Features (B, 1, T, D), text (B, 256) -> (B, K, C); `x_k` and `level` are not looked at."""
+        told = self.text(text)
+        images = features[:, 0].transpose(1, 2).unflatten(2, (self.side, self.side))
+        h = self.enter(images.contiguous(memory_format=torch.channels_last))
+        for i, block in enumerate(self.blocks):
+            h = block(h if i == 0 else self.shrink[i - 1](h), told)
+        seen = F.silu(self.norm(h)).flatten(1)
+        return self.read(torch.cat([seen, told], 1)).view(len(seen), *self.shape)
 
 
 @dataclass(frozen=True, eq=False)

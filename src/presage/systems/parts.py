@@ -32,9 +32,9 @@ def videos(shape: Shape, codec: ImageCodec | PixelCodec, corruption: Corruption)
     return [Stream(IMAGE + c, tokens, dim, corruption, source=IMAGE + c) for c in shape.cameras]
 
 
-def codec_stage(size: Size, data: dict[str, float]) -> Stage:
+def codec_stage(size: Size, data: dict[str, float], steps: int = 1000) -> Stage:
     """Fits the codec to pictures alone."""
-    optimiser = scaled(Optimiser(steps=1000, batch=24, warmup=50, ema=0.99, weight_decay=1e-4), size)
+    optimiser = scaled(Optimiser(steps, batch=24, warmup=50, ema=0.99, weight_decay=1e-4), size)
     return Stage("codec", Autoencode(), ("codecs",), data, window=1, optimiser=optimiser, raw=True)
 
 

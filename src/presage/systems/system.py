@@ -66,6 +66,7 @@ class Size:
 DEBUG = Size("debug", 32, 2, 2, 8, 0.002)
 SMALL = Size("small", 160, 6, 4, 32, 1.0)
 BASE = Size("base", 256, 8, 8, 64, 4.0)
+SIZES = {size.name: size for size in (DEBUG, SMALL, BASE)}
 
 
 @dataclass(frozen=True)

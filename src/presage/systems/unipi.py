@@ -2,23 +2,26 @@
 
 The first frame is tiled onto every noisy keyframe of a clip, which is one question under guidance by the text; a
 translator reads the chunks between two keyframes; the whole clip is executed without looking. Their second cascade,
-temporal upsampling, is left out: the translator spans what it would fill in. Frames are predicted as changes of the
-first one, where their U-Net predicts noise.
+temporal upsampling, is left out: the translator spans what it would fill in. Keyframes are latents of a codec, and
+changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned,
+and begin in the first rows of an episode, where an open loop plans: a closed loop asks of frames that none began with.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from presage.codecs.image import ImageCodec
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.networks.composed import Composed
 from presage.networks.unet import UNet, UNetConfig
 from presage.policy.executors import open_loop, receding
 from presage.policy.features import headed, latents
-from presage.policy.heads import ActionTransformer, Convolved, VideoFormer
+from presage.policy.heads import Filmed
 from presage.policy.translators import ClipPlan, FramePair
 from presage.systems.lab.check import CheckResult
 from presage.systems.lab.clips import compare_clips
-from presage.systems.parts import actions, scaled, videos
+from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.system import SMALL, Card, Shape, Size, System
 from presage.systems.table import find
 from presage.timeline.corruption import Flow, Regress
@@ -32,62 +35,82 @@ from presage.training.stage import Stage
 
 KEYFRAMES, EVERY = 6, 4
 """Of a clip, and rows between two: 24 rows, as long as a demonstration"""
-VIDEO = Denoise(Levels((Role(Uniform(0.2), GIVEN),), per_step=False), clip=True, drop_text=0.1)
+SHORT = 2
+"""Keyframes of the clips that come first, which cost a third: they say which puck the words mean, which 10,000 whole
+clips did not teach"""
+
+
+def denoise(full_noise: float) -> Denoise:
+    """Pure noise is where a plan is made; lower levels only sharpen it."""
+    return Denoise(Levels((Role(Uniform(full_noise), GIVEN),), per_step=False), clip=True, drop_text=0.1)
 
 
 def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
-    pictures = tuple(f"image.{camera}" for camera in shape.cameras)
-
-    def build(shape: Shape) -> Composed:
-        codec = PixelCodec(PixelCodecConfig(shape.size, max(1, shape.size // 16)))
-        cameras, acts = videos(shape, codec, Flow()), actions(shape, Regress("l2"), per_step=False)
-        widths = (size.channels, 2 * size.channels, 3 * size.channels)
-        config = UNetConfig(pictures, widths, size.width, max(1, size.layers - 2), size.heads, past=1, tiled=tiled)
-        numbers = codec.config.token_dim * len(cameras)
-        return Composed(
-            [acts, *cameras],
-            {s.source: codec for s in cameras},
-            UNet(cameras, config),
-            shape.action_codec,
-            shape.state_codec,
-            (shape.chunk, shape.action_dim),
-            context=1,
-            parts={"translator": FramePair(codec.config.tokens, numbers, 2 * size.channels, in_a_row(acts, EVERY))},
-        )
-
-    video = scaled(Optimiser(steps=1000, batch=16, warmup=100), size)
+    pictures = pictures_of(shape)
     invert = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
-    still = {"still": stood_still("labelled", (KEYFRAMES // 2) * EVERY)}
     pair, span = Invert(pictures, every=EVERY, noise=0.1), 1 + EVERY
+
+    def clips(name: str, full_noise: float, length: int, training: Optimiser) -> Stage:
+        still = {"still": stood_still("labelled", length * EVERY)}
+        video = Stage(name, denoise(full_noise), data={"still": 1.0}, make=still, optimiser=scaled(training, size))
+        return replace(video, window=1 + length, stride=EVERY, starts=EVERY)
+
     plan = plan_of(shape)
     return System(
         Card.of("unipi"),
-        build,
+        lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
         (
-            Stage("video", VIDEO, data={"still": 1.0}, make=still, window=1 + KEYFRAMES, stride=EVERY, optimiser=video),
+            codec_stage(size, {"labelled": 1.0}, 600),
+            clips("short", 0.8, SHORT, Optimiser(1200, 16, warmup=100)),
+            clips("video", 0.6, KEYFRAMES, Optimiser(1500, 8, warmup=100)),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
         ),
         {"open loop": open_loop(plan), "closed loop": open_loop(plan, EVERY)},
     )
 
 
+def planner(shape: Shape, codec: ImageCodec | PixelCodec, size: Size, fold: int = 1, tiled: bool = True) -> Composed:
+    """A latent video U-Net and a translator of frame pairs."""
+    cameras, acts = videos(shape, codec, Flow(floor=1.0)), actions(shape, Regress("l2"), per_step=False)
+    widths = (4 * size.channels, 6 * size.channels)
+    layers = max(1, size.layers // 2)
+    config = UNetConfig(pictures_of(shape), widths, size.width, layers, size.heads, past=1, fold=fold, tiled=tiled)
+    numbers = codec.config.token_dim * len(cameras)
+    between = in_a_row(acts, EVERY)
+    return Composed(
+        [acts, *cameras],
+        {s.source: codec for s in cameras},
+        UNet(cameras, config),
+        shape.action_codec,
+        shape.state_codec,
+        (shape.chunk, shape.action_dim),
+        context=1,
+        parts={"translator": FramePair(codec.config.tokens, numbers, 4 * size.channels, between)},
+    )
+
+
+def pictures_of(shape: Shape) -> tuple[str, ...]:
+    return tuple(f"image.{camera}" for camera in shape.cameras)
+
+
 def plan_of(shape: Shape) -> ClipPlan:
-    return ClipPlan(tuple(f"image.{camera}" for camera in shape.cameras), KEYFRAMES, EVERY, steps=10, scale=2.0)
+    return ClipPlan(pictures_of(shape), KEYFRAMES, EVERY, steps=10, scale=2.0)
 
 
 def cloning(shape: Shape, size: Size = SMALL) -> System:
-    """The control: the same rows, frames and words, and the chunk read at once."""
-    pictures = [f"image.{camera}" for camera in shape.cameras]
+    """The control: the same rows, frames and words, and the chunk read at once, from pixels, by convolutions that the
+    words modulate."""
+    pictures = pictures_of(shape)
 
     def build(shape: Shape) -> Composed:
-        model = unipi(shape, size).build(shape)
-        (acts, *cameras), width = model.streams, size.width
-        former = VideoFormer(width, width, heads=size.heads, places=16)
-        head = ActionTransformer(former, width, acts, heads=size.heads)
-        model.parts["head"] = Convolved(cameras[0].tokens, cameras[0].dim * len(cameras), width, head)
+        codec = PixelCodec(PixelCodecConfig(shape.size, max(1, shape.size // 16)))
+        model, c = planner(shape, codec, size), size.channels
+        acts, *cameras = model.streams
+        numbers = codec.config.token_dim * len(cameras)
+        model.parts["head"] = Filmed(codec.config.tokens, numbers, (2 * c, 3 * c, 4 * c), acts)
         return model
 
-    optimiser = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
+    optimiser = scaled(Optimiser(steps=3000, batch=32, warmup=50), size)
     stage = Stage("clone", Imitate(latents(pictures)), ("parts.head",), window=1, optimiser=optimiser)
     return System(Card.of("unipi"), build, (stage,), {"policy": receding(headed(latents(pictures), steps=1))})
 

@@ -108,6 +108,8 @@ def load_model(folder: Path, device: torch.device | None = None) -> WorldModel:
     """
     folder = Path(folder)
     config = read_config(folder)
+    if "system" in config:
+        raise UserError(f"{folder} holds the system {config['system']}: open it with systems.checkpoint.open_system")
     try:
         fields = {RENAMED.get(name, name): value for name, value in config["model"].items()}
         fields["codec"] = _CODECS[config["codec_kind"]](**fields["codec"])

@@ -88,14 +88,21 @@ def has(dataset: Dataset, column: str) -> bool:
     return column in dataset.features
 
 
-def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
-    """Encode a dataset with the model's codecs (cached beside the dataset)."""
-    config = model.config
-    missing = [c for c in config.cameras if c not in dataset.cameras]
+def check_fits(dataset: Dataset, cameras: Sequence[str], action: int) -> None:
+    """Refuse a dataset of model steps without one of the cameras, or whose chunks are not of so many numbers."""
+    missing = [c for c in cameras if c not in dataset.cameras]
     if missing:
         raise UserError(
             f"{dataset.root}: no camera {missing[0]!r}; it has {dataset.cameras}; train another recipe or record again"
         )
+    if has(dataset, "action") and (numbers := int(np.prod(dataset.features["action"]["shape"]))) != action:
+        raise UserError(f"{dataset.root}: 'action' has {numbers} numbers, the model takes chunks of {action}")
+
+
+def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
+    """Encode a dataset with the model's codecs (cached beside the dataset)."""
+    config = model.config
+    check_fits(dataset, config.cameras, config.chunk * config.action_dim)
     frames = frame_cache(dataset, config.cameras, config.codec.size)
     rows = len(frames)
 
@@ -110,10 +117,6 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     flat_action = config.chunk * config.action_dim
     if has(dataset, "action"):
         action = dataset.column("action").reshape(rows, -1)
-        if action.shape[1] != flat_action:
-            raise UserError(
-                f"{dataset.root}: 'action' has {action.shape[1]} numbers, the model takes chunks of {flat_action}"
-            )
         valid = valid_actions(dataset)
         action = np.where(valid[:, None], action, 0.0)  # what was not recorded is NaN, and NaN times a mask stays NaN
     else:

@@ -34,9 +34,9 @@ from presage.training.data import Rows, has, load_rows, open_dataset
 from presage.training.dreams import dream_rows, of_dreams
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, of_dataset, of_model, of_parts, of_rows
 from presage.training.learnable import about_sharing, check_learnable, remarks
-from presage.training.loop import TrainConfig, train
 from presage.training.objectives.denoise import Denoise
 from presage.training.reader import ReaderTraining, train_reader
+from presage.training.reference import TrainConfig, train
 from presage.training.renderer import RendererTraining, train_renderer
 from presage.training.resume import require_same_run
 from presage.training.state_dynamics import StateDynamicsTraining, train_state_dynamics

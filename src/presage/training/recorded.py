@@ -109,20 +109,30 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
     )
 
 
-def read_recorded(dataset: Dataset, cameras: Sequence[str], size: int, chunk: int) -> Recorded:
+def read_recorded(
+    dataset: Dataset, cameras: Sequence[str], size: int, chunk: int, action_dim: int = 0, state_dim: int = 0
+) -> Recorded:
     """All episodes of a dataset whose rows hold chunks, as `presage collect` records them. Where nobody was told
-    anything, the embedding is 0."""
+    anything, the embedding is 0.
+
+    action_dim, state_dim: numbers of what the dataset has no column of. No action of it is labelled then.
+    """
     frames = frame_cache(dataset, list(cameras), size)
     rows = len(frames)
-    valid = valid_actions(dataset)
-    action = np.where(valid[:, None], dataset.column("action").reshape(rows, -1), 0.0).astype(np.float32)
+    valid, action = np.zeros(rows, bool), np.zeros((rows, chunk * action_dim), np.float32)
+    if "action" in dataset.features:
+        valid = valid_actions(dataset)
+        action = np.where(valid[:, None], dataset.column("action").reshape(rows, -1), 0.0).astype(np.float32)
+    state = np.full((rows, state_dim), np.nan, np.float32)
+    if "observation.state" in dataset.features:
+        state = dataset.column("observation.state").reshape(rows, -1).astype(np.float32)
     said, number = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     length = np.array([e.length for e in dataset.episodes])
     return Recorded(
         {f"{IMAGE}{camera}": np.ascontiguousarray(frames[:, i]) for i, camera in enumerate(cameras)},
         action.reshape(rows, chunk, -1),
         valid.astype(bool),
-        dataset.column("observation.state").reshape(rows, -1).astype(np.float32),
+        state,
         chunk_quality(dataset).astype(np.float32),
         np.repeat(number, length),
         np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),

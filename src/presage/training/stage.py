@@ -16,6 +16,7 @@ from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
 from presage.training.loop import Optimiser, optimise
 from presage.training.recorded import Recorded, batch_of, encoded
+from presage.training.resume import read_run
 
 
 class Objective(Protocol):
@@ -42,6 +43,8 @@ class Stage:
     """Rows of a window"""
     stride: int = 1
     """Of its rows: keyframes that are so many rows apart"""
+    starts: int = 0
+    """Windows begin in the first so many rows of an episode, as a plan does that is made once; 0: anywhere"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
     """Of the objective's terms, by pattern; those of one pattern are averaged"""
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
@@ -60,21 +63,29 @@ def train_stages(
     only: str | None = None,
     quiet: bool = False,
 ) -> Composed:
-    """Fit `model` in place, stage by stage; each resumes from `out/<stage>`. `only`: the stage of that name alone.
+    """Fit `model` in place, stage by stage; each resumes from `out/<stage>`.
 
-    made_from: the data and whatever else the weights follow from.
+    made_from: the data and whatever else the weights follow from. only: the stage of that name, on the weights of those
+    before it, which are finished.
 
     Raises:
-        UserError: there is no such stage, or no such data; see `optimise`.
+        UserError: there is no such stage, or no such data, or a stage before it is not finished; see `optimise`.
     """
-    if only is not None and only not in [s.name for s in stages]:
-        raise UserError(f"--only {only}: stages are {', '.join(s.name for s in stages)}")
+    names = [s.name for s in stages]
+    if only is not None and only not in names:
+        raise UserError(f"--only {only}: stages are {', '.join(names)}")
     made = dict(made_from)
-    for stage in stages:
-        if only in (None, stage.name):
-            _train(model, stage, data, out / stage.name, made, quiet)
+    for stage in stages if only is None else stages[: names.index(only) + 1]:
+        if only not in (None, stage.name) and not finished(stage, out):
+            raise UserError(f"--only {only}: stage {stage.name} comes before it and is not finished in {out}")
+        _train(model, stage, data, out / stage.name, made, quiet)
         made[f"stage.{stage.name}"] = entry(f"stage {stage.name}", hash_of(described(stage)))
     return model.eval()
+
+
+def finished(stage: Stage, out: Path) -> bool:
+    """Whether all of its steps are done, in `out/<stage>`."""
+    return bool(read_run(out / stage.name).get("step", 0) >= stage.optimiser.steps)
 
 
 def _train(
@@ -88,7 +99,7 @@ def _train(
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, stage.stride, config.seed) for part in parts]
+    windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.starts) for part in parts]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)

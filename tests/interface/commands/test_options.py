@@ -26,6 +26,7 @@ from presage.errors import UserError
 from presage.interface.cli import COMMANDS, main, parse
 from presage.interface.commands import applies
 from presage.results.output import check_writable
+from presage.systems.system import SIZES
 from presage.training.checkpoint import save_model
 from presage.training.recipes import PARTS, RECIPES
 
@@ -204,6 +205,8 @@ def test_any_value_of_any_option(name: str, data: st.DataObject, inputs: Path) -
     [
         (["--lora", "4"], "--lora does not apply to --recipe debug"),
         (["--size", "128"], "--size does not apply to --recipe debug"),
+        (["--size", "small"], "--size small goes with --system"),
+        (["--size", "17"], "give a multiple of 16"),
         (["--codec-steps", "2", "--codec-from", "model"], "--codec-steps does not apply to --recipe debug"),
         (
             ["--only", "decoder", "--start-from", "model", "--part-steps", "2"],
@@ -239,7 +242,7 @@ def test_a_training_heeds_every_option_or_refuses_it(options: list[str], says: s
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_options_of_every_recipe_are_known(name: str) -> None:
-    assert (name in applies.RECIPES, PARTS) == (True, applies.PARTS)
+    assert (name in applies.RECIPES, PARTS, tuple(SIZES)) == (True, applies.PARTS, applies.SIZES)
 
 
 def test_a_dataset_of_weight_0_is_never_drawn_from(inputs: Path) -> None:

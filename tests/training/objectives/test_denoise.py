@@ -23,9 +23,9 @@ from presage.timeline.sampler import predict
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, weighted
-from presage.training.loop import REFERENCE_WEIGHTS, reference_objective
 from presage.training.objectives.denoise import ALONE, Denoise
 from presage.training.recipes import behaviour_cloning
+from presage.training.reference import REFERENCE_WEIGHTS, reference_objective
 from tests.tiny import tiny_model
 
 ROWS, K, STATE_GIVEN = 5, Uniform(0.3), {STATE: flat(GIVEN, 1)}

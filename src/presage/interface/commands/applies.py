@@ -4,6 +4,7 @@ believes that it does something."""
 from typing import TYPE_CHECKING
 
 from presage.errors import UserError
+from presage.interface.commands.options import SIZES
 
 if TYPE_CHECKING:
     from presage.interface.commands.train import Train
@@ -16,6 +17,11 @@ PARTS = ("state_dynamics", "renderer", "critic", "decoder")
 
 def check_options(train: "Train") -> None:
     """Raise UserError for options that contradict each other, or that the recipe does not heed."""
+    for part in train.only:
+        if part not in PARTS:
+            raise UserError(f"--only {part}: choose from {', '.join(PARTS)}")
+    if train.size in SIZES:
+        raise UserError(f"--size {train.size} goes with --system NAME; a recipe has its own, give one of both")
     if train.weights and len(train.weights) != len(train.data):
         raise UserError(f"--weights has {len(train.weights)} numbers for {len(train.data)} datasets: one for each")
     if train.weights and not any(train.weights):
@@ -36,6 +42,27 @@ def check_options(train: "Train") -> None:
     for option, (given, heeded, reason) in _options(train).items():
         if given and not heeded:
             raise UserError(f"{option} does not apply to {chosen}, {reason}: leave it out")
+
+
+def check_system_options(train: "Train") -> None:
+    """Raise UserError for options that `--system` does not heed."""
+    ignored = {
+        "--recipe": train.recipe != "metaworld",
+        "--weights": bool(train.weights),
+        "--steps": train.steps is not None,
+        "--codec-steps": train.codec_steps is not None,
+        "--part-steps": train.part_steps is not None,
+        "--codec-from": train.codec_from is not None,
+        "--start-from": train.start_from is not None,
+        "--backbone": train.backbone is not None,
+        "--lora": train.lora is not None,
+    }
+    for option in (option for option, given in ignored.items() if given):
+        raise UserError(f"{option} does not apply to --system, whose stages and --size say it all: leave it out")
+    if train.size is not None and train.size not in SIZES:
+        raise UserError(f"--size {train.size}: a system's is one of {', '.join(SIZES)}")
+    if len(train.only) > 1:
+        raise UserError(f"--only {' '.join(train.only)}: name one stage of --system at a time")
 
 
 def _options(train: "Train") -> dict[str, tuple[bool, bool, str]]:

@@ -22,6 +22,8 @@ from presage.worlds.instructions import check_task
 
 Read = Callable[[str], Any]
 BILLION = 1_000_000_000
+SIZES = ("debug", "small", "base")
+"""Names of presage.systems.system.SIZES, without importing it."""
 LONGEST_NAME = 200
 """Bytes of an output's name: file systems allow 255, and its temporary name is longer."""
 
@@ -106,6 +108,16 @@ def real(most: float, least: float = 0.0, above: bool = False) -> Read:
         return value
 
     return read
+
+
+def size(text: str) -> int | str:
+    """A system's, by name, or the pixels of a backbone."""
+    if text in SIZES:
+        return text
+    try:
+        return int(whole(16, 4096, of=16)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, or choose from {', '.join(SIZES)}") from None
 
 
 def choice(names: Sequence[str]) -> Read:
@@ -268,6 +280,7 @@ MaybeRate = Annotated[float | None, one(real(10_000, least=0.001), "HZ")]
 Shares = Annotated[tuple[float, ...], several(real(BILLION, above=True), "SHARE", least=1)]
 Weights = Annotated[tuple[float, ...], several(real(BILLION), "WEIGHT")]
 
+Size = Annotated[int | str | None, one(size, "SIZE")]
 Text = Annotated[str, one(words, "TEXT")]
 MaybeText = Annotated[str | None, one(words, "TEXT")]
 Use = Annotated[str, one(choice(USES), "USE")]

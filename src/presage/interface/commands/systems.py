@@ -16,6 +16,7 @@ def system(text: str) -> str:
     return find(text).name
 
 
+MaybeSystem = Annotated[str | None, one(system, "NAME")]
 SystemName = Positional[Annotated[str, one(system, "NAME")]]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from presage.errors import UserError
-from presage.interface.commands.applies import PARTS, RECIPES, check_options
+from presage.interface.commands.applies import RECIPES, check_options
 from presage.interface.commands.options import (
     Cameras,
     Columns,
@@ -17,13 +17,16 @@ from presage.interface.commands.options import (
     MaybeRate,
     MaybeSpan,
     OutFolder,
+    Size,
     Weights,
     choice,
     identity,
     one,
     several,
     whole,
+    words,
 )
+from presage.interface.commands.systems import MaybeSystem
 from presage.results.output import command_line, summary, write_json
 from presage.results.record import describe_run
 
@@ -55,6 +58,12 @@ class Train(Command):
         runs/mt10/model presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
         presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
 
+    --system NAME trains a published system instead, all of its stages (presage systems lists them). A dataset without
+    actions is video alone; --only STAGE stops after that stage.
+
+        presage train --system uwm --data data/arm data/videos --out runs/uwm
+        presage train --system unipi --size debug --data data/arm --out runs/tiny
+
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
     OUT/state/tensorboard.
     """
@@ -65,6 +74,8 @@ class Train(Command):
     """Folder of the run."""
     recipe: Annotated[str, one(choice(RECIPES), "RECIPE")] = "metaworld"
     """metaworld, finetune, refine, backbone, behaviour_cloning or debug."""
+    system: MaybeSystem = None
+    """Name, title or number of a system with a recipe."""
     weights: Weights = ()
     """How often each dataset is drawn from; equally by default."""
     steps: MaybeCount = None
@@ -79,15 +90,17 @@ class Train(Command):
     start_from: MaybeFolder = None
     """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and
     with --only."""
-    only: Annotated[tuple[str, ...], several(choice(PARTS), "PART", key=identity)] = ()
+    only: Annotated[tuple[str, ...], several(words, "PART", key=identity)] = ()
     """Train these parts of --start-from and leave everything else as it is: state dynamics, renderer, critic (needs
-    data collected with --counterfactuals), decoder (of the image codec, --codec-steps)."""
+    data collected with --counterfactuals), decoder (of the image codec, --codec-steps). With --system: train this
+    stage, on the finished ones before it."""
     backbone: MaybeFolder = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
     """Rank of the change trained beside the backbone's frozen weights, 16 by default; 0 trains all weights."""
-    size: Annotated[int | None, one(whole(16, 4096, of=16), "PIXELS")] = None
-    """Side of the frames the backbone sees, a multiple of 16; 128 by default."""
+    size: Size = None
+    """With --system: debug, small (by default) or base. With --backbone: side of the frames it sees, a multiple of 16;
+    128 by default."""
 
     cameras: Cameras = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one.
@@ -113,13 +126,17 @@ class Train(Command):
         from presage.training.data import open_dataset
         from presage.worlds.wordings import WORLDS
 
+        if self.system is not None:
+            from presage.interface.commands.train_system import train_system
+
+            return train_system(self, self.system)
         check_options(self)
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = recipes.RECIPES[self.recipe]()
         datasets = [open_dataset(folder, episodes) for folder in self.data]
         for note in dict.fromkeys(note for data in datasets for note in data.notes):
             print(note, file=sys.stderr)
-        robots = self._robots(datasets, recipe.model)
+        robots = self.robots(datasets, recipe.model)
         recipe = recipes.for_robots(recipe, robots)
         training = replace(recipe.training, seed=self.seed, steps=self.steps or recipe.training.steps)
         wan = None
@@ -127,7 +144,7 @@ class Train(Command):
             from presage.networks.wan_model import wan_config
 
             rank = 16 if self.lora is None else self.lora
-            wan = wan_config(self.backbone, recipe.model, self.size or 128, rank or None)
+            wan = wan_config(self.backbone, recipe.model, int(self.size or 128), rank or None)
             training = training if rank else replace(training, lr=training.lr / 10)
         codec = replace(recipe.codec, seed=self.seed, steps=self.codec_steps or recipe.codec.steps)
         trained_alone = (recipe.state_dynamics, recipe.renderer, recipe.reader, recipe.critic)
@@ -162,7 +179,7 @@ class Train(Command):
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
 
-    def _robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
+    def robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
         from presage.episodes.robot import Robot, find_robot, holds_chunks, united
         from presage.episodes.slots import separate
@@ -175,11 +192,12 @@ class Train(Command):
         robots = []
         for dataset in datasets:
             if not holds_chunks(dataset):
+                video_alone = self.system is not None and "action" not in dataset.features
                 robots.append(
                     Robot.from_dataset(
                         dataset,
                         self.cameras,
-                        self.action,
+                        self.action or (("none",) if video_alone else ()),
                         self.state,
                         self.relative,
                         self.fps,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from presage.device import default_device
 from presage.episodes.dataset import Dataset
 from presage.networks.composed import Composed
 from presage.systems.lab.check import Arm
@@ -19,7 +20,7 @@ from presage.systems.lab.datasets import dataset
 from presage.systems.lab.files import write_json
 from presage.systems.lab.starts import Block, Start, choose_starts
 from presage.systems.system import DEBUG, Shape, Size, System
-from presage.training.fingerprint import entry
+from presage.training.fingerprint import Fingerprint, entry
 from presage.training.recorded import Recorded, fit_scalar_codecs, read_recorded
 from presage.training.stage import train_stages
 from presage.worlds.protocol import Policy
@@ -126,14 +127,32 @@ def run_arm(
     return Arm(name, tuple(outcomes), seconds, parameters, rows, steps, means)
 
 
-def trained(system: System, shape: Shape, data: Mapping[str, Recorded], seed: int, folder: Path) -> Composed:
-    """A system trained with a seed; resumes from `folder`."""
+def trained(
+    system: System,
+    shape: Shape,
+    data: Mapping[str, Recorded],
+    seed: int,
+    folder: Path,
+    made_from: Fingerprint | None = None,
+    only: str | None = None,
+) -> Composed:
+    """A system trained with a seed; resumes from `folder`. made_from: what else it follows from. only: that stage, on
+    the finished ones before it."""
     torch.manual_seed(seed)
-    model = system.build(shape)
+    model = system.build(shape).to(default_device())
     stages = [replace(s, optimiser=replace(s.optimiser, seed=seed)) for s in system.stages]
-    made = {"system": entry("system", system.card.name), "weights": entry("seed of the first weights", seed)}
+    made = (made_from or {}) | {
+        "system": entry("system", system.card.name),
+        "weights": entry("seed of the first weights", seed),
+    }
     made |= {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in data.items()}
-    return train_stages(model, stages, data, folder, made)
+    return train_stages(model, stages, data, folder, made, only)
+
+
+def seconds_of(stage: Path) -> float:
+    """What training a stage took, calls that were killed and continued included."""
+    *_, last = (stage / "log.jsonl").read_text().splitlines()
+    return float(json.loads(last)["seconds"])
 
 
 def sized(size: Size, quick: bool) -> Size:

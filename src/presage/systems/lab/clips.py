@@ -17,7 +17,7 @@ from presage.networks.composed import Composed
 from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
-from presage.systems.lab.arms import Judge, recorded, shape_of, sized, starts_of, success, trained
+from presage.systems.lab.arms import Judge, recorded, seconds_of, shape_of, sized, starts_of, success, trained
 from presage.systems.lab.check import Arm, CheckResult, block_for
 from presage.systems.lab.datasets import HELD_OUT, MANY
 from presage.systems.lab.starts import Start
@@ -87,10 +87,15 @@ def compare_clips(
     sanity: list[Sanity] = []
     for seed in seeds:
         folder = out / str(seed)
-        models = {True: trained(system(shape, sized(SMALL, quick)), shape, {"labelled": rows}, seed, folder)}
-        models[False] = trained(cloning(shape, sized(SMALL, quick)), shape, {"labelled": rows}, seed, folder)
+        models, took, steps = {}, {}, {}
+        for name, recipe in ((row.title, system), ("cloning", cloning)):
+            value = recipe(shape, sized(SMALL, quick))
+            models[name] = trained(value, shape, {"labelled": rows}, seed, folder)
+            took[name] = sum(seconds_of(folder / stage.name) for stage in value.stages)
+            steps[name] = sum(stage.optimiser.steps for stage in value.stages)
         for name in found:
-            model, use = models[name != "cloning"], uses[name]
+            whose = "cloning" if name == "cloning" else row.title
+            model, use = models[whose], uses[name]
             beside: dict[str, Judge] = {}
             if name in (row.title, "cloning"):
                 beside = {RECORDED: success(use, known, max_steps=STEPS)}
@@ -99,9 +104,11 @@ def compare_clips(
                 closed = open_loop(plan, every)
                 beside |= {"closed loop": success(closed, some, max_steps=STEPS)}
                 beside |= {"closed loop, with a knock": success(closed, some, around=knocked, max_steps=STEPS)}
-            found[name].append(_judged(name, model, use, beside, starts, seed, len(rows.action)))
+            judged = _judged(name, model, use, beside, starts, seed, len(rows.action))
+            judged = replace(judged, steps=steps[whose], seconds=judged.seconds + took.get(name, 0.0))
+            found[name].append(judged)
             print(f"{name}: {found[name][-1].mean:.2f} {dict(found[name][-1].figures)}", flush=True)
-        sanity += _translations(models[True], plan, test)
+        sanity += _translations(models[row.title], plan, test)
     arms = {name: _over_seeds(parts) for name, parts in found.items()}
     verdict = None
     if len(arms) == len(uses):

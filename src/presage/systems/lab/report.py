@@ -183,8 +183,8 @@ HEAD = """# Systems
 
 Made by `python -m presage.systems.lab.report` from the table of systems and the files in
 `src/presage/systems/lab/verdicts`. `presage systems` prints the table and which systems have a recipe, `presage
-systems show NAME` one row, and `presage systems check NAME` runs its check. [Add a system](add_a_system.md) says how
-a recipe is written.
+systems show NAME` one row, `presage systems check NAME` runs its check, and `presage train --system NAME` fits it to
+[your data](training.md#a-published-system-on-your-data). [Add a system](add_a_system.md) says how a recipe is written.
 
 A check trains the arms of a system in the lab and judges one claim of its paper beside the controls that could refute
 it. *Shown*: the difference to every control reaches its margin, its 95 % interval lies above 0 (bootstrap over training

@@ -1,0 +1,79 @@
+"""A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md` that opens again by itself."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from presage.codecs.scalars import ScalarCodec
+from presage.device import default_device
+from presage.errors import UserError
+from presage.networks.composed import Composed
+from presage.systems.system import SIZES, Shape, System
+from presage.systems.table import find, recipe
+from presage.training.checkpoint import FORMAT, WEIGHTS, read_config, read_weights, replace_folder, write_weights
+
+
+def system_of(name: str, shape: Shape, size: str) -> System:
+    """A system by its name, for data of a shape.
+
+    Raises:
+        UserError: there is no such system, or it has no recipe yet.
+    """
+    row = find(name)
+    built: System = getattr(recipe(row), row.name)(shape, SIZES[size])
+    return built
+
+
+def save_system(
+    model: Composed, name: str, shape: Shape, size: str, folder: Path, card: str, extra: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint folder; an existing one is replaced only once the new one is whole. `extra` goes into
+    `config.json`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    config = {"format": FORMAT, "system": name, "size": size, "shape": asdict(shape), **extra}
+    temporary = Path(f"{folder}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / "config.json").write_text(json.dumps(config, indent=1))
+        weights = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
+        write_weights(weights, temporary / WEIGHTS)
+        (temporary / "card.md").write_text(card)
+    except OSError as error:
+        raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
+    replace_folder(temporary, folder)
+    return folder
+
+
+def open_system(folder: Path, device: torch.device | None = None) -> tuple[System, Composed]:
+    """The system of a checkpoint folder, and its model in eval mode.
+
+    Raises:
+        UserError: it is none of a system, or a file is missing, damaged, or of another presage.
+    """
+    config = read_config(folder)
+    if "system" not in config:
+        raise UserError(f"{folder} holds a world model and no system: open it with training.checkpoint.load_model")
+    try:
+        fields = dict(config["shape"])
+        fields["cameras"] = tuple(fields["cameras"])
+        fields |= {name: ScalarCodec(**fields[name]) for name in ("action_codec", "state_codec")}
+        shape = Shape(**fields)
+        system = system_of(config["system"], shape, config["size"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'}: field {error} does not fit; train it again") from None
+    model = system.build(shape)
+    try:
+        model.load_state_dict(read_weights(folder / WEIGHTS))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise UserError(f"{folder / WEIGHTS} is of another presage ({first}): train it again") from None
+    return system, model.to(device or default_device()).eval()

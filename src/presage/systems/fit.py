@@ -1,0 +1,129 @@
+"""Fit a system to anybody's data: which dataset is of which kind, all of its stages, and a checkpoint at the end."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from presage.errors import UserError
+from presage.networks.composed import STATE
+from presage.systems.checkpoint import save_system, system_of
+from presage.systems.lab.arms import shape_of, trained
+from presage.training.fingerprint import Fingerprint, entry
+from presage.training.recorded import Recorded, joined
+from presage.training.resume import require_same_run
+from presage.training.stage import Stage
+
+LABELLED, FREE, NOISE = "labelled", "free", "noise"
+"""Kinds of data that stages ask for: with actions, video alone, and actions that nobody should imitate."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training left.
+
+    checkpoint: None where stages are still to be trained. stages: name -> the last line of its log.
+    """
+
+    checkpoint: Path | None
+    stages: Mapping[str, Mapping[str, float]]
+
+
+def settings_of(name: str, size: str, seed: int, datasets: int) -> Fingerprint:
+    """What is known of a training of a system before any data is read."""
+    values = {"--system": name, "--size": size, "--seed": seed, "number of datasets": datasets}
+    return {f"fit.{words}": entry(words, value) for words, value in values.items()}
+
+
+def fit_system(
+    name: str,
+    size: str,
+    parts: Sequence[tuple[str, Recorded]],
+    seed: int,
+    out: Path,
+    made_from: Fingerprint,
+    card: Callable[[Mapping[str, Mapping[str, float]]], str] = lambda stages: "",
+    only: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Train all stages of a system, each resumed from `out/<stage>`, and write the checkpoint `out/model`.
+
+    Args:
+        size: of `SIZES`.
+        parts: name and content of each dataset.
+        made_from: what is known of the data beside what is learned from it.
+        card: gives the text of `card.md` from the last log line of each stage.
+        only: the stage of that name, on the finished ones before it.
+        extra: what else `config.json` is to hold.
+
+    Raises:
+        UserError: the system has no recipe, the data do not fit it, or `out` holds what was made from something else.
+    """
+    require_same_run(out, made_from)
+    acting = [part for _, part in parts if part.labelled.any()]
+    if not acting:
+        raise UserError(f"{_names(parts)}: no row has an action, so there is nothing to act by; see --action")
+    kinds = kinds_of(parts, system_of(name, shape_of(acting[0]), size).stages)
+    shape = shape_of(kinds[LABELLED])
+    system = system_of(name, shape, size)
+    stages, notes = with_what_there_is(system.stages, kinds)
+    streams = system.build(replace(shape, state_dim=shape.state_dim or 1)).streams
+    if not shape.state_dim and any(stream.source == STATE for stream in streams):
+        raise UserError(f"--system {name} reads the robot's state, and the data have none: name it with --state")
+    print("".join(f"{line}\n" for line in notes), end="", flush=True)
+    model = trained(replace(system, stages=stages), shape, kinds, seed, out, made_from, only)
+    done = {stage.name: last_log(out / stage.name) for stage in stages}
+    done = {name: line for name, line in done.items() if line}
+    if only not in (None, stages[-1].name):
+        return Fitted(None, done)
+    return Fitted(save_system(model, name, shape, size, out / "model", card(done), extra or {}), done)
+
+
+def kinds_of(parts: Sequence[tuple[str, Recorded]], stages: Sequence[Stage]) -> dict[str, Recorded]:
+    """Kind -> all datasets of that kind, one behind the other. A dataset without any action is video alone (`free`);
+    one of which nothing is to be imitated is `noise`, if a stage asks for that.
+
+    Raises:
+        UserError: robots differ, or no dataset is left to learn behaviour from.
+    """
+    kinds: dict[str, list[Recorded]] = {}
+    asked = {kind for stage in stages for kind in stage.data}
+    for name, part in parts:
+        if np.isnan(part.action[part.labelled]).any() or np.isnan(part.state[part.labelled]).any():
+            raise UserError(f"{name}: datasets differ in their numbers; choose those that all have (--action, --state)")
+        poor = bool((part.quality[part.labelled] < 0.5).all())
+        kind = FREE if not part.labelled.any() else NOISE if poor and NOISE in asked else LABELLED
+        kinds.setdefault(kind, []).append(replace(part, state=np.nan_to_num(part.state)))
+    if LABELLED not in kinds:
+        raise UserError(f"{_names(parts)}: no chunk is worth imitating: all have quality 0, or their episodes failed")
+    return {kind: joined(each) for kind, each in kinds.items()}
+
+
+def with_what_there_is(stages: Sequence[Stage], kinds: Mapping[str, Recorded]) -> tuple[tuple[Stage, ...], list[str]]:
+    """The stages without the kinds of data that are not there, and a line about each that lacks some, and about data
+    that none asks for. A stage that is left with nothing takes what is labelled."""
+    idle = [kind for kind in kinds if kind != LABELLED and all(kind not in stage.data for stage in stages)]
+    out, lines = [], [f"data of kind {kind} are not used: no stage asks for them" for kind in idle]
+    for stage in stages:
+        there = {kind: share for kind, share in stage.data.items() if kind in kinds or kind in stage.make}
+        missing = [kind for kind in stage.data if kind not in there]
+        there = there or {LABELLED: 1.0}
+        if missing:
+            lines.append(f"stage {stage.name}: no data of kind {', '.join(missing)}, it learns from {', '.join(there)}")
+        out.append(replace(stage, data=there))
+    return tuple(out), lines
+
+
+def last_log(folder: Path) -> dict[str, float]:
+    """The last line of a stage's log; empty before its first."""
+    path = folder / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    line: dict[str, float] = json.loads(lines[-1]) if lines else {}
+    return line
+
+
+def _names(parts: Sequence[tuple[str, Recorded]]) -> str:
+    return ", ".join(name for name, _ in parts)

@@ -1,0 +1,59 @@
+"""`presage train --system` on LeRobot datasets as somebody else recorded them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.episodes.robots import write_robot
+
+from presage.interface.cli import main
+from presage.systems.checkpoint import open_system
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_robot(Path("arm"), length=21, fps=10, size=(32, 32))
+    write_robot(Path("film"), length=21, fps=10, size=(32, 32), action=False, state=False)
+    return tmp_path
+
+
+def test_a_run_ends_in_a_checkpoint_with_a_card_that_repeats_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", "--system", "UWM", "--size", "debug", "--data", "arm", "film", "--out", "run"]
+    monkeypatch.setattr(sys, "argv", ["presage", *arguments])
+    assert main([*arguments, "--json", "figures.json"]) == 0
+    said = capsys.readouterr().out
+    assert "film: no action is learned: the video alone" in said and "checkpoint run/model" in said
+    card = Path("run/model/card.md").read_text()
+    assert " ".join(arguments) in card and "| joint | 4 |" in card and "2 episodes, 42 rows" in card
+    assert json.loads(Path("figures.json").read_text())["figures"]["codec/step"] == 2
+    config = json.loads(Path("run/model/config.json").read_text())
+    assert config["robots"][0]["name"] == "arm" and config["shape"]["action_dim"] == 7
+    system, model = open_system(Path("run/model"))
+    assert system.card.name == "UWM" and model.chunk_shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--data", "film"], "no row has an action"),
+        (["--data", "arm", "--system", "dreamgen"], "DreamGen (1) has no recipe yet"),
+        (["--data", "arm", "--only", "sleep"], "--only sleep: stages are codec, joint"),
+        (["--data", "arm", "--cameras", "wrist"], "no camera 'wrist'"),
+        (["--data", "arm", "--recipe", "debug"], "--recipe does not apply to --system"),
+        (["--data", "arm", "--steps", "3"], "--steps does not apply to --system"),
+        (["--data", "arm", "--size", "64"], "a system's is one of debug, small, base"),
+        (["--data", "arm", "--only", "codec", "joint"], "name one stage"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    options: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {option: [option, value] for option, value in (("--system", "uwm"), ("--size", "debug"))}
+    rest = [word for option, pair in given.items() if option not in options for word in pair]
+    assert main(["train", "--out", "run", *options, *rest]) == 2
+    assert says in capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+    assert not Path("run").exists()
