@@ -270,4 +270,6 @@ def test_what_follows_from_a_part_that_was_trained_just_now_follows_from_its_wei
     torch.nn.init.zeros_(next(model.renderer.parameters()))
     assert of_parts(model, ["renderer"])["part.renderer"].value != before["part.renderer"].value
     model.renderer = None
-    assert of_parts(model, ["renderer"]) == {}
+    assert list(of_parts(model, ["renderer", "reader"])) == ["part.reader"]
+    model.streams = [s for s in model.streams if s.derive is None]  # nothing reads the scene
+    assert of_parts(model, ["renderer", "reader"]) == {}

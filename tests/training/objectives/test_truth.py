@@ -3,14 +3,16 @@
 ball[i + 1] = ball[i] + move[i]        row i holds the ball, and the move that was made after it was seen
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from presage.timeline.backbone import Output
+from presage.timeline.backbone import Condition, Output, Window
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Uniform
+from presage.timeline.streams import Values
 from presage.training.batch import Batch, Terms
 from presage.training.objectives.denoise import ALONE, Denoise
 from presage.training.objectives.rollout import ROLLOUT, Rollout
@@ -104,3 +106,31 @@ def test_a_rollout_is_told_that_a_move_nobody_recorded_is_unknown() -> None:
     assert len(questions) == 2
     assert all((w.levels[MOVE.name] == UNKNOWN).all() and not w.present[MOVE.name].any() for w in questions)
     assert not terms[MOVE.name + ROLLOUT].weight.any()
+
+
+@dataclass
+class Counting:
+    """Expects nothing, and carries on how many steps were felt in a row."""
+
+    carried: list[Tensor] = field(default_factory=list)
+    redraws: bool = False
+
+    def remember(self, values: Values, before: Values, carried: Tensor | None) -> Tensor:
+        return torch.zeros(2, 1) if carried is None else carried + 1
+
+    def complete(self, values: Values, carried: Tensor | None, given: Values) -> Values:
+        return given
+
+    def __call__(self, newest: Values, carried: Tensor | None, question: Window, condition: Condition) -> Values:
+        assert carried is not None
+        self.carried.append(carried[..., 0])
+        return {}
+
+
+def test_nothing_is_carried_on_over_a_move_that_nobody_recorded() -> None:
+    recorded = torch.tensor([[True, False, True, True], [True, True, True, False]])
+    base = Counting()
+    model, data = Line(Asked((MOVE, BALL)), base=base), replace(batch(), present={MOVE.name: recorded})
+    Denoise(Levels((Role(UNKNOWN, GIVEN),)), alone=Uniform(1.0))(model, data, torch.Generator())
+    alone, asked = base.carried  # after every row, and after all but the last
+    assert alone.tolist() == [[0, 1, 0, 1], [0, 1, 2, 3]] and torch.equal(asked, alone[:, :-1])
