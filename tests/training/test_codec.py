@@ -8,7 +8,15 @@ import torch
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.episodes.dataset import Dataset
-from presage.training.codec import CodecTraining, deviation_weight, fit_statistics, mean_pictures, scaled, train_codec
+from presage.training.codec import (
+    CodecTraining,
+    _made_from,
+    deviation_weight,
+    fit_statistics,
+    mean_pictures,
+    scaled,
+    train_codec,
+)
 from presage.worlds.collect import collect
 from presage.worlds.masks import object_masks, unpack
 
@@ -75,3 +83,9 @@ def test_latents_are_measured_over_all_rows_and_one_that_never_changes_is_not_di
         torch.nn.init.zeros_(weight)
     fit_statistics(codec, frames)
     assert torch.equal(codec.std, torch.full_like(codec.std, 1e-4))
+
+
+def test_a_codec_is_made_from_its_masks() -> None:
+    masks = np.zeros((2, 1, 8), np.uint8)
+    made = [_made_from(CONFIG, each)["masks"].value for each in (None, masks, masks + 1)]
+    assert made[0] == "none" and len(set(made)) == 3

@@ -84,7 +84,7 @@ def test_a_head_is_asked_at_several_levels_of_one_reading() -> None:
 
 
 def test_readings_are_made_of_every_labelled_row_once_for_each_draw() -> None:
-    """Seven rows in batches of three: what is seen, and some noise, as the words of a stream of their own."""
+    """Seven rows in batches of three: what is seen, and some noise, as a stream of their own."""
     recorded = moving_square(episodes=1, rows=7)
     model = uwm(shape_of(recorded), DEBUG).build(shape_of(recorded))
 
