@@ -18,13 +18,22 @@ KEYS = {
         "success_no_imagination",
         "success_expert",
     ],
-    "dream": ["psnr_1", "copy_psnr_1", "arm_error_px_1", "counterfactual_r"],
-    "synthesis": ["replay_ratio", "shuffled_error_ratio", "dream_success"],
+    "dream": ["robot_psnr_8", "copy_robot_psnr_8", "hand_px_8", "frozen", "random_weights/counterfactual_r_hand"],
+    "readers": ["hand_px", "object_px", "called_gone"],
+    "synthesis": [
+        "replay_ratio",
+        "shuffled_error_ratio",
+        "dream_success",
+        "video_replay_ratio",
+        "video_shuffled_ratio",
+    ],
+    "throughput": ["simulator_steps_per_s", "dream_steps_per_s_1", "dream_steps_per_s_16", "ratio_64"],
 }
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
-def test_a_bench_has_its_figures(name, tmp_path):
+def test_a_bench_has_its_figures(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = save_model(tiny_model(size=64), tmp_path / "model", "a random model")
     module = importlib.import_module(f"presage.benchmarks.{name}")
     figures = module.run(BenchArgs(folder, 0, None, torch.device("cpu"), quick=True))

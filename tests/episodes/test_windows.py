@@ -102,3 +102,24 @@ def test_mixture_refuses_what_does_not_fit():
         Mixture([Windows([5], 4), Windows([5], 3)], [1, 1])
     with pytest.raises(UserError, match="cannot resume"):
         Mixture(parts, [1, 1], seed=0).load_state(Mixture(parts, [1, 1], seed=1).state())
+
+
+@given(lengths=LENGTHS, window=st.integers(2, 12), back=st.integers(1, 20), batch=st.integers(1, 40))
+def test_a_window_may_begin_with_a_view_from_earlier(lengths, window, back, batch):
+    rows, is_pad = Windows(lengths, window, seed=1, back=back).sample(batch)
+    plain, plain_pad = Windows(lengths, window - 1, seed=1).sample(batch)
+    np.testing.assert_array_equal(rows[:, 1:], plain)
+    np.testing.assert_array_equal(is_pad[:, 1:], plain_pad)
+    first = np.cumsum(lengths) - np.array(lengths)
+    begins = first[np.searchsorted(np.cumsum(lengths), rows[:, 1], side="right")]
+    assert ((rows[:, 1] - rows[:, 0] <= back) & (rows[:, 0] >= begins)).all()
+    assert ((rows[:, 0] < rows[:, 1]) | (rows[:, 1] == begins)).all()
+    assert not is_pad[:, 0].any()
+
+
+def test_views_from_earlier_resume_to_the_same_draws():
+    straight = Windows([30, 20], 4, seed=2, back=9)
+    straight.sample(8)
+    resumed = Windows([30, 20], 4, seed=2, back=9)
+    resumed.load_state(straight.state())
+    np.testing.assert_array_equal(straight.sample(8)[0], resumed.sample(8)[0])

@@ -158,3 +158,68 @@ def test_the_numbers_of_a_token_may_be_a_square_of_places() -> None:
 def test_pictures_must_be_squares_of_one_size() -> None:
     with pytest.raises(ValueError, match="squares of one size"):
         UNet([Stream("left", 16, 3), Stream("right", 4, 3)], UNetConfig(("left", "right")))
+
+
+SEEN = [Stream("done", 1, 4, acts=True), Stream("left", 16, 12), Stream("felt", 1, 2)]
+
+
+def composing(**changes: Any) -> UNet:
+    torch.manual_seed(0)
+    config = UNetConfig(("left",), widths=(8, 16), dim=32, layers=1, heads=2, past=2, head="composite")
+    net = UNet(SEEN, replace(config, **changes))
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    return net.eval()
+
+
+def step(at: int, seed: int, level: float = 0.0, **more: Any) -> Window:
+    generator = torch.Generator().manual_seed(seed)
+    values = {s.name: torch.randn(B, 1, s.tokens, s.dim, generator=generator) for s in SEEN}
+    return Window(values, {s.name: torch.full((B, 1), level) for s in SEEN}, torch.full((B, 1), at), **more)
+
+
+@pytest.mark.parametrize("head", ["change", "composite"])
+def test_a_composing_network_remembers_the_oldest_frame_however_long_ago(head: str) -> None:
+    net = composing(head=head)
+    answers = []
+    for first in (1, 2):  # the oldest of five frames; two are within reach
+        history = [step(0, first, remember=True), *[step(i, 10 + i, remember=True) for i in range(1, 5)]]
+        memory = net(history, net.start(B), told()).memory.recent(2)
+        answers.append(answer(net, step(5, 3, 0.5), memory, told()))
+    assert torch.equal(*answers) == (head == "change")
+
+
+def test_without_a_past_the_newest_frame_is_the_oldest() -> None:
+    net, question = composing(), step(1, 3, 0.5)
+    memories = [net([step(0, 1, remember=True)], net.start(B), told()).memory]
+    memories.append(net([step(-1, 2, remember=True), step(0, 1, remember=True)], net.start(B), told()).memory)
+    alone, longer = (answer(net, question, memory, replace(told(), context=0)) for memory in memories)
+    torch.testing.assert_close(alone, longer)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_words_and_quality_change_nothing_where_the_action_is_given(given: bool) -> None:
+    net = composing(deaf=True)
+    memory = net([step(0, 1, remember=True)], net.start(B), told()).memory
+    question = step(1, 3, 0.5)
+    question = replace(question, levels=question.levels | {"done": torch.full((B, 1), 0.0 if given else 0.5)})
+    good, poor = (replace(question, quality=torch.full((B, 1), q)) for q in (1.0, 0.0))
+    assert torch.equal(answer(net, good, memory, told()), answer(net, good, memory, told(1))) == given
+    assert torch.equal(answer(net, good, memory, told()), answer(net, poor, memory, told())) == given
+
+
+def test_an_action_alone_is_what_the_whole_network_says_of_it() -> None:
+    """The decoder is left out where no picture is asked for."""
+    net = composing()
+    memory = net([step(0, 1, remember=True)], net.start(B), told()).memory
+    question = step(1, 3, 0.5)
+    alone = Window({"done": question.values["done"]}, {"done": question.levels["done"]}, question.steps)
+    blank = torch.zeros_like(question.values["left"])
+    shown = replace(alone, values=alone.values | {"left": blank}, levels=alone.levels | {"left": torch.ones(B, 1)})
+    out, whole = (net([w], memory, told()).raw[0] for w in (alone, shown))
+    assert set(out) == {"done"} and set(whole) == {"done", "left"}
+    torch.testing.assert_close(out["done"], whole["done"])
+
+
+def test_blocks_are_told_for_each_resolution() -> None:
+    assert [len(blocks) for blocks in composing(blocks=(1, 3)).down] == [1, 3]

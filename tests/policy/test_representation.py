@@ -18,6 +18,7 @@ from presage.policy.representation import (
     default_tap,
     load_head,
     random_twin,
+    read_source,
     representation,
     save_head,
     train_head,
@@ -98,3 +99,23 @@ def test_a_head_is_a_policy_and_so_is_its_control():
 @pytest.mark.parametrize("random", [False, True])
 def test_the_shipped_heads_are_of_the_shipped_weights(random: bool) -> None:
     assert load_head(SHIPPED, load_model(SHIPPED), random) is not None
+
+
+def test_equal_heads_read_what_is_there_without_a_video_model():
+    model = tiny_model()
+    session = Session(model, ["open the drawer"] * 2)
+    session.observe(tiny_observation(2, seed=1))
+    latents = read_source(session, "codec", 1, 64)
+    assert latents.shape == (2, 8, 64)
+    assert not torch.equal(latents[0], latents[1])  # of different frames
+    assert read_source(session, "reader", 1, 32).shape == (2, 1, 32)
+    with pytest.raises(ValueError, match="do not fit into 16"):
+        read_source(session, "codec", 1, 16)
+
+
+def test_the_places_of_latents_are_told():
+    """A frame whose latents are all alike is still as many different tokens."""
+    model = tiny_model()
+    session = Session(model, ["open the drawer"])
+    session.observe({name: x * 0 for name, x in tiny_observation(1).items()})
+    assert len(read_source(session, "codec", 1, 64)[0].unique(dim=0)) == 8

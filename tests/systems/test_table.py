@@ -48,3 +48,7 @@ def test_a_system_without_a_module_has_no_recipe_and_says_so() -> None:
 
 def test_a_module_of_that_name_is_its_recipe() -> None:
     assert recipe(find("uwm")) is uwm
+
+
+def test_presages_own_model_is_found_beside_the_table() -> None:
+    assert find("reference").number == 0 and find("Reference") not in ROWS and has_recipe(find("reference"))

@@ -91,3 +91,8 @@ def test_numbers_that_a_robot_has_not_cost_nothing_whatever_their_value() -> Non
     torch.testing.assert_close(masked, per_step(error(target)[..., :10], None))
     none = torch.zeros(3, 1, 1, 16, dtype=torch.bool)
     assert not per_step(error(target), none).any()  # a robot without any of them
+
+
+def test_an_emphasised_error_is_a_weighted_mean() -> None:
+    error, emphasis = (torch.tensor(x).view(1, 1, 1, 2) for x in ([1.0, 3.0], [3.0, 1.0]))
+    assert per_step(error, None, emphasis).item() == pytest.approx(1.5)

@@ -8,8 +8,9 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
+from presage.systems.unipi import unipi
 from presage.systems.uwm import uwm
-from presage.training.recorded import batch_of, joined, read_recorded
+from presage.training.recorded import _by_token, batch_of, emphasised, joined, read_recorded
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 
@@ -57,3 +58,20 @@ def test_a_dataset_is_read_with_its_chunks_and_what_was_not_executed_is_no_label
     assert read.frames["image.front"].shape == (6, 16, 16, 3)
     assert read.frames["image.front"].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
     assert read.instruction.tolist() == [0] * 6 and len(read.text) == 1
+
+
+def test_rare_colours_count_more_pixel_by_pixel() -> None:
+    recorded = moving_square(episodes=2, rows=4)
+    recorded.frames["image.front"][:, 5, 15] = (10, 250, 10)  # one pixel of 256
+    told = emphasised(recorded, most=5.0)
+    model = unipi(shape_of(recorded), DEBUG).build(shape_of(recorded))
+    batch = batch_of(model, [told], (np.zeros(1, int), np.arange(4)[None], np.zeros((1, 4), bool)))
+    weight, seen = batch.emphasis["image.front"][0, 0], batch.values["image.front"][0, 0]
+    green = (seen.unflatten(-1, (-1, 3))[..., 1:2] > 0.9).expand(-1, -1, 3).flatten(1)
+    assert green.sum() == 3 and (weight[green] == weight.max()).all()
+    assert 1.5 < weight.max() <= 5 and (weight[~green] == 1).all()
+
+
+def test_weights_of_latents_are_the_mean_of_their_pixels() -> None:
+    weight = torch.arange(16.0).view(1, 4, 4)
+    assert _by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]

@@ -16,9 +16,10 @@ from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
 from presage.systems.perturbed import perturbed_from
 from presage.training.checkpoint import save_model
-from presage.worlds.behaviours import Behaviours
-from presage.worlds.collect import collect, plan_episodes, record_episode
+from presage.worlds.behaviours import DYNAMICS, PLAYED, Behaviours
+from presage.worlds.collect import FEWEST_ROWS, collect, plan_episodes, record_episode
 from presage.worlds.metaworld import Renderer, Simulation
+from presage.worlds.world import find_world
 
 TASKS = ["reach-v3", "drawer-close-v3"]
 
@@ -150,9 +151,44 @@ def test_plan_mixes_behaviours_with_training_seeds():
     assert len({job.seed for job in jobs}) == 80 and min(job.seed for job in jobs) == 1_600_000
     for task in TASKS:
         share = [sum(job.behaviour == name for job in jobs if job.task == task) for name in Behaviours().share()]
-        assert np.abs(np.array(share) - (14, 20, 6, 0, 0)).max() <= 1
+        assert np.abs(np.array(share) - (14, 20, 6, 0, 0, 0, 0)).max() <= 1
     with pytest.raises(UserError, match="not all zero"):
         plan_episodes(TASKS, 1, 0, Behaviours(0, 0, 0))
+
+
+def test_branches_are_planned_in_fours_of_one_moment():
+    jobs = [job for job in plan_episodes(TASKS, 40, 1, DYNAMICS) if job.behaviour == "branch" and job.task == TASKS[0]]
+    assert [job.branch for job in jobs[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert len({job.seed for job in jobs[:4]}) == 1 and jobs[4].seed != jobs[0].seed
+    assert len({job.key for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("task", ["push-v3", "pusht"])
+def test_branches_begin_in_one_moment_and_go_different_ways(task):
+    world = find_world(task)
+    simulation, renderer = world.simulation(task), world.renderer(("top",), 32, 1)
+    one, two, again = (
+        record_episode(simulation, renderer, 600_002, "branch", DYNAMICS, branch=branch) for branch in (0, 1, 0)
+    )
+    assert one.length == two.length == PLAYED["branch"] and one.info["branch"] == 0
+    assert np.array_equal(one.frames["top"][0], two.frames["top"][0])
+    assert np.array_equal(one.columns["observation.state"][0], two.columns["observation.state"][0])
+    assert not np.array_equal(one.columns["action"], two.columns["action"])
+    assert np.array_equal(one.frames["top"], again.frames["top"])
+
+
+def test_play_is_nobodys_example_and_has_no_words(tmp_path):
+    behaviours = Behaviours(expert=0, perturbed=0, random=0, play=1)
+    collect(tmp_path / "data", ["pusht"], 1, size=16, workers=1, supersample=1, behaviours=behaviours)
+    data = Dataset(tmp_path / "data")
+    assert data.episodes[0].info["behaviour"] == "play" and not data.episodes[0].instruction
+    assert FEWEST_ROWS < data.num_rows <= PLAYED["play"] and not data.column("quality").any()
+
+
+def test_nobody_plays_where_a_world_has_no_player(tmp_path):
+    with pytest.raises(UserError, match="fetch-push.*nobody plays in the world fetch"):
+        collect(tmp_path / "data", ["fetch-push"], 1, behaviours=DYNAMICS)
+    assert not list(tmp_path.iterdir())
 
 
 def collect_small(root: Path) -> None:

@@ -16,7 +16,8 @@ BENCHES: dict[str, tuple[str, str]] = {
     "interop": ("presage.benchmarks.interop", "datasets written by lerobot read by presage, and the other way round"),
     "control": ("presage.benchmarks.control", "success of every way to act, beside behaviour cloning and the expert"),
     "realtime": ("presage.benchmarks.realtime", "replanning rate and deadlines against a wall clock"),
-    "dream": ("presage.benchmarks.dream", "fidelity of long dreams and whether they follow the actions"),
+    "readers": ("presage.benchmarks.readers", "the readers of poses in images: errors on held-out real frames"),
+    "dream": ("presage.benchmarks.dream", "long dreams, asked of their frames: objects, sharpness, actions, contacts"),
     "cache": ("presage.benchmarks.cache", "cached against recomputed sessions: same numbers, how much faster"),
     "evaluation": ("presage.benchmarks.evaluation", "does imagination rank policies as the simulator does"),
     "planning": ("presage.benchmarks.planning", "best of N imagined futures, beside random choice and an oracle"),
@@ -25,6 +26,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "serving": ("presage.benchmarks.serving", "a policy server under load, malformed messages and killed clients"),
     "play": ("presage.benchmarks.play", "a person's page: frames a second, key to frame, memory, players at once"),
     "backbone": ("presage.benchmarks.backbone", "Wan 2.1 behind the session: as published, cached, causal, trainable"),
+    "throughput": ("presage.benchmarks.throughput", "imagined steps a second, beside the simulator's own, on one core"),
     "training": ("presage.benchmarks.training", "training speed as a share of what this machine can multiply"),
 }
 """name -> (module with `run(args: BenchArgs) -> dict`, what it measures)"""

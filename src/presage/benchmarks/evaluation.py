@@ -15,6 +15,8 @@ from presage.policy.joint import joint
 from presage.policy.representation import load_head, representation
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
+from presage.simulator.frames.scenes import scenes
+from presage.simulator.frames.verdicts import dreamed_values, outcome_figures, putback
 from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold
 from presage.worlds import MT10, RandomPolicy
@@ -42,6 +44,16 @@ def policies_to_rank(args: BenchArgs, model: WorldModel, world: Any) -> dict[str
     policies["random"] = random
     policies["still"] = Disturbed(random, change=lambda chunks, episodes, step: 0 * chunks)
     return policies
+
+
+def verdicts(args: BenchArgs, model: WorldModel, threshold: float) -> dict[str, float]:
+    """What the judge says of real outcomes that it was not calibrated on: experts, disturbed ones, hands that miss and
+    hands that do not close; and of real success with the object put back."""
+    counts = {"expert": 2, "miss": 2} if args.quick else {"expert": 40, "miss": 27, "open": 12}
+    steps, workers = (8, 0) if args.quick else (None, 2)
+    shown = [scenes(kind, n, args.seed, steps=steps, workers=workers) for kind, n in counts.items()]
+    values = [dreamed_values(model, each, args.seed) for each in shown]
+    return outcome_figures(shown, values, threshold) | putback(model, shown[:1], threshold)
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
@@ -72,6 +84,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     figures["mmrv"] = agreed.mmrv
     figures["success_threshold"] = found.threshold
     figures["success_threshold_balanced_accuracy"] = found.balanced_accuracy
+    figures |= verdicts(args, model, found.threshold)
     for name, j in judged.items():
         figures |= {f"real/{name}": j.real_success, f"imagined/{name}": j.imagined_success}
     return figures

@@ -79,9 +79,7 @@ class Encoder(nn.Module):
 
     def forward(self, images_BHWC: Tensor, visible_BK: Tensor | None = None) -> Tensor:
         """uint8 (B, S, S, 3) -> (B, P, D), of the visible patches alone (B, K, D)."""
-        g, p = self.config.grid, self.config.patch
-        x = (images_BHWC.float() / 127.5 - 1).unflatten(1, (g, p)).unflatten(3, (g, p)).transpose(2, 3)
-        x = self.patches(x.flatten(3).flatten(1, 2)) + self.positions
+        x = self.patches(patches(images_BHWC, self.config.patch)) + self.positions
         if visible_BK is not None:
             x = take(x, visible_BK)
         return self.norm(self.layers(x))
@@ -94,20 +92,22 @@ class Predictor(nn.Module):
         super().__init__()
         d = config.width
         self.read, self.out = nn.Linear(d, d), nn.Linear(d, d)
+        self.colours = nn.Linear(d, 3 * config.patch**2)
         self.mask = nn.Parameter(torch.randn(d) * 0.02)
         self.positions = nn.Parameter(torch.randn(config.grid**2, d) * 0.02)
         self.times = nn.Parameter(torch.randn(config.frames, d) * 0.02)
         self.layers = nn.Sequential(*[_Layer(d, config.heads) for _ in range(config.predictor)])
         self.norm = nn.LayerNorm(d)
 
-    def forward(self, seen_BNKD: Tensor, visible_BNK: Tensor, masked_BNM: Tensor) -> Tensor:
-        """(B, N, M, D)"""
+    def forward(self, seen_BNKD: Tensor, visible_BNK: Tensor, masked_BNM: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, N, M, D) and colours (B, N, M, 3 * patch^2), as `patches` has them."""
         b, n, m = masked_BNM.shape
         times = self.times[:n, None]
         shown = self.read(seen_BNKD) + self.positions[visible_BNK] + times
         asked = self.mask + self.positions[masked_BNM] + times
         x = self.layers(torch.cat([shown.flatten(1, 2), asked.flatten(1, 2)], 1))
-        return self.out(self.norm(x[:, -n * m :])).unflatten(1, (n, m))
+        x = self.norm(x[:, -n * m :]).unflatten(1, (n, m))
+        return self.out(x), self.colours(x)
 
 
 class FeatureCodec(nn.Module):
@@ -136,6 +136,13 @@ class FeatureCodec(nn.Module):
 
     def decode(self, tokens_BTC: Tensor) -> Tensor:
         raise ValueError("features of a frozen encoder hold no picture: train a codec with a decoder to see something")
+
+
+def patches(images_BHWC: Tensor, patch: int) -> Tensor:
+    """Colours of each patch in -1 .. 1: uint8 (B, S, S, 3) -> (B, P, 3 * patch^2)."""
+    grid = images_BHWC.shape[1] // patch
+    x = (images_BHWC.float() / 127.5 - 1).unflatten(1, (grid, patch)).unflatten(3, (grid, patch))
+    return x.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 def merged(features_BPD: Tensor, merge: int) -> Tensor:

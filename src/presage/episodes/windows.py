@@ -16,25 +16,33 @@ class Windows:
 
     lengths: rows of each episode (E,), laid out one behind the other.
     first: windows start in the first so many rows of an episode; 0: anywhere.
+    back: above 0, the first of the rows is another one, at most so many rows before the second: a view from earlier.
     """
 
     def __init__(
-        self, lengths: Sequence[int] | np.ndarray, window: int, stride: int = 1, seed: int = 0, first: int = 0
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        window: int,
+        stride: int = 1,
+        seed: int = 0,
+        first: int = 0,
+        back: int = 0,
     ):
         if window < 1 or stride < 1:
             raise UserError(f"window {window} and stride {stride} must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
         if len(lengths) == 0 or lengths.min() < 1:
             raise UserError("windows need at least one episode, and no episode may be empty; check the dataset")
-        self.window = window
+        self.window, self._back = window, back
+        window -= back > 0
         self._steps = np.arange(window, dtype=np.int64) * stride
         self._seed = seed
         begin = np.cumsum(lengths) - lengths
         inside = (window + 1) // 2
         starts = np.maximum(lengths - (inside - 1) * stride, 1)
         starts = np.minimum(starts, first) if first else starts
-        self._last = np.repeat(begin + lengths - 1, starts)
-        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + np.repeat(begin, starts)
+        self._begin, self._last = np.repeat(begin, starts), np.repeat(begin + lengths - 1, starts)
+        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + self._begin
         self._epoch = 0
         self._position = 0
         self._order = self._permutation(0)
@@ -56,6 +64,9 @@ class Windows:
             filled += take
             self._position += take
         rows = self._start[chosen, None] + self._steps
+        if self._back:
+            far = np.random.default_rng([self._seed, 1, self._epoch, self._position]).integers(1, self._back + 1, batch)
+            rows = np.column_stack([np.maximum(rows[:, 0] - far, self._begin[chosen]), rows])
         last = self._last[chosen, None]
         return np.minimum(rows, last), rows > last
 

@@ -1,10 +1,12 @@
 """Inverse dynamics as a question to a session: which action leads from its newest frame to a given one?"""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from presage.networks.names import ACTION, STATE
-from presage.timeline.levels import Schedule
+from presage.timeline.levels import Schedule, down
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
@@ -21,12 +23,21 @@ def translate(session: Session, video: Values, steps: int) -> Tensor:
     return session.imagine(Schedule.inverse(steps), video).values[ACTION]
 
 
-def explain(session: Session, action: Tensor, video: Values) -> Tensor:
+def translate_pictures(session: Session, pictures: Values, steps: int) -> Values:
+    """As `translate`, of cameras alone: values of the action, and of the state that is imagined with it."""
+    unseen = [s.name for s in session.backbone.streams if s.imagined and not s.acts and s.name not in pictures]
+    schedule = replace(Schedule.inverse(steps), streams={name: down(steps) for name in unseen})
+    return session.imagine(schedule, pictures).values
+
+
+def explain(session: Session, action: Tensor, video: Values, offset_error: float = OFFSET_ERROR) -> Tensor:
     """Action tokens (B, 1, C) shifted so that state dynamics lead nearer to the state in `video`.
 
     The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of
     an extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the
     whole chunk, as a state at its end says no more. Unchanged where there is no state.
+
+    offset_error: standard deviation of what is wrong about `action`, in half ranges.
     """
     config, base, carried = session.model.config, session.model.base, session.last.carried
     if carried is None or STATE not in video:
@@ -37,7 +48,7 @@ def explain(session: Session, action: Tensor, video: Values) -> Tensor:
         slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
     slope_BSA = torch.stack(slopes, 1)
     missed = (video[STATE] - led_to.detach())[:, 0, :, None]
-    spread = OFFSET_ERROR**2 * slope_BSA @ slope_BSA.mT
+    spread = offset_error**2 * slope_BSA @ slope_BSA.mT
     spread = spread + STATE_ERROR**2 * torch.eye(spread.shape[-1], device=action.device)
-    gain = OFFSET_ERROR**2 * slope_BSA.mT @ torch.linalg.inv(spread)
+    gain = offset_error**2 * slope_BSA.mT @ torch.linalg.inv(spread)
     return action + (gain @ missed).mT.repeat(1, 1, config.chunk)

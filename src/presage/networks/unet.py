@@ -14,22 +14,25 @@ E width of the condition, V streams that are no pictures.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from presage.device import autocast
+from presage.networks.compositing import Change, Composite, Head, Value
 from presage.networks.embedding import waves
 from presage.networks.unet_blocks import Attention, PlaceNorm, Residual, along_time
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.streams import Stream, Values
 
-LEVEL = "level of "
-"""Prefix of an entry's noise levels, beside the frames that it keeps."""
+LEVEL, OLDEST = "level of ", "oldest "
+"""Prefixes of what an entry holds beside a frame: how noisy it is, and the first frame that was ever kept."""
+HEADS: Mapping[str, Callable[[int, int], Head]] = {"value": Value, "change": Change, "composite": Composite}
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ class UNetConfig:
     """Past frames that a step sees"""
     fold: int = 1
     """A token is a square of so many places a side, its numbers being (C, fold, fold)"""
-    changes: bool = True
-    """The network's output is a change of the newest frame, chosen place by place: for corruptions that predict the
-    clean value. Still background then costs nothing (Finn et al. 2016, CDNA, section 4.1)."""
+    blocks: tuple[int, ...] = ()
+    """Residual blocks at each resolution on the way down; one by default"""
+    head: Literal["value", "change", "composite"] = "change"
+    """What the last channels are (compositing.py). For a composite the oldest frame is shown too."""
+    deaf: bool = False
+    """Words and quality do not reach a question whose action is given: they must not change what it leads to."""
     tiled: bool = True
     """Every step of a clip sees the past; else its first alone (the ablation of UniPi, table 2)."""
     text_dim: int = 256
@@ -77,8 +83,15 @@ class UNet(nn.Module):
         self.channels = len(self.pictures) * self.pictures[0].dim // c.fold**2
         condition = 4 * c.widths[0]
         self.told = nn.Sequential(nn.Linear(self._told(), condition), nn.SiLU(), nn.Linear(condition, condition))
-        self.enter = nn.Conv2d(self.channels * (1 + c.past), c.widths[0], 3, padding=1)
-        self.down = nn.ModuleList([Residual(w, w, condition) for w in c.widths])
+        self.remembers = c.head == "composite"
+        self.enter = nn.Conv2d(self.channels * (1 + c.past + self.remembers), c.widths[0], 3, padding=1)
+        blocks = c.blocks or (1,) * len(c.widths)
+        self.down = nn.ModuleList(
+            [
+                nn.ModuleList([Residual(w, w, condition) for _ in range(n)])
+                for w, n in zip(c.widths, blocks, strict=True)
+            ]
+        )
         self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(c.widths, c.widths[1:])])
         self.up = nn.ModuleList([Residual(2 * w, w, condition) for w in reversed(c.widths)])
         grown = list(reversed(c.widths))
@@ -93,7 +106,8 @@ class UNet(nn.Module):
         self.layers = nn.ModuleList([Attention(c.dim, c.heads) for _ in range(c.layers)])
         self.norm = nn.LayerNorm(c.dim)
         self.last = PlaceNorm(c.widths[0])
-        self.paint = nn.Conv2d(c.widths[0], self.channels * (1 + c.changes), 3, padding=1)
+        self.head = HEADS[c.head](self.channels, len(self.pictures))
+        self.paint = nn.Conv2d(c.widths[0], self.head.channels, 3, padding=1)
         for layer in (self.from_tokens, self.paint, *self.vectors_out):
             assert isinstance(layer, nn.Linear | nn.Conv2d)
             nn.init.zeros_(layer.weight)
@@ -108,7 +122,7 @@ class UNet(nn.Module):
     ) -> Output:
         for w in windows:
             if w.remember:
-                memory = memory.add(*self._entries(w))
+                memory = memory.add(*self._entries(w, memory))
         raw: list[Values] = []
         features: list[Values] = []
         for w in windows:
@@ -119,14 +133,20 @@ class UNet(nn.Module):
 
     # -- the past -----------------------------------------------------------------------------------------------------
 
-    def _entries(self, window: Window) -> list[Entry]:
-        """What is kept of each step: what was seen there, and how noisy that is."""
+    def _entries(self, window: Window, memory: Memory[Entry]) -> list[Entry]:
+        """What is kept of each step: what was seen there, how noisy that is, and the oldest frame."""
         kept = [s for s in self.streams if not s.acts and s.name in window.values]
         what = tuple(s.name for s in kept)
-        out = []
+        out: list[Entry] = []
         for i in range(window.steps.shape[1]):
             frames = {s.name: window.values[s.name][:, i] for s in kept}
+            for s in (s for s in kept if s.name in window.present):
+                frames[s.name] = frames[s.name] * window.present[s.name][:, i, None, None]
             levels = {LEVEL + s.name: window.levels[s.name][:, i] for s in kept}
+            if self.remembers:
+                before = (out or memory.entries)[-1].kept if out or memory.entries else {}
+                for s in (s for s in self.pictures if s in kept):
+                    levels[OLDEST + s.name] = before.get(OLDEST + s.name, frames[s.name])
             out.append(Entry(window.steps[:, i], frames | levels, what))
         return out
 
@@ -161,19 +181,30 @@ class UNet(nn.Module):
         past = [self._recall(memory, s.name, seen, blank) for s in self.pictures]
         newest = self._unfold(torch.stack([x[:, :, 0] for x in past], 2))  # (B * N, C', G, G)
         every = torch.cat([torch.stack(now, 2)[:, :, None], torch.stack(past, 3)], 2)  # (B, N, 1 + P, cameras, T, C)
+        oldest = newest
+        if self.remembers:
+            # Without a past, as policies look, the newest frame is the first that was seen.
+            prefix = "" if condition.context == 0 else OLDEST
+            first = [self._recall(memory, prefix + s.name, seen, blank)[:, :, 0] for s in self.pictures]
+            every = torch.cat([every, torch.stack(first, 2)[:, :, None]], 2)
+            oldest = self._unfold(torch.stack(first, 2))
+        hears = torch.ones(b, n, device=device)
+        if self.config.deaf:
+            acts = [window.levels[s.name] > 0 for s in self.vectors if s.acts and s.name in window.levels]
+            hears = torch.stack(acts).any(0).float() if acts else hears
+        text = condition.text[:, None] * hears[..., None]
         with autocast(device):
-            told = self._tell(window, memory, condition, seen)
+            told = self._tell(window, memory, text, hears, seen)
             image = self._unfold(every.flatten(2, 3)).contiguous(memory_format=torch.channels_last)
-            answer, vectors, stages = self._run(image, told, window, condition)
+            painted = tap is not None or any(s.name in window.levels for s in self.pictures)
+            answer, vectors, stages = self._run(image, told, window, text, painted)
         if tap is not None:
             stage = stages[-1 if tap.layer is None else tap.layer - 1]
             return {}, {shown.name: stage.flatten(2).transpose(1, 2).unflatten(0, (b, n))}
-        answer = answer.float()
-        if self.config.changes:
-            paint, choice = answer.chunk(2, 1)
-            answer = newest + torch.sigmoid(choice - 2) * (paint - newest)  # at first, all stays as it is
-        pictures = self._fold(answer).unflatten(0, (b, n)).unbind(2)
-        raw = {s.name: x for s, x in zip(self.pictures, pictures) if s.name in window.levels}
+        raw = {}
+        if answer is not None:
+            pictures = self._fold(self.head(answer.float(), newest, oldest)).unflatten(0, (b, n)).unbind(2)
+            raw = {s.name: x for s, x in zip(self.pictures, pictures) if s.name in window.levels}
         for s, x in zip(self.vectors, vectors):
             if s.name in window.levels:
                 raw[s.name] = x.float().view(b, n, s.tokens, s.dim)
@@ -184,7 +215,9 @@ class UNet(nn.Module):
         vectors = sum(2 * s.tokens * s.dim + 2 for s in self.vectors)
         return 32 * (2 + len(self.pictures)) + 2 * c.past + vectors + 2 + c.text_dim
 
-    def _tell(self, window: Window, memory: Memory[Entry], condition: Condition, seen: list[list[int]]) -> Tensor:
+    def _tell(
+        self, window: Window, memory: Memory[Entry], text: Tensor, hears: Tensor, seen: list[list[int]]
+    ) -> Tensor:
         """(B, N, E): levels, how old what is seen is, what the robot does, its state, text and quality."""
         (b, n), p, device = window.steps.shape, self.config.past, window.steps.device
         ones, none = torch.ones(b, n, device=device), torch.zeros(b, device=device)
@@ -207,35 +240,41 @@ class UNet(nn.Module):
             parts += [value * there[..., None], before, level[..., None], there[..., None]]
         quality = torch.full((b, n), float("nan"), device=device) if window.quality is None else window.quality
         q = torch.nan_to_num(quality)
-        parts.append(torch.stack([q, 1 - q], -1) * (~quality.isnan())[..., None])
-        parts.append(condition.text[:, None].expand(-1, n, -1))
+        parts.append(torch.stack([q, 1 - q], -1) * ((~quality.isnan()) * hears)[..., None])
+        parts.append(text)
         return F.silu(self.told(torch.cat([x.float() for x in parts], -1)))
 
     def _run(
-        self, image: Tensor, told: Tensor, window: Window, condition: Condition
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """What the output layers make of images (B * N, C', G, G): pictures, vectors (B, N, numbers), and the decoder's
-        stages from the bottom up."""
+        self, image: Tensor, told: Tensor, window: Window, text: Tensor, painted: bool
+    ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+        """What the output layers make of images (B * N, C', G, G): pictures where they are painted, vectors
+        (B, N, numbers), and the decoder's stages from the bottom up."""
         (b, n), flat = window.steps.shape, told.flatten(0, 1)
         clip = n if window.together else 1
         h, skips = self.enter(image), []
-        for i, block in enumerate(self.down):
-            h = block(h if i == 0 else self.shrink[i - 1](h), flat)
+        for i, blocks in enumerate(self.down):
+            h = h if i == 0 else self.shrink[i - 1](h)
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                h = block(h, flat)
             skips.append(h)
-        tokens = self._attend(h, told, window, condition, clip)
+        tokens = self._attend(h, told, window, text, clip)
         places = h.shape[2] * h.shape[3]
         h = h + self.from_tokens(tokens[:, :places]).transpose(1, 2).unflatten(2, h.shape[2:])
+        vectors = [out(tokens[:, places + i]).view(b, n, -1) for i, out in enumerate(self.vectors_out)]
         stages = [h]
+        if not painted:
+            return None, vectors, stages
         for i, block in enumerate(self.up):
             h = h if i == 0 else F.pixel_shuffle(self.grow[i - 1](h), 2)
-            h = block(torch.cat([h, skips.pop()], 1), flat)
+            h = torch.cat([h, skips.pop()], 1).contiguous(memory_format=torch.channels_last)
+            h = block(h, flat)
             if clip > 1 and 0 < i < len(self.up) - 1:
                 h = along_time(self.time[i - 1], h, clip)
             stages.append(h)
-        vectors = [out(tokens[:, places + i]).view(b, n, -1) for i, out in enumerate(self.vectors_out)]
         return self.paint(F.silu(self.last(h))), vectors, stages
 
-    def _attend(self, h: Tensor, told: Tensor, window: Window, condition: Condition, clip: int) -> Tensor:
+    def _attend(self, h: Tensor, told: Tensor, window: Window, text: Tensor, clip: int) -> Tensor:
         """(B * N, places + V, D) after the transformer, in which the steps of a clip see each other and the text."""
         (b, n) = window.steps.shape
         x = self.to_tokens(h.flatten(2).transpose(1, 2))
@@ -248,8 +287,8 @@ class UNet(nn.Module):
         x = x + self.positions + self.condition_in(told).flatten(0, 1)[:, None]
         size = x.shape[1]
         x = x.reshape(b * n // clip, clip * size, -1)
-        text = self.text_in(condition.text)[:, None].repeat_interleave(n // clip, 0)
-        x = torch.cat([x, text.to(x.dtype)], 1)
+        words = self.text_in(text[:, ::clip].flatten(0, 1))[:, None]
+        x = torch.cat([x, words.to(x.dtype)], 1)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x[:, :-1]).reshape(b * n, size, -1)

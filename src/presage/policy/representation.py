@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ from presage.training.loop import Optimiser, optimise
 HEAD, RANDOM_HEAD = "representation.safetensors", "representation-random.safetensors"
 
 
+Source = Literal["features", "codec", "reader"]
+"""What a head reads: the video model's features, or of the newest frame the codec's latents or the reader's token."""
+
+
 @dataclass(frozen=True)
 class HeadConfig:
     width: int
@@ -54,6 +59,7 @@ class HeadConfig:
     queries: int = 4
     random_seed: int | None = None
     """None: features of the trained model. A number: of a network initialised from this seed."""
+    source: Source = "features"
 
 
 class Head(nn.Module):
@@ -88,12 +94,37 @@ def video_features(session: Session, tap: int | None, level: float = 1.0) -> Ten
     return torch.cat([hidden[s.name] for s in session.model.streams if is_video(s)], 1)
 
 
+def read_source(session: Session, source: Source, tap: int | None, width: int) -> Tensor:
+    """What a head reads of a session (B, T, width).
+
+    A codec's latents say which of a frame's tokens they are of: a head that pools them could not know.
+
+    Raises:
+        ValueError: the model has no scene reader, or latents too wide for that.
+    """
+    if source == "features":
+        return video_features(session, tap)
+    values = session.last.values
+    if source == "reader":
+        token = session.model.read_scene({name: x[:, None] for name, x in values.items()}, session.condition.text)
+        if token is None:
+            raise ValueError("this model has no scene reader")
+        return token[:, 0]
+    latents = torch.cat([values[s.name] for s in session.model.streams if is_video(s)], 1)
+    b, tokens, numbers = latents.shape
+    if numbers + tokens > width:
+        raise ValueError(f"{tokens} latents of {numbers} numbers and their places do not fit into {width}")
+    which = torch.eye(tokens, width - numbers, device=latents.device)
+    return torch.cat([latents, which.expand(b, -1, -1)], -1)
+
+
 def representation(head: Head) -> Decision:
     """The decision of a head over the features of the session's model."""
 
     @torch.inference_mode()
     def decide(session: Session) -> np.ndarray:
-        return executable(session.model, head(video_features(session, head.config.tap)))
+        config = head.config
+        return executable(session.model, head(read_source(session, config.source, config.tap, config.width)))
 
     return decide
 
@@ -110,7 +141,12 @@ def random_twin(model: WorldModel, seed: int) -> WorldModel:
 
 
 def dataset_features(
-    model: WorldModel, dataset: Dataset, episodes: Sequence[int], tap: int, batch: int = 32
+    model: WorldModel,
+    dataset: Dataset,
+    episodes: Sequence[int],
+    tap: int,
+    batch: int = 32,
+    source: Source = "features",
 ) -> tuple[Tensor, Tensor]:
     """Features (R, T, width) float16 and action tokens (R, C) of every expert chunk of `episodes`.
 
@@ -140,7 +176,8 @@ def dataset_features(
             session.observe(observation, action[np.maximum(row - 1, start[part])] if t else None)
             keep = np.flatnonzero((t < length[part]) & useful[row])
             if len(keep):
-                features.append(video_features(session, tap).cpu()[torch.from_numpy(keep)].half())
+                read = read_source(session, source, tap, config.width).cpu()
+                features.append(read[torch.from_numpy(keep)].half())
                 actions.append(model.encode_action(action[row[keep]])[:, 0].cpu())
     if not features:
         raise UserError(f"{dataset.root}: no chunk of quality 1, and a head learns from the expert's")

@@ -19,7 +19,7 @@ from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.networks.base import value_of
 from presage.networks.executable import executable
-from presage.networks.inverse import explain, translate
+from presage.networks.inverse import explain, translate, translate_pictures
 from presage.networks.names import ACTION, STATE
 from presage.networks.world_model import WorldModel
 from presage.timeline.levels import Schedule
@@ -97,18 +97,24 @@ def dream(
 
 
 def label(
-    model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0
+    model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0, states: bool = True
 ) -> list[np.ndarray]:
     """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
 
-    Past labels are the past actions of the next one: nothing but the video is given.
+    Past labels are the past actions of the next one: nothing but the video is given. Without `states`, nothing but its
+    pictures, after the first frame: the robot's own state is imagined with the action.
     """
     session = Session(model, [v.instruction for v in videos], float("nan"), seed)
     session.observe(stack(videos, 0))
     chunks = []
     for t in range(max(v.steps for v in videos)):
-        future = tokens(model, stack(videos, t + 1))
-        chunk = executable(model, explain(session, translate(session, future, steps), future))
+        if states:
+            future = tokens(model, stack(videos, t + 1))
+            action = explain(session, translate(session, future, steps), future)
+        else:
+            found = translate_pictures(session, model.encode_images(stack(videos, t + 1)), steps)
+            future, action = found, found[ACTION]
+        chunk = executable(model, action)
         session.append({**future, ACTION: model.encode_action(chunk)})
         chunks.append(chunk)
     return [np.stack([c[row] for c in chunks[: v.steps]]) for row, v in enumerate(videos)]

@@ -59,14 +59,14 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         base = Unchanged(tuple(s.name for s in streams[1:]))
         return Composed(streams, {camera: codec}, backbone, *scalars, chunk, rows - 1, parts, told=False, base=base)
 
-    encode = scaled(Optimiser(steps=1200, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
+    encode = scaled(Optimiser(steps=800, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
     predict = scaled(Optimiser(steps=600, batch=32, warmup=60, lr=1e-3), size)
     clone = scaled(Optimiser(steps=2000, batch=128, warmup=100), size)
     return System(
         Card.of("vjepa2_ac"),
         build,
         (
-            Stage("encode", MaskedFeatures(), ("codecs",), data, window=2, optimiser=encode, raw=True),
+            Stage("encode", MaskedFeatures(colours=True), ("codecs",), data, window=2, optimiser=encode, raw=True),
             Stage("predict", Together((FORWARD, Rollout(2))), data=data, window=rows, optimiser=predict),
             Stage("cloning", CloneGoals(), ("parts.cloning",), data, window=7, optimiser=clone),
         ),
@@ -106,5 +106,6 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
         "cloning": Training(("cloning",)),
     }
     margins = dict.fromkeys(list(reachers)[1:], 0.15)
-    whole = Check(lambda shape: vjepa2_ac(shape, size), "encode", trainings, reachers, margins, near)
+    blind = Reacher("true", planning(BestOf(1)))
+    whole = Check(lambda shape: vjepa2_ac(shape, size), "encode", trainings, reachers, margins, near, blind)
     return reach(find("vjepa2_ac"), whole, arms, seeds, quick, out)

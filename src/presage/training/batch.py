@@ -35,6 +35,8 @@ class Batch:
     """(B, N) False where `dreamed` has no row"""
     has: Values = field(default_factory=dict)
     """stream -> (B, 1, 1, C) False for numbers that the robot of a window has not; absent: all have all"""
+    emphasis: Values = field(default_factory=dict)
+    """stream -> (B, N, T, C) how much each number counts; absent: all the same"""
     pictures: dict[str, Tensor] = field(default_factory=dict)
     """`image.<camera>` -> (B, N, S, S, 3) uint8 in place of values, where a stage reads pictures; else empty"""
 
@@ -122,8 +124,11 @@ def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:
     return total
 
 
-def per_step(error: Tensor, has: Tensor | None) -> Tensor:
-    """(B, N) mean of errors (B, N, T, C) over the numbers that there are: `has` (B, 1, 1, C), all by default."""
+def per_step(error: Tensor, has: Tensor | None, emphasis: Tensor | None = None) -> Tensor:
+    """(B, N) mean of errors (B, N, T, C) over the numbers that there are: `has` (B, 1, 1, C), all by default; weighted
+    by `emphasis` (B, N, T, C), which its sum is taken out of."""
+    if emphasis is not None:
+        return (error * emphasis).sum((2, 3)) / emphasis.sum((2, 3))
     if has is None:
         return error.mean((2, 3))
     return (error * has).sum((2, 3)) / (has.sum((2, 3)).clamp(min=1) * error.shape[2])

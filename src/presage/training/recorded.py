@@ -3,6 +3,7 @@
 Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -46,6 +47,10 @@ class Recorded:
     """of each episode"""
     latents: dict[str, np.ndarray] = field(default_factory=dict)
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
+    rare: dict[str, np.ndarray] = field(default_factory=dict)
+    """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
+    held: dict[str, Tensor] = field(default_factory=dict)
+    """the same as `frames`, in the memory of a card (`on_card`)"""
 
     @property
     def start(self) -> np.ndarray:
@@ -70,7 +75,8 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         task = [self.task[e] for e in episodes] if self.task else []
-        return replace(self, frames=frames, latents=latents, length=self.length[list(episodes)], task=task, **columns)
+        length = self.length[list(episodes)]
+        return replace(self, frames=frames, latents=latents, held={}, length=length, task=task, **columns)
 
     def delayed(self, rows: int) -> "Recorded":
         """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
@@ -88,8 +94,8 @@ class Recorded:
         columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
-        labelled = self.labelled[kept] & ~new
-        return replace(self, frames=frames, latents=latents, labelled=labelled, length=self.length + rows, **columns)
+        labelled, length = self.labelled[kept] & ~new, self.length + rows
+        return replace(self, frames=frames, latents=latents, held={}, labelled=labelled, length=length, **columns)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
@@ -105,6 +111,8 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         instruction=np.concatenate([p.instruction + o for p, o in zip(parts, offset)]),
         task=[task for p in parts for task in p.task],
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
+        rare={},
+        held={},
         **columns,
     )
 
@@ -176,13 +184,15 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
     labelled = torch.from_numpy(recorded.labelled[index]) & exists
     values: Values = {}
     present: dict[str, Tensor] = {}
+    sources = {s.source for s in model.streams if s.name not in recorded.latents and not pictures}
+    seen = {name: _seen(recorded, name, rows, model.device) for name in recorded.frames if name in sources}
     for s in model.streams:
         if s.name in recorded.latents:
             x = torch.from_numpy(recorded.latents[s.name][rows]).float()
         elif s.source.startswith(IMAGE):
             if pictures:
                 continue
-            x = model.encode_images(s.source, recorded.frames[s.source][rows]).cpu()
+            x = model.codec(s.source).encode(seen[s.source])
         elif s.source == ACTION:
             x = model.encode_action(recorded.action[rows]).cpu()
             present[s.name] = labelled
@@ -194,12 +204,61 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         values[s.name] = x.reshape(b, n, s.tokens, s.dim)
     text = model.condition(torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])).text.cpu()
     quality = torch.from_numpy(recorded.quality[index])
+    emphasis = {}
+    for s in (s for s in model.streams if s.source in recorded.rare and not pictures):
+        weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
+        emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
-    return Batch(values, text, exists, present, quality, pictures=shown)
+    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown)
+
+
+def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
+    """Weights of pixels (M, S, S) as those of tokens (M, T, C) that are the places of a square grid: pixel by pixel
+    where a token's numbers are its pixels' colours, else their mean."""
+    grid = math.isqrt(tokens)
+    patch = weight.shape[1] // grid
+    x = weight.unflatten(1, (grid, patch)).unflatten(3, (grid, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
+    if dim == 3 * patch**2:
+        return x.repeat_interleave(3, -1)
+    return x.mean(-1, keepdim=True).expand(-1, -1, dim)
 
 
 Sources = Mapping[str, Sequence[Recorded]]
 """Name of a kind of data -> its datasets"""
+
+
+COLOURS = 16**3
+"""That are told apart: four bits each of red, green and blue"""
+
+
+def on_card(recorded: Recorded, device: torch.device) -> Recorded:
+    """`recorded` with its frames in a card's memory: batches are then drawn there, and nothing waits for the bus."""
+    return replace(recorded, held={name: torch.from_numpy(x).to(device) for name, x in recorded.frames.items()})
+
+
+def colours(images: Tensor) -> Tensor:
+    """(..., 3) uint8 -> (...) number of its colour."""
+    red, green, blue = (images.int() >> 4).unbind(-1)
+    return (red << 8) | (green << 4) | blue
+
+
+def _seen(recorded: Recorded, source: str, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Frames (M, S, S, 3), from wherever they are kept."""
+    if source in recorded.held:
+        return recorded.held[source][torch.from_numpy(rows).to(device)]
+    return torch.from_numpy(np.ascontiguousarray(recorded.frames[source][rows])).to(device)
+
+
+def emphasised(recorded: Recorded, most: float) -> Recorded:
+    """`recorded` with weights of colours: the rarer, the more a pixel counts, between 1 and `most`. What a scene is
+    about is small: a puck is a dozen of four thousand pixels."""
+    rare = {}
+    for source, frames in recorded.frames.items():
+        some = frames[:: max(1, len(frames) // 4000)]
+        found = colours(torch.as_tensor(some)).flatten().cpu()
+        share = np.bincount(found.numpy(), minlength=COLOURS) / len(found)
+        rare[source] = np.sqrt(0.01 / np.maximum(share, 1e-6)).clip(1.0, most).astype(np.float32)
+    return replace(recorded, rare=rare)
 
 
 def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:

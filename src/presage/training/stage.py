@@ -15,7 +15,7 @@ from presage.networks.composed import Composed
 from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
 from presage.training.loop import Optimiser, optimise
-from presage.training.recorded import Recorded, batch_of, encoded
+from presage.training.recorded import Recorded, batch_of, emphasised, encoded
 from presage.training.resume import read_run
 
 
@@ -43,6 +43,8 @@ class Stage:
     """Rows of a window"""
     stride: int = 1
     """Of its rows: keyframes that are so many rows apart"""
+    back: int = 0
+    """Above 0, the first of its rows is one of so many before the second: what a long session remembers"""
     starts: int = 0
     """Windows begin in the first so many rows of an episode, as a plan does that is made once; 0: anywhere"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
@@ -50,6 +52,8 @@ class Stage:
     optimiser: Optimiser = Optimiser(steps=1000, batch=32, warmup=50)
     begin: Callable[[Composed], None] | None = None
     """What is done to the model before the first step: weights that start from others"""
+    emphasis: float = 1.0
+    """Above 1, the rarer a pixel's colour, the more it counts, up to so much"""
     raw: bool = False
     """Batches hold pictures in place of cameras' values: the codec itself is trained, or pictures are read otherwise"""
 
@@ -98,8 +102,12 @@ def _train(
     parts = [kinds[kind] for kind in stage.data]
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
+    if stage.emphasis > 1:
+        parts = [emphasised(part, stage.emphasis) for part in parts]
     config = stage.optimiser
-    windows = [Windows(part.length, stage.window, stage.stride, config.seed, stage.starts) for part in parts]
+    windows = [
+        Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back) for part in parts
+    ]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)

@@ -25,6 +25,8 @@ class Behaviours:
     shifted: every chunk is the expert's, shifted by a constant offset of its own (quality 0), for 60 rows: it strays
     about the goal, as a planner that chooses badly does.
     planned: every chunk is what a policy chooses (quality 0): a critic has to know where its own errors lead.
+    play: contacts of all kinds without a purpose (`play.py`; quality 0, no instruction), for 150 rows.
+    branch: eight rows from the midst of play; four such episodes begin in the same moment, and go on differently.
     """
 
     expert: float = 0.35
@@ -32,6 +34,8 @@ class Behaviours:
     random: float = 0.15
     shifted: float = 0.0
     planned: float = 0.0
+    play: float = 0.0
+    branch: float = 0.0
     burst_probability: tuple[float, float] = (0.12, 0.25)  # of a burst after a clean chunk; drawn per episode
     noise: float = 0.3  # standard deviation of the white noise
     gripper_flip: float = 0.25  # probability per burst
@@ -47,7 +51,16 @@ class Behaviours:
     offset: float = 0.5  # standard deviation of such an offset, and of those of `shifted`
 
     def share(self) -> dict[str, float]:
-        return {name: getattr(self, name) for name in ("expert", "perturbed", "random", "shifted", "planned")}
+        names = ("expert", "perturbed", "random", "shifted", "planned", *PLAYED)
+        return {name: getattr(self, name) for name in names}
+
+
+PLAYED = {"play": 150, "branch": 8}
+"""Behaviours of a world's player -> rows of an episode"""
+BRANCHES = 4
+"""Episodes that begin in one moment"""
+DYNAMICS = Behaviours(expert=0.28, perturbed=0.2, random=0.12, play=0.15, branch=0.25)
+"""Of episodes, so that over half of the rows are play: what a model of contacts learns from"""
 
 
 class Driver:
@@ -67,7 +80,7 @@ class Driver:
         """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
         if self.behaviour == "expert" or (self.behaviour == "random" and row < self.expert_chunks):
             return 1.0
-        if self.behaviour == "planned":
+        if self.behaviour in ("planned", *PLAYED):
             return 0.0
         if self.behaviour == "shifted":
             self.offset = self.shift(self.rng)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -23,29 +23,49 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.worlds.behaviours import CHUNK, TRY_EVERY, Behaviours, Driver, counterfactual_columns
+from presage.worlds.behaviours import (
+    BRANCHES,
+    CHUNK,
+    PLAYED,
+    TRY_EVERY,
+    Behaviours,
+    Driver,
+    counterfactual_columns,
+)
 from presage.worlds.instructions import check_task, draw_instruction
 from presage.worlds.protocol import Policy
 from presage.worlds.seeds import FIRST_TRAINING_SEED
-from presage.worlds.world import World, check_camera, common_world, find_world
+from presage.worlds.world import Player, World, check_camera, common_world, find_world
 
 SEEDS_PER_COLLECTION = 1_000_000
 MAX_ROWS = 60
 ROWS_AFTER_SUCCESS = 4
+FEWEST_ROWS = 8
+"""Of an episode of play, which ends when nothing is left within reach"""
 
 MakePolicy = Callable[[int], Policy]
 """Seed -> the policy that drives one episode; it goes to worker processes, so it must be picklable."""
 
 
 def record_episode(
-    simulation: Any, renderer: Any, seed: int, behaviour: str, settings: Behaviours, policy: MakePolicy | None = None
+    simulation: Any,
+    renderer: Any,
+    seed: int,
+    behaviour: str,
+    settings: Behaviours,
+    policy: MakePolicy | None = None,
+    branch: int | None = None,
 ) -> Episode:
-    """Run and record one episode of `simulation` with a renderer of its world. `policy` drives it if it is
-    `planned`."""
+    """Run and record one episode of `simulation` with a renderer of its world. `policy` drives it if it is `planned`,
+    the world's player if it is played; `branch` is its number among those that begin in the same moment."""
     simulation.reset(seed)
     world = find_world(simulation.task)
     driver = Driver(behaviour, seed, settings, world)
-    limit = MAX_ROWS
+    limit = PLAYED.get(behaviour, MAX_ROWS)
+    player: Player | None = None
+    if behaviour in PLAYED:
+        assert world.player is not None
+        player = world.player(simulation, seed, branch)
     if behaviour == "random" and not settings.full_length:
         limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
     frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
@@ -53,7 +73,7 @@ def record_episode(
     tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
     ends = behaviour in ("expert", "perturbed", "planned") and not settings.full_length
-    instruction = draw_instruction(simulation.task, seed)
+    instruction = "" if player else draw_instruction(simulation.task, seed)  # nobody was told to play
     driving: Policy | None = None
     if behaviour == "planned":
         assert policy is not None
@@ -69,6 +89,7 @@ def record_episode(
             try_here = row % TRY_EVERY == driver.first_try
             tried.append(driver.counterfactuals(simulation, settings.counterfactuals if try_here else 0))
         done = ends and success_row is not None and row == success_row + ROWS_AFTER_SUCCESS
+        done = done or (player is not None and player.lost and row >= FEWEST_ROWS)
         chunk = np.zeros((CHUNK, world.action_size), np.float32)
         if done or row == limit - 1:  # nothing is executed after the last frame
             actions.append(chunk.ravel())
@@ -80,7 +101,9 @@ def record_episode(
             seen = {f"image.{name}": images[-1][None] for name, images in frames.items()}
             chunk[:] = np.clip(driving.act({**seen, "state": states[-1][None]})[0], -1.0, 1.0)
         for step in range(CHUNK):
-            if driving is None:
+            if player is not None:
+                chunk[step] = player.action()
+            elif driving is None:
                 expert = simulation.expert_action()
                 chunk[step] = expert if clean else driver.disturb(expert)
             simulation.step(chunk[step])
@@ -105,6 +128,7 @@ def record_episode(
             "seed": seed,
             "behaviour": behaviour,
             "success": bool(simulation.success),
+            **({} if branch is None else {"branch": branch}),
         },
     )
 
@@ -114,10 +138,12 @@ class _Job:
     task: str
     seed: int
     behaviour: str
+    branch: int | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.seed:010d}-{self.task}-{self.behaviour}"
+        branch = "" if self.branch is None else str(self.branch)
+        return f"{self.seed:010d}-{self.task}-{self.behaviour}{branch}"
 
 
 def plan_episodes(tasks: Sequence[str], episodes_per_task: int, seed: int, behaviours: Behaviours) -> list[_Job]:
@@ -128,11 +154,18 @@ def plan_episodes(tasks: Sequence[str], episodes_per_task: int, seed: int, behav
         raise UserError(f"behaviours {share}: shares must not be negative and not all zero")
     bounds = np.cumsum(list(share.values())) / total
     jobs: list[_Job] = []
+    branching: dict[str, list[_Job]] = {task: [] for task in tasks}
     for episode in range(episodes_per_task):
         u = (episode + 0.5) * 0.6180339887498949 % 1.0  # golden ratio: evenly spread for every number of episodes
         behaviour = list(share)[int(np.searchsorted(bounds, u, side="right"))]
         for task in tasks:
-            jobs.append(_Job(task, FIRST_TRAINING_SEED + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour))
+            job = _Job(task, FIRST_TRAINING_SEED + seed * SEEDS_PER_COLLECTION + len(jobs), behaviour)
+            if behaviour == "branch":
+                branch = len(branching[task]) % BRANCHES
+                first = branching[task][-branch] if branch else job  # the moment is that of the first one's seed
+                job = replace(job, seed=first.seed, branch=branch)
+                branching[task].append(job)
+            jobs.append(job)
     return jobs
 
 
@@ -171,7 +204,7 @@ def _run_job(
     """Record and spool one episode in a worker; returns its rows and whether it succeeded."""
     world = find_world(job.task)
     renderer = renderer_of(world, cameras, size, supersample)
-    episode = record_episode(simulation_of(job.task), renderer, job.seed, job.behaviour, settings, policy)
+    episode = record_episode(simulation_of(job.task), renderer, job.seed, job.behaviour, settings, policy, job.branch)
     spool_episode(Path(spool), job.key, episode, world.control_hz / CHUNK)
     return episode.length, bool(episode.info["success"])
 
@@ -212,6 +245,9 @@ def collect(
             raise UserError(f"{name}: {value} is not enough; give at least 1")
     if settings.planned and policy is None:
         raise UserError("behaviour planned: give the policy that drives it")
+    for task in tasks:
+        if (settings.play or settings.branch) and find_world(task).player is None:
+            raise UserError(f"task {task!r}: nobody plays in the world {find_world(task).name}; leave out --play")
     worlds = common_world(tasks, same=("robot", "action_size", "state_size", "control_hz"))
     cameras = worlds[0].default_cameras if cameras is None else cameras
     for camera in cameras:

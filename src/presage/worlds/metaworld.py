@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
+from presage.worlds import play
 from presage.worlds.instructions import check_task
 from presage.worlds.rendering import Camera, Look, MujocoRenderer, mujoco  # sets the OpenGL backend before mujoco does
 from presage.worlds.world import Snapshot, World
@@ -24,6 +25,8 @@ GOAL_MARKER_TASKS = frozenset(
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _MOVED = ("body_pos", "body_quat", "site_pos")
 """Parts of the model that a reset or a disturbance moves."""
+_VARIED = ("body_mass", "body_inertia", "geom_friction", "geom_priority", "dof_damping", "dof_frictionloss")
+"""Parts of the model that `vary` changes."""
 
 
 PUCK_COLOUR = (0.1, 0.25, 1.0, 1.0)
@@ -127,14 +130,71 @@ class Simulation:
     def frames(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
         return renderer.frames(self.xml_path, self.model, self.data, self.goal if show_goal else None)
 
+    def empty_frames(self, renderer: MujocoRenderer) -> dict[str, np.ndarray]:
+        """`frames` of the same scene without what the task moves."""
+        return renderer.frames(self.xml_path, self.model, self.data, self.goal, without_objects=True)
+
     def masks(self, renderer: MujocoRenderer, show_goal: bool = True) -> dict[str, np.ndarray]:
         return renderer.masks(self.xml_path, self.model, self.data, self.goal if show_goal else None)
+
+    def segments(self, renderer: MujocoRenderer) -> dict[str, np.ndarray]:
+        """Camera name -> (size, size) uint8: what each pixel shows (`rendering.ROBOT` and so on)."""
+        return renderer.segments(self.xml_path, self.model, self.data, self.goal)
+
+    @property
+    def thing(self) -> np.ndarray:
+        """Where the middle of the task's object is, or its handle or button: (3,) in metres."""
+        if self.loose:  # Meta-World's point of a peg is at one of two ends that look alike
+            return np.array(self.data.xpos[self.model.jnt_bodyid[self.object_joint()]])
+        return np.array(self.env._get_pos_objects()[:3], np.float64)
+
+    def place(self, where: np.ndarray, rng: np.random.Generator) -> None:
+        """Put the object at (3,) metres, turned at random. A drawer, door, window or button is put at the share
+        `where[0]` of its joint's range."""
+        joint = self.object_joint()
+        qpos, dof = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
+        if self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            yaw, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.5) * (rng.random() < 0.15)
+            self.data.qpos[qpos : qpos + 3] = where
+            turn, lean = np.zeros(4), np.zeros(4)
+            mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0.0, 1.0]), yaw)
+            mujoco.mju_axisAngle2Quat(lean, np.array([1.0, 0.0, 0.0]), tilt)
+            mujoco.mju_mulQuat(self.data.qpos[qpos + 3 : qpos + 7], turn, lean)
+            self.data.qvel[dof : dof + 6] = 0.0
+        else:
+            low, high = self._joint_range(joint)
+            self.data.qpos[qpos] = low + where[0] * (high - low)
+            self.data.qvel[dof] = 0.0
+        self._observe()
+
+    def vary(self, rng: np.random.Generator) -> None:
+        """Until the next reset the object is lighter or heavier, and sticks or glides; a drawer, door, window or button
+        runs more or less easily."""
+        joint = self.object_joint()
+        root = self.model.body_rootid[self.model.jnt_bodyid[joint]]
+        dof = self.model.jnt_dofadr[joint]
+        mass, ease = np.exp(rng.uniform(np.log(0.4), np.log(3.0))), np.exp(rng.uniform(np.log(0.2), np.log(5.0)))
+        bodies = np.flatnonzero(self.model.body_rootid == root)
+        self.model.body_mass[bodies] *= mass
+        self.model.body_inertia[bodies] *= mass
+        if self.loose:  # of two that touch, the rougher decides, unless one has priority
+            geoms = np.flatnonzero(np.isin(self.model.geom_bodyid, bodies))
+            self.model.geom_priority[geoms] = 1
+            self.model.geom_friction[geoms, 0] = np.exp(rng.uniform(np.log(0.1), np.log(1.0)))
+        else:
+            self.model.dof_damping[dof] *= ease
+            self.model.dof_frictionloss[dof] *= ease
+
+    @property
+    def loose(self) -> bool:
+        """Whether the object is no fixture."""
+        return bool(self.model.jnt_type[self.object_joint()] == mujoco.mjtJoint.mjJNT_FREE)
 
     def save(self) -> Snapshot:
         """A snapshot; running on from it is bitwise what running on from here is."""
         mujoco.mj_getState(self.model, self.data, self._physics, _STATE)
         arrays = {"physics": self._physics.copy(), "observation": self.observation.copy()}
-        for name in _MOVED:
+        for name in (*_MOVED, *_VARIED):
             arrays[f"model.{name}"] = getattr(self.model, name).copy()
         values: dict[str, Any] = {}
         for name, value in vars(self.env).items():  # Meta-World's own variables: goal, initial positions, counters, ...
@@ -150,7 +210,7 @@ class Simulation:
     def load(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of the same task."""
         snapshot.check(self.task)
-        for name in _MOVED:
+        for name in (*_MOVED, *_VARIED):
             getattr(self.model, name)[:] = snapshot.arrays[f"model.{name}"]
         for name, value in snapshot.values.items():
             setattr(self.env, name, value.copy() if isinstance(value, list) else value)
@@ -174,7 +234,7 @@ class Simulation:
         rng = np.random.default_rng((seed, WORLD.check_disturbance(kind)))
         angle = rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(angle), np.sin(angle), 0.0])
-        joint = self._object_joint()
+        joint = self.object_joint()
         qpos, dof = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
         if self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
             position = self.data.qpos[qpos : qpos + 3]
@@ -204,7 +264,7 @@ class Simulation:
                         setattr(self.env, name, value + offset)
         self._observe()
 
-    def _object_joint(self) -> int:
+    def object_joint(self) -> int:
         """The joint of the thing to manipulate: the first free one, else the first outside the robot."""
         robot = self.model.body("base").id
         joints = [j for j in range(self.model.njnt) if self.model.body_rootid[self.model.jnt_bodyid[j]] != robot]
@@ -234,5 +294,6 @@ WORLD = World(
     burst=1.0,
     simulation=Simulation,
     renderer=Renderer,
+    player=play.begin,
     hand_pixels=lambda camera, states, size: project(camera, states[:, :3], size),
 )

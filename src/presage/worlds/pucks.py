@@ -137,7 +137,7 @@ class Simulation(metaworld.Simulation):
         """Where each mark is, place -> (3,) metres."""
         return {place: self.model.body(f"{place} mark").pos.copy() for place in PLACES}
 
-    def _object_joint(self) -> int:
+    def object_joint(self) -> int:
         return int(self.model.body(self.env.body_of(self.env.colour)).jntadr[0])
 
 

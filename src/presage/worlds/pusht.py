@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from shapely.geometry import Polygon
 
 from presage.worlds.pusht_expert import push_target
+from presage.worlds.pusht_play import begin
 from presage.worlds.pusht_shape import ARENA, BOXES, CENTRE, GOAL_ANGLE, GOAL_CENTRE, OUTLINE, RADIUS, rotation
 from presage.worlds.world import Snapshot, World, average, check_camera
 
@@ -207,5 +208,6 @@ WORLD = World(
     burst=0.25,  # an action is a place in the arena: 64 pixels
     simulation=Simulation,
     renderer=Renderer,
+    player=begin,
     hand_pixels=lambda camera, states, size: states[:, :2].astype(np.float64) * (size / ARENA),
 )

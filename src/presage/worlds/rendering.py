@@ -50,6 +50,10 @@ MAX_FACES = 600
 GOAL_RADIUS = 0.025
 GOAL_COLOUR = (0.0, 1.0, 0.1, 1.0)
 """Saturated green, with its own light: the same from every side."""
+BACKGROUND, GOAL, ROBOT, OBJECT = range(4)
+"""What a pixel shows (`MujocoRenderer.segments`), by priority: a pixel that shows two in part is the later's."""
+_HIDDEN = 5
+"""Group of geoms that are not drawn"""
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,27 @@ class Look:
 
         Only for cameras that stand still; points outside the image get coordinates outside it.
         """
+        fixed, x_axis, y_axis, focal = self._still(camera, size)
+        relative = np.asarray(points, np.float64) - fixed.position
+        depth = relative @ np.cross(y_axis, x_axis)
+        return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
+
+    def line_of_sight(self, camera: str, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where a camera stands (3,), and the directions (N, 3), of length 1, in which it sees pixels (N, 2) of a
+        `size` x `size` image."""
+        fixed, x_axis, y_axis, focal = self._still(camera, size)
+        right, down = ((np.asarray(pixels, np.float64) - size / 2) / focal).T[..., None]
+        way = right * x_axis - down * y_axis + np.cross(y_axis, x_axis)
+        return np.array(fixed.position), way / np.linalg.norm(way, axis=1, keepdims=True)
+
+    def _still(self, camera: str, size: int) -> tuple[Camera, np.ndarray, np.ndarray, float]:
+        """A camera that stands still, its axes to the right and up, and its focal length in pixels."""
         fixed = self.cameras.get(camera)
         if not isinstance(fixed, Camera):
             still = [name for name, each in self.cameras.items() if isinstance(each, Camera)]
             raise UserError(f"camera {camera!r} does not stand still; project into {' or '.join(still)}")
         x_axis, y_axis = np.reshape(_camera_frame(fixed), (2, 3))
-        relative = np.asarray(points, np.float64) - fixed.position
-        depth = relative @ np.cross(y_axis, x_axis)
-        focal = size / 2 / np.tan(np.radians(fixed.fovy) / 2)
-        return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
+        return fixed, x_axis, y_axis, size / 2 / np.tan(np.radians(fixed.fovy) / 2)
 
 
 def _camera_frame(camera: Camera) -> list[float]:
@@ -159,6 +175,7 @@ class _RenderTask:
     scene: mujoco.MjvScene
     context: mujoco.MjrContext
     foreground: np.ndarray  # (ngeom,) bool: gripper and whatever the task moves
+    labels: np.ndarray  # (ngeom,) uint8: BACKGROUND, ROBOT or OBJECT
 
 
 class MujocoRenderer:
@@ -190,8 +207,8 @@ class MujocoRenderer:
                 context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
             except mujoco.FatalError as error:  # a context was opened that cannot draw
                 raise graphics_error(error) from None
-            foreground = _foreground(model, self.look)
-            self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, foreground)
+            parts = _parts(model, self.look)
+            self._tasks[xml_path] = _RenderTask(model, mujoco.MjData(model), scene, context, *parts)
         return self._tasks[xml_path]
 
     def _update(
@@ -242,43 +259,76 @@ class MujocoRenderer:
         return self._buffer[::-1]  # OpenGL counts rows from the bottom
 
     def frames(
-        self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
+        self,
+        xml_path: str,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        goal: np.ndarray | None,
+        without_objects: bool = False,
     ) -> dict[str, np.ndarray]:
         """Images of the simulation, camera name -> (S, S, 3) uint8; `goal` (3,) is marked unless None."""
+        group = self._task(xml_path).model.geom_group
+        shown = group.copy()
+        if without_objects:
+            group[self._task(xml_path).labels == OBJECT] = _HIDDEN
         task = self._update(xml_path, model, data, goal)
+        group[:] = shown
         return {name: average(self._draw(task, name), self.supersample) for name in self.cameras}
 
     def masks(
         self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """Camera name -> (S, S) bool: pixels that show, if only in part, the gripper, the object or the goal marker."""
+        foreground = self._task(xml_path).foreground
+        return self._labelled(xml_path, model, data, goal, foreground, True)
+
+    def segments(
+        self, xml_path: str, model: mujoco.MjModel, data: mujoco.MjData, goal: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Camera name -> (S, S) uint8: what a pixel shows, if only in part: BACKGROUND, GOAL, ROBOT or OBJECT (whatever
+        a joint outside the robot moves)."""
+        labels = self._task(xml_path).labels
+        return self._labelled(xml_path, model, data, goal, labels, GOAL)
+
+    def _labelled(
+        self,
+        xml_path: str,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        goal: np.ndarray | None,
+        of_geoms: np.ndarray,
+        of_goal: int,
+    ) -> dict[str, np.ndarray]:
+        """Camera name -> (S, S), of each pixel the largest label among those of what it shows."""
         task = self._update(xml_path, model, data, goal)
-        foreground = np.zeros(task.scene.ngeom + 1, bool)  # entry 0 is the background
+        labels = np.zeros(task.scene.ngeom + 1, of_geoms.dtype)  # entry 0 is the background
         for index in range(task.scene.ngeom):
             geom = task.scene.geoms[index]
             if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                foreground[geom.segid + 1] = task.foreground[geom.objid]
+                labels[geom.segid + 1] = of_geoms[geom.objid]
             elif index == task.scene.ngeom - 1 and goal is not None:
                 geom.segid = index
-                foreground[index + 1] = True
+                labels[index + 1] = of_goal
         flags = task.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        masks = {}
+        found = {}
         for name in self.cameras:
             colour = self._draw(task, name).astype(np.int64)
             ids = np.minimum(colour @ (1, 256, 65536), task.scene.ngeom)
             k = self.supersample
-            masks[name] = foreground[ids].reshape(self.size, k, self.size, k).any(axis=(1, 3))
+            found[name] = labels[ids].reshape(self.size, k, self.size, k).max(axis=(1, 3))
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
-        return masks
+        return found
 
 
-def _foreground(model: mujoco.MjModel, look: Look) -> np.ndarray:
-    """(ngeom,) bool: geoms of the hand, and of every body outside the robot that a joint moves."""
-    moving = np.zeros(model.nbody, bool)
-    robot = np.zeros(model.nbody, bool)
+def _parts(model: mujoco.MjModel, look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Of each geom (ngeom,): bool, whether it belongs to the hand or to a body outside the robot that a joint moves;
+    uint8, whether it is of the background, the robot or such an object."""
+    hand, robot, thing = (np.zeros(model.nbody, bool) for _ in range(3))
     for body in range(1, model.nbody):
         parent, name = model.body_parentid[body], model.body(body).name
         robot[body] = robot[parent] or name == look.robot
-        moving[body] = moving[parent] or name == look.hand or (model.body_jntnum[body] > 0 and not robot[body])
-    return moving[model.geom_bodyid]
+        hand[body] = hand[parent] or name == look.hand
+        thing[body] = thing[parent] or (model.body_jntnum[body] > 0 and not robot[body])
+    labels = np.where(thing & ~robot, OBJECT, np.where(robot, ROBOT, BACKGROUND)).astype(np.uint8)
+    return (hand | thing)[model.geom_bodyid], labels[model.geom_bodyid]

@@ -5,6 +5,10 @@ from presage.errors import UserError
 
 FIRST_CALIBRATION_SEED = 590_000
 """Of the episodes that success thresholds are calibrated on (`simulator/success.py`); those of evaluation lie below."""
+FIRST_TUNING_SEED = 595_000
+"""Of scenes on which checkpoints and settings of a video model are chosen; those of evaluation never are."""
+FIRST_READER_SEED = 597_000
+"""Of frames that the readers of poses learn from (`simulator/frames`)."""
 FIRST_TRAINING_SEED = 600_000
 """Of recorded episodes (`collect.py`)."""
 FIRST_DREAM_SEED = 1_000_000_000

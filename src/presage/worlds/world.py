@@ -87,6 +87,17 @@ class Simulation(Protocol):
         """Camera name -> (size, size) bool: pixels of the hand, of what the task moves and of the goal marker."""
 
 
+class Player(Protocol):
+    """Who plays with a world's objects."""
+
+    @property
+    def lost(self) -> bool:
+        """Nothing is left within reach."""
+
+    def action(self) -> np.ndarray:
+        """The next action (A,) float32 in [-1, 1]."""
+
+
 @dataclass(frozen=True)
 class World:
     """A simulator, as plain facts and three functions."""
@@ -105,6 +116,7 @@ class World:
     simulation: Callable[[str], Simulation]  # (task)
     renderer: Callable[[tuple[str, ...], int, int], Any]  # (cameras, size, supersample); has `cameras`
     hand_pixels: Callable[[str, np.ndarray, int], np.ndarray]  # (camera, states (N, S), size) -> (N, 2) column, row
+    player: Callable[[Any, int, int | None], Player] | None = None  # (simulation, seed, branch), after a reset
 
     def check_disturbance(self, kind: str) -> int:
         """The number of a kind of disturbance, or `UserError`."""

@@ -27,11 +27,18 @@ def goals(played: Played, ahead: tuple[int, int]) -> dict[bool, Goal]:
 
 
 def test_a_hand_goal_moves_the_hand_alone_and_an_object_goal_the_object() -> None:
-    both = goals(walk([0, 4, 8, 12, 16, 20], [0, 0, 0, 4, 8, 12]), (2, 2))
-    assert both[False].picture.item() == 2 and both[False].start.item() == 0  # later the object moves too
-    assert both[True].thing[0] - 0.045 > both[True].start.item() * 0 and both[True].picture.item() in (4, 5)
-    assert goals(walk([0, 4, 8], [0, 1, 2]), (2, 2)) == {}
+    both = goals(walk([0, 0, 4, 8, 12, 16, 20], [0, 0, 0, 0, 4, 8, 12]), (2, 2))
+    assert both[False].picture.item() == 3 and both[False].start.item() == 1  # later the object moves too
+    assert both[True].thing[0] - 0.045 > both[True].start.item() * 0 and both[True].picture.item() in (5, 6)
+    assert goals(walk([0, 0, 4, 8], [0, 0, 1, 2]), (2, 2)) == {}
     assert STILL < THING_MOVED
+
+
+def test_a_goal_knows_the_row_before_its_start() -> None:
+    played = walk([0, 0, 4, 8], [0, 0, 0, 0])
+    goal = goals(played, (2, 2))[False]
+    assert goal.before["picture"].item() == goal.start.item() - 1 == 0
+    assert goal.before["action"].shape == goal.path[0].shape
 
 
 def test_a_goal_is_as_far_ahead_as_asked() -> None:
@@ -42,9 +49,9 @@ def test_a_goal_is_as_far_ahead_as_asked() -> None:
 
 
 def test_the_control_is_shown_another_episode_of_the_same_kind() -> None:
-    here = [goals(walk([10 * i, 10 * i + 9], [0, 0]), (1, 1))[False] for i in range(3)]
+    here = [goals(walk([10 * i, 10 * i, 10 * i + 9], [0, 0, 0]), (1, 1))[False] for i in range(3)]
     pictures = [np.full(1, i) for i in range(3)]
-    named = [Goal(t, bytes([i]), g.start, g.state, p, g.path, g.hand, g.thing, False)
+    named = [Goal(t, bytes([i]), g.start, g.state, p, g.path, g.hand, g.thing, False, g.before)
              for i, (g, p, t) in enumerate(zip(here, pictures, ("push-v3", "door-open-v3", "push-v3")))]  # fmt: skip
     assert [int(p[0]) for p in strangers(named)] == [2, 2, 0]
 

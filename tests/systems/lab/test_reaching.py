@@ -6,7 +6,7 @@ from tests.recorded import moving_square
 
 from presage.systems.lab.arms import shape_of
 from presage.systems.lab.goals import Goal
-from presage.systems.lab.reaching import GRID, cells, chance, shuffled, true_cell, within
+from presage.systems.lab.reaching import CAMERA, GRID, cells, chance, shuffled, true_cell, within
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.session import Session
@@ -15,7 +15,8 @@ from presage.timeline.session import Session
 def goal_of(*action: float) -> Goal:
     path = np.tile(np.array(action, np.float32), (1, 4, 1))
     picture = np.zeros((16, 16, 3), np.uint8)
-    return Goal("push-v3", b"", picture, np.zeros(4, np.float32), picture, path, np.zeros(3), np.zeros(3), False)
+    state, before = np.zeros(4, np.float32), {"picture": picture, "state": np.zeros(4), "action": path[0]}
+    return Goal("push-v3", b"", picture, state, picture, path, np.zeros(3), np.zeros(3), False, before)
 
 
 def test_the_true_cell_is_the_nearest_one() -> None:
@@ -29,7 +30,7 @@ def test_the_true_cell_is_the_nearest_one() -> None:
 
 
 def test_the_best_cell_counts_within_one_of_the_true_one() -> None:
-    play = moving_square(4)
+    play = moving_square(4, cameras=(f"image.{CAMERA}",))
     shape = shape_of(play)
     model = vjepa2_ac(shape, DEBUG).build(shape).eval()
 
@@ -43,7 +44,7 @@ def test_the_best_cell_counts_within_one_of_the_true_one() -> None:
             return torch.from_numpy(chunk.reshape(len(chunk), -1))
 
         def encode(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> dict:
-            return model.encode(observation | {"state": np.zeros((1, 2), np.float32)}, executed)
+            return model.encode(observation | {"state": np.zeros((1, 2), np.float32)})
 
     def nearest(*wish: float):  # noqa: ANN202
         def score(session: Session, candidates: torch.Tensor) -> torch.Tensor:

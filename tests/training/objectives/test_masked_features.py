@@ -48,6 +48,22 @@ def test_the_answer_does_not_depend_on_hidden_pixels_and_the_target_has_no_gradi
     assert all(p.grad is not None for p in (*codec.encoder.parameters(), *codec.predictor.read.parameters()))
 
 
+def test_colours_are_those_of_hidden_patches() -> None:
+    model = model_of(moving_square(2))
+    codec = model.codec("image.front")
+    assert isinstance(codec, FeatureCodec)
+    torch.nn.init.zeros_(codec.predictor.colours.weight)
+    torch.nn.init.constant_(codec.predictor.colours.bias, 1.0)  # white
+    white = torch.full((1, 2, SIZE, SIZE, 3), 255, dtype=torch.uint8)
+    batch = Batch({}, torch.zeros(1, 256), torch.ones(1, 2, dtype=torch.bool), pictures={"image.front": white})
+    black = Batch({}, batch.text, batch.exists, pictures={"image.front": torch.zeros_like(white)})
+    ask = MaskedFeatures(follow=0.0, colours=True)
+    terms = {n: ask(model, x, torch.Generator().manual_seed(0)) for n, x in (("white", batch), ("black", black))}
+    assert set(terms["white"]) == {"image.front", "image.front.colours"}
+    assert float(terms["white"]["image.front.colours"].mean.detach()) < 1e-6
+    torch.testing.assert_close(float(terms["black"]["image.front.colours"].mean.detach()), 2.0)
+
+
 def test_training_makes_features_predictable_and_leaves_the_target_as_what_encodes(tmp_path: Path) -> None:
     recorded = moving_square(12)
     model = model_of(recorded)

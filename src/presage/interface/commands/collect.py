@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
+from presage.errors import UserError
 from presage.interface.commands.options import Cameras, Command, MaybeFolder, NewFolder, Processes, Tasks, one, whole
 from presage.results.output import summary, write_json
 from presage.results.record import describe_run
@@ -19,7 +20,9 @@ class Collect(Command):
     and behaviour from the good. A killed collection goes on where it was when the same command is repeated.
 
         presage collect --out data/mt10 --episodes 260
+        presage collect --out data/contacts --play --episodes 730
         presage collect --out data/push --tasks push-v3 --episodes 10
+        presage collect --out data/contacts --play --episodes 730
         presage collect --out data/pusht --tasks pusht --episodes 200
         presage collect --out data/fetch --tasks fetch-reach fetch-push fetch-pick-place
 
@@ -42,6 +45,9 @@ class Collect(Command):
     """Processes that simulate, render and encode."""
     full_length: bool = False
     """Go on for 60 rows whatever is achieved, disturbed or at random: for dreams longer than the task takes."""
+    play: bool = False
+    """Most rows are contacts without a purpose: sweeps, presses, grasps and drops, misses, on objects that lie anywhere
+    and are at times heavier or slippery. For models of what actions do; tasks of Meta-World and Push-T."""
     counterfactuals: Annotated[int, one(whole(0, 1000), "N")] = 0
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is trained by that. About a second for every 30 of them and worker."""
@@ -50,9 +56,11 @@ class Collect(Command):
     yet to learn about the states that it leads to."""
 
     def run(self) -> None:
-        from presage.worlds.behaviours import Behaviours
+        from presage.worlds.behaviours import DYNAMICS, Behaviours
         from presage.worlds.collect import collect
 
+        if self.play and (self.full_length or self.planner is not None):
+            raise UserError("--play: leave out --full-length and --planner, which are other mixtures")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
         if self.planner is not None:
@@ -62,6 +70,8 @@ class Collect(Command):
             check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
             policy = partial(perturbed_from, str(self.planner))
+        elif self.play:
+            behaviours = DYNAMICS
         elif self.full_length:
             behaviours = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
         elif self.counterfactuals:

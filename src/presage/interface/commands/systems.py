@@ -6,6 +6,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
+from presage.errors import UserError
 from presage.interface.commands.options import Command, MaybeOutFolder, identity, one, several, whole, words
 from presage.results.output import command_line, write_json, write_text
 from presage.systems.table import find
@@ -89,6 +90,8 @@ class SystemsCheck(Command):
         row = find(self.name)
         out = self.out or Path("runs/systems") / (f"{row.name}-quick" if self.quick else row.name)
         seeds = range(self.seed, self.seed + self.seeds)
+        if row.number == 0:
+            raise UserError("the reference model is no published system: presage bench dream measures it")
         result = check.run(row, self.arms, seeds, self.quick, out)
         result = replace(result, command=command_line(), machine=describe_machine(), versions=describe_versions())
         check.save(out / "check.json", result)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.user_cache import cache_folder, locked
 from presage.errors import UserError
-from presage.systems.lab.files import cache_folder, locked, read_json, write_json
+from presage.systems.lab.files import read_json, write_json
 from presage.systems.lab.recording import Recording, write_recording
 from presage.worlds.collect import CHUNK
 from presage.worlds.wordings import WORLDS

@@ -4,16 +4,16 @@ A goal is what the same play showed some rows later, so it can be reached, and w
 the hand and leave the object; object goals move the object, and only the object counts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
 
 from presage.errors import UserError
-from presage.systems.lab.play import Player, things
 from presage.systems.lab.starts import Start
 from presage.worlds.collect import CHUNK, renderer_of, simulation_of
+from presage.worlds.play import Player, things
 from presage.worlds.protocol import Policy
 from presage.worlds.vector import VectorWorld
 from presage.worlds.world import Snapshot, find_world
@@ -43,6 +43,9 @@ class Goal:
     """(3,) metres, to be reached"""
     moved: bool
     """The object did: it is what counts"""
+    before: Mapping[str, np.ndarray]
+    """A row earlier: `picture`, `state`, and the `action` (chunk, A) that led to the start. The hand lags behind what
+    it is told, so one picture says little of where it is going."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Played:
             self.states[end, :3],
             self.things[end],
             moved,
+            {
+                "picture": self.pictures[start - 1],
+                "state": self.states[start - 1],
+                "action": self.actions[start - 1],
+            },
         )
 
 
@@ -105,7 +113,7 @@ def goals_in(played: Played, ahead: tuple[int, int], hand: float, thing: float, 
 
     ahead: least and largest number of rows. hand, thing: metres that each moves, or more.
     """
-    pairs = [(i, i + k) for k in range(ahead[0], ahead[1] + 1) for i in range(len(played.states) - k)]
+    pairs = [(i, i + k) for k in range(ahead[0], ahead[1] + 1) for i in range(1, len(played.states) - k)]
     begin, end = np.array(pairs).T
     by_hand = np.linalg.norm(played.states[end, :3] - played.states[begin, :3], axis=1)
     by_thing = np.linalg.norm(played.things[end] - played.things[begin], axis=1)

@@ -19,7 +19,6 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.systems.lab.play import Player, things
 from presage.systems.lab.starts import is_far
 from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import (
@@ -30,6 +29,7 @@ from presage.worlds.collect import (
     simulation_of,
     start_worker,
 )
+from presage.worlds.play import Player, things
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import find_world
 

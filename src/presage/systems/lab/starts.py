@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from presage.episodes.user_cache import cache_folder, locked
 from presage.errors import UserError
-from presage.systems.lab.files import cache_folder, locked, read_json, write_json
+from presage.systems.lab.files import read_json, write_json
 from presage.worlds.collect import simulation_of
 from presage.worlds.seeds import FIRST_CALIBRATION_SEED
 

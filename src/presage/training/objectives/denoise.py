@@ -71,9 +71,11 @@ class Denoise:
         history = self._history(streams, batch, generator, hide_actions=alone)
         asked = []
         if self.alone is not None:
-            asked.append(_alone(streams, batch, told, self.alone, generator))
+            asked.append(alone_at(streams, batch, told, self.alone, torch.arange(1, n + 1), generator))
         if self.levels is not None:
-            asked.append(self._questions(streams, batch, quality, told, generator))
+            count = n - 1 if self.clip or self.questions is None else self.questions
+            chosen = torch.randperm(n - 1, generator=generator)[:count].sort().values + 1
+            asked.append(self.questions_at(streams, batch, quality, told, chosen, generator))
         bases = _bases(model, history, batch, [a.window for a in asked], condition)
         questions = [replace(a.window, base=base) for a, base in zip(asked, bases, strict=True)]
         out = model.backbone([history, *questions], model.backbone.start(b), condition)
@@ -109,7 +111,7 @@ class Denoise:
                 levels[s.name] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
         for s in shown:
             x = batch.values[s.name]
-            values[s.name] = s.corruption.corrupt(x, levels[s.name], _noise_like(x, generator))
+            values[s.name] = s.corruption.corrupt(x, levels[s.name], noise_like(x, generator))
             if s.name in batch.present:
                 present[s.name] = batch.present[s.name]
         if batch.dreamed and batch.dream_known is not None:
@@ -127,14 +129,19 @@ class Denoise:
         values, levels, present = ({k: x[:, rows] for k, x in part.items()} for part in (values, levels, present))
         return Window(values, levels, steps[:, rows], remember=True, present=present)
 
-    def _questions(
-        self, streams: Sequence[Stream], batch: Batch, quality: Tensor, told: Tensor, generator: torch.Generator
-    ) -> "_Asked":
+    def questions_at(
+        self,
+        streams: Sequence[Stream],
+        batch: Batch,
+        quality: Tensor,
+        told: Tensor,
+        chosen: Tensor,
+        generator: torch.Generator,
+    ) -> "Asked":
+        """What is asked of the steps `chosen` (M,), at levels that are drawn."""
         assert self.levels is not None
-        device, (b, n) = batch.text.device, batch.exists.shape
-        count = n - 1 if self.clip or self.questions is None else self.questions
-        chosen = (torch.randperm(n - 1, generator=generator)[:count].sort().values + 1).to(device)
-        m = len(chosen)
+        device, b, m = batch.text.device, len(batch.exists), len(chosen)
+        chosen = chosen.to(device)
         acting = [s for s in streams if s.acts]
         levels = self.levels.draw(streams, b, m, generator)
         if self.poor is not None:
@@ -171,7 +178,7 @@ ALONE = ".alone"
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class Asked:
     """A question, and what it was made of."""
 
     window: Window
@@ -186,7 +193,9 @@ class _Asked:
             raw = raw + base[s.name] if s.name in base else raw
             target = at(batch.values[s.name], s, self.window.steps)
             x = self.window.values[s.name]
-            error = per_step(s.corruption.error(raw, target, x, self.noise[s.name], level), batch.has.get(s.name))
+            emphasis = at(batch.emphasis[s.name], s, self.window.steps) if s.name in batch.emphasis else None
+            error = s.corruption.error(raw, target, x, self.noise[s.name], level)
+            error = per_step(error, batch.has.get(s.name), emphasis)
             there = at(batch.there(s), s, self.window.steps)
             out[s.name + (ALONE if self.alone else "")] = Term(error, (there & (level > 0)).float())
         return out
@@ -198,26 +207,30 @@ def at(rows: Tensor, stream: Stream, steps: Tensor) -> Tensor:
     return rows[:, steps[0] - 1 if stream.acts else steps[0]]
 
 
-def _alone(streams: Sequence[Stream], batch: Batch, told: Tensor, draw: Draw, generator: torch.Generator) -> _Asked:
-    device, (b, n) = batch.text.device, batch.exists.shape
+def alone_at(
+    streams: Sequence[Stream], batch: Batch, told: Tensor, draw: Draw, chosen: Tensor, generator: torch.Generator
+) -> Asked:
+    """What leads to the steps `chosen` (M,) is asked for, and nothing else of them."""
+    device, b, m = batch.text.device, len(batch.exists), len(chosen)
     acting = [s for s in streams if s.acts]
-    level = draw(b * n, generator).view(b, n).to(device)
-    steps = torch.arange(1, n + 1, device=device).expand(b, n)
-    present = {s.name: batch.there(s) for s in acting}
-    window = Window({}, {s.name: level for s in acting}, steps, present=present, quality=told)
+    level = draw(b * m, generator).view(b, m).to(device)
+    steps = chosen.to(device).expand(b, m)
+    present = {s.name: at(batch.there(s), s, steps) for s in acting}
+    quality = told[:, steps[0] - 1]
+    window = Window({}, {s.name: level for s in acting}, steps, present=present, quality=quality)
     return replace(_corrupted(acting, batch, window, generator), alone=True)
 
 
-def _corrupted(streams: Sequence[Stream], batch: Batch, window: Window, generator: torch.Generator) -> _Asked:
+def _corrupted(streams: Sequence[Stream], batch: Batch, window: Window, generator: torch.Generator) -> Asked:
     """The question with its values at their levels. A stream that is answered in one pass is there or it is not."""
     values, noise, present = {}, {}, dict(window.present)
     for s in (s for s in streams if s.imagined and s.name in window.levels and s.name in batch.values):
         target, level = at(batch.values[s.name], s, window.steps), window.levels[s.name]
-        noise[s.name] = target if s.corruption.one_pass else _noise_like(target, generator)
+        noise[s.name] = target if s.corruption.one_pass else noise_like(target, generator)
         values[s.name] = s.corruption.corrupt(target, level, noise[s.name])
         if s.corruption.one_pass:
             present[s.name] = present.get(s.name, torch.ones_like(level, dtype=torch.bool)) & (level < 1)
-    return _Asked(replace(window, values=values, present=present), noise)
+    return Asked(replace(window, values=values, present=present), noise)
 
 
 @torch.no_grad()
@@ -258,5 +271,9 @@ def _carried(base: Base, streams: Sequence[Stream], batch: Batch) -> Tensor | No
     return torch.stack(out, 1)
 
 
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator).to(x.device)
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise, drawn where `x` is: numbers that a card draws itself need not be sent there."""
+    if x.device != generator.device:
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        generator = torch.Generator(x.device).manual_seed(seed)
+    return torch.randn(x.shape, generator=generator, device=x.device)

@@ -1,7 +1,9 @@
 """Masked features: predict what an encoder says of patches that it does not see, of those that it does.
 
 The target encoder is a moving average of the one that is trained (Bardes et al. 2024, V-JEPA, section 3.1; Assran et
-al. 2025, V-JEPA 2, section 2.1: L1 to layer-normed targets). No action is needed, and no picture is ever drawn.
+al. 2025, V-JEPA 2, section 2.1: L1 to layer-normed targets). No action is needed, and nobody ever sees a picture drawn:
+`colours` of masked patches are a second target (He et al. 2021, MAE, section 3), because features that are their own
+target forget what is small before an encoder of minutes has learned what to keep.
 
 Shapes: B windows, N rows, S pixels a side, P patches, K visible ones, M masked ones.
 """
@@ -14,26 +16,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from presage.codecs.features import FeatureCodec, take
+from presage.codecs.features import FeatureCodec, patches, take
 from presage.networks.composed import Composed
 from presage.training.batch import Batch, Term, Terms
 
 
 @dataclass(frozen=True)
 class MaskedFeatures:
-    """Terms are named after the cameras' sources. Needs a stage with `raw`."""
+    """Terms are named after the cameras' sources, those of colours `<source>.colours`. Needs a stage with `raw`."""
 
     sources: str = "*"
     visible: float = 0.4
     """Share of patches that the encoder sees; what it does not see lies together"""
     follow: float = 0.004
     """How fast the target encoder follows, a step"""
+    colours: bool = False
+    """The predictor also says what masked patches look like"""
 
     def __call__(self, model: Composed, batch: Batch, generator: torch.Generator) -> Terms:
         chosen = {source: x for source, x in batch.pictures.items() if fnmatchcase(source, self.sources)}
-        return {source: self._term(model, source, x, batch, generator) for source, x in chosen.items()}
+        terms: dict[str, Term] = {}
+        for source, x in chosen.items():
+            terms |= self._asked(model, source, x, batch, generator)
+        return terms
 
-    def _term(self, model: Composed, source: str, pictures: Tensor, batch: Batch, generator: torch.Generator) -> Term:
+    def _asked(self, model: Composed, source: str, pictures: Tensor, batch: Batch, generator: torch.Generator) -> Terms:
         codec = cast(FeatureCodec, model.codec(source))  # whoever names this objective has chosen such a codec
         codec.follow(self.follow)
         b, n = batch.exists.shape
@@ -42,9 +49,15 @@ class MaskedFeatures:
         order = masks(b * n, grid, generator).to(images.device)
         visible, masked = order[:, :count], order[:, count:]
         seen = codec.encoder(images, visible).unflatten(0, (b, n))
-        said = codec.predictor(seen, visible.unflatten(0, (b, n)), masked.unflatten(0, (b, n)))
-        truth = take(codec.targets(images), masked).unflatten(0, (b, n))
-        return Term((said.float() - truth).abs().mean((2, 3)), batch.exists.float())
+        said, drawn = codec.predictor(seen, visible.unflatten(0, (b, n)), masked.unflatten(0, (b, n)))
+        pairs = {source: (said, codec.targets(images))}
+        if self.colours:
+            pairs[f"{source}.colours"] = (drawn, patches(images, codec.config.patch))
+        exists = batch.exists.float()
+        return {
+            name: Term((x.float() - take(truth, masked).unflatten(0, (b, n))).abs().mean((2, 3)), exists)
+            for name, (x, truth) in pairs.items()
+        }
 
 
 def masks(count: int, grid: int, generator: torch.Generator) -> Tensor:

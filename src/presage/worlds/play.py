@@ -6,7 +6,7 @@ handles, misses on purpose and follows through. An episode is a row of such mano
 gripper command. Directions and heights are drawn evenly: a model needs to see every direction more than every place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,14 @@ PATIENCE = 26
 GAIN = 10.0
 """Per metre: a distance of 10 cm asks for a full action."""
 MANOEUVRES = {"sweep": 0.26, "grasp": 0.20, "press": 0.09, "poke": 0.12, "drag": 0.13, "wander": 0.08, "expert": 0.12}
-"""Manoeuvre -> its share."""
+"""Manoeuvre -> its share, as the lab plays."""
+MORE_MISSES = {"sweep": 0.24, "grasp": 0.18, "press": 0.08, "poke": 0.10, "drag": 0.12, "wander": 0.08}
+MORE_MISSES |= {"expert": 0.06, "miss": 0.14}
+"""The same with experts that are mistaken, as `presage collect --play` does."""
+PLACED, VARIED = 0.7, 1 / 3
+"""Shares of episodes that begin with the object anywhere, and with other masses and frictions"""
+WARM_UP = (32, 400)
+"""Environment steps of play before a branch begins"""
 MISS = 0.3
 """Share of manoeuvres that are aimed beside the thing."""
 
@@ -34,13 +41,59 @@ def things(simulation: Any) -> np.ndarray:
     return seen[np.abs(seen).sum(1) > 0]
 
 
-class Player:
-    """Drives one episode of a Meta-World simulation. All randomness comes from the episode's seed."""
+def begin(simulation: Any, seed: int, branch: int | None = None) -> "Player":
+    """Who plays the episode of a seed in a simulation that has just been reset: things lie elsewhere, and in some
+    episodes they are heavier or lighter, stick or glide.
 
-    def __init__(self, simulation: Any, seed: int) -> None:
-        self.simulation = simulation
-        self.rng = np.random.default_rng((seed, 4))
+    branch: the first steps are played at once, the same for all branches of a seed; what follows is the branch's own.
+    """
+    rng = np.random.default_rng((seed, 8))
+    if rng.random() < PLACED:
+        spot = rng.uniform((-0.28, 0.45, 0.02), (0.28, 0.85, 0.02))
+        simulation.place(spot if simulation.loose else rng.random(3), rng)
+    if rng.random() < VARIED:
+        simulation.vary(rng)
+    for _ in range(8):  # it settles
+        simulation.step(np.array([0.0, 0.0, 0.0, -1.0]))
+    player = Player(simulation, seed, MORE_MISSES)
+    if branch is None:
+        return player
+    for _ in range(int(rng.integers(*WARM_UP))):
+        simulation.step(player.action())
+    return Player(simulation, seed, MORE_MISSES, branch)
+
+
+def mistaken_expert(simulation: Any, aside: np.ndarray | None, gripper: float | None = None) -> Iterator[np.ndarray]:
+    """The scripted expert; told that the object is `aside` (3,) metres of where it is, or with its gripper held."""
+    while True:
+        seen = simulation.observation.copy()
+        if aside is not None:
+            simulation.observation[4:7] += aside
+            simulation.observation[22:25] += aside
+        action = simulation.expert_action()
+        simulation.observation = seen
+        if gripper is not None:
+            action[3] = gripper
+        yield action
+
+
+class Player:
+    """Drives one episode of a Meta-World simulation. All randomness comes from the episode's seed, and the branch's
+    number."""
+
+    def __init__(
+        self, simulation: Any, seed: int, manoeuvres: Mapping[str, float] = MANOEUVRES, branch: int | None = None
+    ) -> None:
+        self.simulation, self.manoeuvres = simulation, manoeuvres
+        self.rng = np.random.default_rng((seed, 4) if branch is None else (seed, 9, branch))
         self.script: Iterator[np.ndarray] = iter(())
+
+    @property
+    def lost(self) -> bool:
+        """Nothing is left within reach."""
+        seen = things(self.simulation)
+        inside = (seen[:, :2] > LOW[:2] - 0.06) & (seen[:, :2] < HIGH[:2] + 0.06)
+        return not bool((inside.all(1) & (seen[:, 2] > -0.02)).any())
 
     def action(self) -> np.ndarray:
         """The next action (4,) float32 in [-1, 1]."""
@@ -51,11 +104,18 @@ class Player:
         return action
 
     def _manoeuvre(self) -> Iterator[np.ndarray]:
-        name = str(self.rng.choice(list(MANOEUVRES), p=list(MANOEUVRES.values())))
+        name = str(self.rng.choice(list(self.manoeuvres), p=list(self.manoeuvres.values())))
         speed, noise = self.rng.uniform(0.35, 1.0), self.rng.choice([0.0, 0.1, 0.3], p=[0.5, 0.3, 0.2])
         if name == "expert":
             for _ in range(int(self.rng.integers(12, 100))):
                 yield self._blur(self.simulation.expert_action(), noise)
+            return
+        if name == "miss":
+            aside = self._direction() * self.rng.uniform(0.03, 0.10)
+            gripper = self.rng.choice([np.nan, -1.0, 1.0], p=[0.5, 0.3, 0.2])
+            acts = mistaken_expert(self.simulation, aside, None if np.isnan(gripper) else float(gripper))
+            for _ in range(int(self.rng.integers(30, 100))):
+                yield self._blur(next(acts), noise)
             return
         for point, gripper, wait in getattr(self, f"_{name}")(self._aim()):
             yield from self._go(point, gripper, wait, speed, noise)

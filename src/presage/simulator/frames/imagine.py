@@ -1,0 +1,129 @@
+"""What a video model has to offer to be measured, and models as such: the shipped one, the last frame repeated, any
+session model."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from presage.networks.base import step
+from presage.networks.world_model import WorldModel
+from presage.simulator.frames.placed import CAMERAS
+from presage.timeline.levels import Schedule
+from presage.timeline.session import Model, Session
+from presage.timeline.streams import Values
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model is shown of E episodes: P frames of C cameras, the oldest first. The dream starts after the last."""
+
+    frames: np.ndarray  # (E, P, C, S, S, 3) uint8
+    actions: np.ndarray  # (E, P - 1, chunk, A) float32: executed between them
+    states: np.ndarray | None  # (E, P, S); None: pixels alone
+    instructions: list[str]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def observation(self, row: int) -> dict[str, np.ndarray]:
+        """Row `row` as a session observes it."""
+        seen = {f"image.{c}": self.frames[:, row, i] for i, c in enumerate(CAMERAS)}
+        return seen if self.states is None else {**seen, "state": self.states[:, row]}
+
+
+class Imagines(Protocol):
+    def __call__(self, shown: Shown, actions: np.ndarray) -> np.ndarray:
+        """Frames (E, N, C, S, S, 3) uint8 that chunks of actions (E, N, chunk, A) lead to."""
+        ...
+
+
+def copies(shown: Shown, actions: np.ndarray) -> np.ndarray:
+    """Nothing ever happens: the baseline of every figure."""
+    return np.repeat(shown.frames[:, -1:], actions.shape[1], axis=1)
+
+
+class Sees(Model, Protocol):
+    """A session's model whose values can be shown."""
+
+    def encode_action(self, chunk: np.ndarray) -> Tensor:
+        """(B, chunk, A) -> the numbers of its stream, in any shape (B, ...)."""
+        ...
+
+    def decode_images(self, values: Values) -> dict[str, np.ndarray]:
+        """`image.<camera>` (B, S, S, 3) uint8 of values (B, T, C)."""
+        ...
+
+
+Advance = Callable[[Session[Any], np.ndarray], Values]
+"""Imagines what chunks (B, chunk, A) lead to, and steps into it; returns its values."""
+
+
+def as_shipped(denoising: int = 0) -> Advance:
+    """As the shipped model dreams (`networks.base.step`)."""
+    return lambda session, chunk: step(session, chunk, denoising).values
+
+
+def denoised(steps: int) -> Advance:
+    """By forward dynamics, in `steps` steps: any model of streams."""
+
+    def advance(session: Session[Any], chunk: np.ndarray) -> Values:
+        acts = next(s for s in session.backbone.streams if s.acts)
+        given = {acts.name: session.model.encode_action(chunk).reshape(len(chunk), acts.tokens, acts.dim)}
+        values = session.imagine(Schedule.forward(steps), given).values
+        session.append(values, imagined=True)
+        return values
+
+    return advance
+
+
+def session_imagines(model: Sees, advance: Advance, seed: int = 0) -> Imagines:
+    """A model behind a session. It observes all frames that are shown."""
+
+    @torch.inference_mode()
+    def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
+        session = Session(model, shown.instructions, float("nan"), seed)
+        for row in range(shown.frames.shape[1]):
+            session.observe(shown.observation(row), shown.actions[:, row - 1] if row else None)
+        seen = []
+        for t in range(actions.shape[1]):
+            images = model.decode_images(advance(session, actions[:, t]))
+            seen.append(np.stack([images[f"image.{c}"] for c in CAMERAS], 1))
+        return np.stack(seen, 1)
+
+    return imagine
+
+
+def codec_floor(model: WorldModel) -> Callable[[np.ndarray], np.ndarray]:
+    """Frames (E, C, S, S, 3) as the model's codec gives them back: nothing that it dreams can be truer."""
+
+    @torch.inference_mode()
+    def reconstruct(frames: np.ndarray) -> np.ndarray:
+        observation = {f"image.{c}": np.ascontiguousarray(frames[:, i]) for i, c in enumerate(CAMERAS)}
+        images = model.decode_images(model.encode_images(observation))
+        return np.stack([images[f"image.{c}"] for c in CAMERAS], 1)
+
+    return reconstruct
+
+
+def shuffled_weights(network: nn.Module, seed: int) -> nn.Module:
+    """The control: the same network, the numbers of each of its weights in random order. What survives that does not
+    measure the network."""
+    twin = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in twin.parameters():
+            order = torch.randperm(weight.numel(), generator=generator)
+            weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+    return twin
+
+
+def with_random_network(model: WorldModel, seed: int) -> WorldModel:
+    """The model with a video model of shuffled weights; its codecs, and parts beside the video model, stay."""
+    twin = copy.deepcopy(model)
+    twin.network.load_state_dict(shuffled_weights(model.network, seed).state_dict())
+    return twin.eval()

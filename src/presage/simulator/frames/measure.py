@@ -1,0 +1,244 @@
+"""Figures of a video model, read from its frames alone, in scenes whose truth the simulator knows.
+
+Shapes: E episodes, N imagined frames, C cameras of S pixels.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from presage.measures.correlation import pearson
+from presage.measures.frames import frozen, region_psnr, sharpness
+from presage.simulator.frames.imagine import Imagines, Shown
+from presage.simulator.frames.readers import NONE, Reader, Reading, read
+from presage.simulator.frames.scenes import STEPS, Scenes, scenes
+from presage.worlds.rendering import OBJECT, ROBOT
+
+Figures = dict[str, float]
+BATCH = 64
+"""Episodes that are imagined together"""
+LOST = 16.0
+"""Pixels that count as the error of an object which is gone: a quarter of the picture"""
+UNMOVED = 1.0
+"""Pixels that an object has to move to count as moved: readers are less wrong than that"""
+CLOSE = 3.0
+"""Pixels within which an object is where it should be"""
+SHUFFLED_STEPS = 4
+
+COUNTS = {"expert": 40, "wander": 12, "knock": 40, "miss": 27, "open": 12, "removed": 12, "moved": 20, "branch": 16}
+COUNTS |= {"sliding": 12}
+"""Scenes of each kind in a published figure; `branch` and `sliding` have several episodes each"""
+TUNING = {"expert": 20, "knock": 20, "branch": 6}
+"""Scenes on which checkpoints are compared while they train"""
+
+
+def evaluation_scenes(seed: int, scale: float = 1.0, workers: int = 2) -> list[Scenes]:
+    """All kinds, on evaluation seeds that belong to `--seed`; `scale` of the published number."""
+    return [scenes(kind, max(2, round(scale * n)), seed, workers=workers) for kind, n in COUNTS.items()]
+
+
+def tuning_scenes(counts: Mapping[str, int] = TUNING, steps: int = 32, workers: int = 2) -> list[Scenes]:
+    """Some kinds on tuning seeds, of at most `steps` steps."""
+    return [scenes(kind, n, tuning=True, steps=steps, workers=workers) for kind, n in counts.items()]
+
+
+def shown_of(given: Scenes, chosen: slice = slice(None), states: bool = True) -> Shown:
+    """What a model is shown of the chosen episodes."""
+    past = given.past
+    return Shown(
+        given.frames[chosen, :past],
+        given.actions[chosen, : past - 1],
+        given.states[chosen, :past] if states else None,
+        given.instruction[chosen],
+    )
+
+
+def dream(imagine: Imagines, given: Scenes, steps: int | None = None, actions: np.ndarray | None = None) -> np.ndarray:
+    """Frames (E, N, C, S, S, 3) uint8 imagined of all episodes with their own actions, or with others (E, N, 4, 4)."""
+    actions = given.actions[:, given.past - 1 :] if actions is None else actions
+    parts = [slice(i, i + BATCH) for i in range(0, len(given), BATCH)]
+    return np.concatenate([imagine(shown_of(given, part), actions[part, :steps]) for part in parts])
+
+
+def measure(
+    imagine: Imagines,
+    given: Iterable[Scenes],
+    reader: Reader,
+    reconstruct: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Figures:
+    """All figures that the scenes allow.
+
+    reconstruct: frames (E, C, S, S, 3) as the model's codec gives them back, for the floor `codec_...`.
+    """
+    figures: Figures = {}
+    for each in given:
+        frames = dream(imagine, each)
+        figures |= fidelity(each, frames, reader, reconstruct) if each.kind == "expert" else {}
+        figures |= wandering(imagine, each, frames, reader) if each.kind == "wander" else {}
+        figures |= counterfactual(each, frames, reader) if each.kind == "branch" else {}
+        figures |= gliding(each, frames, reader) if each.kind == "sliding" else {}
+        figures |= outcomes(each, frames, reader) if each.kind in ("knock", "miss", "open", "moved", "removed") else {}
+    return figures
+
+
+# -- how true the frames are ------------------------------------------------------------------------------------------
+
+
+def regions(given: Scenes, step: int) -> dict[str, np.ndarray]:
+    """Region -> (E, C, S, S) bool of the true frame: what shows the robot, an object that has moved, one that has not,
+    and all else."""
+    shown, moved = given.at(given.segments, step), given.moved(step)[:, None, None, None]
+    return {
+        "robot": shown == ROBOT,
+        "object_moved": (shown == OBJECT) & moved,
+        "object_still": (shown == OBJECT) & ~moved,
+        "background": (shown != OBJECT) & (shown != ROBOT),
+        "all": np.ones_like(shown, bool),
+    }
+
+
+def fidelity(
+    given: Scenes, frames: np.ndarray, reader: Reader, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Figures:
+    """PSNR by region after 1, 8, ... steps beside the copied frame, the robot redrawn and the codec's floor; places of
+    hand and object read from the frames; sharpness."""
+    figures: Figures = {}
+    for number, step in enumerate(s for s in STEPS if s <= frames.shape[1]):
+        truth = given.at(given.frames, step)
+        shown = {"": frames[:, step - 1], "copy_": given.at(given.frames, 0), "redrawn_": given.redrawn[:, number]}
+        if reconstruct is not None:
+            shown["codec_"] = reconstruct(truth)
+        for region, mask in regions(given, step).items():
+            for whose, images in shown.items():
+                figures[f"{whose}{region}_psnr_{step}"] = region_psnr(images, truth, mask)
+        for whose in [name for name in shown if name in ("", "codec_")]:
+            figures[f"{whose}sharpness_{step}"] = sharpness(shown[whose], truth)
+        for whose, images in (("", shown[""]), ("copy_", shown["copy_"]), ("reader_", truth)):
+            figures |= {f"{whose}{k}_{step}": x for k, x in places(given, step, images, reader).items()}
+    return figures
+
+
+def places(given: Scenes, step: int, images: np.ndarray, reader: Reader) -> Figures:
+    """Mean errors in pixels: of the hand, of objects that have moved, and of all that the truth shows; and the share of
+    these that are gone."""
+    seen = read(reader, images, given.task)
+    error, gone, known = object_errors(given, step, seen)
+    moved = known & given.moved(step)
+    figures = {
+        "hand_px": hand_error(given, step, seen),
+        "object_px": _mean(error[moved]),
+        "any_object_px": _mean(error[known]),
+    }
+    return figures | {"object_gone": _mean(gone[known])}
+
+
+def hand_error(given: Scenes, step: int, seen: Reading) -> float:
+    """Mean error of the hand in pixels, where the truth shows it."""
+    distance = np.linalg.norm(seen.hand - given.at(given.hand, step), axis=-1)
+    return _mean(distance[given.hand_in_view(step)])
+
+
+def object_errors(given: Scenes, step: int, seen: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each episode (E,), over the cameras in which the truth shows the object: the mean error of its place in pixels
+    (`LOST` in a camera where it is gone); whether it is gone from all; and whether the truth shows it at all."""
+    visible = given.visible(step)
+    error = np.linalg.norm(seen.object - given.at(given.object, step), axis=-1)
+    gone = np.asarray(seen.count == NONE)
+    error = np.where(gone, np.maximum(error, LOST), error)
+    known: np.ndarray = np.any(visible, axis=1)
+    count = visible.sum(1).clip(1)
+    lost: np.ndarray = known & np.all(gone | ~visible, axis=1)
+    return (error * visible).sum(1) / count, lost, known
+
+
+def outcomes(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
+    """`KIND_within_3px` and `KIND_gone`: shares of objects that end where they do in truth, and that are gone; of a
+    removed object, `removed_stays_gone`. `copy_...`: had nothing happened; `reader_...`: the true frames read."""
+    last, kind = frames.shape[1], given.kind
+    figures: Figures = {}
+    shown = {"": frames[:, -1], "copy_": given.at(given.frames, 0), "reader_": given.at(given.frames, last)}
+    for whose, images in shown.items():
+        seen = read(reader, images, given.task)
+        if kind == "removed":
+            figures[f"{whose}removed_stays_gone"] = _mean((seen.count == NONE).all(1))
+            continue
+        error, gone, known = object_errors(given, last, seen)
+        figures[f"{whose}{kind}_within_3px"] = _mean((error <= CLOSE)[known])
+        figures[f"{whose}{kind}_gone"] = _mean(gone[known])
+        figures[f"{whose}{kind}_px"] = _mean(error[known])
+    return figures
+
+
+# -- whether they follow the actions ----------------------------------------------------------------------------------
+
+
+def wandering(imagine: Imagines, given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
+    """Of long random motion: `frozen`, the hand after 32 and 64 steps, and `shuffle_ratio`: squared error of the first
+    frames with another episode's actions over that with the true ones."""
+    truth = given.frames[:, given.past :]
+    few = truth[:, :SHUFFLED_STEPS]
+    other = np.roll(given.actions[:, given.past - 1 :], 1, axis=0)
+    wrong = dream(imagine, given, SHUFFLED_STEPS, other)
+    figures = {
+        "frozen": frozen(frames, truth),
+        "shuffle_ratio": _squared(wrong, few) / max(_squared(frames[:, :SHUFFLED_STEPS], few), 1e-9),
+    }
+    for step in (s for s in (32, 64) if s <= frames.shape[1]):
+        figures[f"wander_hand_px_{step}"] = hand_error(given, step, read(reader, frames[:, step - 1], given.task))
+    return figures
+
+
+def counterfactual(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
+    """Pearson's r between where different actions from one start bring hand and object, in the frames and in truth."""
+    last = frames.shape[1]
+    true, visible = given.at(given.object, last) - given.at(given.object, 0), given.visible(last)
+    figures: Figures = {}
+    for whose, images in (("", frames[:, -1]), ("reader_", given.at(given.frames, last))):
+        seen = read(reader, images, given.task)
+        hands = seen.hand, given.at(given.hand, last), given.hand_in_view(last)
+        figures[f"{whose}counterfactual_r_hand"] = _agreement(given, *hands)
+        figures[f"{whose}counterfactual_r_object"] = _agreement(given, _motion(given, seen), true, visible)
+    return figures
+
+
+def gliding(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
+    """`mass_r`: Pearson's r between how far the same push moves objects that differ in how they glide, dreamed and in
+    truth, when an earlier push has shown it."""
+    last = frames.shape[1]
+    visible = given.visible(last) & given.visible(0)
+    true = np.linalg.norm(given.at(given.object, last) - given.at(given.object, 0), axis=-1, keepdims=True)
+    figures: Figures = {}
+    for whose, images in (("", frames[:, -1]), ("reader_", given.at(given.frames, last))):
+        far = np.linalg.norm(_motion(given, read(reader, images, given.task)), axis=-1, keepdims=True)
+        figures[f"{whose}mass_r"] = _agreement(given, far, true, visible)
+    return figures
+
+
+def _motion(given: Scenes, seen: Reading) -> np.ndarray:
+    """(E, C, 2) pixels from where the object was to where it is read; none where that may be an error of reading."""
+    way = seen.object - given.at(given.object, 0)
+    return way * (np.linalg.norm(way, axis=-1, keepdims=True) > UNMOVED)
+
+
+def _agreement(given: Scenes, dreamed: np.ndarray, true: np.ndarray, known: np.ndarray) -> float:
+    """Pearson's r over episodes and cameras of (E, C, D), each centred within its group where `known` (E, C); 0 where
+    one of both never changes."""
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+    for group in np.unique(given.group):
+        for camera in range(known.shape[1]):
+            rows = np.flatnonzero((given.group == group) & known[:, camera])
+            if len(rows) > 1:
+                both = dreamed[rows, camera], true[rows, camera]
+                pairs.append((both[0] - both[0].mean(0), both[1] - both[1].mean(0)))
+    if not pairs:
+        return float("nan")
+    x, y = (np.concatenate([pair[i].ravel() for pair in pairs]).astype(np.float64) for i in (0, 1))
+    return pearson(x, y, resamples=1).value if min(x.std(), y.std()) > 1e-6 else 0.0
+
+
+def _squared(frames: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.square(frames.astype(np.float32) - truth).mean())
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")

@@ -1,0 +1,81 @@
+"""presage's own model: one U-Net that denoises, step by step, what the cameras see and what the robot does.
+
+It works on pixels. A frame is composed of the newest frame, the oldest that was seen and fresh paint; what an action
+leads to is asked without words, what to do with them. The robot's state is told where there is one, and half of the
+training does without. Each training step is asked after what the model said of the step before.
+"""
+
+from collections.abc import Mapping
+
+from presage.codecs.pixels import PixelCodec, PixelCodecConfig
+from presage.networks.composed import Composed
+from presage.networks.unet import UNet, UNetConfig
+from presage.policy.executors import receding
+from presage.policy.sampled import sampled
+from presage.systems.parts import actions, scaled, state, videos
+from presage.systems.system import BASE, Card, Shape, Size, System
+from presage.timeline.corruption import Flow
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
+from presage.training.loop import Optimiser
+from presage.training.objectives.denoise import Denoise
+from presage.training.objectives.unroll import Unroll
+from presage.training.stage import Stage
+
+PAST, ASKED, EARLIER = 4, 6, 64
+"""Rows of past that a step sees, steps that a window asks for, rows back that the oldest frame may be"""
+SEES, ACTS = Uniform(0.4, "sees"), Uniform(0.3, "acts")
+FELT = {"state": UNKNOWN}
+"""Inverse dynamics reads frames: the state would say where the hand is going."""
+EXPERTS = Levels(
+    (
+        Role(SEES, GIVEN, weight=0.55),
+        Role(SEES, SEES, weight=0.15),
+        Role(GIVEN, ACTS, FELT, weight=0.15),
+        Role(SEES, UNKNOWN, weight=0.15),
+    )
+)
+OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0.15), Role(SEES, UNKNOWN, weight=0.05)))
+"""What happened after a poor action is worth learning; what was chosen is not."""
+ALL = {"labelled": 1.0}
+VIDEO_ALONE = Levels((Role(SEES, UNKNOWN),))
+
+
+def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) -> System:
+    pictures = tuple(f"image.{camera}" for camera in shape.cameras)
+
+    def build(shape: Shape) -> Composed:
+        codec = PixelCodec(PixelCodecConfig(shape.size, max(1, shape.size // 32)))
+        values = Flow(limit=1.5)  # of actions and states: few lie beyond 1
+        cameras = videos(shape, codec, Flow(limit=1.0))
+        streams = [actions(shape, values, per_step=False), *cameras, state(shape, values)]
+        widths, layers = (size.channels, 2 * size.channels, 3 * size.channels), max(1, size.layers // 2)
+        config = UNetConfig(
+            pictures, widths, size.width, layers, size.heads, PAST, blocks=(1, 2, 1), head="composite", deaf=True
+        )
+        chunk = (shape.chunk, shape.action_dim)
+        codecs = {s.source: codec for s in cameras}
+        return Composed(
+            streams, codecs, UNet(streams, config), shape.action_codec, shape.state_codec, chunk, context=PAST
+        )
+
+    ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
+    world = Stage(
+        "world",
+        Unroll(ask, PAST, alone=ACTS, hidden=("state",)),
+        data=data,
+        window=1 + PAST + ASKED,
+        back=EARLIER,
+        emphasis=12.0,
+        weights={"action*": 1.0, "image.*": 1.0, "state": 0.5},
+        optimiser=scaled(Optimiser(steps=5000, batch=16, warmup=200, ema=0.999), size),
+    )
+    return System(
+        Card.of("reference"),
+        build,
+        (world,),
+        {
+            "policy": receding(sampled(Schedule.policy(5))),
+            "joint": receding(sampled(Schedule.joint(5))),
+            "in turn": receding(sampled(Schedule.in_turn(2, 5))),
+        },
+    )

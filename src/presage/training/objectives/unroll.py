@@ -1,0 +1,133 @@
+"""Unroll: one step after the other, each after what was imagined just before it.
+
+A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. What the model says
+of a step, at whatever level it was asked, is the past of the next one in a share of the windows, and the goal stays the
+truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015, scheduled sampling;
+Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops between steps.
+
+Shapes: B windows, N rows, K steps that are asked for, T tokens of a stream, C numbers a token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from presage.timeline.backbone import Condition, Window
+from presage.timeline.levels import GIVEN, Draw
+from presage.timeline.sampler import predict
+from presage.timeline.session import Model
+from presage.timeline.streams import Stream, Values
+from presage.training.batch import Batch, Terms
+from presage.training.objectives.denoise import Asked, Denoise, alone_at, noise_like
+
+
+@dataclass(frozen=True)
+class Unroll:
+    ask: Denoise
+    """Levels of the questions, and what its other fields say of told quality and of text"""
+    past: int = 2
+    """Rows before the first question, beside the first of the window"""
+    own: float = 0.5
+    """Share of windows whose past becomes what the model said"""
+    alone: Draw | None = None
+    """Levels of what the robot does where nothing else is asked, after the true past"""
+    short: float = 0.3
+    """Share of batches that begin as a session does: with fewer rows of past, and none from earlier"""
+    noise: float = 0.1
+    """Half of the frames of the past are noised up to this level"""
+    hidden: Sequence[str] = ()
+    """Streams that half of the windows do without"""
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Terms:
+        """Raises:
+        ValueError: windows are too short.
+        """
+        b, n = batch.exists.shape
+        first = 1 + self.past
+        if n <= first:
+            raise ValueError(f"a window of {n} rows has none to ask for after {first}")
+        streams, device = model.backbone.streams, batch.text.device
+        quality = torch.full((b, n), float("nan"), device=device) if batch.quality is None else batch.quality
+        untold = (torch.rand(b, 1, generator=generator) < self.ask.drop_quality).to(device)
+        told = torch.where(untold, float("nan"), quality)
+        text = batch.text
+        if self.ask.drop_text:
+            text = text * (torch.rand(b, 1, generator=generator) >= self.ask.drop_text).to(device)
+        condition = Condition(text)
+        felt = {name: (torch.rand(b, 1, generator=generator) < 0.5).to(device) for name in self.hidden}
+
+        seen = self._past(generator)
+        history = [self._row(streams, batch, i, felt, generator) for i in seen]
+        memory = model.backbone(history, model.backbone.start(b), condition).memory
+        terms: Terms = {}
+        if self.alone is not None:
+            blind = float(torch.rand(1, generator=generator)) < self.ask.memoryless
+            asked = alone_at(streams, batch, told, self.alone, torch.tensor([first]), generator)
+            how = Condition(text, context=0 if blind else None)
+            terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
+        asked = self.ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
+        own = (torch.rand(b, generator=generator) < self.own).to(device)
+        said: list[Values] = []
+        for k in range(n - first):
+            question = _step(asked.window, k)
+            raw = model.backbone([question], memory, condition).raw[0]
+            said.append(raw)
+            if k + 1 < n - first:
+                row = self._row(streams, batch, first + k, felt, generator)
+                row = _after(row, streams, question, raw, own)
+                memory = model.backbone([row], memory, condition).memory
+        raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
+        return terms | asked.terms(streams, batch, raws, {})
+
+    def _past(self, generator: torch.Generator) -> list[int]:
+        """Rows that are seen before the first question."""
+        if float(torch.rand(1, generator=generator)) >= self.short:
+            return list(range(1 + self.past))
+        rows = 1 + int(torch.randint(self.past, (1,), generator=generator))
+        return list(range(1 + self.past - rows, 1 + self.past))
+
+    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values, generator: torch.Generator) -> Window:
+        """History at a row as it was recorded, here and there a little noisy."""
+        b, device = len(batch.exists), batch.text.device
+        noisy = torch.rand(b, 1, generator=generator) < 0.5
+        level = (torch.rand(b, 1, generator=generator) * self.noise * noisy).to(device)
+        values, levels, present = {}, {}, {}
+        for s in (s for s in streams if s.imagined and not s.acts and s.name in batch.values):
+            x = batch.values[s.name][:, i : i + 1]
+            values[s.name] = s.corruption.corrupt(x, level, noise_like(x, generator))
+            levels[s.name] = level
+            there = batch.there(s)[:, i : i + 1]
+            present[s.name] = there & felt[s.name] if s.name in felt else there
+        return Window(values, levels, torch.full((b, 1), i, device=device), remember=True, present=present)
+
+
+def _after(row: Window, streams: Sequence[Stream], question: Window, raw: Values, own: Tensor) -> Window:
+    """History at a row as the model said it, in the windows `own` (B,) and where it knew what was done: what it says of
+    a step whose action it was not told is not what that action led to."""
+    done = torch.stack([question.levels[s.name] == GIVEN for s in streams if s.acts and s.name in question.levels])
+    values, levels = dict(row.values), dict(row.levels)
+    for s in (s for s in streams if s.name in raw and s.name in values):
+        level, x = question.levels[s.name], question.values[s.name]
+        mine = own[:, None] & done.all(0) & (level > 0)
+        clean = predict(s, raw[s.name].detach(), x, level)
+        clean = s.corruption.step(x, clean, level.clamp(min=0.01), torch.zeros_like(level))
+        values[s.name] = torch.where(mine[..., None, None], clean, values[s.name])
+        levels[s.name] = torch.where(mine, 0.0, levels[s.name])
+    return replace(row, values=values, levels=levels)
+
+
+def _step(window: Window, k: int) -> Window:
+    """The k-th step of a question by itself."""
+    cut = slice(k, k + 1)
+    parts = ({name: x[:, cut] for name, x in part.items()} for part in (window.values, window.levels, window.present))
+    values, levels, present = parts
+    quality = None if window.quality is None else window.quality[:, cut]
+    return replace(window, values=values, levels=levels, present=present, steps=window.steps[:, cut], quality=quality)
+
+
+def _filled(stream: Stream, asked: Asked, said: Sequence[Values]) -> Tensor:
+    """(B, K, T, C) of the network's outputs; where nothing was asked for, anything."""
+    blank = torch.zeros_like(asked.window.values[stream.name][:, :1])
+    return torch.cat([raw.get(stream.name, blank) for raw in said], 1)

@@ -1,0 +1,129 @@
+"""Unrolled training: a step's past is what the model said, and the loss is what a dreaming session's error is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from presage.codecs.pixels import PixelCodec, PixelCodecConfig
+from presage.device import FP32_VARIABLE
+from presage.networks.composed import Composed
+from presage.networks.unet import UNet, UNetConfig
+from presage.timeline.corruption import Regress
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
+from presage.timeline.session import Session
+from presage.timeline.streams import Stream
+from presage.training.batch import Batch
+from presage.training.objectives.denoise import Denoise
+from presage.training.objectives.unroll import Unroll
+from presage.training.recorded import batch_of, fit_scalar_codecs
+from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
+
+RECORDED = moving_square(4, rows=8)
+PAST, ROWS = 2, 6
+FORWARD = Denoise(Levels((Role(UNKNOWN, GIVEN),)))
+UNROLL = Unroll(FORWARD, past=PAST, own=1.0, short=0.0, noise=0.0)
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FP32_VARIABLE, "1")
+
+
+def model_of() -> Composed:
+    torch.manual_seed(0)
+    codec = PixelCodec(PixelCodecConfig(SIZE, 2))
+    streams = [
+        Stream("done", 1, CHUNK * ACTIONS, acts=True, source="action"),
+        Stream("seen", codec.config.tokens, codec.config.token_dim, Regress("l1", limit=1.0), source="image.front"),
+        Stream("felt", 1, 2, Regress("l1"), source="state"),
+    ]
+    config = UNetConfig(("seen",), (8, 16), 16, 1, 2, past=PAST, head="composite")
+    network = UNet(streams, config)
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    scalars = fit_scalar_codecs(RECORDED)
+    return Composed(streams, {"image.front": codec}, network, *scalars, (CHUNK, ACTIONS), context=ROWS).eval()
+
+
+def windows(model: Composed) -> Batch:
+    """The beginnings of the first two episodes."""
+    index = np.array([np.arange(ROWS), np.arange(ROWS) + 8])
+    return batch_of(model, [RECORDED], (np.zeros(2, int), index, np.zeros((2, ROWS), bool)))
+
+
+def errors(model: Composed, dreaming: bool) -> list[float]:
+    """L1 of each step after the first three rows, in a session that dreams on, or sees the truth after each."""
+    session = Session(model, torch.from_numpy(RECORDED.text[[0, 0]]))
+    out = []
+    for i in range(ROWS):
+        rows = [i, 8 + i]
+        truth = {"image.front": RECORDED.frames["image.front"][rows], "state": RECORDED.state[rows]}
+        if i <= PAST:
+            session.observe(truth)
+            continue
+        done = RECORDED.action[[i - 1, 7 + i]]
+        values = session.imagine(Schedule.forward(1), {"done": model.encode_action(done)[:, None]}).values
+        out.append(float((values["seen"] - model.encode(truth)["seen"]).abs().mean()))
+        if dreaming:
+            session.append(values, imagined=True)
+        else:
+            session.observe(truth, done)
+    return out
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_the_loss_is_the_error_of_a_session_that_dreams_or_is_shown_the_truth(own: float) -> None:
+    model = model_of()
+    term = replace(UNROLL, own=own)(model, windows(model), torch.Generator().manual_seed(0))["seen"]
+    np.testing.assert_allclose(term.error.mean(0).detach(), errors(model, own == 1.0), rtol=1e-4)
+    other = errors(model, own != 1.0)
+    assert abs(float(term.error[:, -1].mean()) - other[-1]) > 1e-4  # the two are not the same
+
+
+def test_what_is_imagined_without_the_action_is_no_past_of_the_recorded_one() -> None:
+    model = model_of()
+    video = replace(UNROLL, ask=Denoise(Levels((Role(UNKNOWN, UNKNOWN),))))
+    dreaming, shown = (
+        replace(video, own=own)(model, windows(model), torch.Generator().manual_seed(0))["seen"] for own in (1.0, 0.0)
+    )
+    torch.testing.assert_close(dreaming.error, shown.error)
+
+
+def test_a_hidden_stream_is_unknown_in_half_of_the_windows() -> None:
+    model, batch = model_of(), windows(model_of())
+    other = replace(batch, values=batch.values | {"felt": batch.values["felt"] + 1})
+    hidden = replace(UNROLL, hidden=("felt",))
+    changed = []
+    for seed in range(20):
+        a, b = (hidden(model, x, torch.Generator().manual_seed(seed))["seen"].error[:, 0] for x in (batch, other))
+        changed += (a != b).tolist()
+    assert 0.25 < np.mean(changed) < 0.75
+
+
+def test_some_batches_begin_like_a_session_with_little_past() -> None:
+    model, batch = model_of(), windows(model_of())
+    early = batch.values["seen"].clone()
+    early[:, 0] += 1  # the first row of the window alone
+    other = replace(batch, values=batch.values | {"seen": early})
+    seen = []
+    for seed in range(30):
+        some = replace(UNROLL, short=0.5)
+        a, b = (some(model, x, torch.Generator().manual_seed(seed))["seen"].error for x in (batch, other))
+        seen.append(bool((a != b).any()))
+    assert 0 < sum(seen) < 30
+
+
+def test_actions_are_asked_for_beside_the_dream() -> None:
+    model = model_of()
+    asking = replace(UNROLL, alone=Uniform(1.0))
+    terms = asking(model, windows(model), torch.Generator().manual_seed(0))
+    assert set(terms) == {"done.alone", "seen", "felt"}
+    assert terms["done.alone"].error.shape == (2, 1) and terms["seen"].error.shape == (2, ROWS - 1 - PAST)
+
+
+def test_windows_that_end_before_the_first_question_are_refused() -> None:
+    model = model_of()
+    with pytest.raises(ValueError, match="a window of 6 rows has none to ask for after 6"):
+        replace(UNROLL, past=5)(model, windows(model), torch.Generator())
