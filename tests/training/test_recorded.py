@@ -8,11 +8,11 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
-from presage.systems.unipi import unipi
 from presage.systems.uwm import uwm
 from presage.training.recorded import _by_token, batch_of, emphasised, joined, read_recorded
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
+from tests.training.test_stage import small_model
 
 
 def test_what_is_joined_keeps_its_episodes_and_words() -> None:
@@ -64,9 +64,9 @@ def test_rare_colours_count_more_pixel_by_pixel() -> None:
     recorded = moving_square(episodes=2, rows=4)
     recorded.frames["image.front"][:, 5, 15] = (10, 250, 10)  # one pixel of 256
     told = emphasised(recorded, most=5.0)
-    model = unipi(shape_of(recorded), DEBUG).build(shape_of(recorded))
+    model = small_model(recorded)  # of pixels
     batch = batch_of(model, [told], (np.zeros(1, int), np.arange(4)[None], np.zeros((1, 4), bool)))
-    weight, seen = batch.emphasis["image.front"][0, 0], batch.values["image.front"][0, 0]
+    weight, seen = batch.emphasis["what is seen"][0, 0], batch.values["what is seen"][0, 0]
     green = (seen.unflatten(-1, (-1, 3))[..., 1:2] > 0.9).expand(-1, -1, 3).flatten(1)
     assert green.sum() == 3 and (weight[green] == weight.max()).all()
     assert 1.5 < weight.max() <= 5 and (weight[~green] == 1).all()
