@@ -9,7 +9,7 @@ from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import _by_token, batch_of, emphasised, joined, read_recorded
+from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 from tests.training.test_stage import small_model
@@ -58,6 +58,13 @@ def test_a_dataset_is_read_with_its_chunks_and_what_was_not_executed_is_no_label
     assert read.frames["image.front"].shape == (6, 16, 16, 3)
     assert read.frames["image.front"].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
     assert read.instruction.tolist() == [0] * 6 and len(read.text) == 1
+
+
+def test_colours_are_told_apart_by_four_bits_of_red_green_and_blue() -> None:
+    levels = 16 * torch.arange(16, dtype=torch.uint8)
+    every = torch.cartesian_prod(levels, levels, levels)
+    assert torch.equal(colours(every), torch.arange(COLOURS))
+    assert torch.equal(colours(every + 15), torch.arange(COLOURS))
 
 
 def test_rare_colours_count_more_pixel_by_pixel() -> None:

@@ -16,6 +16,7 @@ from presage.timeline.streams import Values
 from presage.training.batch import Batch, Terms
 from presage.training.objectives.denoise import ALONE, Denoise
 from presage.training.objectives.rollout import ROLLOUT, Rollout
+from presage.training.objectives.unroll import Unroll
 from tests.timeline.oracle import BALL, MOVE, Line, Oracle
 
 MOVES = torch.tensor([[3.0, -1.0, 4.0, 7.0], [2.0, 6.0, -5.0, 7.0]])
@@ -106,6 +107,34 @@ def test_a_rollout_is_told_that_a_move_nobody_recorded_is_unknown() -> None:
     assert len(questions) == 2
     assert all((w.levels[MOVE.name] == UNKNOWN).all() and not w.present[MOVE.name].any() for w in questions)
     assert not terms[MOVE.name + ROLLOUT].weight.any()
+
+
+FORWARD = Denoise(Levels((Role(UNKNOWN, GIVEN),)))
+
+
+def test_an_unrolled_window_shows_its_past_alone_and_makes_no_error_either() -> None:
+    """What it begins with is a run of rows that ends before the first question, and no later one; moves are told by
+    the questions."""
+    begins = set()
+    for seed in range(20):
+        network = Asked((MOVE, BALL))
+        unroll = Unroll(FORWARD, past=2, own=1.0, short=0.7, noise=0.0)
+        terms = unroll(Line(network), batch(), torch.Generator().manual_seed(seed))
+        assert terms[BALL.name].weight.all() and not terms[BALL.name].error.any()
+        rows = [w for w in network.heard if w.remember]
+        assert all(set(w.values) == {BALL.name} for w in rows)
+        begins.add(tuple(w.steps[0].item() for w in rows))
+    assert begins == {(0, 1, 2), (1, 2), (2,)}
+
+
+def test_some_unrolled_windows_are_told_no_words() -> None:
+    """The speed, of which a robot that stands still makes an error."""
+    still = Batch({name: torch.zeros(200, 4, 1, 1) for name in (MOVE.name, BALL.name)}, torch.full((200, 1), 3.0),
+                  torch.ones(200, 4, dtype=torch.bool))  # fmt: skip
+    for share, low, high in ((0.2, 20, 60), (0.0, 0, 0)):
+        unroll = Unroll(replace(FORWARD, drop_text=share), past=1, alone=Uniform(1.0))
+        error = unroll(Line(Asked((MOVE, BALL))), still, torch.Generator())[MOVE.name + ALONE].error
+        assert ((error == 0) | (error == 9)).all() and low <= (error == 0).sum() <= high
 
 
 @dataclass
