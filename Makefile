@@ -1,6 +1,7 @@
 # make demo   see the shipped model work
 # make test   lint, types and tests
 # make docs   the documentation as a site: site/index.html
+# make mutants   how many small mistakes in timeline/ and training/ the tests notice
 # All set themselves up first (make setup), on a bare Debian or Ubuntu with Python, make and git.
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ BIN := .venv/bin
 # Without a display mujoco can render through EGL only.
 export MUJOCO_GL ?= egl
 
-.PHONY: demo test docs setup lint format
+.PHONY: demo test docs mutants setup lint format
 
 demo: setup
 	$(BIN)/presage demo
@@ -21,6 +22,10 @@ test: lint
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	@echo "the site is site/index.html; to search it: $(BIN)/python -m http.server --directory site"
+
+mutants: setup
+	@$(BIN)/python -c 'import cosmic_ray, coverage' 2>/dev/null || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[mutants]'
+	$(BIN)/python scripts/mutants.py --jobs $(JOBS)
 
 lint: setup
 	$(BIN)/ruff check .

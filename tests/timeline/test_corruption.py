@@ -147,6 +147,12 @@ def test_values_of_variance_1_keep_it(corruption: Corruption, seed: int, level: 
     torch.testing.assert_close(signal.square() + spread.square(), one)
 
 
+@pytest.mark.parametrize("corruption", [DDPM(), EDM()], ids=repr)
+def test_what_is_clean_already_stays_as_it_is(corruption: Corruption) -> None:
+    x, _ = drawn(corruption, 0)
+    torch.testing.assert_close(corruption.step(x, x, at(0.0), at(0.0)), x)
+
+
 @few
 @given(seed=seeds, level=st.floats(0.01, 1.0))
 def test_the_error_of_a_clean_value_is_that_of_the_velocity_down_to_the_floor(seed: int, level: float) -> None:
@@ -201,6 +207,18 @@ def test_as_many_tokens_are_masked_as_the_level_says(seed: int) -> None:
     noise = torch.randn(1, 4000, 1, generator=torch.Generator().manual_seed(seed))
     masked = MaskReplace().corrupt(torch.ones(1, 4000, 2), torch.tensor([0.3]), noise.expand(-1, -1, 2))
     assert (masked[..., 0] == 0).float().mean().item() == pytest.approx(0.3, abs=0.04)
+
+
+@few
+@given(seed=seeds)
+def test_the_error_of_a_token_is_its_cross_entropy_and_a_shown_one_costs_nothing(seed: int) -> None:
+    x, raw = drawn(MaskReplace(), seed)
+    surprise = F.cross_entropy(raw.flatten(0, 2), x.flatten(0, 2).argmax(-1), reduction="none").view(*x.shape[:3], 1)
+    every = surprise.expand_as(x)  # the same for every number of a token
+    torch.testing.assert_close(Regress("cross-entropy").error(raw, x, x, raw, at(1.0)), every)
+    x_k = MaskReplace().corrupt(x, at(0.5), raw)
+    masked = x_k.sum(-1, keepdim=True) == 0
+    torch.testing.assert_close(MaskReplace().error(raw, x, x_k, raw, at(0.5)), every * masked)
 
 
 def test_an_answer_in_one_pass_is_there_or_not() -> None:

@@ -1,14 +1,29 @@
 """The training data's time offsets: the bug class that costs most is off by one."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from presage.codecs.scalars import FARTHEST, ScalarCodec
+from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
-from presage.training.data import Rows, _encode, make_batch, mixed_batch, value_from_success
+from presage.networks.world_model import WorldModel
+from presage.training.data import (
+    Rows,
+    _encode,
+    _fill,
+    check_fits,
+    load_rows,
+    make_batch,
+    mixed_batch,
+    value_from_success,
+)
+from tests.episodes.robots import write_numbers
 from tests.tiny import tiny_model
 
 
@@ -66,6 +81,34 @@ def test_what_lies_far_beyond_the_scale_is_trained_at_its_edge_and_said(capsys) 
     assert codes[7, 1] == -FARTHEST and np.abs(codes).max() == FARTHEST
     np.testing.assert_allclose(np.delete(codes, 7, 0), np.delete(values, 7, 0), rtol=1e-5)
     assert capsys.readouterr().out.startswith("arm: 'action': number 1 reaches 1e+06 in 1 of 500 rows")
+    some = values[:300].copy()
+    some[:3, 0] = 1e6
+    assert np.abs(_encode(codec, some, np.ones(300, bool), "arm")).max() == FARTHEST
+    some[3, 0] = 1e6  # one in a hundred may be a recording error, and no more
+    with pytest.raises(UserError, match="in 4 of 300 rows"):
+        _encode(codec, some, np.ones(300, bool), "arm")
     with pytest.raises(UserError, match="arm: 'action': number 0 reaches .* are its units others?"):
         _encode(codec, 57.3 * values, np.ones(500, bool), "arm: 'action'")
     assert np.isnan(_encode(codec, np.full((3, 2), np.nan), np.ones(3, bool), "arm")).all()
+
+
+def test_a_dataset_is_refused_by_the_size_of_its_chunks_and_may_have_no_state(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        return {"action": np.full((3, 16), 0.5, np.float32), "action.valid": np.array([True, True, False])}
+
+    data = Dataset(write_numbers(tmp_path / "arm", columns))
+    with pytest.raises(UserError, match="'action' has 16 numbers, the model takes chunks of 20"):
+        check_fits(data, ["front"], 20)
+    with pytest.raises(UserError, match="no camera 'top'"):
+        check_fits(data, ["front", "top"], 16)
+    config = replace(tiny_model().config, cameras=["front"], state_dim=0, state_dynamics=0, renderer=0)
+    model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([], [])).eval()
+    rows = load_rows(data, model)
+    assert rows.state.shape == (6, 0) and rows.action_valid.tolist() == [True, True, False] * 2
+    assert rows.action[:, 0].tolist() == [0.5, 0.5, 0, 0.5, 0.5, 0] and np.isnan(rows.quality).all()
+    batch = make_batch(rows, model, np.array([[0, 1, 2]]), np.ones((1, 3), bool))
+    assert set(batch.values) == {"video.front", "action", "value"}
+
+
+def test_numbers_that_a_robot_has_not_are_0() -> None:
+    assert _fill(np.array([[1.0, np.nan]], np.float32)).tolist() == [[1, 0]]

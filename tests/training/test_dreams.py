@@ -1,5 +1,7 @@
 """Recorded episodes dreamed again line up with their rows."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +38,20 @@ def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> 
     assert half.known.tolist() == [False, True, True, False, False, False, False, False, False, True]
 
 
-def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_and_states(tmp_path: Path) -> None:
+def without_renderer() -> WorldModel:
+    """Its dreams are denoised, so they depend on how well the robot is said to behave."""
     model = tiny_model()
+    bare = WorldModel(replace(model.config, renderer=0), model.action_codec, model.state_codec)
+    bare.network.load_state_dict(model.network.state_dict())
+    return bare.eval()
+
+
+@pytest.mark.parametrize("make", [tiny_model, without_renderer])
+def test_a_dream_is_what_a_session_imagines_from_the_first_frame_given_chunks_and_states(
+    tmp_path: Path, make: Callable[[], WorldModel]
+) -> None:
+    """And it assumes nothing of how well the robot behaves."""
+    model = make()
     rows = small_rows(model, [5])
     dreamed = dream_rows(model, rows, 1, tmp_path, {}, seed=3)
     assert dreamed.dreams is not None

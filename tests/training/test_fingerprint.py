@@ -18,13 +18,14 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.layout import tasks_table
 from presage.interface.cli import main
-from presage.training.fingerprint import entry, hash_of, of_dataset, require_same, settings
+from presage.training.fingerprint import entry, hash_of, of_dataset, of_parts, require_same, settings
 from presage.training.loop import lengthened
 from presage.training.objectives.denoise import Denoise
 from presage.training.reference import TrainConfig
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
 from tests.episodes.test_foreign import compress
+from tests.tiny import tiny_model
 
 SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
 DATA = "data/chunk-000/file-000.parquet"
@@ -255,3 +256,20 @@ def test_the_line_names_at_most_three_values_and_no_hash(tmp_path: Path) -> None
     with pytest.raises(Exception, match="was made from other --a: give the run another --out") as refused:
         require_same(long, {name: entry(f"--{name}", list(range(41))) for name in "ab"}, tmp_path)
     assert "#" not in str(refused.value)
+    for made, now in ((long, {"a": entry("--a", 1)}), ({"a": entry("--a", 1)}, long)):  # one of them a hash
+        with pytest.raises(Exception, match="was made from other --") as refused:
+            require_same(made, now, tmp_path)
+        assert "#" not in str(refused.value)
+
+
+def test_what_follows_from_a_part_that_was_trained_just_now_follows_from_its_weights() -> None:
+    model = tiny_model()
+    assert of_parts(model, []) == {} and model.renderer is not None
+    before = of_parts(model, ["renderer", "critic"])
+    assert list(before) == ["part.renderer"] and before["part.renderer"].words == "weights of the renderer"
+    torch.nn.init.zeros_(next(model.renderer.parameters()))
+    assert of_parts(model, ["renderer"])["part.renderer"].value != before["part.renderer"].value
+    model.renderer = None
+    assert list(of_parts(model, ["renderer", "reader"])) == ["part.reader"]
+    model.streams = [s for s in model.streams if s.derive is None]  # nothing reads the scene
+    assert of_parts(model, ["renderer", "reader"]) == {}

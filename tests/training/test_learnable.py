@@ -100,6 +100,8 @@ def test_what_is_said_of_columns(tmp_path: Path) -> None:
         "column 'next.success' is never true",
     ]
     assert len(lines) == len(says) and all(line.startswith(start) for line, start in zip(lines, says))
+    other = remarks(data, Robot.from_dataset(data, relative=["2"]))  # the first number of the state
+    assert f"{data.root}: absolute actions: a, b; all others relative to the state" in other
 
 
 def test_what_is_said_of_several_robots(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from presage.networks.world_model import WorldModel
-from presage.training.data import Rows
-from presage.training.reader import ReaderTraining, train_reader
+from presage.training.data import Rows, make_batch
+from presage.training.reader import ReaderTraining, Trained, reader_loss, train_reader
 from tests.tiny import tiny_model
 from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
@@ -60,3 +60,21 @@ def test_a_model_without_a_reader_is_left_alone(tmp_path: Path) -> None:
     model.streams = [s for s in model.streams if s.derive is None]
     train_reader(model, [], replace(CONFIG, steps=1), tmp_path / "none", {})
     assert not (tmp_path / "none").exists()
+
+
+def test_chunks_of_experts_alone_are_imitated_and_values_are_read_where_they_are_known() -> None:
+    model = tiny_model()
+    trained = Trained(model.network.inputs["scene"], model.config.width)
+    batch = make_batch(pointing_rows(model, 20), model, np.arange(8)[:, None], np.ones((8, 1), bool))
+
+    def loss(quality: float | None, action: float = 0.0, value: float = 0.0, known: bool = True) -> float:
+        told = None if quality is None else torch.full((8, 1), quality)
+        values = {**batch.values, "action": batch.values["action"] + action, "value": batch.values["value"] + value}
+        present = {**batch.present, "value": torch.full((8, 1), known)}
+        changed = replace(batch, values=values, quality=told, present=present)
+        return reader_loss(model, trained, changed, 0.1, torch.Generator().manual_seed(0)).item()
+
+    assert loss(0.0, action=5.0) == loss(0.0)  # what was no expert's, or failed
+    for worth_it in (1.0, 0.5, float("nan"), None):
+        assert loss(worth_it, action=5.0) > loss(worth_it) + 1
+    assert loss(1.0, value=5.0) > loss(1.0) + 1 and loss(1.0, value=5.0, known=False) == loss(1.0, known=False)

@@ -1,21 +1,29 @@
 """Recordings in memory: chosen, joined, their labels withheld."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
-from presage.systems.unipi import unipi
 from presage.systems.uwm import uwm
-from presage.training.recorded import _by_token, batch_of, emphasised, joined
+from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded
+from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
+from tests.training.test_stage import small_model
 
 
 def test_what_is_joined_keeps_its_episodes_and_words() -> None:
     first, second = moving_square(episodes=2, rows=4, seed=0), moving_square(episodes=3, rows=6, seed=1)
-    both = joined([first, second])
-    assert both.length.tolist() == [4, 4, 6, 6, 6] and both.task == ["move"] * 5
-    again = both.only([2, 3, 4])
+    third = moving_square(episodes=1, rows=4, seed=2)
+    every = joined([first, second, third])
+    assert every.length.tolist() == [4, 4, 6, 6, 6, 4] and every.task == ["move"] * 6
+    assert np.array_equal(
+        every.text[every.instruction[[0, 8, 26]]], np.concatenate([p.text for p in (first, second, third)])
+    )
+    again = every.only([2, 3, 4])
     for name in ("action", "state", "quality", "labelled"):
         assert np.array_equal(getattr(again, name), getattr(second, name))
     assert np.array_equal(again.frames["image.front"], second.frames["image.front"])
@@ -35,13 +43,37 @@ def test_video_without_labels_says_so_in_its_batches() -> None:
     assert "image.front" not in batch.values
 
 
+def test_a_dataset_is_read_with_its_chunks_and_what_was_not_executed_is_no_label(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        action = np.arange(12, dtype=np.float32).reshape(3, 4) + 100 * episode
+        executed, state = np.array([True, True, False]), np.full((3, 2), episode, np.float32)
+        return {"action": action, "action.valid": executed, "observation.state": state}
+
+    data = write_numbers(tmp_path / "arm", columns, facts=lambda episode: {"success": episode == 1})
+    read = read_recorded(Dataset(data), ["front"], size=16, chunk=2)
+    assert read.action.shape == (6, 2, 2) and read.action[3].tolist() == [[100, 101], [102, 103]]
+    assert read.labelled.tolist() == [True, True, False] * 2 and not read.action[~read.labelled].any()
+    assert read.state[:, 0].tolist() == [0, 0, 0, 1, 1, 1] and read.length.tolist() == [3, 3]
+    assert (read.quality[:3] == 0).all() and np.isnan(read.quality[3:]).all()  # the first episode failed
+    assert read.frames["image.front"].shape == (6, 16, 16, 3)
+    assert read.frames["image.front"].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
+    assert read.instruction.tolist() == [0] * 6 and len(read.text) == 1
+
+
+def test_colours_are_told_apart_by_four_bits_of_red_green_and_blue() -> None:
+    levels = 16 * torch.arange(16, dtype=torch.uint8)
+    every = torch.cartesian_prod(levels, levels, levels)
+    assert torch.equal(colours(every), torch.arange(COLOURS))
+    assert torch.equal(colours(every + 15), torch.arange(COLOURS))
+
+
 def test_rare_colours_count_more_pixel_by_pixel() -> None:
     recorded = moving_square(episodes=2, rows=4)
     recorded.frames["image.front"][:, 5, 15] = (10, 250, 10)  # one pixel of 256
     told = emphasised(recorded, most=5.0)
-    model = unipi(shape_of(recorded), DEBUG).build(shape_of(recorded))
+    model = small_model(recorded)  # of pixels
     batch = batch_of(model, [told], (np.zeros(1, int), np.arange(4)[None], np.zeros((1, 4), bool)))
-    weight, seen = batch.emphasis["image.front"][0, 0], batch.values["image.front"][0, 0]
+    weight, seen = batch.emphasis["what is seen"][0, 0], batch.values["what is seen"][0, 0]
     green = (seen.unflatten(-1, (-1, 3))[..., 1:2] > 0.9).expand(-1, -1, 3).flatten(1)
     assert green.sum() == 3 and (weight[green] == weight.max()).all()
     assert 1.5 < weight.max() <= 5 and (weight[~green] == 1).all()

@@ -75,6 +75,21 @@ def test_a_stage_trains_its_modules_alone_and_other_data_is_refused(tmp_path: Pa
         train_stages(model, [stage(2)], {"labelled": recorded}, tmp_path, {}, only="sleep")
 
 
+def test_a_stage_alone_stands_on_those_before_it_which_are_finished(tmp_path: Path) -> None:
+    recorded = moving_square()
+    stages = [stage(2), stage(2, name="more")]
+
+    def only(name: str) -> None:
+        train_stages(small_model(recorded), stages, {"labelled": recorded}, tmp_path, {}, only=name, quiet=True)
+
+    with pytest.raises(UserError, match="--only more: stage joint comes before it and is not finished"):
+        only("more")
+    only("joint")
+    assert not (tmp_path / "more").exists()
+    only("more")
+    assert (tmp_path / "more").exists()
+
+
 def test_a_composed_model_learns_what_is_seen(tmp_path: Path) -> None:
     recorded = moving_square(episodes=20)
     model = small_model(recorded)

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+import presage.training.state_dynamics as module
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows
-from presage.training.state_dynamics import StateDynamicsTraining, state_dynamics_loss, tracks, train_state_dynamics
+from presage.training.state_dynamics import (
+    FRESH,
+    StateDynamicsTraining,
+    Tracks,
+    state_dynamics_loss,
+    tracks,
+    train_state_dynamics,
+)
 from tests.tiny import tiny_model
 from tests.training.resuming import assert_resumes
 from tests.training.test_dreams import small_rows
@@ -118,3 +126,19 @@ def test_a_robot_without_a_state_has_none(tmp_path: Path) -> None:
     model.state_dynamics = None
     train_state_dynamics(model, [], CONFIG, tmp_path / "none", {})
     assert not (tmp_path / "none").exists()
+
+
+def test_some_windows_are_followed_from_their_first_state_alone_as_a_dream_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[torch.Tensor] = []
+
+    def watched(state_dynamics: torch.nn.Module, batch: Tracks, told_B: torch.Tensor) -> torch.Tensor:
+        told.append(told_B)
+        return state_dynamics_loss(state_dynamics, batch, told_B)
+
+    monkeypatch.setattr(module, "state_dynamics_loss", watched)
+    model = tiny_model()
+    train_state_dynamics(model, [(moving_rows(model), 1.0)], replace(CONFIG, steps=1, batch=256), tmp_path, {})
+    alone = (told[0] == 1).float().mean().item()
+    assert told[0].min() == 1 and alone == pytest.approx(FRESH, abs=0.1)

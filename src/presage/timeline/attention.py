@@ -69,7 +69,7 @@ def one_way(q: Tokens, k: Tokens) -> Tensor:
 
 def causal(q: Tokens, k: Tokens) -> Tensor:
     """Within a question of several steps, none looks at a later one."""
-    return (k.step[None, :] <= q.step[:, None]) | (q.copy == 0)[:, None]
+    return k.step[None, :] <= q.step[:, None]
 
 
 def either(*rules: Rule) -> Rule:

@@ -52,6 +52,11 @@ def mean_pictures(frames: np.ndarray, group: np.ndarray) -> np.ndarray:
     return out
 
 
+def scaled(pictures: Tensor) -> Tensor:
+    """Pictures (..., S, S, 3) of 0 to 255 as (..., 3, S, S) in [-1, 1]."""
+    return pictures.movedim(-1, -3).float() / 127.5 - 1
+
+
 def deviation_weight(image: Tensor, mean: Tensor, attention: float) -> Tensor:
     """Weight (B, 1, S, S) of images and mean pictures (B, 3, S, S), both in [-1, 1]."""
     deviation = (image - mean).abs().amax(1, keepdim=True)
@@ -80,7 +85,7 @@ def train_codec(
     names = sorted({str(e.info.get("task", e.instruction)) for e in dataset.episodes})
     of_episode = [names.index(str(e.info.get("task", e.instruction))) for e in dataset.episodes]
     group = np.repeat(of_episode, [e.length for e in dataset.episodes])
-    means = torch.from_numpy(mean_pictures(frames, group)).to(device).permute(0, 1, 4, 2, 3) / 127.5 - 1
+    means = scaled(torch.from_numpy(mean_pictures(frames, group)).to(device))
 
     masks = _masks(dataset, cameras, config.size) if training.objects else None
     made = made_from | _made_from(config, masks) | {"steps": entry("--codec-steps", training.steps)}
@@ -99,7 +104,7 @@ def train_codec(
         spread = grid.detach().float().std()
         noise = torch.randn(grid.shape, generator=generator).to(device) * spread * config.latent_noise
         output = codec.images_from_grid(grid + noise).float()
-        image = image_u8.permute(0, 3, 1, 2).float() / 127.5 - 1
+        image = scaled(image_u8)
         weight = deviation_weight(image, means[group[row], camera], training.attention)
         if masks is not None:
             shown = unpack(np.stack([masks[r, c] for r, c in zip(row, camera, strict=True)]))

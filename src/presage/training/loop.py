@@ -127,7 +127,8 @@ def optimise(
             update_ema(ema, trained, config.ema, step)
             recent.append({"loss": loss.detach(), **{name: term.mean.detach() for name, term in terms.items()}})
             if step % config.log_every == 0 or step == config.steps:
-                means = {k: float(np.mean([r[k].item() for r in recent if k in r])) for k in recent[-1]}
+                names = dict.fromkeys(k for r in recent for k in r)  # an objective need not ask for all at every step
+                means = {k: float(np.mean([r[k].item() for r in recent if k in r])) for k in names}
                 recent = []
                 if step <= config.log_every and not any(means.values()):
                     raise UserError(

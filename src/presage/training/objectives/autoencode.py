@@ -16,7 +16,7 @@ from torch import Tensor
 
 from presage.networks.composed import Codec, Composed
 from presage.training.batch import Batch, Term, Terms
-from presage.training.codec import deviation_weight
+from presage.training.codec import deviation_weight, scaled
 
 
 class Autoencoder(Codec, Protocol):
@@ -55,7 +55,7 @@ class Autoencode:
         spread = grid.detach().float().std()
         noise = torch.randn(grid.shape, generator=generator).to(grid.device) * spread * self.noise
         output = codec.images_from_grid(grid + noise).float()
-        image = pictures.flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
+        image = scaled(pictures.flatten(0, 1))
         weight = deviation_weight(image, _mean_pictures(image, batch.text.repeat_interleave(n, 0)), self.attention)
         error = ((output - image).square() * weight).mean((1, 2, 3)) / weight.mean()
         self._measure(codec, grid.detach().float())
