@@ -79,7 +79,7 @@ def test_the_loss_is_the_error_of_a_session_that_dreams_or_is_shown_the_truth(ow
     term = replace(UNROLL, own=own)(model, windows(model), torch.Generator().manual_seed(0))["seen"]
     np.testing.assert_allclose(term.error.mean(0).detach(), errors(model, own == 1.0), rtol=1e-4)
     other = errors(model, own != 1.0)
-    assert abs(float(term.error[:, -1].mean()) - other[-1]) > 1e-4  # the two are not the same
+    assert abs(float(term.error[:, -1].detach().mean()) - other[-1]) > 1e-4  # the two are not the same
 
 
 def test_what_is_imagined_without_the_action_is_no_past_of_the_recorded_one() -> None:
