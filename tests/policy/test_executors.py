@@ -62,4 +62,4 @@ def test_what_a_head_reads_of_a_session(model) -> None:
     places, numbers = model.streams[1].tokens, model.streams[1].dim
     assert latents(["image.front"])(session).shape == (2, 1, places, numbers)
     assert foresight(None, 3)(session).shape == (2, 3, 4 * places, 4 * DEBUG.channels)  # a token is four places there
-    assert foresight(1, 2, steps=2, stop=0.5)(session).shape == (2, 2, 16, 3 * DEBUG.channels)
+    assert foresight(1, 2, steps=2, stop=0.5)(session).shape == (2, 2, places, 6 * DEBUG.channels)
