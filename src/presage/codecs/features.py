@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from presage.codecs.pixels import patches
+
 
 @dataclass(frozen=True)
 class FeatureConfig:
@@ -79,7 +81,7 @@ class Encoder(nn.Module):
 
     def forward(self, images_BHWC: Tensor, visible_BK: Tensor | None = None) -> Tensor:
         """uint8 (B, S, S, 3) -> (B, P, D), of the visible patches alone (B, K, D)."""
-        x = self.patches(patches(images_BHWC, self.config.patch)) + self.positions
+        x = self.patches(coloured(images_BHWC, self.config.patch)) + self.positions
         if visible_BK is not None:
             x = take(x, visible_BK)
         return self.norm(self.layers(x))
@@ -100,7 +102,7 @@ class Predictor(nn.Module):
         self.norm = nn.LayerNorm(d)
 
     def forward(self, seen_BNKD: Tensor, visible_BNK: Tensor, masked_BNM: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, N, M, D) and colours (B, N, M, 3 * patch^2), as `patches` has them."""
+        """Features (B, N, M, D) and colours (B, N, M, 3 * patch^2), as `coloured` has them."""
         b, n, m = masked_BNM.shape
         times = self.times[:n, None]
         shown = self.read(seen_BNKD) + self.positions[visible_BNK] + times
@@ -138,11 +140,9 @@ class FeatureCodec(nn.Module):
         raise ValueError("features of a frozen encoder hold no picture: train a codec with a decoder to see something")
 
 
-def patches(images_BHWC: Tensor, patch: int) -> Tensor:
+def coloured(images_BHWC: Tensor, patch: int) -> Tensor:
     """Colours of each patch in -1 .. 1: uint8 (B, S, S, 3) -> (B, P, 3 * patch^2)."""
-    grid = images_BHWC.shape[1] // patch
-    x = (images_BHWC.float() / 127.5 - 1).unflatten(1, (grid, patch)).unflatten(3, (grid, patch))
-    return x.transpose(2, 3).flatten(3).flatten(1, 2)
+    return patches(images_BHWC.float() / 127.5 - 1, patch)
 
 
 def merged(features_BPD: Tensor, merge: int) -> Tensor:

@@ -29,12 +29,16 @@ class PixelCodec(nn.Module):
         self.config = config
 
     def encode(self, images_BHWC: Tensor) -> Tensor:
-        g, p = self.config.size // self.config.patch, self.config.patch
-        x = images_BHWC.float() / 127.5 - 1.0
-        return x.unflatten(1, (g, p)).unflatten(3, (g, p)).transpose(2, 3).flatten(3).flatten(1, 2)
+        return patches(images_BHWC.float() / 127.5 - 1.0, self.config.patch)
 
     def decode(self, tokens_BNC: Tensor) -> Tensor:
         g, p = self.config.size // self.config.patch, self.config.patch
         x = tokens_BNC.float().unflatten(1, (g, g)).unflatten(3, (p, p, 3)).transpose(2, 3)
         x = x.flatten(3, 4).flatten(1, 2)
         return ((x + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def patches(x: Tensor, patch: int) -> Tensor:
+    """Numbers of each patch, pixel by pixel: (B, S, S, C) -> (B, (S/patch)^2, patch^2 * C)."""
+    grid = x.shape[1] // patch
+    return x.unflatten(1, (grid, patch)).unflatten(3, (grid, patch)).transpose(2, 3).flatten(3).flatten(1, 2)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from presage.device import autocast
 from presage.networks.compositing import Change, Composite, Head, Value
-from presage.networks.embedding import waves
+from presage.networks.embedding import quality_marks, waves
 from presage.networks.unet_blocks import Attention, PlaceNorm, Residual, along_time
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.memory import Entry, Memory
@@ -239,8 +239,7 @@ class UNet(nn.Module):
                 before = before[:, :, 0].flatten(2)
             parts += [value * there[..., None], before, level[..., None], there[..., None]]
         quality = torch.full((b, n), float("nan"), device=device) if window.quality is None else window.quality
-        q = torch.nan_to_num(quality)
-        parts.append(torch.stack([q, 1 - q], -1) * ((~quality.isnan()) * hears)[..., None])
+        parts.append(quality_marks(quality) * hears[..., None])
         parts.append(text)
         return F.silu(self.told(torch.cat([x.float() for x in parts], -1)))
 

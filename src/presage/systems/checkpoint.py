@@ -1,7 +1,5 @@
 """A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md` that opens again by itself."""
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +13,7 @@ from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.systems.system import SIZES, Shape, System
 from presage.systems.table import find, recipe
-from presage.training.checkpoint import FORMAT, WEIGHTS, read_config, read_weights, replace_folder, write_weights
+from presage.training.checkpoint import FORMAT, WEIGHTS, read_config, read_weights, write_folder
 
 
 def system_of(name: str, shape: Shape, size: str) -> System:
@@ -39,18 +37,8 @@ def save_system(
         UserError: it cannot be written.
     """
     config = {"format": FORMAT, "system": name, "size": size, "shape": asdict(shape), **extra}
-    temporary = Path(f"{folder}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        weights = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-        write_weights(weights, temporary / WEIGHTS)
-        (temporary / "card.md").write_text(card)
-    except OSError as error:
-        raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None
-    replace_folder(temporary, folder)
-    return folder
+    weights = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
+    return write_folder(folder, config, {WEIGHTS: weights}, card)
 
 
 def open_system(folder: Path, device: torch.device | None = None) -> tuple[System, Composed]:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,31 @@ def save_model(model: WorldModel, folder: Path, card: str, extra: dict[str, Any]
         **(extra or {}),
     }
     weights = stored_weights(model)
+    files = {}
+    for part in PARTS:
+        own = {name: weights.pop(name) for name in list(weights) if name.startswith(f"{part}.")}
+        if own:
+            files[f"{part}.safetensors"] = own
+    return write_folder(folder, config, files | {WEIGHTS: weights}, card)
+
+
+def write_folder(
+    folder: Path, config: Mapping[str, Any], files: Mapping[str, dict[str, torch.Tensor]], card: str
+) -> Path:
+    """Write a checkpoint folder; an existing one is replaced only once the new one is whole.
+
+    files: name of each .safetensors file -> its tensors.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     temporary = Path(f"{folder}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         (temporary / "config.json").write_text(json.dumps(config, indent=1))
-        for part in PARTS:
-            own = {name: weights.pop(name) for name in list(weights) if name.startswith(f"{part}.")}
-            if own:
-                write_weights(own, temporary / f"{part}.safetensors")
-        write_weights(weights, temporary / WEIGHTS)
+        for name, tensors in files.items():
+            write_weights(tensors, temporary / name)
         (temporary / "card.md").write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the checkpoint {folder}: {error.strerror}; choose a writable folder") from None

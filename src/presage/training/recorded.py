@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from presage.codecs.pixels import patches
 from presage.codecs.scalars import ScalarCodec, Spread
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
@@ -49,8 +50,6 @@ class Recorded:
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
     rare: dict[str, np.ndarray] = field(default_factory=dict)
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
-    held: dict[str, Tensor] = field(default_factory=dict)
-    """the same as `frames`, in the memory of a card (`on_card`)"""
 
     @property
     def start(self) -> np.ndarray:
@@ -76,7 +75,7 @@ class Recorded:
         latents = {name: x[kept] for name, x in self.latents.items()}
         task = [self.task[e] for e in episodes] if self.task else []
         length = self.length[list(episodes)]
-        return replace(self, frames=frames, latents=latents, held={}, length=length, task=task, **columns)
+        return replace(self, frames=frames, latents=latents, length=length, task=task, **columns)
 
     def delayed(self, rows: int) -> "Recorded":
         """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
@@ -95,7 +94,7 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         labelled, length = self.labelled[kept] & ~new, self.length + rows
-        return replace(self, frames=frames, latents=latents, held={}, labelled=labelled, length=length, **columns)
+        return replace(self, frames=frames, latents=latents, labelled=labelled, length=length, **columns)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
@@ -112,7 +111,6 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         task=[task for p in parts for task in p.task],
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
         rare={},
-        held={},
         **columns,
     )
 
@@ -185,7 +183,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
     values: Values = {}
     present: dict[str, Tensor] = {}
     sources = {s.source for s in model.streams if s.name not in recorded.latents and not pictures}
-    seen = {name: _seen(recorded, name, rows, model.device) for name in recorded.frames if name in sources}
+    frames = {name: torch.from_numpy(x[rows]) for name, x in recorded.frames.items() if name in sources}
+    seen = {name: x.to(model.device) for name, x in frames.items()}
     for s in model.streams:
         if s.name in recorded.latents:
             x = torch.from_numpy(recorded.latents[s.name][rows]).float()
@@ -217,7 +216,7 @@ def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
     where a token's numbers are its pixels' colours, else their mean."""
     grid = math.isqrt(tokens)
     patch = weight.shape[1] // grid
-    x = weight.unflatten(1, (grid, patch)).unflatten(3, (grid, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
+    x = patches(weight[..., None], patch)
     if dim == 3 * patch**2:
         return x.repeat_interleave(3, -1)
     return x.mean(-1, keepdim=True).expand(-1, -1, dim)
@@ -231,22 +230,10 @@ COLOURS = 16**3
 """That are told apart: four bits each of red, green and blue"""
 
 
-def on_card(recorded: Recorded, device: torch.device) -> Recorded:
-    """`recorded` with its frames in a card's memory: batches are then drawn there, and nothing waits for the bus."""
-    return replace(recorded, held={name: torch.from_numpy(x).to(device) for name, x in recorded.frames.items()})
-
-
 def colours(images: Tensor) -> Tensor:
     """(..., 3) uint8 -> (...) number of its colour."""
     red, green, blue = (images.int() >> 4).unbind(-1)
     return (red << 8) | (green << 4) | blue
-
-
-def _seen(recorded: Recorded, source: str, rows: np.ndarray, device: torch.device) -> Tensor:
-    """Frames (M, S, S, 3), from wherever they are kept."""
-    if source in recorded.held:
-        return recorded.held[source][torch.from_numpy(rows).to(device)]
-    return torch.from_numpy(np.ascontiguousarray(recorded.frames[source][rows])).to(device)
 
 
 def emphasised(recorded: Recorded, most: float) -> Recorded:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from presage.codecs.features import FeatureCodec, patches, take
+from presage.codecs.features import FeatureCodec, coloured, take
 from presage.networks.composed import Composed
 from presage.training.batch import Batch, Term, Terms
 
@@ -52,7 +52,7 @@ class MaskedFeatures:
         said, drawn = codec.predictor(seen, visible.unflatten(0, (b, n)), masked.unflatten(0, (b, n)))
         pairs = {source: (said, codec.targets(images))}
         if self.colours:
-            pairs[f"{source}.colours"] = (drawn, patches(images, codec.config.patch))
+            pairs[f"{source}.colours"] = (drawn, coloured(images, codec.config.patch))
         exists = batch.exists.float()
         return {
             name: Term((x.float() - take(truth, masked).unflatten(0, (b, n))).abs().mean((2, 3)), exists)
