@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from presage.worlds.scripted import Scripted
+
 LOW, HIGH = np.array([-0.30, 0.42, 0.04]), np.array([0.30, 0.90, 0.36])
 """Where the hand is sent, metres."""
 NEAR = 0.012
@@ -77,7 +79,7 @@ def mistaken_expert(simulation: Any, aside: np.ndarray | None, gripper: float | 
         yield action
 
 
-class Player:
+class Player(Scripted):
     """Drives one episode of a Meta-World simulation. All randomness comes from the episode's seed, and the branch's
     number."""
 
@@ -86,7 +88,6 @@ class Player:
     ) -> None:
         self.simulation, self.manoeuvres = simulation, manoeuvres
         self.rng = np.random.default_rng((seed, 4) if branch is None else (seed, 9, branch))
-        self.script: Iterator[np.ndarray] = iter(())
 
     @property
     def lost(self) -> bool:
@@ -94,14 +95,6 @@ class Player:
         seen = things(self.simulation)
         inside = (seen[:, :2] > LOW[:2] - 0.06) & (seen[:, :2] < HIGH[:2] + 0.06)
         return not bool((inside.all(1) & (seen[:, 2] > -0.02)).any())
-
-    def action(self) -> np.ndarray:
-        """The next action (4,) float32 in [-1, 1]."""
-        action = next(self.script, None)
-        while action is None:
-            self.script = self._manoeuvre()
-            action = next(self.script, None)
-        return action
 
     def _manoeuvre(self) -> Iterator[np.ndarray]:
         name = str(self.rng.choice(list(self.manoeuvres), p=list(self.manoeuvres.values())))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from presage.worlds.pusht_shape import ARENA
+from presage.worlds.scripted import Scripted
 
 LOW, HIGH = 30.0, ARENA - 30.0
 """Where the agent is sent, pixels of the arena"""
@@ -32,24 +33,15 @@ def begin(simulation: Any, seed: int, branch: int | None = None) -> "Player":
     return Player(simulation, seed, branch)
 
 
-class Player:
+class Player(Scripted):
     def __init__(self, simulation: Any, seed: int, branch: int | None = None) -> None:
         self.simulation = simulation
         self.rng = np.random.default_rng((seed, 4) if branch is None else (seed, 9, branch))
-        self.script: Iterator[np.ndarray] = iter(())
 
     @property
     def lost(self) -> bool:
         """The block was pressed through a wall."""
         return bool((np.abs(self.simulation.block[:2] - ARENA / 2) > ARENA / 2).any())
-
-    def action(self) -> np.ndarray:
-        """The next action (2,) float32 in [-1, 1]."""
-        action = next(self.script, None)
-        while action is None:
-            self.script = self._manoeuvre()
-            action = next(self.script, None)
-        return action
 
     def _manoeuvre(self) -> Iterator[np.ndarray]:
         name = str(self.rng.choice(list(MANOEUVRES), p=list(MANOEUVRES.values())))
