@@ -11,9 +11,9 @@ import numpy as np
 from presage.errors import UserError
 from presage.networks.composed import STATE
 from presage.systems.checkpoint import save_system, system_of
-from presage.systems.lab.arms import shape_of, trained
+from presage.systems.lab.arms import trained
 from presage.training.fingerprint import Fingerprint, entry
-from presage.training.recorded import Recorded, joined
+from presage.training.recorded import Recorded, joined, shape_of
 from presage.training.resume import require_same_run
 from presage.training.stage import Stage
 

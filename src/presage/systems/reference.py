@@ -52,11 +52,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         config = UNetConfig(
             pictures, widths, size.width, layers, size.heads, PAST, blocks=(1, 2, 1), head="composite", deaf=True
         )
-        chunk = (shape.chunk, shape.action_dim)
         codecs = {s.source: codec for s in cameras}
-        return Composed(
-            streams, codecs, UNet(streams, config), shape.action_codec, shape.state_codec, chunk, context=PAST
-        )
+        return Composed(streams, codecs, UNet(streams, config), shape, context=PAST)
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
     world = Stage(

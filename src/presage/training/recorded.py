@@ -18,7 +18,7 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
 from presage.episodes.outcome import chunk_quality, valid_actions
-from presage.networks.composed import ACTION, IMAGE, STATE, Composed, module
+from presage.networks.composed import ACTION, IMAGE, STATE, Composed, Shape, module
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
 from presage.training.fingerprint import hash_of
@@ -50,6 +50,8 @@ class Recorded:
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
     rare: dict[str, np.ndarray] = field(default_factory=dict)
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
+    fps: float = 5.0
+    """Rows a second"""
 
     @property
     def start(self) -> np.ndarray:
@@ -111,6 +113,7 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         task=[task for p in parts for task in p.task],
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
         rare={},
+        fps=first.fps,
         **columns,
     )
 
@@ -144,6 +147,7 @@ def read_recorded(
         np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
+        fps=dataset.fps,
     )
 
 
@@ -151,6 +155,15 @@ def fit_scalar_codecs(recorded: Recorded) -> tuple[ScalarCodec, ScalarCodec]:
     """Of actions and states, fitted on labelled rows."""
     action = recorded.action.reshape(len(recorded.action), -1)[recorded.labelled]
     return ScalarCodec.between([Spread.of(action)]), ScalarCodec.between([Spread.of(recorded.state)])
+
+
+def shape_of(labelled: Recorded) -> Shape:
+    """What a model of this data has to fit; scales of actions and states are fitted on its labelled rows."""
+    cameras = tuple(source.removeprefix(IMAGE) for source in labelled.frames)
+    size = next(iter(labelled.frames.values())).shape[1] if labelled.frames else 0
+    chunk, action_dim = labelled.action.shape[1:]
+    scalars = fit_scalar_codecs(labelled)
+    return Shape(cameras, size, chunk, action_dim, labelled.state.shape[1], *scalars, labelled.fps)
 
 
 def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
@@ -162,7 +175,7 @@ def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
             images = recorded.frames[s.source]
             parts = [images[i : i + batch] for i in range(0, len(images), batch)]
             latents[s.name] = np.concatenate(
-                [model.encode_images(s.source, part).half().cpu().numpy() for part in parts]
+                [model.encode_pictures(s.source, part).half().cpu().numpy() for part in parts]
             )
     return replace(recorded, latents=latents)
 
@@ -196,7 +209,7 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
             x = model.encode_action(recorded.action[rows]).cpu()
             present[s.name] = labelled
         elif s.source == STATE:
-            x = torch.from_numpy(model.state_codec.encode(recorded.state[rows])).float()
+            x = torch.from_numpy(model.shape.state_codec.encode(recorded.state[rows])).float()
             present[s.name] = labelled
         else:
             continue
