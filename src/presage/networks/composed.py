@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.judge import Judge
 from presage.timeline.backbone import Backbone, Base, Condition
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
@@ -220,11 +221,12 @@ class Composed(nn.Module):
         Raises:
             UserError: the model has no judge.
         """
-        if "judge" not in self.parts:
-            raise UserError("this model has no judge of success: train one with it, or use one that has")
+        judge = self.parts["judge"] if "judge" in self.parts else None
+        if not isinstance(judge, Judge) or not judge.taught:
+            raise UserError("this model has no judge of success: no outcome (next.success) was in what it learned from")
         pictures = self.decode_images(block.values)
         shown = torch.stack([torch.from_numpy(pictures[IMAGE + c]) for c in self.cameras], 1).to(self.device)
-        says: Tensor = self.parts["judge"](shown, condition.text)
+        says: Tensor = judge(shown, condition.text)
         return says.sigmoid()
 
 

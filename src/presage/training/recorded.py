@@ -17,7 +17,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
-from presage.episodes.outcome import chunk_quality, valid_actions
+from presage.episodes.outcome import chunk_quality, steps_to_success, valid_actions
 from presage.networks.composed import ACTION, IMAGE, STATE, Composed, Shape, module
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
@@ -52,6 +52,8 @@ class Recorded:
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
     fps: float = 5.0
     """Rows a second"""
+    to_success: np.ndarray | None = None
+    """(R,) rows until one shows a success, NaN unknown (`steps_to_success`); None: all unknown"""
 
     @property
     def start(self) -> np.ndarray:
@@ -64,6 +66,11 @@ class Recorded:
         pictures = {name: x[:: max(1, len(x) // 64)] for name, x in self.frames.items()}
         return hash_of({name: getattr(self, name) for name in names} | pictures)
 
+    @property
+    def left(self) -> np.ndarray:
+        """(R,) `to_success`, NaN where it is unknown"""
+        return np.full(len(self.action), np.nan) if self.to_success is None else self.to_success
+
     def without_labels(self, episodes: Sequence[int]) -> "Recorded":
         """The same, the actions and states of `episodes` unknown: video alone."""
         hidden = np.isin(np.repeat(np.arange(len(self.length)), self.length), list(episodes))
@@ -75,6 +82,7 @@ class Recorded:
         columns = {n: getattr(self, n)[kept] for n in ("action", "labelled", "state", "quality", "instruction")}
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
+        columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         task = [self.task[e] for e in episodes] if self.task else []
         length = self.length[list(episodes)]
         return replace(self, frames=frames, latents=latents, length=length, task=task, **columns)
@@ -96,6 +104,7 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         labelled, length = self.labelled[kept] & ~new, self.length + rows
+        columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         return replace(self, frames=frames, latents=latents, labelled=labelled, length=length, **columns)
 
 
@@ -114,6 +123,7 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
         rare={},
         fps=first.fps,
+        to_success=np.concatenate([p.left for p in parts]),
         **columns,
     )
 
@@ -148,6 +158,7 @@ def read_recorded(
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
         fps=dataset.fps,
+        to_success=steps_to_success(dataset),
     )
 
 
@@ -221,7 +232,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
         emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
-    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown)
+    left = torch.from_numpy(recorded.left[index]).float()
+    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown, to_success=left)
 
 
 def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
