@@ -215,6 +215,7 @@ class Composed(nn.Module):
             for name, x in self.state_dict().items()
         }
 
+    @torch.inference_mode()
     def value(self, block: Block, condition: Condition) -> Tensor:
         """(B,) in [0, 1]: what the part `judge` says of the pictures of a step, as they are decoded.
 
