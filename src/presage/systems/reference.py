@@ -6,18 +6,19 @@ training does without. Each training step is asked after what the model said of 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.text import TEXT_DIM
 from presage.networks.composed import Composed
 from presage.networks.judge import Judge
 from presage.networks.unet import UNet, UNetConfig
-from presage.policy.executors import receding
-from presage.policy.sampled import sampled
+from presage.policy.executors import open_loop, receding
+from presage.policy.sampled import ahead, sampled
 from presage.systems.parts import actions, scaled, state, videos
 from presage.systems.system import BASE, Card, Shape, Size, System
 from presage.timeline.corruption import Flow
-from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform, flat
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.judge import JudgeSuccess, told
@@ -39,6 +40,8 @@ EXPERTS = Levels(
 )
 OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0.15), Role(SEES, UNKNOWN, weight=0.05)))
 """What happened after a poor action is worth learning; what was chosen is not."""
+TRANSLATED = replace(Schedule.in_turn(2, 5), streams={"state": flat(UNKNOWN, 6)})
+"""The next frame first, then the action that is read from it: what the state will be is not asked"""
 ALL = {"labelled": 1.0}
 VIDEO_ALONE = Levels((Role(SEES, UNKNOWN),))
 
@@ -86,8 +89,9 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         build,
         (world, judge),
         {
-            "policy": receding(sampled(Schedule.policy(5))),
+            "no_imagination": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),
-            "in turn": receding(sampled(Schedule.in_turn(2, 5))),
+            "closed_loop": receding(sampled(TRANSLATED)),
+            "open_loop": open_loop(ahead(TRANSLATED, 16)),
         },
     )
