@@ -21,6 +21,8 @@ HORIZONS = (1, 2)
 """Steps ahead; each action is held so long"""
 EVERY = 4
 """Decisions between two that are looked at: neighbours tell the same"""
+RESAMPLES = 1000
+"""Of thousands of decisions"""
 TRUE, ORACLE = "true_future", "oracle"
 
 
@@ -59,8 +61,8 @@ class Curve:
             rank = 2 * (rankdata(reward, axis=1) - 1) / (n - 1) - 1
             for k in sorted({min(k, n) for k in (2, 4, n)}):
                 chosen = rank[np.arange(len(rank)), scores[:, :k].argmax(1)]
-                found = bootstrap_mean(chosen)
-                figures[f"curve/{name}_{h}_of_{k}"] = found.value
+                figures[f"curve/{name}_{h}_of_{k}"] = float(chosen.mean())
+            found = bootstrap_mean(chosen, resamples=RESAMPLES)
             figures |= {f"curve/{name}_{h}_of_{n}_low": found.low, f"curve/{name}_{h}_of_{n}_high": found.high}
         figures["curve/decisions"] = float(sum(len(part) for part in self.noted.get((ORACLE, HORIZONS[0]), [])))
         return figures

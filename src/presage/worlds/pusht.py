@@ -216,7 +216,8 @@ class Renderer:
         pen = ImageDraw.Draw(image)
 
         def paint(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-            return (SHOWS[colour],) * 3 if labels else colour
+            # The second number keeps colours apart: pillow leaves out an outline of the colour of its filling.
+            return (SHOWS[colour], colour[0], 0) if labels else colour
 
         def polygon(points: np.ndarray, fill: Any, outline: Any = None) -> None:
             pen.polygon([tuple(p) for p in (points * scale - 0.5).tolist()], fill, outline, max(1, round(4 * scale)))
