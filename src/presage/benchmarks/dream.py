@@ -14,7 +14,7 @@ from presage.simulator.frames.measure import evaluation_scenes, measure
 from presage.simulator.frames.readers import reader_of
 from presage.simulator.frames.scenes import Scenes, scenes
 from presage.simulator.frames.staging import SETTINGS, setting_of
-from presage.simulator.pairing import load_for
+from presage.systems.checkpoint import load_for
 from presage.training.checkpoint import read_config
 
 EPISODES = 4

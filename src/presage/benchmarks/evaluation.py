@@ -11,21 +11,21 @@ from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.benchmarks.ranked import policies_to_rank
 from presage.measures.statistics import Interval
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Judged, agreement
 from presage.simulator.frames.imagine import with_random_network
 from presage.simulator.frames.scenes import scenes
 from presage.simulator.frames.verdicts import dreamed_values, outcome_figures, putback
-from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold
+from presage.systems.checkpoint import load_for
 from presage.worlds import MT10
 
 MAX_STEPS = 40
 """Fewer than for control: enough for whoever can do the task, and useless policies cost the full length, twice."""
 
 
-def verdicts(args: BenchArgs, model: WorldModel, threshold: float) -> dict[str, float]:
+def verdicts(args: BenchArgs, model: RobotModel, threshold: float) -> dict[str, float]:
     """What the judge says of real outcomes that it was not calibrated on: experts, disturbed ones, hands that miss and
     hands that do not close; and of real success with the object put back."""
     counts = {"expert": 2, "miss": 2} if args.quick else {"expert": 40, "miss": 27, "open": 12}

@@ -18,16 +18,16 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
 from presage.measures.statistics import bootstrap_mean
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.grounded import CONTEXT, Decision, GroundedPolicy
 from presage.policy.joint import joint
 from presage.simulator.ceiling import Curve
 from presage.simulator.frames.imagine import with_random_network
-from presage.simulator.pairing import load_for
 from presage.simulator.planners import BestOf, Score, planned, shifted
 from presage.simulator.planning import CANDIDATES
 from presage.simulator.scorers import critic, value_at_end
 from presage.simulator.true_future import Simulator, by_reward, by_true_value
+from presage.systems.checkpoint import load_for
 from presage.systems.perturbed import PERTURBATION
 from presage.timeline.noise import draw
 from presage.timeline.session import Session
@@ -49,17 +49,17 @@ def by_chance(session: Session, candidates: Tensor) -> Tensor:
     return draw(session.noise, candidates.shape[1:2], candidates.device)
 
 
-def through(model: WorldModel, score: Score) -> Score:
+def through(model: RobotModel, score: Score) -> Score:
     """A score of what another video model imagines of the same past."""
     return lambda session, candidates: score(session.through(model.backbone), candidates)
 
 
-def search(model: WorldModel, score: Score, seed: int) -> GroundedPolicy:
+def search(model: RobotModel, score: Score, seed: int) -> GroundedPolicy:
     """Among candidates of the perturbed policy."""
     return GroundedPolicy(model, planned(BestOf(CANDIDATES), shifted(PERTURBATION), score), seed=seed)
 
 
-def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
+def seconds_per_decision(model: RobotModel, decide: Decision, world: Any, repeats: int) -> float:
     """Median wall time of one decision for one robot, its past full."""
     observation, _ = world.reset(seed=0)
     session = Session(model, [instructions(MT10[0])[0]], context=CONTEXT)

@@ -7,7 +7,7 @@ import numpy as np
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.control import behaviour_cloning
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import USES, make_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
@@ -37,7 +37,7 @@ MISTAKES: dict[str, Change] = {
 
 
 def policies_to_rank(
-    args: BenchArgs, model: WorldModel, world: Any, tasks: Sequence[str], seeds: Sequence[int], max_steps: int
+    args: BenchArgs, model: RobotModel, world: Any, tasks: Sequence[str], seeds: Sequence[int], max_steps: int
 ) -> dict[str, Ranked]:
     """Uses of the model, cloning and a head; the model told something else, or behaving badly, or with actions that are
     displaced, late, slow or grip late; scripted experts, whole and with such mistakes, or acting for another episode;

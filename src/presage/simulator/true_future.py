@@ -62,8 +62,8 @@ class Simulator:
 
     @torch.inference_mode()
     def _value(self, twin: Session, observation: dict[str, np.ndarray], chunk: np.ndarray) -> Tensor:
-        block = twin.observe({name: x[: len(chunk)] for name, x in observation.items()}, chunk)
-        return value_of(block).cpu()
+        twin.observe({name: x[: len(chunk)] for name, x in observation.items()}, chunk)
+        return value_of(twin).cpu()
 
 
 def by_reward(simulator: Simulator) -> Score:
