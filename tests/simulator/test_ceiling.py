@@ -40,11 +40,11 @@ def blind(session: Clock, candidates: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def curve() -> Curve:
-    curve = Curve({"right": right, "wrong": wrong, "blind": blind}, Known())  # type: ignore[arg-type]
+def curve():
+    curve = Curve({"right": right, "wrong": wrong, "blind": blind}, Known())
     for decision in range(DECISIONS * EVERY):
         candidates = torch.randn(BATCH, CANDIDATES, 1, 3, generator=torch.Generator().manual_seed(decision))
-        scores = curve(Clock(decision), candidates)  # type: ignore[arg-type]
+        scores = curve(Clock(decision), candidates)
         assert (scores.argmax(1) == 0).all()
     return curve
 

@@ -53,7 +53,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     dreams by the model of shuffled weights, on every third episode."""
     model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=3)
-    steps = 6 if args.quick else min(max_steps(args), MAX_STEPS)
+    steps = 3 if args.quick else min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks), workers=0 if args.quick else 2)
     names = list(dict.fromkeys(tasks))
     if args.quick:

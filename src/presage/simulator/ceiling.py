@@ -19,7 +19,7 @@ from presage.timeline.session import Session
 
 HORIZONS = (1, 2)
 """Steps ahead; each action is held so long"""
-EVERY = 4
+EVERY = 8
 """Decisions between two that are looked at: neighbours tell the same"""
 RESAMPLES = 1000
 """Of thousands of decisions"""
