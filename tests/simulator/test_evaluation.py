@@ -12,7 +12,6 @@ from presage.simulator.evaluation import (
     Disturbed,
     Judged,
     Late,
-    Ranked,
     action_noise,
     agreement,
     aside,
@@ -41,25 +40,6 @@ def test_single_episodes_are_compared_as_well():
     turned = {str(k): Judged(outcomes(k), outcomes(k)[::-1]) for k in range(1, 9)}
     assert agreement(turned).pearson.value == pytest.approx(1) and agreement(turned).kappa.value < 0.5
     assert agreement({name: Judged(j.real, j.real) for name, j in turned.items()}).kappa.value == 1
-
-
-def test_what_needs_the_simulator_is_done_again_in_the_dream():
-    world = FakeWorld(2)
-    dream = DreamWorld(tiny_model(), world, threshold=2.0)
-    tasks, seeds = ["a", "b", "a"], [1, 2, 3]
-    ranked = Ranked(Disturbed(ExpertPolicy(world), slowed(0.5)), blind=True)
-    real = ranked.real(world, tasks, seeds, max_steps=9)
-    executed = []
-
-    def step(chunks, active=None, step=dream.step):
-        executed.append(chunks)
-        return step(chunks, active)
-
-    dream.step = step
-    imagined = ranked.imagined(dream, real, max_steps=9)
-    assert [(e.task, e.seed) for e in imagined] == list(zip(tasks, seeds, strict=True))
-    assert np.array_equal(executed[0], np.stack([e.actions[0] for e in real[:2]]))
-    assert not executed[max(e.steps for e in real[:2])].any()  # then it stands still
 
 
 def test_a_policy_is_rolled_in_both_from_the_same_frames():

@@ -1,6 +1,7 @@
 """Policies to rank: different in kind, and from excellent to useless, so that there is something to rank."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,19 @@ from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
 from presage.policy.replay import ReplayPolicy
 from presage.policy.representation import load_head, representation
+from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import (
     Change,
     Disturbed,
     Late,
-    Ranked,
     action_noise,
     aside,
     never_closing,
     other_instruction,
     slowed,
 )
-from presage.worlds import ExpertPolicy, RandomPolicy, rollout
+from presage.worlds import ExpertPolicy, RandomPolicy, RolloutResult, rollout
+from presage.worlds.protocol import Policy
 
 LATE, SLOW, ASIDE = 2, 0.35, 0.4
 """Rows that actions come late, share of the speed, and an offset by which an expert's hand rests 4 cm off"""
@@ -34,6 +36,28 @@ MISTAKES: dict[str, Change] = {
     "slow": slowed(SLOW),
     "gripper_late": Late(LATE, gripper=True),
 }
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A policy among others that are to be ranked.
+
+    blind: it needs what only the simulator knows, so what it did there is done again in the dream, without looking.
+    trivial: random, still, or an offset at random on another: whoever tells it from the rest has shown little.
+    """
+
+    policy: Policy
+    blind: bool = False
+    trivial: bool = False
+
+    def real(self, world: Any, tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> list[RolloutResult]:
+        return rollout(self.policy, world, tasks, seeds, max_steps, record=self.blind)
+
+    def imagined(self, dream: DreamWorld, real: Sequence[RolloutResult], max_steps: int) -> list[RolloutResult]:
+        """The episodes of `real` in a dream."""
+        done = [episode.actions for episode in real if episode.actions is not None]
+        policy = ReplayPolicy(done) if self.blind else self.policy
+        return rollout(policy, dream, [e.task for e in real], [e.seed for e in real], max_steps)
 
 
 def policies_to_rank(

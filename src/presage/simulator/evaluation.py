@@ -12,7 +12,6 @@ import numpy as np
 
 from presage.measures.agreement import kappa
 from presage.measures.correlation import Interval, mmrv_interval, pearson, spearman
-from presage.policy.replay import ReplayPolicy
 from presage.simulator.environment import DreamWorld
 from presage.worlds.instructions import MT10
 from presage.worlds.instructions import instructions as wordings
@@ -64,28 +63,6 @@ def judge(
 ) -> Judged:
     """Run a policy from the same first frames in the simulator and in the dream; `record` keeps frames and actions."""
     return Judged(*(rollout(policy, w, tasks, seeds, max_steps, record) for w in (world, dream)))
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A policy among others that are to be ranked.
-
-    blind: it needs what only the simulator knows, so what it did there is done again in the dream, without looking.
-    trivial: random, still, or an offset at random on another: whoever tells it from the rest has shown little.
-    """
-
-    policy: Policy
-    blind: bool = False
-    trivial: bool = False
-
-    def real(self, world: Any, tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> list[RolloutResult]:
-        return rollout(self.policy, world, tasks, seeds, max_steps, record=self.blind)
-
-    def imagined(self, dream: DreamWorld, real: Sequence[RolloutResult], max_steps: int) -> list[RolloutResult]:
-        """The episodes of `real` in a dream."""
-        done = [episode.actions for episode in real if episode.actions is not None]
-        policy = ReplayPolicy(done) if self.blind else self.policy
-        return rollout(policy, dream, [e.task for e in real], [e.seed for e in real], max_steps)
 
 
 def agreement(judged: Mapping[str, Judged]) -> Agreement:
