@@ -26,6 +26,8 @@ EDITION = 1
 """Raised when a script changes: scenes of earlier editions are recorded again."""
 SEEDS_APART = 10
 """Seeds kept for one scene: the first that fits is recorded"""
+INSIDE = 8
+"""Pixels from the edge from which on the whole of an object is seen"""
 _WITHIN = 2
 """Pixels from the edge within which hand and object count as out of the picture"""
 RECORDED = ("frames", "segments", "states", "place", "success")
@@ -105,9 +107,12 @@ def record(name: str, steps: int, task: str, seed: int, group: int) -> list[dict
 def _fits(kind: Kind, episode: dict[str, Any]) -> bool:
     if kind.fails and episode["success"][-1]:
         return False
-    if not kind.least_motion and not kind.in_view:
+    end = episode["object"][-1]
+    if kind.in_view and not ((end > INSIDE) & (end < SIZE - INSIDE)).all(-1).any():
+        return False
+    if not kind.least_motion:
         return True
-    motion = np.linalg.norm(episode["object"][-1] - episode["object"][kind.past - 1], axis=-1).max()
+    motion = np.linalg.norm(end - episode["object"][kind.past - 1], axis=-1).max()
     seen = (episode["segments"][-1] == OBJECT).sum((-2, -1)).max()
     return bool(motion >= kind.least_motion and seen >= SEEN)
 

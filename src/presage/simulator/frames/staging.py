@@ -64,7 +64,7 @@ class Kind:
     script: Callable[[Any, int, int], Script]
     variants: int = 1
     least_motion: float = 0.0  # pixels that the object has to move for a scene to be kept
-    in_view: bool = False  # whether the object has to be seen at the end
+    in_view: bool = False  # whether the whole object has to be seen at the end
     fails: bool = False  # whether the task has to end unsolved for a scene to be kept
 
 
