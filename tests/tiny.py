@@ -29,6 +29,19 @@ def tiny_model(size: int = 32, window: int = 3, layers: int = 2, seed: int = 0) 
     return model.eval()
 
 
+def tiny_pusht(size: int = 32) -> WorldModel:
+    """As `tiny_model`, of Push-T: one camera, chunks of 4 x 2, state of 2."""
+    torch.manual_seed(0)
+    codec = ImageCodecConfig(size=size, width=8, blocks=1, latent_channels=4)
+    config = WorldModelConfig(
+        ["top"], action_dim=2, state_dim=2, codec=codec, width=32, renderer=64, layers=2, heads=2, fps=2.5
+    )
+    model = WorldModel(config, ScalarCodec([0.0] * 8, [1.0] * 8), ScalarCodec([256.0] * 2, [256.0] * 2))
+    for output in model.network.outputs.values():
+        torch.nn.init.normal_(output.weight, std=0.2)
+    return model.eval()
+
+
 def tiny_observation(batch: int, size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
     """Random frames of both cameras and a random state."""
     rng = np.random.default_rng(seed)

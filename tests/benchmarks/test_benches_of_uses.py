@@ -5,9 +5,11 @@ import math
 
 import pytest
 import torch
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_pusht
 
+from presage.benchmarks import dream
 from presage.benchmarks.common import BenchArgs
+from presage.episodes.robot import Robot
 from presage.training.checkpoint import save_model
 
 KEYS = {
@@ -19,7 +21,19 @@ KEYS = {
         "success_expert",
     ],
     "dream": ["robot_psnr_8", "copy_robot_psnr_8", "hand_px_8", "frozen", "random_weights/counterfactual_r_hand"],
-    "readers": ["hand_px", "object_px", "called_gone"],
+    "evaluation": ["policies", "policies_close", "mmrv", "hallucinated", "success_threshold"],
+    "planning": [
+        "gain_imagination",
+        "gain_imagination_low",
+        "gain_over_random_high",
+        "success_true_future",
+        "success_oracle",
+        "curve/imagination_1_of_8",
+        "curve/random_weights_2_of_4",
+        "curve/true_future_1_of_8_low",
+        "seconds_per_decision",
+    ],
+    "readers": ["hand_px", "object_px", "called_gone", "pusht/object_px"],
     "synthesis": [
         "replay_ratio",
         "shuffled_error_ratio",
@@ -40,3 +54,12 @@ def test_a_bench_has_its_figures(name, tmp_path, monkeypatch):
     for key in KEYS[name]:
         assert math.isfinite(figures[key]), key
     assert all(isinstance(x, int | float) for x in figures.values())
+
+
+def test_a_model_of_push_t_is_measured_in_push_t(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    robot = Robot.of_chunked_rows(["top"], 4, 2, 2, 2.5, "pusht")
+    folder = save_model(tiny_pusht(size=64), tmp_path / "model", "a random model", {"robots": [robot.to_config()]})
+    figures = dream.run(BenchArgs(folder, 0, None, torch.device("cpu"), quick=True))
+    for key in ("robot_psnr_8", "object_degrees_8", "knock_within_3px", "random_weights/counterfactual_r_object"):
+        assert math.isfinite(figures[key]), key

@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from presage.measures.correlation import kendall, mmrv, pearson, spearman
+from presage.measures.correlation import kendall, mmrv, mmrv_interval, pearson, spearman
+from presage.measures.statistics import resample_counts
 
 # Success rates of 20 episodes: few distinct values, so ties occur as they do in practice.
 rates = st.integers(0, 20).map(lambda k: k / 20)
@@ -99,6 +100,17 @@ def test_mmrv_is_the_published_double_loop(pair) -> None:
         ]
         worst.append(max(violations, default=0.0))
     assert mmrv(imagined=imagined, real=real) == pytest.approx(np.mean(worst))
+
+
+@given(pair=pairs(), seed=st.integers(0, 1000))
+def test_bounds_of_mmrv_are_those_of_resampled_policies(pair, seed: int) -> None:
+    imagined, real = pair
+    found = mmrv_interval(imagined=imagined, real=real, resamples=40, seed=seed)
+    counts = resample_counts(len(real), 40, seed).astype(int)
+    drawn = [np.repeat(np.arange(len(real)), row) for row in counts]
+    low, high = np.quantile([mmrv(imagined=imagined[rows], real=real[rows]) for rows in drawn], [0.025, 0.975])
+    assert found.value == mmrv(imagined=imagined, real=real)
+    assert (found.low, found.high) == pytest.approx((min(low, found.value), max(high, found.value)))
 
 
 @given(st.lists(rates, min_size=1, max_size=12))

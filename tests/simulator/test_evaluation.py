@@ -8,7 +8,18 @@ from tests.tiny import tiny_model
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
 from presage.simulator.environment import DreamWorld
-from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
+from presage.simulator.evaluation import (
+    Disturbed,
+    Judged,
+    Late,
+    action_noise,
+    agreement,
+    aside,
+    judge,
+    never_closing,
+    other_instruction,
+    slowed,
+)
 from presage.worlds import MT10, instructions, make_world
 from presage.worlds.rollout import ExpertPolicy, RandomPolicy, RolloutResult, rollout
 
@@ -20,8 +31,15 @@ def outcomes(successes, n=10):
 def test_a_dream_that_is_right_agrees_and_one_that_is_wrong_does_not():
     right = {str(k): Judged(outcomes(k), outcomes(k)) for k in range(9)}
     wrong = {str(k): Judged(outcomes(k), outcomes(9 - k)) for k in range(9)}
-    assert agreement(right).pearson.value == pytest.approx(1) and agreement(right).mmrv == 0
-    assert agreement(wrong).pearson.value == pytest.approx(-1) and agreement(wrong).mmrv > 0.3
+    assert agreement(right).pearson.value == pytest.approx(1) and agreement(right).mmrv.value == 0
+    assert agreement(wrong).pearson.value == pytest.approx(-1) and agreement(wrong).mmrv.value > 0.3
+
+
+def test_single_episodes_are_compared_as_well():
+    """Rates that agree say little where other episodes succeed than was imagined."""
+    turned = {str(k): Judged(outcomes(k), outcomes(k)[::-1]) for k in range(1, 9)}
+    assert agreement(turned).pearson.value == pytest.approx(1) and agreement(turned).kappa.value < 0.5
+    assert agreement({name: Judged(j.real, j.real) for name, j in turned.items()}).kappa.value == 1
 
 
 def test_a_policy_is_rolled_in_both_from_the_same_frames():
@@ -38,6 +56,28 @@ def test_disturbances_do_what_they_say():
     assert not policy.act({}).any()
     moved = action_noise(0.5)(np.zeros((3, 4, 4), np.float32), np.arange(3), 0)
     assert np.array_equal(moved[:, 0], moved[:, 3]) and len(np.unique(moved[:, 0])) == 12
+
+
+def test_mistakes_are_what_they_are_called():
+    rng, episodes = np.random.default_rng(0), np.array([7, 8])
+    chunks = [rng.uniform(-1, 1, (2, 4, 4)).astype(np.float32) for _ in range(4)]
+    offset = aside(0.4)(chunks[0], episodes, 0) - chunks[0]
+    np.testing.assert_allclose(offset, aside(0.4)(chunks[1], episodes, 1) - chunks[1], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(offset[..., :2], axis=-1), 0.4, atol=1e-6)
+    assert not offset[..., 2:].any() and not np.allclose(offset[0], offset[1])
+    slow = slowed(0.3)(chunks[0], episodes, 0)
+    np.testing.assert_allclose(slow[..., :3], 0.3 * chunks[0][..., :3])
+    assert (slow[..., 3] == chunks[0][..., 3]).all() and (never_closing(chunks[0], episodes, 0)[..., 3] == -1).all()
+
+
+def test_late_actions_are_those_of_before_and_every_episode_begins_anew():
+    chunks = [np.full((1, 4, 4), float(i), np.float32) for i in range(1, 5)]
+    late, grip = Late(2), Late(2, gripper=True)
+    for _ in range(2):
+        executed = [late(chunk, np.array([0]), i)[0, 0] for i, chunk in enumerate(chunks)]
+        assert np.array_equal(executed, [[0, 0, 0, -1], [0, 0, 0, -1], [1, 1, 1, 1], [2, 2, 2, 2]])
+    executed = [grip(chunk, np.array([0]), i)[0, 0] for i, chunk in enumerate(chunks)]
+    assert np.array_equal(executed, [[1, 1, 1, -1], [2, 2, 2, -1], [3, 3, 3, 1], [4, 4, 4, 2]])
 
 
 def test_another_instruction_is_that_of_the_next_task_of_the_world():

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from tests.timeline.oracle import BALL, MOVE, Line, sight
+from tests.tiny import tiny_model, tiny_observation
 from torch import Tensor
 
-from presage.simulator.planners import CEM, BestOf, Gradient, held, planned, uniform
+from presage.simulator.planners import CEM, BestOf, Gradient, held, planned, shifted, uniform
 from presage.simulator.scorers import goal_distance
+from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 
 NEAR = goal_distance("ball")
@@ -120,3 +122,15 @@ def test_the_first_step_of_a_plan_is_executed_as_its_chunk() -> None:
     decide = planned(CEM(32, 5, 6), uniform(1, MOVE.dim), NEAR)
     np.testing.assert_allclose(decide(aimed(10.6)), [[[6.0]]], atol=0.1)
     assert held(3)(torch.tensor([[[1.0, 2.0]]])).tolist() == [[[1, 2, 1, 2, 1, 2]]]
+
+
+def test_a_perturbed_policy_proposes_its_own_action_shifted() -> None:
+    """The offset is one for all actions of a chunk, and nothing is beyond the range of actions."""
+    session = Session(tiny_model(), ["open the drawer", "reach the goal"])
+    session.observe(tiny_observation(2))
+    near, far = (shifted(spread, Schedule.policy(1))(session, 5).view(2, 5, 4, 4) for spread in (0.01, 5.0))
+    assert far.abs().max() == 1 and session.step == 0
+    inside = (near.abs() < 1).all(2).all(1)  # (row, number): no action of any candidate was cut
+    offset = (near - near[:, :1]).permute(0, 3, 1, 2)[inside]
+    assert inside.any() and (offset - offset[..., :1]).abs().max() < 1e-6
+    assert 0.003 < offset[:, 1:, 0].std() < 0.03

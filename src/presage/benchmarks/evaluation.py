@@ -1,49 +1,28 @@
-"""Does imagination rank policies as the simulator does? At least eight policies that differ in method, data, noise or
-instruction, each rolled from the same first frames in both."""
+"""Does imagination rank policies as the simulator does? Fourteen or more that differ in kind (`ranked.py`), each rolled
+from the same first frames in both. Trivial ones (random, still, noise) are easy to tell from the rest, so that
+the agreement among the others is printed as well."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
-from presage.benchmarks.control import behaviour_cloning
 from presage.benchmarks.episodes import max_steps, task_list, world_for
+from presage.benchmarks.ranked import policies_to_rank
+from presage.measures.statistics import Interval
 from presage.networks.robot import RobotModel
-from presage.policy import USES, make_policy
-from presage.policy.grounded import GroundedPolicy
-from presage.policy.joint import joint
-from presage.policy.representation import load_head, representation
 from presage.simulator.environment import DreamWorld
-from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
+from presage.simulator.evaluation import Judged, agreement
+from presage.simulator.frames.imagine import with_random_network
 from presage.simulator.frames.scenes import scenes
 from presage.simulator.frames.verdicts import dreamed_values, outcome_figures, putback
 from presage.simulator.success import calibrate, checkpoint_threshold
 from presage.systems.checkpoint import load_for
-from presage.worlds import MT10, RandomPolicy
-from presage.worlds.protocol import Policy
+from presage.worlds import MT10
 
 MAX_STEPS = 40
 """Fewer than for control: enough for whoever can do the task, and useless policies cost the full length, twice."""
-
-
-def policies_to_rank(args: BenchArgs, model: RobotModel, world: Any) -> dict[str, Policy]:
-    """Policies from excellent to useless, so that there is something to rank."""
-    seed = args.seed
-    policies: dict[str, Policy] = {use: make_policy(use, model, seed) for use in USES}
-    cloned = behaviour_cloning(args)
-    if cloned is not None:
-        policies["bc"] = cloned
-    head = load_head(args.checkpoint, model)
-    if head is not None:
-        policies["representation"] = GroundedPolicy(model, representation(head), seed=seed)
-    for sigma in (1.0, 2.0):
-        policies[f"joint_noise_{sigma}"] = Disturbed(make_policy("joint", model, seed), action_noise(sigma, seed))
-    policies["joint_other_instruction"] = Disturbed(make_policy("joint", model, seed), instruct=other_instruction)
-    policies["joint_poor"] = GroundedPolicy(model, joint, quality=0.0, seed=seed)
-    random = RandomPolicy((world.num_envs, *model.chunk_shape), seed)
-    policies["random"] = random
-    policies["still"] = Disturbed(random, change=lambda chunks, episodes, step: 0 * chunks)
-    return policies
 
 
 def verdicts(args: BenchArgs, model: RobotModel, threshold: float) -> dict[str, float]:
@@ -56,35 +35,54 @@ def verdicts(args: BenchArgs, model: RobotModel, threshold: float) -> dict[str, 
     return outcome_figures(shown, values, threshold) | putback(model, shown[:1], threshold)
 
 
+def agreement_figures(judged: Mapping[str, Judged], close: Collection[str]) -> dict[str, float]:
+    """Of all policies, and `..._close` of those that are named, each with its bounds."""
+    figures: dict[str, float] = {}
+    for suffix, group in (("", judged), ("_close", {name: judged[name] for name in close})):
+        agreed = agreement(group)
+        for name in ("pearson", "spearman", "mmrv", "kappa"):
+            interval: Interval = getattr(agreed, name)
+            figures |= {f"{name}{suffix}": interval.value}
+            figures |= {f"{name}{suffix}_low": interval.low, f"{name}{suffix}_high": interval.high}
+        figures[f"policies{suffix}"] = len(group)
+    return figures
+
+
 def run(args: BenchArgs) -> dict[str, Any]:
-    """Agreement over policies with bootstrap intervals, and every policy's two success rates."""
+    """Agreement over policies with bootstrap intervals, and every policy's two success rates; `random_weights/...`, of
+    dreams by the model of shuffled weights, on every third episode."""
     model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=3)
-    steps = min(max_steps(args), MAX_STEPS)
-    world = world_for(model, len(tasks))
+    steps = 3 if args.quick else min(max_steps(args), MAX_STEPS)
+    world = world_for(model, len(tasks), workers=0 if args.quick else 2)
     names = list(dict.fromkeys(tasks))
     if args.quick:
         found = calibrate(model, world, names, episodes=1, max_steps=12)
     else:
         found = checkpoint_threshold(args.checkpoint, model, world, names)
     dream = DreamWorld(model, world, found.threshold, seed=args.seed)
+    control = DreamWorld(with_random_network(model, args.seed), world, found.threshold, seed=args.seed)
+    few = max(len(names), len(tasks) // 3)
     judged: dict[str, Judged] = {}
-    bar = tqdm(policies_to_rank(args, model, world).items(), desc="evaluation", unit="policy")
-    for name, policy in bar:
+    controlled: dict[str, Judged] = {}
+    ranked = policies_to_rank(args, model, world, tasks, seeds, steps)
+    bar = tqdm(ranked.items(), desc="evaluation", unit="policy")
+    for name, one in bar:
         bar.set_postfix_str(name)
-        judged[name] = judge(policy, world, dream, tasks, seeds, steps)
+        real = one.real(world, tasks, seeds, steps)
+        judged[name] = Judged(real, one.imagined(dream, real, steps)).without_frames()
+        controlled[name] = Judged(real[:few], one.imagined(control, real[:few], steps)).without_frames()
         args.keep(name, judged[name].real)
         args.keep(name, judged[name].imagined, "imagined")
     world.close()
 
-    agreed = agreement(judged)
-    figures: dict[str, Any] = {"policies": len(judged), "episodes_per_policy": len(tasks)}
-    for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
-        figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    figures["mmrv"] = agreed.mmrv
+    close = [name for name, one in ranked.items() if not one.trivial]
+    figures: dict[str, Any] = {"episodes_per_policy": len(tasks)} | agreement_figures(judged, close)
     figures["success_threshold"] = found.threshold
     figures["success_threshold_balanced_accuracy"] = found.balanced_accuracy
     figures |= verdicts(args, model, found.threshold)
+    random = agreement_figures(controlled, close)
+    figures |= {f"random_weights/{name}": random[name] for name in ("pearson", "pearson_close", "kappa")}
     for name, j in judged.items():
         figures |= {f"real/{name}": j.real_success, f"imagined/{name}": j.imagined_success}
     return figures

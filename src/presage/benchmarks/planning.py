@@ -1,64 +1,62 @@
-"""Does searching in imagination help? Best of N, random choice among the same candidates, and an oracle that ranks them
-in the simulator.
+"""Does searching in imagination help? Best of N by imagination alone, beside no search, random choice among the same
+candidates, the same judge shown the true future, and an oracle that ranks by the simulator's reward.
 
-A policy that nearly always succeeds leaves nothing to gain. So what is searched is mostly a perturbed policy: every
-chunk of the model's own choice is shifted by an offset as large as `PERTURBATION`, and planning picks among eight such
-chunks. The same search around the model's unperturbed choice is measured too (`own`). Where the model has a critic,
-how well imagined frames and critic rank alone is printed beside their sum.
+A policy that nearly always succeeds leaves nothing to gain. So what is searched is a perturbed policy: every candidate
+is the model's own choice, shifted by an offset as large as `PERTURBATION`. Its future is imagined from its own actions,
+and scored by what the model says of the frame at the end: no critic, and nobody who says what a good robot would do.
 """
 
 import time
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
+from presage.measures.statistics import bootstrap_mean
 from presage.networks.robot import RobotModel
 from presage.policy.grounded import CONTEXT, Decision, GroundedPolicy
 from presage.policy.joint import joint
-from presage.simulator.planning import (
-    CANDIDATES,
-    HORIZON,
-    Candidates,
-    Ranking,
-    at_random,
-    best_of,
-    by_q,
-    by_value,
-)
+from presage.simulator.ceiling import Curve
+from presage.simulator.frames.imagine import with_random_network
+from presage.simulator.planners import BestOf, Score, planned, shifted
+from presage.simulator.planning import CANDIDATES
+from presage.simulator.scorers import critic, value_at_end
+from presage.simulator.true_future import Simulator, by_reward, by_true_value
 from presage.systems.checkpoint import load_for
-from presage.systems.perturbed import PERTURBATION, perturbed
+from presage.systems.perturbed import PERTURBATION
+from presage.timeline.noise import draw
 from presage.timeline.session import Session
-from presage.worlds import MT10, instructions, make_world, rollout
+from presage.worlds import MT10, RolloutResult, instructions, make_world, rollout
 
 MAX_STEPS = 40
 """Fewer than for control: a decision costs several times as much as one without search."""
+GAINS = {
+    "gain_imagination": ("imagination", "base"),
+    "gain_over_random": ("imagination", "random_choice"),
+    "gain_true_future": ("true_future", "base"),
+    "gain_oracle": ("oracle", "base"),
+}
+"""Figure -> (who, over whom)"""
 
 
-def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
-    """The oracle: run every candidate in `scratch` from the state of `world`; the score is the simulator's own reward.
+def by_chance(session: Session, candidates: Tensor) -> Tensor:
+    """The control: (B, N) drawn blindly."""
+    return draw(session.noise, candidates.shape[1:2], candidates.device)
 
-    `rows()` says which environments the candidates belong to.
-    """
 
-    def rank(candidates: Candidates) -> np.ndarray:
-        batch, n, horizon = candidates.chunks.shape[:3]
-        snapshots = world.snapshot(rows())
-        scores = np.zeros((batch, n))
-        chunks = np.zeros((scratch.num_envs, *candidates.chunks.shape[3:]), np.float32)
-        active = np.arange(scratch.num_envs) < batch
-        for i in range(n):
-            scratch.restore(np.arange(batch), snapshots)
-            for t in range(horizon):
-                chunks[:batch] = candidates.chunks[:, i, t]
-                _, reward, _, _, _ = scratch.step(chunks, active=active)
-            scores[:, i] = reward[:batch]
-        return scores
+def through(model: RobotModel, score: Score) -> Score:
+    """A score of what another video model imagines of the same past."""
+    return lambda session, candidates: score(session.through(model.backbone), candidates)
 
-    return rank
+
+def search(model: RobotModel, score: Score, seed: int) -> GroundedPolicy:
+    """Among candidates of the perturbed policy."""
+    return GroundedPolicy(model, planned(BestOf(CANDIDATES), shifted(PERTURBATION), score), seed=seed)
 
 
 def seconds_per_decision(model: RobotModel, decide: Decision, world: Any, repeats: int) -> float:
@@ -75,42 +73,59 @@ def seconds_per_decision(model: RobotModel, decide: Decision, world: Any, repeat
     return float(np.median(times))
 
 
-def run(args: BenchArgs) -> dict[str, Any]:
-    """Success on the same episodes, and what a decision costs. `base` executes the first candidate whatever it is."""
-    model = load_for(MT10, args.checkpoint, args.device)
-    tasks, seeds = task_list(args, episodes=10)
-    steps = min(max_steps(args), MAX_STEPS)
-    world = world_for(model, len(tasks))
-    scratch = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=2)
+def gain(who: Sequence[RolloutResult], over: Sequence[RolloutResult], name: str) -> dict[str, float]:
+    """By how much the first succeeds more often in the same episodes, with its paired bounds."""
+    difference = [float(mine.success) - float(theirs.success) for mine, theirs in zip(who, over, strict=True)]
+    found = bootstrap_mean(difference)
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
-    search = partial(perturbed, model, seed=args.seed)
-    oracle: GroundedPolicy = search(in_simulator(world, scratch, lambda: oracle.rows))
-    planned = best_of()
-    policies = {
-        "base": search(n=1),
-        "planned": search(),
-        "random_choice": search(at_random(args.seed)),
-        "oracle": oracle,
-        "own": GroundedPolicy(model, joint, seed=args.seed),
-        "own_planned": GroundedPolicy(model, planned, seed=args.seed),
+
+def run(args: BenchArgs) -> dict[str, Any]:
+    """Success on the same episodes, paired gains, the curve of `simulator/ceiling.py`, and what a decision costs.
+    `base` executes the first candidate whatever it is; `own` is the model unperturbed."""
+    model = load_for(MT10, args.checkpoint, args.device)
+    tasks, seeds = task_list(args, episodes=20)
+    steps, workers = (4, 0) if args.quick else (min(max_steps(args), MAX_STEPS), 2)
+    world = world_for(model, len(tasks), workers)
+    seeing = world_for(model, len(tasks), workers)
+    blind = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=workers)
+
+    acting: list[GroundedPolicy] = []
+    true = Simulator(world, seeing, lambda: acting[-1].rows, looks=True)
+    random = with_random_network(model, args.seed)
+    curve = Curve({"imagination": value_at_end, "random_weights": through(random, value_at_end)}, true)
+    scores: dict[str, Score] = {
+        "base": curve,
+        "random_choice": by_chance,
+        "imagination": value_at_end,
+        "true_future": by_true_value(true),
+        "oracle": by_reward(Simulator(world, blind, lambda: acting[-1].rows)),
     }
     if model.critic is not None:
-        policies |= {"imagined_alone": search(by_value), "critic_alone": search(by_q)}
+        scores["critic"] = critic
+    policies = {name: search(model, score, args.seed) for name, score in scores.items()}
+    policies["own"] = GroundedPolicy(model, joint, seed=args.seed)
     figures: dict[str, Any] = {
         "episodes_per_task": tasks.count(tasks[0]),
         "candidates": CANDIDATES,
-        "horizon": HORIZON,
         "spread": PERTURBATION,
     }
+    results: dict[str, list[RolloutResult]] = {}
     bar = tqdm(policies.items(), desc="planning", unit="policy")
     for name, policy in bar:
         bar.set_postfix_str(name)
-        results = rollout(policy, world, tasks, seeds, steps)
-        args.keep(name, results)
-        figures |= per_task(f"success_{name}", results)
+        acting.append(policy)
+        results[name] = rollout(policy, world, tasks, seeds, steps)
+        args.keep(name, results[name])
+        figures |= per_task(f"success_{name}", results[name])
+    for name, (who, over) in GAINS.items():
+        figures |= gain(results[who], results[over], name)
+    figures |= curve.figures()
     repeats = 3 if args.quick else 20
-    figures["seconds_per_decision"] = seconds_per_decision(model, planned, world, repeats)
-    figures["seconds_per_decision_base"] = seconds_per_decision(model, joint, world, repeats)
-    scratch.close()
-    world.close()
+    with torch.inference_mode():
+        searching = planned(BestOf(CANDIDATES), shifted(PERTURBATION), value_at_end)
+        figures["seconds_per_decision"] = seconds_per_decision(model, searching, world, repeats)
+        figures["seconds_per_decision_base"] = seconds_per_decision(model, joint, world, repeats)
+    for each in (world, seeing, blind):
+        each.close()
     return figures

@@ -7,8 +7,8 @@ from presage.benchmarks.common import BenchArgs
 from presage.episodes.user_cache import cache_folder
 from presage.simulator.frames.fit_readers import errors
 from presage.simulator.frames.placed import placed
-from presage.simulator.frames.readers import load_reader
-from presage.worlds import MT10
+from presage.simulator.frames.readers import reader_of
+from presage.simulator.frames.staging import SETTINGS, setting_of
 from presage.worlds.seeds import evaluation_seeds
 
 SEEDS = 12
@@ -16,7 +16,13 @@ SEEDS = 12
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
-    """The figures of `fit_readers.errors`."""
+    """The figures of `fit_readers.errors`; those of other worlds than Meta-World begin with the world's name."""
     seeds = evaluation_seeds(args.seed, 1 if args.quick else args.episodes or SEEDS)
-    data = placed(MT10, seeds[0], len(seeds), cache_folder() / "readers", workers=0 if args.quick else 2)
-    return {"moments": len(data)} | errors(load_reader(), data)
+    figures: dict[str, Any] = {}
+    for world in SETTINGS:
+        before, folder = ("", "readers") if world == SETTINGS[0] else (f"{world}/", f"readers-{world}")
+        workers = 0 if args.quick else 2
+        data = placed(setting_of(world).tasks, seeds[0], len(seeds), cache_folder() / folder, workers=workers)
+        figures |= {f"{before}{name}": x for name, x in errors(reader_of(world), data).items()}
+        figures[f"{before}moments"] = len(data)
+    return figures

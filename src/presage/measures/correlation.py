@@ -58,12 +58,27 @@ def mmrv(*, imagined: ArrayLike, real: ArrayLike) -> float:
     Source: Li et al., Evaluating Real-World Robot Manipulation Policies in Simulation (SIMPLER, 2024),
         section III.
     """
-    imagined_p, real_p = _paired(imagined, real, at_least=1)
-    imagined_ahead = imagined_p[:, None] > imagined_p[None, :]
-    real_ahead = real_p[:, None] > real_p[None, :]
-    gap = np.abs(real_p[:, None] - real_p[None, :])
-    violation = np.where(imagined_ahead != real_ahead, gap, 0.0)
-    return float(violation.max(axis=1).mean())
+    return float(_violations(*_paired(imagined, real, at_least=1)).max(axis=1).mean())
+
+
+def mmrv_interval(
+    *, imagined: ArrayLike, real: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """`mmrv` with the percentile bootstrap interval over the P policies; arguments and errors as `mmrv`."""
+    violations = _violations(*_paired(imagined, real, at_least=1))
+    counts = resample_counts(len(violations), resamples, seed)
+    value = float(violations.max(axis=1).mean())
+    # The worst violation of a policy among those that were drawn, one policy at a time: (R, P) stays small.
+    worst = np.stack([((counts > 0) * row).max(axis=1) for row in violations], axis=1)
+    low, high = percentile_bounds((counts * worst).sum(axis=1) / len(violations), confidence)
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _violations(imagined: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """(P, P): what two policies differ by in reality where imagination puts them the wrong way round, else 0."""
+    imagined_ahead = imagined[:, None] > imagined[None, :]
+    real_ahead = real[:, None] > real[None, :]
+    return np.where(imagined_ahead != real_ahead, np.abs(real[:, None] - real[None, :]), 0.0)
 
 
 def _with_interval(

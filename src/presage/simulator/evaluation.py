@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from presage.measures.correlation import Interval, mmrv, pearson, spearman
+from presage.measures.agreement import kappa
+from presage.measures.correlation import Interval, mmrv_interval, pearson, spearman
 from presage.simulator.environment import DreamWorld
 from presage.worlds.instructions import MT10
 from presage.worlds.instructions import instructions as wordings
@@ -45,8 +46,10 @@ class Agreement:
 
     pearson: Interval
     spearman: Interval
-    mmrv: float
+    mmrv: Interval
     """Mean maximum rank violation, in units of real success: 0 is a perfect ranking."""
+    kappa: Interval
+    """Of single episodes: whether each succeeds in imagination if and only if it does in reality"""
 
 
 def judge(
@@ -63,14 +66,21 @@ def judge(
 
 
 def agreement(judged: Mapping[str, Judged]) -> Agreement:
-    """Of at least three policies, better eight or more that differ in method, data or noise.
+    """Of at least three policies, better fourteen or more that differ in kind.
 
     Raises:
         ValueError: fewer than three policies.
     """
     real = [j.real_success for j in judged.values()]
     imagined = [j.imagined_success for j in judged.values()]
-    return Agreement(pearson(imagined, real), spearman(imagined, real), mmrv(imagined=imagined, real=real))
+    dreamed = [[episode.success for episode in j.imagined] for j in judged.values()]
+    happened = [[episode.success for episode in j.real] for j in judged.values()]
+    return Agreement(
+        pearson(imagined, real),
+        spearman(imagined, real),
+        mmrv_interval(imagined=imagined, real=real),
+        kappa(imagined=dreamed, real=happened),
+    )
 
 
 Change = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -114,6 +124,57 @@ def action_noise(sigma: float, seed: int = 0) -> Change:
         return (chunks + sigma * offset).astype(np.float32)
 
     return change
+
+
+def aside(size: float, seed: int = 0) -> Change:
+    """A change that adds one horizontal offset of `size`, in a direction of the episode's own, to all its actions. An
+    expert that steers towards a place comes to rest beside it.
+
+    For robots whose first two actions displace the hand.
+    """
+
+    def change(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
+        angles = np.array([row.uniform(0, 2 * np.pi) for row in row_generators(seed, episodes, 0)])
+        moved = chunks.copy()
+        moved[..., :2] += size * np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+        return moved.astype(np.float32)
+
+    return change
+
+
+def slowed(share: float) -> Change:
+    """A change to `share` of the speed; the gripper, which is the last action, stays as fast."""
+
+    def change(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
+        return np.concatenate([share * chunks[..., :-1], chunks[..., -1:]], -1).astype(np.float32)
+
+    return change
+
+
+def never_closing(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
+    """A change that keeps the gripper, which is the last action, open."""
+    opened = chunks.copy()
+    opened[..., -1] = -1.0
+    return opened
+
+
+class Late:
+    """A change that executes each chunk `rows` later; until then the robot stands still with open gripper.
+
+    gripper: only the gripper, which is the last action, is late.
+    """
+
+    def __init__(self, rows: int, gripper: bool = False) -> None:
+        self.rows, self.gripper = rows, gripper
+        self.waiting: list[np.ndarray] = []
+
+    def __call__(self, chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
+        if step == 0:
+            still = never_closing(0 * chunks, episodes, step)
+            self.waiting = [still] * self.rows
+        self.waiting.append(chunks)
+        late = self.waiting.pop(0)
+        return np.concatenate([chunks[..., :-1], late[..., -1:]], -1) if self.gripper else late
 
 
 def other_instruction(instructions: list[str]) -> list[str]:

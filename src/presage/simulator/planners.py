@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from presage.networks.executable import executable
+from presage.timeline.levels import Schedule
 from presage.timeline.noise import draw
 from presage.timeline.session import Session
 
@@ -51,6 +52,22 @@ def uniform(horizon: int, dim: int, radius: float = 1.0) -> Propose:
     def propose(session: Session, n: int) -> Tensor:
         normal = draw(session.noise, (n, horizon, dim), session.model.device)
         return radius * (2 * torch.special.ndtr(normal) - 1)
+
+    return propose
+
+
+def shifted(spread: float, schedule: Schedule | None = None) -> Propose:
+    """One step of what the model would do itself, imagined once by `schedule` (joint by default); each candidate is
+    shifted by an offset of its own for all actions of the step, of standard deviation `spread` in half action ranges.
+    """
+    schedule = schedule or Schedule.joint(2)
+
+    def propose(session: Session, n: int) -> Tensor:
+        acting = next(s for s in session.backbone.streams if s.acts)
+        chunk, dim = session.model.chunk_shape
+        own = session.imagine(schedule).values[acting.name].flatten(1)
+        offset = draw(session.noise, (n, dim), own.device).repeat(1, 1, chunk)
+        return (own[:, None] + spread * offset).clamp(-1, 1)[:, :, None]
 
     return propose
 

@@ -186,6 +186,19 @@ class Simulation:
             self.model.dof_frictionloss[dof] *= ease
 
     @property
+    def pose(self) -> np.ndarray:
+        """Positions of the object's joint, for `pose = ...` to put it there again."""
+        return self.data.qpos[self._object_qpos()].copy()
+
+    @pose.setter
+    def pose(self, pose: np.ndarray) -> None:
+        self.data.qpos[self._object_qpos()] = pose
+
+    def _object_qpos(self) -> slice:
+        first = int(self.model.jnt_qposadr[self.object_joint()])
+        return slice(first, first + (7 if self.loose else 1))
+
+    @property
     def loose(self) -> bool:
         """Whether the object is no fixture."""
         return bool(self.model.jnt_type[self.object_joint()] == mujoco.mjtJoint.mjJNT_FREE)

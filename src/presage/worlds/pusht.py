@@ -17,10 +17,11 @@ import pymunk
 from PIL import Image, ImageDraw
 from shapely.geometry import Polygon
 
-from presage.worlds.pusht_expert import push_target
+from presage.worlds.pusht_expert import ARM, push_target
 from presage.worlds.pusht_play import begin
 from presage.worlds.pusht_shape import ARENA, BOXES, CENTRE, GOAL_ANGLE, GOAL_CENTRE, OUTLINE, RADIUS, rotation
-from presage.worlds.world import Snapshot, World, average, check_camera
+from presage.worlds.world import GOAL as GOAL_SHOWN
+from presage.worlds.world import OBJECT, ROBOT, Snapshot, World, average, check_camera
 
 SUBSTEPS, SECONDS = 10, 0.01
 STIFFNESS, DAMPING = 100.0, 20.0
@@ -30,6 +31,8 @@ WHITE, WALL = (255, 255, 255), (211, 211, 211)
 AGENT, AGENT_LIGHT = (65, 105, 225), (78, 126, 255)
 BLOCK, BLOCK_LIGHT = (119, 136, 153), (143, 163, 184)
 GOAL = (144, 238, 144)
+SHOWS = {GOAL: GOAL_SHOWN, AGENT: ROBOT, AGENT_LIGHT: ROBOT, BLOCK: OBJECT, BLOCK_LIGHT: OBJECT}
+"""Colour -> what it shows"""
 
 
 def _world_points(points: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarray:
@@ -37,6 +40,8 @@ def _world_points(points: np.ndarray, centre: np.ndarray, angle: float) -> np.nd
     return points @ rotation(angle).T + centre
 
 
+STEM_END = np.array([[0.0, 75.0]])
+"""A point of the block, relative to its centre of gravity"""
 _GOAL_AREA = Polygon(_world_points(OUTLINE, GOAL_CENTRE, GOAL_ANGLE))
 
 
@@ -151,11 +156,44 @@ class Simulation:
         image = average(np.asarray(renderer.draw(self, show_goal)), renderer.supersample)
         return {name: image.copy() for name in renderer.cameras}
 
-    def masks(self, renderer: "Renderer", show_goal: bool = True) -> dict[str, np.ndarray]:
+    def empty_frames(self, renderer: "Renderer") -> dict[str, np.ndarray]:
+        """`frames` of the same arena without the block."""
+        image = average(np.asarray(renderer.draw(self, block=False)), renderer.supersample)
+        return {name: image.copy() for name in renderer.cameras}
+
+    def segments(self, renderer: "Renderer", show_goal: bool = True) -> dict[str, np.ndarray]:
+        """Camera name -> (size, size) uint8: what each pixel shows, if only in part (`world.ROBOT` and so on)."""
         size, k = renderer.size, renderer.supersample
-        drawn = np.asarray(renderer.draw(self, show_goal, mask=True)).any(-1)
-        mask = np.asarray(drawn.reshape(size, k, size, k).any(axis=(1, 3)))
-        return {name: mask.copy() for name in renderer.cameras}
+        drawn = np.asarray(renderer.draw(self, show_goal, labels=True))[..., 0]
+        shown = drawn.reshape(size, k, size, k).max(axis=(1, 3))
+        return {name: shown.copy() for name in renderer.cameras}
+
+    def masks(self, renderer: "Renderer", show_goal: bool = True) -> dict[str, np.ndarray]:
+        return {name: shown > 0 for name, shown in self.segments(renderer, show_goal).items()}
+
+    @property
+    def thing(self) -> np.ndarray:
+        """Where the block is and how it is turned: (3,) x, y of its centre of gravity and its angle, all in pixels of
+        the arena: a turn is as large as the way of a point at the radius of gyration."""
+        return self.block[:3] * ARM
+
+    @property
+    def stem(self) -> np.ndarray:
+        """Where the end of the T's stem is: (2,) pixels of the arena."""
+        return _world_points(STEM_END, self.block[:2], self.block[2])[0]
+
+    def place(self, where: np.ndarray, rng: np.random.Generator) -> None:
+        """Put the block at (2,) pixels of the arena, turned at random."""
+        self.pose = np.array([*where[:2], rng.uniform(-np.pi, np.pi), 0.0, 0.0, 0.0])
+
+    @property
+    def pose(self) -> np.ndarray:
+        """(6,) of the block, for `pose = ...` to put it there again."""
+        return self.block.copy()
+
+    @pose.setter
+    def pose(self, pose: np.ndarray) -> None:
+        self.block = pose.copy()
 
 
 class Renderer:
@@ -168,19 +206,23 @@ class Renderer:
         self.cameras, self.size, self.supersample = tuple(cameras), size, supersample
         self._scale = size * supersample / ARENA
 
-    def draw(self, simulation: Simulation, show_goal: bool, mask: bool = False) -> Image.Image:
-        """The picture before averaging; with `mask`, whatever is not background in white on black."""
+    def draw(
+        self, simulation: Simulation, show_goal: bool = True, labels: bool = False, block: bool = True
+    ) -> Image.Image:
+        """The picture before averaging; with `labels`, what each pixel shows in place of its colour. block: whether it
+        is drawn."""
         pixels, scale = self.size * self.supersample, self._scale
-        image = Image.new("RGB", (pixels, pixels), (0, 0, 0) if mask else WHITE)
+        image = Image.new("RGB", (pixels, pixels), (0, 0, 0) if labels else WHITE)
         pen = ImageDraw.Draw(image)
 
         def paint(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-            return WHITE if mask else colour
+            # The second number keeps colours apart: pillow leaves out an outline of the colour of its filling.
+            return (SHOWS[colour], colour[0], 0) if labels else colour
 
         def polygon(points: np.ndarray, fill: Any, outline: Any = None) -> None:
             pen.polygon([tuple(p) for p in (points * scale - 0.5).tolist()], fill, outline, max(1, round(4 * scale)))
 
-        if not mask:
+        if not labels:
             low, high = 5 * scale - 0.5, 506 * scale
             pen.rectangle([low, low, high, high], None, WALL, max(1, round(4 * scale)))
         if show_goal:
@@ -189,7 +231,7 @@ class Renderer:
         for radius, colour in ((RADIUS, AGENT), (RADIUS - 4, AGENT_LIGHT)):
             r = radius * scale
             pen.ellipse([x - r, y - r, x + r, y + r], paint(colour))
-        for box in BOXES:
+        for box in BOXES if block else ():
             polygon(_world_points(box, simulation.block[:2], simulation.block[2]), paint(BLOCK_LIGHT), paint(BLOCK))
         return image
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
-from presage.worlds.world import average, check_camera
+from presage.worlds.world import BACKGROUND, GOAL, OBJECT, ROBOT, average, check_camera
 
 APT_LINE = "apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri"
 
@@ -50,8 +50,6 @@ MAX_FACES = 600
 GOAL_RADIUS = 0.025
 GOAL_COLOUR = (0.0, 1.0, 0.1, 1.0)
 """Saturated green, with its own light: the same from every side."""
-BACKGROUND, GOAL, ROBOT, OBJECT = range(4)
-"""What a pixel shows (`MujocoRenderer.segments`), by priority: a pixel that shows two in part is the later's."""
 _HIDDEN = 5
 """Group of geoms that are not drawn"""
 

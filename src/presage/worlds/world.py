@@ -15,6 +15,9 @@ import numpy as np
 from presage.errors import UserError
 from presage.worlds.instructions import check_task, world_name
 
+BACKGROUND, GOAL, ROBOT, OBJECT = range(4)
+"""What a pixel shows (`segments` of a simulation), by priority: a pixel that shows two in part is the later's."""
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -7,11 +7,12 @@ import pytest
 
 from presage.errors import UserError
 from presage.simulator.frames import scenes as module
+from presage.simulator.frames.metaworld_scenes import KINDS, SLIDING
 from presage.simulator.frames.scenes import Scenes, scene_seeds, scenes
-from presage.simulator.frames.staging import KINDS, SLIDING, stage
+from presage.simulator.frames.staging import stage
 from presage.worlds.collect import simulation_of
-from presage.worlds.rendering import OBJECT, ROBOT
 from presage.worlds.seeds import FIRST_CALIBRATION_SEED, FIRST_READER_SEED, FIRST_TUNING_SEED
+from presage.worlds.world import OBJECT, ROBOT
 
 
 def test_arrays_tell_one_story(recorded: dict[str, Scenes]) -> None:

@@ -96,7 +96,7 @@ class Evaluate(PolicyCommand):
             for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
                 figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
                 shown[name] = f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-            figures["mmrv"] = shown["mmrv"] = agreed.mmrv
+            figures["mmrv"] = shown["mmrv"] = agreed.mmrv.value
         self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
 
     def _policy(self, name: str, model: Any, world: Any) -> Any:

@@ -206,12 +206,12 @@ class Stage:
         imagined_rates = np.array([p.imagined for p in self.points])
         share = share_of_pairings(imagined_rates, real_rates, self.seed)
         self.figures |= {"policies": len(judged), "pearson": r, "pearson_low": low, "pearson_high": high}
-        self.figures |= {"mmrv": agreed.mmrv, "pairings_as_good": share}
+        self.figures |= {"mmrv": agreed.mmrv.value, "pairings_as_good": share}
         self.agreement = (
             f"{len(judged)} policies, from good to useless, acted from the same first frames in both. Pearson's r = "
             f"{show(r)} [{show(low)}, {show(high)}], Spearman {show(agreed.spearman.value)}, mean maximum "
             "rank violation "
-            f"{show(agreed.mmrv)}. On the dashed line imagination would be right about each."
+            f"{show(agreed.mmrv.value)}. On the dashed line imagination would be right about each."
         )
         figure = Measured(f"Pearson's r over {len(judged)} policies", f"{show(r)} [{show(low)}, {show(high)}]")
         control = Measured("of random pairings correlate as well", f"{100 * share:.1f} %")

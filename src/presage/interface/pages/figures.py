@@ -44,11 +44,16 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "policies": (">=", 14),
         "pearson": (">=", 0.9),
         "mmrv": ("<=", 0.05),
+        "pearson_close": (">=", 0.8),
         "hallucinated": ("<=", 0.15),
         "missed": ("<=", 0.15),
         "putback_success": ("<=", 0.05),
     },
-    "planning": {"success_planned minus success_base": (">", 0)},
+    "planning": {
+        "gain_imagination": (">=", 0.1),
+        "gain_imagination_low": (">", 0),
+        "gain_over_random": (">", 0),
+    },
     "synthesis": {
         "replay_ratio": (">=", 0.8),
         "shuffled_error_ratio": (">=", 2),

@@ -3,7 +3,8 @@
 Shapes: B images of S = 64 pixels, M cells a side.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,14 +15,13 @@ from torch import Tensor
 
 from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
-from presage.simulator.frames.placed import CAMERAS, EMPTY, FULL, OTHER, SEEN, SIZE, Placed, placed
+from presage.simulator.frames.placed import EMPTY, FULL, OTHER, SEEN, SIZE, Placed, placed
 from presage.simulator.frames.readers import CELL, MORE, NONE, ONE, Reader, read
 from presage.training.batch import Term, Terms
 from presage.training.checkpoint import write_weights
 from presage.training.fingerprint import entry
 from presage.training.loop import optimise
 from presage.training.part import PartTraining
-from presage.worlds import MT10
 from presage.worlds.seeds import FIRST_READER_SEED
 
 APART = 5.0
@@ -48,7 +48,7 @@ class Examples:
 def examples(data: Placed, rows: np.ndarray, generator: np.random.Generator) -> Examples:
     """One image of each of the moments `rows` (B,), of any camera, made into something that a dream might show."""
     b = len(rows)
-    camera = generator.integers(len(CAMERAS), size=b)
+    camera = generator.integers(data.images.shape[2], size=b)
     picture = data.images[rows, :, camera].astype(np.float32)
     seen = data.masks[rows, :, camera].sum((-2, -1))
     where = data.objects[rows, :, camera]
@@ -131,10 +131,12 @@ def loss(reader: Reader, shown: Examples) -> Terms:
     return terms
 
 
-def fit(data: Placed, out: Path, training: PartTraining, quiet: bool = False) -> Reader:
+def fit(
+    data: Placed, out: Path, training: PartTraining, quiet: bool = False, fresh: Callable[[], Reader] = Reader
+) -> Reader:
     """Train a reader; resumes from `out`."""
     torch.manual_seed(training.seed)
-    reader = Reader()
+    reader = fresh()
     mixture = Mixture([Windows([len(data)], 1, seed=training.seed)], [1.0], training.seed)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
@@ -152,7 +154,7 @@ def errors(reader: Reader, data: Placed) -> dict[str, float]:
     """On moments as they are: median and 90th percentile of the distance in pixels, of the hand and, where it is
     visible, of the object; and the shares of images in which a visible object is called gone, one that is not there is
     called there, and one of two is missed."""
-    tasks = [MT10[i] for i in data.task]
+    tasks = [reader.tasks[i % len(reader.tasks)] for i in data.task]
     whole, empty = (read(reader, data.images[:, kind], tasks) for kind in (FULL, EMPTY))
     twins = np.where(data.masks[:, 1, ..., None], data.images[:, OTHER], data.images[:, FULL])
     two = read(reader, twins, tasks)
@@ -162,6 +164,9 @@ def errors(reader: Reader, data: Placed) -> dict[str, float]:
     both = visible.all(1) & inside.all(1) & (np.linalg.norm(data.objects[:, 0] - data.objects[:, 1], axis=-1) > APART)
     hands = ((data.hands > CELL) & (data.hands < SIZE - CELL)).all(-1)
     hand = np.linalg.norm(whole.hand - data.hands, axis=-1)[hands]
+    if whole.end is not None:
+        ends = data.task >= len(reader.tasks)
+        whole = replace(whole, object=np.where(ends[:, None, None], whole.end, whole.object))
     thing = np.linalg.norm(whole.object - data.objects[:, 0], axis=-1)
     figures = {"hand_px": np.median(hand), "hand_px_p90": np.quantile(hand, 0.9)}
     figures |= {"object_px": np.median(thing[shown]), "object_px_p90": np.quantile(thing[shown], 0.9)}
@@ -169,17 +174,25 @@ def errors(reader: Reader, data: Placed) -> dict[str, float]:
     figures["called_there"] = (empty.count != NONE).mean()
     figures["twins_missed"] = (two.count[both] != MORE).mean()
     figures["called_twins"] = (whole.count[shown] == MORE).mean()
-    for number, task in enumerate(MT10):
+    named = [*reader.tasks, *(f"{task}, turned" for task in reader.tasks if reader.turns)]
+    for number, task in enumerate(named):
         mine = shown & (data.task == number)[:, None]
         if mine.any():
             figures[f"object_px/{task}"] = np.median(thing[mine])
     return {name: float(value) for name, value in figures.items()}
 
 
-def make(folder: Path, file: Path, training: PartTraining, seeds: int, workers: int = 2) -> Reader:
+def make(
+    folder: Path,
+    file: Path,
+    training: PartTraining,
+    seeds: int,
+    workers: int = 2,
+    fresh: Callable[[], Reader] = Reader,
+) -> Reader:
     """Record frames, train, and write the readers to `file`, in half precision. What is done lies in `folder`."""
-    data = placed(MT10, FIRST_READER_SEED, seeds, folder, workers)
-    reader = fit(data, folder / "training", training)
-    weights = {name: x.detach().half().contiguous() for name, x in reader.state_dict().items()}
+    data = placed(fresh().tasks, FIRST_READER_SEED, seeds, folder, workers)
+    fitted = fit(data, folder / "training", training, fresh=fresh)
+    weights = {name: x.detach().half().contiguous() for name, x in fitted.state_dict().items()}
     write_weights(weights, file)
-    return reader
+    return fitted

@@ -12,7 +12,8 @@ from presage.measures.frames import frozen, region_psnr, sharpness
 from presage.simulator.frames.imagine import Imagines, Shown
 from presage.simulator.frames.readers import NONE, Reader, Reading, read
 from presage.simulator.frames.scenes import STEPS, Scenes, scenes
-from presage.worlds.rendering import OBJECT, ROBOT
+from presage.simulator.frames.staging import setting_of
+from presage.worlds.world import OBJECT, ROBOT
 
 Figures = dict[str, float]
 BATCH = 64
@@ -25,21 +26,19 @@ CLOSE = 3.0
 """Pixels within which an object is where it should be"""
 SHUFFLED_STEPS = 4
 
-COUNTS = {"expert": 40, "wander": 12, "knock": 40, "miss": 27, "open": 12, "removed": 12, "moved": 20, "branch": 16}
-COUNTS |= {"sliding": 12}
-"""Scenes of each kind in a published figure; `branch` and `sliding` have several episodes each"""
-TUNING = {"expert": 20, "knock": 20, "branch": 6}
-"""Scenes on which checkpoints are compared while they train"""
 
-
-def evaluation_scenes(seed: int, scale: float = 1.0, workers: int = 2) -> list[Scenes]:
+def evaluation_scenes(seed: int, scale: float = 1.0, workers: int = 2, world: str = "metaworld") -> list[Scenes]:
     """All kinds, on evaluation seeds that belong to `--seed`; `scale` of the published number."""
-    return [scenes(kind, max(2, round(scale * n)), seed, workers=workers) for kind, n in COUNTS.items()]
+    counts = setting_of(world).counts
+    return [scenes(kind, max(2, round(scale * n)), seed, workers=workers, world=world) for kind, n in counts.items()]
 
 
-def tuning_scenes(counts: Mapping[str, int] = TUNING, steps: int = 32, workers: int = 2) -> list[Scenes]:
+def tuning_scenes(
+    counts: Mapping[str, int] | None = None, steps: int = 32, workers: int = 2, world: str = "metaworld"
+) -> list[Scenes]:
     """Some kinds on tuning seeds, of at most `steps` steps."""
-    return [scenes(kind, n, tuning=True, steps=steps, workers=workers) for kind, n in counts.items()]
+    counts = counts or setting_of(world).tuning
+    return [scenes(kind, n, tuning=True, steps=steps, workers=workers, world=world) for kind, n in counts.items()]
 
 
 def shown_of(given: Scenes, chosen: slice = slice(None), states: bool = True) -> Shown:
@@ -50,11 +49,12 @@ def shown_of(given: Scenes, chosen: slice = slice(None), states: bool = True) ->
         given.actions[chosen, : past - 1],
         given.states[chosen, :past] if states else None,
         given.instruction[chosen],
+        given.setting.cameras,
     )
 
 
 def dream(imagine: Imagines, given: Scenes, steps: int | None = None, actions: np.ndarray | None = None) -> np.ndarray:
-    """Frames (E, N, C, S, S, 3) uint8 imagined of all episodes with their own actions, or with others (E, N, 4, 4)."""
+    """Frames (E, N, C, S, S, 3) uint8 imagined of all episodes with their own actions, or with others (E, N, 4, A)."""
     actions = given.actions[:, given.past - 1 :] if actions is None else actions
     parts = [slice(i, i + BATCH) for i in range(0, len(given), BATCH)]
     return np.concatenate([imagine(shown_of(given, part), actions[part, :steps]) for part in parts])
@@ -119,8 +119,8 @@ def fidelity(
 
 
 def places(given: Scenes, step: int, images: np.ndarray, reader: Reader) -> Figures:
-    """Mean errors in pixels: of the hand, of objects that have moved, and of all that the truth shows; and the share of
-    these that are gone."""
+    """Mean errors in pixels: of the hand, of objects that have moved, and of all that the truth shows; the share of
+    these that are gone; and by how many degrees those are turned wrongly that have moved and are not gone."""
     seen = read(reader, images, given.task)
     error, gone, known = object_errors(given, step, seen)
     moved = known & given.moved(step)
@@ -129,7 +129,17 @@ def places(given: Scenes, step: int, images: np.ndarray, reader: Reader) -> Figu
         "object_px": _mean(error[moved]),
         "any_object_px": _mean(error[known]),
     }
-    return figures | {"object_gone": _mean(gone[known])}
+    figures["object_gone"] = _mean(gone[known])
+    if given.end is not None and seen.end is not None:
+        true = given.at(given.end, step) - given.at(given.object, step)
+        figures["object_degrees"] = _mean(_between(true, seen.end - seen.object)[moved & ~gone])
+    return figures
+
+
+def _between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(E,) degrees between directions (E, C, 2), the mean over cameras."""
+    crossed = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    return np.degrees(np.abs(np.arctan2(crossed, (one * other).sum(-1)))).mean(-1)
 
 
 def hand_error(given: Scenes, step: int, seen: Reading) -> float:

@@ -17,8 +17,7 @@ import numpy as np
 from presage.episodes.user_cache import locked
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.metaworld import Simulation, project
-from presage.worlds.rendering import OBJECT
-from presage.worlds.world import find_world
+from presage.worlds.world import OBJECT, find_world
 
 CAMERAS, SIZE = ("front", "top"), 64
 SEEN = 4
@@ -107,7 +106,13 @@ def _somewhere(simulation: Simulation, rng: np.random.Generator) -> np.ndarray:
 
 
 def _run(task: str, number: int, seed: int) -> Placed:
-    return moments(simulation_of(task), renderer_of(find_world(task), CAMERAS, SIZE, 2), number, seed)
+    world, simulation = find_world(task), simulation_of(task)
+    if world.name == "pusht":
+        from presage.simulator.frames import placed_pusht
+
+        renderer = renderer_of(world, placed_pusht.CAMERAS, SIZE, 2)
+        return placed_pusht.moments(simulation, renderer, number, seed)
+    return moments(simulation, renderer_of(world, CAMERAS, SIZE, 2), number, seed)
 
 
 def join(parts: Sequence[Placed]) -> Placed:

@@ -4,7 +4,7 @@ A small network reads each image by itself, real or imagined, so what one camera
 Places come from heat maps (Sun et al. 2018, Integral human pose regression), places in the world from the pixels of
 both cameras by geometry alone. It is trained on real frames with objects at random places (`fit_readers.py`).
 
-Shapes: B images of S = 64 pixels, K tasks, M = S / 2 cells a side.
+Shapes: B images of S = 64 pixels, C cameras, K tasks, M = S / 2 cells a side.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from presage.worlds import MT10
 from presage.worlds.metaworld import LOOK
 
 SHIPPED = Path(__file__).parent / "readers.safetensors"
+PUSHT = Path(__file__).parent / "readers_pusht.safetensors"
 CELL = 2
 """Pixels of a cell of a heat map"""
 AROUND = 2
@@ -44,11 +45,20 @@ class Block(nn.Module):
 
 
 class Reader(nn.Module):
-    """Images and their camera -> heat maps of hand and objects, and logits of none, one or more objects."""
+    """Images and their camera -> heat maps of hand and objects, and logits of none, one or more objects.
 
-    def __init__(self, tasks: int = len(MT10), cameras: int = len(CAMERAS), width: int = 24) -> None:
+    Args:
+        tasks: names of what it knows the object of.
+        turns: there is a second map of every object, of a point that tells how it is turned: that of task k is k + K.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str] = MT10, cameras: Sequence[str] = CAMERAS, width: int = 24, turns: bool = False
+    ) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3 + cameras, width, 4, stride=2, padding=1)
+        self.tasks, self.cameras, self.turns = tuple(tasks), tuple(cameras), turns
+        points = len(tasks) * (2 if turns else 1)
+        self.first = nn.Conv2d(3 + len(cameras), width, 4, stride=2, padding=1)
         self.fine = nn.Sequential(Block(width), Block(width))
         self.second = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
         self.middle = nn.Sequential(Block(2 * width), Block(2 * width))
@@ -57,16 +67,15 @@ class Reader(nn.Module):
         self.rise = nn.Conv2d(2 * width, 2 * width, 1)
         self.back = nn.Conv2d(2 * width, width, 1)
         self.end = nn.Sequential(Block(width), nn.ReLU())
-        self.maps = nn.Conv2d(width, 1 + tasks, 1)
-        self.evidence = nn.Conv2d(width, 2 * tasks, 1)
-        self.count = nn.Parameter(torch.full((tasks, 2), -7.0))  # evidence is summed over a thousand cells
-        self.cameras = cameras
+        self.maps = nn.Conv2d(width, 1 + points, 1)
+        self.evidence = nn.Conv2d(width, 2 * points, 1)
+        self.count = nn.Parameter(torch.full((points, 2), -7.0))  # evidence is summed over a thousand cells
 
     def forward(self, images: Tensor, cameras: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """images (B, S, S, 3) in [0, 255], cameras (B,), tasks (B,) -> logits of the hand's cell and of the object's
         (B, M, M) each, and of the number of objects (B, 3)."""
         x = images.permute(0, 3, 1, 2) / 127.5 - 1
-        told = F.one_hot(cameras, self.cameras).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+        told = F.one_hot(cameras, len(self.cameras)).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
         fine = self.fine(self.first(torch.cat([x, told], 1)))
         middle = self.middle(self.second(fine))
         coarse = self.coarse(self.third(middle))
@@ -100,16 +109,29 @@ class Reading:
     hand: np.ndarray  # (N, C, 2)
     object: np.ndarray  # (N, C, 2)
     count: np.ndarray  # (N, C) NONE, ONE or MORE objects
+    end: np.ndarray | None = None  # (N, C, 2) a second point of the object, where it tells how that is turned
 
 
-def load_reader(file: Path = SHIPPED) -> Reader:
-    """Raises:
-    UserError: the file is missing or no reader's.
+def pusht_reader() -> Reader:
+    """Of the agent, the block's centre of gravity and the end of its stem."""
+    return Reader(("pusht",), ("top",), width=16, turns=True)
+
+
+def reader_of(world: str) -> Reader:
+    """The reader that ships for a world which there are scenes of."""
+    return load_reader(PUSHT, pusht_reader()) if world == "pusht" else load_reader()
+
+
+def load_reader(file: Path = SHIPPED, reader: Reader | None = None) -> Reader:
+    """reader: of the file's sizes.
+
+    Raises:
+        UserError: the file is missing or no reader's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    reader = Reader()
+    reader = Reader() if reader is None else reader
     try:
         reader.load_state_dict({name: x.float() for name, x in load_file(file).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -119,19 +141,26 @@ def load_reader(file: Path = SHIPPED) -> Reader:
 
 @torch.inference_mode()
 def read(reader: Reader, frames: np.ndarray, tasks: Sequence[str]) -> Reading:
-    """Read frames (N, C, S, S, 3) uint8 of `CAMERAS`, one task each.
+    """Read frames (N, C, S, S, 3) uint8 of the reader's cameras, one task each.
 
     Raises:
         UserError: frames of another size, or a task that no reader knows.
     """
-    if frames.shape[1:] != (len(CAMERAS), SIZE, SIZE, 3):
-        raise UserError(f"frames are {frames.shape[1:]}: readers know {len(CAMERAS)} cameras of {SIZE} pixels")
-    unknown = sorted(set(tasks) - set(MT10))
+    cameras, known = reader.cameras, reader.tasks
+    if frames.shape[1:] != (len(cameras), SIZE, SIZE, 3):
+        raise UserError(f"frames are {frames.shape[1:]}: readers know {len(cameras)} cameras of {SIZE} pixels")
+    unknown = sorted(set(tasks) - set(known))
     if unknown:
-        raise UserError(f"no reader knows the object of {', '.join(unknown)}; choose from {', '.join(MT10)}")
-    number = torch.tensor([MT10.index(task) for task in tasks])
+        raise UserError(f"no reader knows the object of {', '.join(unknown)}; choose from {', '.join(known)}")
+    number = torch.tensor([known.index(task) for task in tasks])
+    hand, thing, count = _read(reader, frames, number)
+    return Reading(hand, thing, count, _read(reader, frames, number + len(known))[1] if reader.turns else None)
+
+
+def _read(reader: Reader, frames: np.ndarray, number: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hand and object (N, C, 2) in pixels, and count (N, C)."""
     found: list[list[Tensor]] = []
-    for camera in range(len(CAMERAS)):
+    for camera in range(len(reader.cameras)):
         images = torch.from_numpy(np.ascontiguousarray(frames[:, camera]))
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for chosen in torch.arange(len(images)).split(BATCH):
@@ -139,7 +168,7 @@ def read(reader: Reader, frames: np.ndarray, tasks: Sequence[str]) -> Reading:
             parts.append((place(hand), place(thing), count.argmax(-1)))
         found.append([torch.cat(each) for each in zip(*parts, strict=True)])
     hand, thing, count = (torch.stack(each, 1).numpy() for each in zip(*found, strict=True))
-    return Reading(hand, thing, count)
+    return hand, thing, count
 
 
 def in_world(pixels: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 
 from presage.episodes.user_cache import cache_folder, locked
-from presage.simulator.frames.placed import CAMERAS, SEEN, SIZE
-from presage.simulator.frames.staging import KINDS, Kind, stage
+from presage.simulator.frames.placed import SEEN, SIZE
+from presage.simulator.frames.staging import Kind, Setting, setting_of, setting_of_task, stage
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.instructions import instructions
-from presage.worlds.metaworld import Simulation, project
-from presage.worlds.rendering import OBJECT
 from presage.worlds.seeds import FIRST_TUNING_SEED, evaluation_seeds
-from presage.worlds.world import find_world
+from presage.worlds.world import OBJECT, find_world
 
 STEPS = (1, 8, 16, 32, 64)
 """Steps after which regions are compared"""
@@ -28,18 +26,18 @@ EDITION = 1
 """Raised when a script changes: scenes of earlier editions are recorded again."""
 SEEDS_APART = 10
 """Seeds kept for one scene: the first that fits is recorded"""
+INSIDE = 8
+"""Pixels from the edge from which on the whole of an object is seen"""
 _WITHIN = 2
 """Pixels from the edge within which hand and object count as out of the picture"""
-RECORDED = ("frames", "segments", "states", "hand", "object", "place", "success")
-"""Arrays with a row for each frame"""
-MOVED = 0.01
-"""Metres"""
+RECORDED = ("frames", "segments", "states", "place", "success")
+"""Arrays with a row for each frame, beside places in pixels"""
 
 
 @dataclass(frozen=True)
 class Scenes:
     """E episodes of one kind. P frames are shown (`past`), the N after them are to be imagined; C cameras of S pixels.
-    Frame P - 1 is the one a dream starts from. Pixels are (column, row)."""
+    Frame P - 1 is the one a dream starts from; A numbers of an action, S of the state. Pixels are (column, row)."""
 
     kind: str
     past: int
@@ -49,15 +47,20 @@ class Scenes:
     frames: np.ndarray  # (E, P + N, C, S, S, 3) uint8
     segments: np.ndarray  # (E, P + N, C, S, S) uint8: `rendering.ROBOT` and so on
     redrawn: np.ndarray  # (E, len(STEPS), C, S, S, 3) uint8: the robot where it is, the object where it was
-    states: np.ndarray  # (E, P + N, 4) float32
-    actions: np.ndarray  # (E, P + N - 1, 4, 4) float32: the chunk executed after each frame
+    states: np.ndarray  # (E, P + N, S) float32
+    actions: np.ndarray  # (E, P + N - 1, 4, A) float32: the chunk executed after each frame
     hand: np.ndarray  # (E, P + N, C, 2) float32 pixels
     object: np.ndarray  # (E, P + N, C, 2) float32 pixels
-    place: np.ndarray  # (E, P + N, 3) float32: where the object is, metres
+    place: np.ndarray  # (E, P + N, 3) float32: where the object is, as its simulator says
     success: np.ndarray  # (E, P + N) bool: whether the task was solved until then
+    end: np.ndarray | None = None  # (E, P + N, C, 2) float32 pixels: a second point of an object that turns
 
     def __len__(self) -> int:
         return len(self.task)
+
+    @property
+    def setting(self) -> Setting:
+        return setting_of_task(self.task[0])
 
     @property
     def steps(self) -> int:
@@ -85,16 +88,17 @@ class Scenes:
 
     def moved(self, step: int) -> np.ndarray:
         """(E,) whether the object is elsewhere than in the last frame that is shown."""
-        return np.linalg.norm(self.at(self.place, step) - self.at(self.place, 0), axis=-1) > MOVED
+        return np.linalg.norm(self.at(self.place, step) - self.at(self.place, 0), axis=-1) > self.setting.moved
 
 
 def record(name: str, steps: int, task: str, seed: int, group: int) -> list[dict[str, Any]]:
     """The episodes of a scene: one of each variant, of the first seed that fits."""
-    kind, simulation = replace(KINDS[name], steps=steps), simulation_of(task)
-    renderer = renderer_of(find_world(task), CAMERAS, SIZE, 2)
+    setting, simulation = setting_of_task(task), simulation_of(task)
+    kind, renderer = replace(setting.kinds[name], steps=steps), renderer_of(find_world(task), setting.cameras, SIZE, 2)
     found: list[dict[str, Any]] = []
     for tried in range(SEEDS_APART):
-        found = [_record(simulation, renderer, kind, seed + tried, v) | {"group": group} for v in range(kind.variants)]
+        episodes = [_record(setting, simulation, renderer, kind, seed + tried, v) for v in range(kind.variants)]
+        found = [episode | {"group": group} for episode in episodes]
         if all(_fits(kind, episode) for episode in found):
             break
     return found
@@ -103,36 +107,44 @@ def record(name: str, steps: int, task: str, seed: int, group: int) -> list[dict
 def _fits(kind: Kind, episode: dict[str, Any]) -> bool:
     if kind.fails and episode["success"][-1]:
         return False
+    end = episode["object"][-1]
+    if kind.in_view and not ((end > INSIDE) & (end < SIZE - INSIDE)).all(-1).any():
+        return False
     if not kind.least_motion:
         return True
-    motion = np.linalg.norm(episode["object"][-1] - episode["object"][kind.past - 1], axis=-1).max()
+    motion = np.linalg.norm(end - episode["object"][kind.past - 1], axis=-1).max()
     seen = (episode["segments"][-1] == OBJECT).sum((-2, -1)).max()
     return bool(motion >= kind.least_motion and seen >= SEEN)
 
 
-def _record(simulation: Simulation, renderer: Any, kind: Kind, seed: int, variant: int) -> dict[str, Any]:
-    rows: dict[str, list[Any]] = {name: [] for name in RECORDED}
+def _record(setting: Setting, simulation: Any, renderer: Any, kind: Kind, seed: int, variant: int) -> dict[str, Any]:
+    cameras = setting.cameras
+    places: dict[str, Callable[[Any], np.ndarray]] = {
+        "hand": setting.hand,
+        "object": lambda simulation: simulation.thing,
+    }
+    if setting.end is not None:
+        places["end"] = setting.end
+    rows: dict[str, list[Any]] = {name: [] for name in (*RECORDED, *places)}
     redrawn: list[Any] = []
-    still = simulation.model.jnt_qposadr[simulation.object_joint()]
-    free = 7 if simulation.loose else 1
     start: list[np.ndarray] = []
 
     def look() -> None:
         row = len(rows["frames"])
         for name, shown in (("frames", simulation.frames(renderer)), ("segments", simulation.segments(renderer))):
-            rows[name].append([shown[c] for c in CAMERAS])
+            rows[name].append([shown[c] for c in cameras])
         rows["states"].append(simulation.state)
         rows["place"].append(simulation.thing)
         rows["success"].append(simulation.success)
-        for name, point in (("hand", simulation.state[:3]), ("object", simulation.thing)):
-            rows[name].append([project(c, point, SIZE) for c in CAMERAS])
+        for name, point in places.items():
+            rows[name].append([setting.project(c, point(simulation), SIZE) for c in cameras])
         if row == kind.past - 1:
-            start.append(simulation.data.qpos[still : still + free].copy())
+            start.append(simulation.pose)
         if row - kind.past + 1 in STEPS:
             here = simulation.save()
-            simulation.data.qpos[still : still + free] = start[0]
+            simulation.pose = start[0]
             shown = simulation.frames(renderer)
-            redrawn.append([shown[c] for c in CAMERAS])
+            redrawn.append([shown[c] for c in cameras])
             simulation.load(here)
 
     actions, factor = stage(simulation, kind, seed, variant, look)
@@ -159,7 +171,13 @@ def scene_seeds(seed: int, count: int, tuning: bool) -> list[int]:
 
 
 def scenes(
-    name: str, count: int, seed: int = 0, tuning: bool = False, steps: int | None = None, workers: int = 2
+    name: str,
+    count: int,
+    seed: int = 0,
+    tuning: bool = False,
+    steps: int | None = None,
+    workers: int = 2,
+    world: str = "metaworld",
 ) -> Scenes:
     """`count` scenes of a kind (each with all its variants), recorded the first time; tasks take turns.
 
@@ -170,10 +188,11 @@ def scenes(
     """
     from safetensors.numpy import load_file, save_file
 
-    kind = KINDS[name]
+    setting = setting_of(world)
+    kind = setting.kinds[name]
     kind = kind if steps is None else replace(kind, steps=min(kind.steps, steps))
     seeds = scene_seeds(seed, count, tuning)
-    made_of = [name, kind.past, kind.steps, kind.tasks, seeds, EDITION, version("mujoco"), version("metaworld")]
+    made_of = [name, kind.past, kind.steps, kind.tasks, seeds, EDITION, *map(version, setting.packages)]
     digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:10]
     file = cache_folder() / "scenes" / f"{name}-{'tuning' if tuning else seed}-{count}-{digest}.safetensors"
     with locked(file):
