@@ -26,13 +26,14 @@ class Shown:
     actions: np.ndarray  # (E, P - 1, chunk, A) float32: executed between them
     states: np.ndarray | None  # (E, P, S); None: pixels alone
     instructions: list[str]
+    cameras: tuple[str, ...] = CAMERAS
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def observation(self, row: int) -> dict[str, np.ndarray]:
         """Row `row` as a session observes it."""
-        seen = {f"image.{c}": self.frames[:, row, i] for i, c in enumerate(CAMERAS)}
+        seen = {f"image.{c}": self.frames[:, row, i] for i, c in enumerate(self.cameras)}
         return seen if self.states is None else {**seen, "state": self.states[:, row]}
 
 
@@ -92,7 +93,7 @@ def session_imagines(model: Sees, advance: Advance, seed: int = 0) -> Imagines:
         seen = []
         for t in range(actions.shape[1]):
             images = model.decode_images(advance(session, actions[:, t]))
-            seen.append(np.stack([images[f"image.{c}"] for c in CAMERAS], 1))
+            seen.append(np.stack([images[f"image.{c}"] for c in shown.cameras], 1))
         return np.stack(seen, 1)
 
     return imagine
