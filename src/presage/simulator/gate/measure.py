@@ -17,7 +17,6 @@ from presage.simulator.gate.clips import Clips, wrong_actions
 MOVED = 20
 """A pixel moves where a channel differs by more from the last frame that was shown, of 255"""
 TRUE, AGAIN, COPY, MEAN = "true actions", "true actions again", "copied frame", "mean frame"
-REGIONS = ("all", "moving", "still")
 BATCH = 16
 """Clips that are dreamed together"""
 
@@ -29,7 +28,8 @@ class Measured:
     episode: np.ndarray  # (B,)
     cameras: tuple[str, ...]
     pixels: dict[str, np.ndarray]
-    """region -> (B, N, C) how many; `moving` and `still` as the recording shows them"""
+    """region -> (B, N, C) how many: `all`; `moving` and `still`, as the recording shows them; `changed`, what moves in
+    the recording or in the dream of the true actions"""
     error: dict[str, dict[str, np.ndarray]]
     """whose frames -> region -> (B, N, C)"""
     apart: dict[str, np.ndarray]
@@ -85,8 +85,8 @@ def _checked(frames: np.ndarray, clips: Clips) -> np.ndarray:
 
 def _sums(clips: Clips, frames: dict[str, np.ndarray], mean: np.ndarray) -> Measured:
     truth, last = clips.truth, np.repeat(clips.shown.frames[:, -1:], clips.steps, 1)
-    moving = (np.abs(truth.astype(np.int16) - last).max(-1)) > MOVED
-    masks = {"all": np.ones_like(moving), "moving": moving, "still": ~moving}
+    moving, moved = (np.abs(x.astype(np.int16) - last).max(-1) > MOVED for x in (truth, frames[TRUE]))
+    masks = {"all": np.ones_like(moving), "moving": moving, "still": ~moving, "changed": moving | moved}
     baselines = {COPY: last, MEAN: np.broadcast_to(mean, truth.shape)}
     error = {}
     for name, images in (*frames.items(), *baselines.items()):

@@ -1,10 +1,11 @@
 """Does the model listen to its actions? A rule on measured dreams, with an interval over episodes.
 
 *Listens*: on the pixels that move, over the first `HEARD` steps, the error with the actions of other episodes is more
-than `MARGIN` times the error with the true ones, and the dream is better than the copied frame, each with its whole
-interval. *Does not listen*: with actions of other episodes the error is surely less than that, and no other wrong
-actions make it more; or they do, and the dream is surely worse than the copied frame, so that what they change is no
-motion. *Cannot tell*: all else, fewer than `LEAST_EPISODES` episodes, or nothing that moves.
+than `MARGIN` times the error with the true ones, and on the pixels that move there or in the dream, the dream is better
+than the copied frame, each with its whole interval. *Does not listen*: with actions of other episodes the error is
+surely less than that, and no other wrong actions make it more; or they do, and the dream is surely worse than the
+copied frame, so that what they change is no motion. *Cannot tell*: all else, fewer than `LEAST_EPISODES` episodes, or
+nothing that moves.
 
 Both conditions are needed. Frames of a network of random weights may change with the actions, and now and then in the
 right direction, but are worse than the copied frame; a copied frame is as good as itself, whatever is done. And where
@@ -29,8 +30,8 @@ HEARD = 8
 """Steps that the verdict is about: later the errors of a dream are mostly those of its earlier steps"""
 MARGIN = 1.1
 LEAST_EPISODES = 8
-LEAST_PIXELS = 20
-"""that move in an episode, on average over its frames: fewer may be noise of a camera"""
+LEAST_SHARE = 0.002
+"""of the pixels that have to move, on average over frames: fewer may be noise of a camera"""
 FLOOR = 1.0
 """Squared levels that are added to every error: nothing that is truer than 8 bits is truer"""
 RESAMPLES = 4_000
@@ -52,21 +53,26 @@ class Verdict:
 def judge(found: Measured, seed: int = 0) -> Verdict:
     """The verdict on what was measured."""
     steps = min(HEARD, found.steps)
-    frames = found.pixels["moving"][:, :steps]
-    rounding = FLOOR * frames.sum((1, 2))
-    moving = {name: regions["moving"][:, :steps].sum((1, 2)) + rounding for name, regions in found.error.items()}
+    moving, changed = (_errors(found, region, steps) for region in ("moving", "changed"))
     rise = {name: ratio(moving[name], moving[TRUE], found.episode, seed) for name in WRONG}
-    over_copy = ratio(moving[TRUE], moving[COPY], found.episode, seed)
+    over_copy = ratio(changed[TRUE], changed[COPY], found.episode, seed)
     episodes = len(np.unique(found.episode))
-    says, reason = _rule(rise, over_copy, episodes, float(frames.sum(2).mean()))
+    share = float(found.pixels["moving"][:, :steps].sum() / found.pixels["all"][:, :steps].sum())
+    says, reason = _rule(rise, over_copy, episodes, share)
     return Verdict(says, reason, rise, over_copy, episodes, steps)
 
 
-def _rule(rise: dict[str, Interval], over_copy: Interval, episodes: int, pixels: float) -> tuple[Says, str]:
+def _errors(found: Measured, region: str, steps: int) -> dict[str, np.ndarray]:
+    """Whose frames -> (B,) sums over the first steps"""
+    rounding = FLOOR * found.pixels[region][:, :steps].sum((1, 2))
+    return {name: regions[region][:, :steps].sum((1, 2)) + rounding for name, regions in found.error.items()}
+
+
+def _rule(rise: dict[str, Interval], over_copy: Interval, episodes: int, moving: float) -> tuple[Says, str]:
     others, worse = rise["other episode"], over_copy.low > 1
     if episodes < LEAST_EPISODES:
         return "cannot tell", f"{episodes} episodes, at least {LEAST_EPISODES} are needed"
-    if pixels < LEAST_PIXELS:
+    if moving < LEAST_SHARE:
         return "cannot tell", "hardly anything moves in the recordings"
     if others.low > MARGIN and over_copy.high < 1:
         return "listens", "other episodes' actions make the dream wrong"
