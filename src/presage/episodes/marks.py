@@ -2,6 +2,7 @@
 on, so that held-out ones can be told from them."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,6 +26,12 @@ def episode_marks(dataset: Dataset) -> list[str]:
     if not columns:
         return []
     return [_mark([x[e.start : e.start + e.length] for x in columns]) for e in dataset.episodes]
+
+
+def all_marks(datasets: Sequence[Dataset], before: str = "") -> str:
+    """As a checkpoint keeps them: the marks of all episodes, and those of a training `before`, as one text."""
+    marks = [*before.split(), *(mark for dataset in datasets for mark in episode_marks(dataset))]
+    return " ".join(dict.fromkeys(marks))
 
 
 def _mark(parts: list[np.ndarray]) -> str:

@@ -84,11 +84,10 @@ class Deaf(Listens):
 class Random(Copies):
     """A network of random weights, which hears everything and understands nothing."""
 
-    def start(self, frames: Mapping[str, np.ndarray], instruction: str) -> None:
-        super().start(frames, instruction)
+    def __init__(self) -> None:
         rng = np.random.default_rng(0)
-        self.read, self.told = rng.normal(size=(SIZE * SIZE * 3, 16)) / 50, rng.normal(size=(2, 16))
-        self.write = rng.normal(size=(16, SIZE * SIZE * 3)) * 20
+        self.read, self.told = rng.normal(size=(SIZE * SIZE * 3, 8)) / 50, rng.normal(size=(2, 8))
+        self.write = rng.normal(size=(8, SIZE * SIZE * 3)) * 20
 
     def step(self, actions: np.ndarray) -> dict[str, np.ndarray]:
         seen = next(iter(self.now.values())).reshape(-1) / 127.5 - 1

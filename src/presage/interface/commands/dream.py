@@ -163,6 +163,7 @@ class Dream(Command):
     def _own(self) -> "tuple[Imagines, Recording, list[str]]":
         """A checkpoint, and the dataset as it sees it."""
         from presage.simulator.recordings import recording_for, sight_of
+        from presage.systems.dreams import imagines_of
 
         folder = self._folder()
         sight = sight_of(folder)
@@ -199,51 +200,6 @@ class Dream(Command):
             ("steps a second", f"{recording.fps:g}, each of {chunk} actions of {numbers} numbers"),
             ("frames that are shown first", str(self.past)),
         ]
-
-
-def imagines_of(folder: Path, denoising: int | None, seed: int) -> "Imagines":
-    """How a checkpoint dreams, of a world model or of a system.
-
-    Raises:
-        UserError: it is damaged, or of a system that makes no pictures of what actions lead to.
-    """
-    from presage.simulator.frames.imagine import as_shipped, denoised, session_imagines
-    from presage.systems.checkpoint import open_system
-    from presage.training.checkpoint import load_model, read_config
-
-    if "system" not in read_config(folder):
-        return session_imagines(load_model(folder), as_shipped(denoising or 0), seed)
-    system, model = open_system(folder)
-    check_dreams(model, system.card.name, folder)
-    return session_imagines(model, denoised(5 if denoising is None else max(1, denoising)), seed)
-
-
-def check_dreams(model: Any, name: str, folder: Path) -> None:
-    """Raise UserError where a system makes no pictures of what actions lead to."""
-    import numpy as np
-    import torch
-
-    from presage.simulator.recordings import sight_of
-    from presage.timeline.levels import Schedule
-    from presage.timeline.session import Session
-
-    cameras = {s.source for s in model.streams if s.source.startswith("image.")}
-    acts = next((s for s in model.streams if s.acts), None)
-    size = sight_of(folder).size
-    seen = {camera: np.zeros((1, size, size, 3), np.uint8) for camera in cameras}
-    try:
-        if acts is None:
-            raise ValueError("it has no actions")
-        with torch.inference_mode():
-            session = Session(model, [""])
-            state = np.zeros((1, len(model.state_codec.center)), np.float32)
-            session.observe({**seen, "state": state})
-            given = {acts.name: torch.zeros(1, acts.tokens, acts.dim, device=model.device)}
-            shown = model.decode_images(session.imagine(Schedule.forward(1), given).values)
-        if set(shown) != cameras:
-            raise ValueError("it imagines no frames")
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{folder}: {name} makes no pictures of what given actions lead to ({error})") from None
 
 
 def _print_camera(found: "Measured", camera: int) -> None:
