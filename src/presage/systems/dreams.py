@@ -1,18 +1,14 @@
-"""How a checkpoint dreams: of a world model or of a system, what chunks of actions lead to, in pictures."""
+"""How a checkpoint dreams, of a world model or of a system: what chunks of actions lead to, in pictures."""
 
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from presage.errors import UserError
-from presage.networks.composed import IMAGE, Composed
-from presage.simulator.frames.imagine import Imagines, as_shipped, denoised, session_imagines
-from presage.simulator.recordings import Sight, sight_of
-from presage.systems.checkpoint import open_system
-from presage.timeline.levels import Schedule
-from presage.timeline.session import Session
-from presage.training.checkpoint import load_model, read_config
+from presage.networks.robot import RobotModel
+from presage.simulator.frames.imagine import Imagines, Shown, as_shipped, session_imagines
+from presage.systems.checkpoint import open_model
+from presage.training.checkpoint import read_config
 
 DENOISING = 5
 """Steps in which a system makes a frame, unless it is told"""
@@ -24,32 +20,23 @@ def imagines_of(folder: Path, denoising: int | None = None, seed: int = 0) -> Im
     Raises:
         UserError: it is damaged, or of a system that makes no pictures of what actions lead to.
     """
-    if "system" not in read_config(folder):
-        return session_imagines(load_model(folder), as_shipped(denoising or 0), seed)
-    system, model = open_system(folder)
+    model, system = open_model(folder), read_config(folder).get("system")
+    usual = 0 if system is None else DENOISING
+    imagine = session_imagines(model, as_shipped(usual if denoising is None else denoising), seed)
     try:
-        _try(model, sight_of(folder))
-    except ValueError as error:
-        raise UserError(
-            f"{folder}: {system.card.name} makes no pictures of what given actions lead to ({error})"
-        ) from None
-    return session_imagines(model, denoised(DENOISING if denoising is None else max(1, denoising)), seed)
+        _try(imagine, model)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{folder}: {system} makes no pictures of what given actions lead to ({error})") from None
+    return imagine
 
 
-@torch.inference_mode()
-def _try(model: Composed, sight: Sight) -> None:
-    """Imagine one frame of one action.
+def _try(imagine: Imagines, model: RobotModel) -> None:
+    """Imagine a frame of black ones.
 
     Raises:
-        ValueError: the model has no stream of actions, cannot be given them, or has no way back to pictures.
+        ValueError: the model cannot be given an action, or has no way back to pictures.
+        KeyError: it imagines no pictures.
     """
-    acts = next((s for s in model.streams if s.acts), None)
-    if acts is None:
-        raise ValueError("it has no actions")
-    session = Session(model, ["do the task"])
-    seen = {s.source: np.zeros((1, sight.size, sight.size, 3), np.uint8) for s in model.streams if IMAGE in s.source}
-    session.observe({**seen, "state": np.zeros((1, sight.state_dim), np.float32)})
-    given = {acts.name: torch.zeros(1, acts.tokens, acts.dim, device=model.device)}
-    shown = model.decode_images(session.imagine(Schedule.forward(1), given).values)
-    if set(shown) != {f"{IMAGE}{camera}" for camera in sight.cameras}:
-        raise ValueError(f"it imagines {', '.join(shown) or 'no camera'}")
+    seen = np.zeros((1, 1, len(model.cameras), model.size, model.size, 3), np.uint8)
+    state, action = np.zeros((1, 1, model.state_dim), np.float32), np.zeros((1, 1, *model.chunk_shape), np.float32)
+    imagine(Shown(seen, action[:, :0], state, ["do the task"], tuple(model.cameras)), action)

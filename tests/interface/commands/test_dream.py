@@ -95,9 +95,9 @@ def test_a_system_is_asked_through_its_checkpoint(capfd: pytest.CaptureFixture[s
     how = ["dream", "arm", "--steps", "2", "--denoising", "1", "--films", "0"]
     assert main([*how, "--checkpoint", "uwm/model"]) == 0
     said = capfd.readouterr().out
-    assert "model on arm: cannot tell" in said and " of 2 episodes, 2 steps each" in said  # not those of the training
+    assert "uwm on arm: cannot tell" in said and " of 2 episodes, 2 steps each" in said  # not those of the training
     said = refused(capfd, *how, "--checkpoint", "unipi/model")
-    assert "unipi/model: UniPi makes no pictures of what given actions lead to" in said
+    assert "unipi/model: unipi makes no pictures of what given actions lead to" in said
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,7 @@ class Dream(Command):
 
     def run(self) -> None:
         from presage.interface.pages.dream_page import Gate, render
+        from presage.results.provenance import describe_checkpoint
         from presage.simulator.gate.clips import cut
         from presage.simulator.gate.figures import figures_of
         from presage.simulator.gate.measure import measure
@@ -106,7 +107,7 @@ class Dream(Command):
         found, filmed = measure(imagine, clips, self.seed, self.films)
         verdict = judge(found, self.seed)
         about = [("asked", said), *self._about(clips, recording), *[("note", note) for note in notes]]
-        whose = self.model or (self.checkpoint.name if self.checkpoint else "the shipped model")
+        whose = self.model or describe_checkpoint(self._folder())["name"]
         title = f"{whose} on {self.data.name or self.data.resolve().name}"
         write_text(page, render(Gate(title, found, verdict, filmed, recording.fps, about, command_line())))
         for i in range(len(found.cameras)):
@@ -181,6 +182,10 @@ class Dream(Command):
         name = str(self.model)
         dataset, notes = self._open(None)
         if holds_chunks(dataset):
+            if self.fps or self.chunk or self.action or self.relative:
+                raise UserError(
+                    f"{self.data}: its rows hold a chunk each; leave --fps, --chunk, --action, --relative out"
+                )
             action, state = (dataset.features[each]["shape"][0] for each in ("action", "observation.state"))
             cameras, fps = self.cameras or dataset.cameras, dataset.fps
             robot = Robot.of_chunked_rows(cameras, CHUNK, action // CHUNK, state, fps, str(dataset.robot_type))

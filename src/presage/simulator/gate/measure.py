@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from presage.errors import UserError
 from presage.measures.frames import gradient_energy
@@ -65,7 +66,8 @@ def measure(imagine: Imagines, clips: Clips, seed: int = 0, films: int = 0) -> t
     wanted = np.sort(first)[:films]
     parts: list[Measured] = []
     shots: dict[str, list[np.ndarray]] = {name: [] for name in given if name != AGAIN}
-    for rows in np.split(np.arange(len(clips)), range(BATCH, len(clips), BATCH)):
+    batches = np.split(np.arange(len(clips)), range(BATCH, len(clips), BATCH))
+    for rows in tqdm(batches, desc="dreaming", unit="batch", disable=len(batches) == 1):
         part = clips.part(rows)
         frames = {name: _checked(imagine(part.shown, actions[rows]), part) for name, actions in given.items()}
         for name, kept in shots.items():
