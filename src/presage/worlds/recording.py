@@ -126,10 +126,11 @@ class RecordedWorld(ChunkEnv):
         options = self._read_options(options, ("task", "episode", "row", "reset_mask"))
         rows = self._rows_to_reset(options)
         seeds = self._draw_seeds(seed, rows)
-        tasks = self._read_texts("task", options["task"]) if "task" in options else None
-        numbers = self._read_numbers("episode", options["episode"]) if "episode" in options else None
+        unsaid: list[None] = [None] * self.num_envs
+        tasks = self._read_texts("task", options["task"]) if "task" in options else unsaid
+        numbers = self._read_numbers("episode", options["episode"]) if "episode" in options else unsaid
         begins = self._read_numbers("row", options["row"]) if "row" in options else [0] * self.num_envs
-        chosen = [self._choose(seeds[n], tasks and tasks[n], numbers and numbers[n]) for n in rows.tolist()]
+        chosen = [self._choose(seeds[n], tasks[n], numbers[n]) for n in rows.tolist()]
         for n, episode in zip(rows.tolist(), chosen, strict=True):
             last = int(self.recording.length[episode]) - 1
             if not 0 <= begins[n] <= last:
