@@ -63,13 +63,13 @@ class Recording:
         self.action = np.full((rows, *chunk_shape), np.nan, np.float32)
         if "action" in steps.features:
             self.valid = valid_actions(steps).astype(bool)
-            found = steps.column("action").reshape(rows, *chunk_shape)
-            filled = np.where(np.isnan(found), np.broadcast_to(middle[0], chunk_shape), found)
+            acted = steps.column("action").reshape(rows, *chunk_shape)
+            filled = np.where(np.isnan(acted), np.broadcast_to(middle[0], chunk_shape), acted)
             self.action = np.where(self.valid[:, None, None], filled, np.nan).astype(np.float32)
         self.state = np.zeros((rows, state_dim), np.float32)
         if state_dim:
-            found = steps.column("observation.state").reshape(rows, -1)
-            self.state = np.where(np.isnan(found), middle[1], found).astype(np.float32)
+            felt = steps.column("observation.state").reshape(rows, -1)
+            self.state = np.where(np.isnan(felt), middle[1], felt).astype(np.float32)
         self._kept: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
