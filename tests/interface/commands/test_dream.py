@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.browser import open_page, serious_findings
 from tests.episodes.robots import write_robot
-from tests.interface.test_cli import refused
+from tests.interface.test_cli import dataset, refused
 from tests.simulator.gate.squares import write_squares
 from tests.tiny import tiny_model
 
@@ -98,6 +98,15 @@ def test_a_system_is_asked_through_its_checkpoint(capfd: pytest.CaptureFixture[s
     assert "uwm on arm: cannot tell" in said and " of 2 episodes, 2 steps each" in said  # not those of the training
     said = refused(capfd, *how, "--checkpoint", "unipi/model")
     assert "unipi/model: unipi makes no pictures of what given actions lead to" in said
+
+
+def test_rows_that_hold_chunks_are_replayed_as_they_are(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    dataset(folder / "rows")
+    how = ["dream", "rows", "--model", "theirs:Copies", "--films", "0"]
+    assert main([*how, "--steps", "4"]) == 0
+    said = capfd.readouterr().out
+    assert "3 clips of 3 episodes, 4 steps each" in said and "theirs:Copies on rows: cannot tell" in said
+    assert "its rows hold a chunk each" in refused(capfd, *how, "--chunk", "2")
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
