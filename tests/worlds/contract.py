@@ -54,7 +54,7 @@ def check_vector_env(world: Any) -> None:
     """What gymnasium's own vector environments promise. Three environments; closed at the end."""
     assert world.num_envs == 3 and world.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     _check_lines_before_a_reset(world)
-    _check_seeds(world)
+    check_seeds(world)
     _check_partial_reset(world)
     _check_actions(world)
     _check_wrappers(world)
@@ -79,7 +79,7 @@ def _check_lines_before_a_reset(world: Any) -> None:
     _refused("environment 0 was never reset", lambda: world.reset(options=some))
 
 
-def _check_seeds(world: Any) -> None:
+def check_seeds(world: Any) -> None:
     def first(seed: Any) -> dict[str, np.ndarray]:
         observation, info = world.reset(seed=seed)
         assert observation in world.observation_space

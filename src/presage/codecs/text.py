@@ -58,3 +58,12 @@ def embed_text(texts: list[str]) -> np.ndarray:
     return np.stack([_embed_short(text) if len(text) <= REMEMBERED else _embed_one(text) for text in texts]).astype(
         np.float32
     )
+
+
+def embed_said(texts: list[str]) -> np.ndarray:
+    """(N, TEXT_DIM) as `embed_text`, and 0 where nobody was told anything."""
+    said = np.zeros((len(texts), TEXT_DIM), np.float32)
+    for row, words in enumerate(texts):
+        if words.strip():
+            said[row] = embed_text([words])[0]
+    return said

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
     "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
     "act": ("act", "Act", "let the model control the robot in the simulator"),
+    "dream": ("dream", "Dream", "replay recorded actions in the dream: does the model listen to them?"),
     "evaluate": ("evaluate", "Evaluate", "judge policies in imagination and compare with the simulator"),
     "synthesize": ("synthesize", "Synthesize", "dream episodes, label them with actions, write them as a dataset"),
     "plan": ("plan", "PlanCommand", "imagine several futures and act on the best"),

@@ -18,6 +18,7 @@ from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec, Spread
 from presage.device import default_device
 from presage.episodes.dataset import Dataset
+from presage.episodes.marks import all_marks
 from presage.episodes.mixture import shares
 from presage.episodes.outcome import valid_actions
 from presage.episodes.robot import Robot
@@ -351,4 +352,5 @@ def fit(
             dreamed = [dream_rows(model, r, recipe.dream_every, f, trained) for f, (r, _) in zip(folders, parts)]
             parts = [(r, w) for r, (_, w) in zip(dreamed, parts, strict=True)]
         train(model, parts, recipe.training, out / "state", trained | of_dreams(recipe.dream_every))
-    return save_model(model, out / "model", card(), described)
+    before = "" if start_from is None else str(read_config(start_from).get("trained_on", ""))
+    return save_model(model, out / "model", card(), described | {"trained_on": all_marks(recorded, before)})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from presage.codecs.pixels import patches
 from presage.codecs.scalars import ScalarCodec, Spread
-from presage.codecs.text import TEXT_DIM, embed_text
+from presage.codecs.text import embed_said
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
@@ -154,7 +154,7 @@ def read_recorded(
         state,
         chunk_quality(dataset).astype(np.float32),
         np.repeat(number, length),
-        np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
+        embed_said(said.tolist()),
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
         fps=dataset.fps,

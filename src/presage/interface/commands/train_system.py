@@ -25,6 +25,7 @@ def train_system(options: "Train", name: str) -> None:
         UserError: an option does not apply, the data do not fit, or --out holds what was made from something else.
     """
     from presage.episodes.choose import parse_episodes
+    from presage.episodes.marks import all_marks
     from presage.episodes.slots import Slots
     from presage.episodes.steps import Steps
     from presage.systems.fit import fit_system, settings_of
@@ -74,7 +75,11 @@ def train_system(options: "Train", name: str) -> None:
         made,
         lambda logs: card(name, size, options.seed, data, logs),
         only,
-        {"robots": recipes.unique([robot.to_config() for robot in robots]), "slots": asdict(slots)},
+        {
+            "robots": recipes.unique([robot.to_config() for robot in robots]),
+            "slots": asdict(slots),
+            "trained_on": all_marks(datasets),
+        },
     )
     stages = {
         stage: f"{log['step']:,} steps, loss {show(log['loss'])}, {took(log)}" for stage, log in fitted.stages.items()

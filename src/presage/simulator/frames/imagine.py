@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from presage.codecs.text import embed_said
 from presage.networks.base import step
 from presage.networks.robot import RobotModel
 from presage.simulator.frames.placed import CAMERAS
@@ -76,7 +77,8 @@ def session_imagines(model: RobotModel, advance: Advance, seed: int = 0) -> Imag
 
     @torch.inference_mode()
     def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
-        session = Session(model, shown.instructions, float("nan"), seed)
+        told = shown.instructions if all(shown.instructions) else torch.from_numpy(embed_said(shown.instructions))
+        session = Session(model, told if isinstance(told, list) else told.to(model.device), float("nan"), seed)
         for row in range(shown.frames.shape[1]):
             session.observe(shown.observation(row), shown.actions[:, row - 1] if row else None)
         seen = []

@@ -1,0 +1,114 @@
+"""A dataset as a model sees it: through its cameras, in its steps and numbers, without the episodes it was trained on.
+
+Shapes: E episodes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.marks import episode_marks
+from presage.episodes.robot import Robot, find_robot
+from presage.episodes.slots import Slots
+from presage.episodes.steps import Steps
+from presage.errors import UserError
+from presage.training.checkpoint import read_config
+from presage.training.data import check_fits
+from presage.worlds.recording import Recording
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a model looks at its robot."""
+
+    cameras: tuple[str, ...]
+    size: int
+    chunk_shape: tuple[int, int]
+    state_dim: int
+    middle: tuple[np.ndarray, np.ndarray]
+    """(chunk, A) and (D,): what is 0 to the model, where this robot has no number"""
+    robots: tuple[Robot, ...]
+    slots: Slots
+    trained_on: frozenset[str] | None
+    """Marks of the episodes it was trained on; None: it does not say"""
+
+
+def sight_of(folder: Path) -> Sight:
+    """How a checkpoint looks, of a world model or of a system.
+
+    Raises:
+        UserError: it is no checkpoint, or its config.json is damaged.
+    """
+    config = read_config(folder)
+    try:
+        if "shape" in config:
+            model = config["shape"]
+            size, codecs = model["size"], [model["action_codec"], model["state_codec"]]
+        else:
+            model = config["model"]
+            size, codecs = model["codec"]["size"], [config["action_codec"], config["state_codec"]]
+        cameras, chunk = tuple(model["cameras"]), (model["chunk"], model["action_dim"])
+        robots = _robots(config, folder, cameras, chunk, model["state_dim"], model.get("fps", 5.0))
+        slots = Slots(**config["slots"]) if "slots" in config else Slots.of(robots)
+        action, state = (np.asarray(codec["center"]) for codec in codecs)
+        known = config.get("trained_on")
+        return Sight(
+            cameras,
+            size,
+            chunk,
+            model["state_dim"],
+            (action.reshape(chunk), state),
+            tuple(robots),
+            slots,
+            None if known is None else frozenset(known.split()),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'config.json'}: field {error} does not fit; train it again") from None
+
+
+def _robots(
+    config: dict[str, Any], folder: Path, cameras: Sequence[str], chunk: tuple[int, int], state: int, fps: float
+) -> list[Robot]:
+    if "robots" in config:
+        return Robot.all_from_config(config, folder / "config.json")
+    return [Robot.of_chunked_rows(cameras, *chunk, state, fps)]
+
+
+def recording_for(sight: Sight, dataset: Dataset) -> Recording:
+    """A dataset as the model of `sight` is to see it.
+
+    Raises:
+        UserError: it is of another robot, or lacks a camera or a column.
+    """
+    robot = replace(find_robot(sight.robots, dataset), overlap=False)
+    steps = dataset if robot.chunked_rows else Steps(dataset, robot, sight.slots)
+    check_fits(steps, sight.cameras, int(np.prod(sight.chunk_shape)))
+    numbers = [e.index for e in dataset.episodes]
+    return Recording(steps, sight.cameras, sight.size, sight.chunk_shape, sight.state_dim, numbers, sight.middle)
+
+
+def recording_of_robot(robot: Robot, dataset: Dataset, size: int) -> Recording:
+    """A dataset through a robot's cameras, in the robot's own commands: for models that know nothing of presage.
+
+    Raises:
+        UserError: it lacks a camera or a column.
+    """
+    steps = dataset if robot.chunked_rows else Steps(dataset, replace(robot, overlap=False))
+    shape = (robot.chunk, len(robot.action_names))
+    check_fits(steps, list(robot.cameras), int(np.prod(shape)))
+    numbers = [e.index for e in dataset.episodes]
+    return Recording(steps, list(robot.cameras), size, shape, len(robot.state_names), numbers)
+
+
+def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> list[int]:
+    """Numbers of the episodes that a model was not trained on; all where it does not say, or where they cannot be
+    told apart."""
+    numbers = [e.index for e in dataset.episodes]
+    marks = episode_marks(dataset) if trained_on is not None else []
+    if trained_on is None or not marks:
+        return numbers
+    return [number for number, mark in zip(numbers, marks, strict=True) if mark not in trained_on]
