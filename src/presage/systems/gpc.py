@@ -30,8 +30,8 @@ from presage.worlds.protocol import Policy
 
 AHEAD, EXECUTED = 3, 1
 """Rows that a proposal spans, all of them imagined, and those that are executed before the next"""
-ALL = {"labelled": 1.0, "more": 2.0, "noise": 3.0}
-"""Demonstrations of the policy, further ones, and play"""
+ALL = {"labelled": 1.0, "noise": 1.0}
+"""Demonstrations, and play"""
 REWARD = judged(COVERAGE.name)
 """Coverage of the last imagined frame"""
 
@@ -86,7 +86,7 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
             once=("codec", JUDGE),
             policy="policy",
             model=("one step", "rollout"),
-            worlds={"all": ALL, "demonstrations": {"labelled": 1.0, "more": 5.0}},
+            worlds={"all": {"clean": 1.0, "disturbed": 1.0, "noise": 1.0}, "demonstrations": {"clean": 1.0}},
             arms=searchers,
             claims=[("RANK 50", controls), ("OPT 10", controls)],
             lines=without_failures,

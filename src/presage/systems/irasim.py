@@ -67,11 +67,10 @@ def uses(pictures: Sequence[str]) -> dict[str, Callable[[Composed, int], Policy]
     return {"base": best(1, blind), "K = 10": best(10), "K = 30": best(30), "random of 30": best(30, blind)}
 
 
-DEMONSTRATIONS = {"labelled": 1.0, "more": 5.0}
 WORLDS = {
-    "P = 0": DEMONSTRATIONS,
-    "P = 100": DEMONSTRATIONS | {"rolled 100": 6.0},
-    "P = 400": DEMONSTRATIONS | {"rolled 400": 6.0},
+    "P = 0": {"clean": 1.0},
+    "P = 100": {"clean": 1.0, "rolled 100": 1.0},
+    "P = 400": {"clean": 1.0, "rolled 400": 1.0},
 }
 """By the number of the policy's own episodes, half of what is learned from"""
 

@@ -92,11 +92,12 @@ def compare_policies(
     out: Path,
     labelled: int = FEW,
     shared: Sequence[str] = (CODEC,),
+    further: Mapping[str, Recorded] | None = None,
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
     probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages of the first
-    variant that are trained once, for all arms.
+    variant that are trained once, for all arms. further: kinds of data beside `labelled` and `free`.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -106,6 +107,7 @@ def compare_policies(
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
     data, block = lab_data(quick, labelled), block_of(row, quick, out)
+    data = replace(data, kinds={**data.kinds, **(further or {})})
     shape = shape_of(data.kinds["labelled"])
     model = _shared(variants[claimed].system(shape), shape, data, shared, out)
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}

@@ -6,7 +6,7 @@ Shapes: B rows of a batch, R rows, N candidates, H rows ahead, C numbers of a ch
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,13 @@ from presage.simulator.planners import Propose, Score, Search, committed
 from presage.simulator.scorers import led_to
 from presage.systems.lab.arms import CHUNK, SIZE, recorded
 from presage.systems.lab.datasets import PUSHT, dataset
-from presage.systems.lab.labels import few
 from presage.systems.lab.outcome import COVERAGE, with_outcome
 from presage.systems.lab.outcome import judged as judged_frames
 from presage.systems.lab.probes import MOVED
 from presage.systems.lab.recording import OBJECT
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start
 from presage.timeline.session import Session
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, joined
 from presage.worlds.collect import renderer_of, simulation_of
 from presage.worlds.instructions import instructions
 from presage.worlds.protocol import Policy
@@ -36,8 +35,8 @@ from presage.worlds.vector import VectorWorld
 from presage.worlds.world import Snapshot, find_world
 
 CAMERA = "top"
-FEW, HELD = 50, 20
-"""Demonstrations that the policy clones, and those that nobody is trained on"""
+HELD = 20
+"""Demonstrations that nobody is trained on"""
 ROWS = 40
 """Of an episode: the expert needs 8 to 38"""
 
@@ -63,21 +62,27 @@ def coverage_in(snapshots: Sequence[bytes]) -> np.ndarray:
 
 
 def push_data(quick: bool) -> tuple[dict[str, Recorded], Recorded]:
-    """Kinds `labelled` (of the policy), `more` demonstrations and `noise` (play), all with the coverage that each frame
-    shows; and demonstrations that nobody is trained on.
+    """Kinds of data, all with the coverage that each frame shows, and clean demonstrations that nobody is trained on.
+
+    `labelled` is what the policy clones: demonstrations, and what experts do after they were disturbed; without the
+    latter it does not find back, and covers nothing. World models learn from `clean` demonstrations, from `disturbed`
+    ones as they are, and from play (`noise`).
 
     Raises:
         UserError: the lab's datasets of Push-T were not made.
     """
-    both = []
-    for name in ("pdemo", "pplay"):
-        places = Dataset(dataset(name, quick)).column(OBJECT)
-        both.append(with_outcome(recorded(name, quick, (CAMERA,)), COVERAGE, coverage_at(places)))
-    demos, play = both
-    split = few(Dataset(dataset("pdemo", quick)), 1 if quick else FEW)
-    further = split.free[: -(1 if quick else HELD)] or split.free
-    kinds = {"labelled": demos.only(split.labelled), "more": demos.only(further), "noise": play}
-    return kinds, demos.only(split.free[-(1 if quick else HELD) :])
+    clean, disturbed, play = (_covering(name, quick) for name in ("pdemo", "pnoise", "pplay"))
+    count = len(clean.length)
+    shown = count - min(HELD, count // 2)
+    known = clean.only(range(shown))
+    good = replace(disturbed, labelled=disturbed.labelled & (disturbed.quality == 1))
+    kinds = {"labelled": joined([known, good]), "clean": known, "disturbed": disturbed, "noise": play}
+    return kinds, clean.only(range(shown, count))
+
+
+def _covering(name: str, quick: bool) -> Recorded:
+    places = Dataset(dataset(name, quick)).column(OBJECT)
+    return with_outcome(recorded(name, quick, (CAMERA,)), COVERAGE, coverage_at(places))
 
 
 def final_coverage(use: Use, starts: Sequence[Start]) -> Callable[[Composed, int], list[float]]:
@@ -161,8 +166,8 @@ def moments(model: Composed, propose: Propose, acting: Policy, starts: Sequence[
             executed = np.clip(acting.act(seen), -1, 1)
             before = {name: x.copy() for name, x in seen.items()}
             seen = {name: x.copy() for name, x in world.step(executed)[0].items()}
-    old, done, new, snapshots = zip(*kept, strict=True)
-    first, second = (_stacked(part) for part in (old, new))
+    earlier, done, later, snapshots = zip(*kept, strict=True)
+    first, second = (_stacked(part) for part in (earlier, later))
     candidates = propose(_session(model, first, np.stack(done), second), n)
     return Moments(
         first, np.stack(done), second, list(snapshots), candidates, true_outcomes(model, snapshots, candidates)

@@ -53,7 +53,7 @@ LISTENS = 0.8
 """A world model's error over that of copying, and of other actions, that its verdict needs"""
 ROLLED, QUICK_ROLLED = "rolled ", 2
 """Kinds of data `rolled N`: N episodes of the policies that are to be improved"""
-FIRST_ROLLED = FIRST_TRAINING_SEED + 908 * 1_000_000
+FIRST_ROLLED = FIRST_TRAINING_SEED + 909 * 1_000_000
 
 Outcomes = Mapping[str, tuple[tuple[float, ...], ...]]
 
