@@ -21,6 +21,7 @@ from presage.training.stage import train_stages
 RECORDED = moving_square(episodes=8)
 SHAPE = shape_of(RECORDED)
 DATA = {"labelled": RECORDED}
+PLAN = plan_of(["image.front"])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_a_debug_twin_dreams_trains_and_acts(model: Composed) -> None:
 
 
 def test_dreams_are_keyframes_with_labels_and_without_a_state(model: Composed) -> None:
-    made = dreams(plan_of(SHAPE), 5)(model, DATA)
+    made = dreams(PLAN, 5)(model, DATA)
     assert made.length.tolist() == [KEYFRAMES + 1] * 5 and np.isnan(made.state).all()
     assert made.labelled.reshape(5, -1).tolist() == [[True] * KEYFRAMES + [False]] * 5
     assert made.action[made.labelled].std() > 0 and made.frames["image.front"].dtype == np.uint8
@@ -51,11 +52,11 @@ def test_dreams_are_keyframes_with_labels_and_without_a_state(model: Composed) -
 def test_no_label_follows_from_a_state() -> None:
     """Whoever knows states can invert kinematics, and no picture is needed: translators are not told any."""
     assert "state" not in inspect.signature(ClipPlan.translated).parameters
-    assert all("state" not in source for source in plan_of(SHAPE).pictures)
+    assert all("state" not in source for source in PLAN.pictures)
 
 
 def test_wrong_labels_are_those_of_other_dreams_and_nothing_else_differs(model: Composed) -> None:
-    made = once(dreams(plan_of(SHAPE), 4))
+    made = once(dreams(PLAN, 4))
     right, wrong = made(model, DATA), mislabelled(made)(model, DATA)
     assert right is made(model, {}) and np.array_equal(right.latents["image.front"], wrong.latents["image.front"])
     assert not np.array_equal(right.action, wrong.action)
@@ -63,7 +64,7 @@ def test_wrong_labels_are_those_of_other_dreams_and_nothing_else_differs(model: 
 
 
 def test_replays_are_true_keyframes_coded_twice(model: Composed) -> None:
-    made = replays(plan_of(SHAPE), 3)(model, DATA)
+    made = replays(PLAN, 3)(model, DATA)
     assert len(made.length) == 3
     true = RECORDED.frames["image.front"][[0, EVERY, 7]]
     shown = made.frames["image.front"][[0, 1, KEYFRAMES]]

@@ -17,7 +17,7 @@ from presage.policy.executors import receding
 from presage.policy.features import headed, latents
 from presage.policy.heads import ActionTransformer, Convolved
 from presage.policy.translators import ClipPlan
-from presage.systems.lab.arms import recorded
+from presage.systems.lab.arms import CAMERAS, recorded
 from presage.systems.lab.check import CheckResult
 from presage.systems.lab.clips import translations
 from presage.systems.lab.datasets import T3
@@ -43,13 +43,13 @@ VIDEO = ("labelled", "free")
 """Kinds whose videos the clip model learns from; it sees no action"""
 
 
-def plan_of(shape: Shape) -> ClipPlan:
-    return ClipPlan(pictures_of(shape), KEYFRAMES, EVERY, steps=10, scale=2.0, reads=5)
+def plan_of(pictures: Sequence[str]) -> ClipPlan:
+    return ClipPlan(tuple(pictures), KEYFRAMES, EVERY, steps=10, scale=2.0, reads=5)
 
 
 def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None, count: int = DREAMS) -> System:
     """made: what the policy learns from beside `labelled`, half and half; dreams by default."""
-    pictures, plan = pictures_of(shape), plan_of(shape)
+    pictures, plan = pictures_of(shape), plan_of(pictures_of(shape))
 
     def build(shape: Shape) -> Composed:
         model = planner(shape, conv_codec(shape, size), size, 2)
@@ -86,8 +86,8 @@ def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None, count: 
 def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
     size, count = (DEBUG, 6) if quick else (SMALL, DREAMS)
     starts = first_frames(T3[:1] if quick else T3, count)
-    pictures = ("image.front", "image.top")
-    plan = ClipPlan(pictures, KEYFRAMES, EVERY, steps=10, scale=2.0, reads=5)
+    pictures = [f"image.{camera}" for camera in CAMERAS]
+    plan = plan_of(pictures)
     dreamt = once(dreams(plan, count, starts))
     ask = asked_of(latents(pictures))
 
@@ -125,6 +125,5 @@ LIMITS = {"label's error / with others' futures": 0.5, "label's error / with fir
 
 def labels(model: Composed, pairs: Pairs) -> Mapping[str, float]:
     """Whether labels follow the video: the inverse model on true clips, beside others' futures and none."""
-    pictures = tuple(name for name in pairs.recorded.frames)
-    plan = ClipPlan(pictures, KEYFRAMES, EVERY, reads=5)
-    return dict(zip(LIMITS, (1 / line.value for line in translations(model, plan, pairs.recorded)), strict=True))
+    lines = translations(model, plan_of(list(pairs.recorded.frames)), pairs.recorded)
+    return dict(zip(LIMITS, (1 / line.value for line in lines), strict=True))

@@ -170,12 +170,17 @@ def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Comp
 
 
 def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], out: Path) -> Composed:
-    """A model in which the shared stages are trained."""
+    """A model in which all stages up to the last shared one are trained. The codec comes first, so that no later stage
+    codes pictures again."""
     torch.manual_seed(0)
-    model = system.build(shape)
-    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in data.kinds.items()}
-    for name in stages:
-        train_stages(model, system.stages, data.kinds, out, made, only=name)
+    model, kinds = system.build(shape), data.kinds
+    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in kinds.items()}
+    names = [stage.name for stage in system.stages]
+    last = 1 + max(names.index(name) for name in stages)
+    train_stages(model, system.stages[:1], kinds, out, made)
+    if last > 1:
+        kinds = {kind: encoded(model, part) for kind, part in kinds.items()}
+        train_stages(model, system.stages[:last], kinds, out, made)
     return model
 
 

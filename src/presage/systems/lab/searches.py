@@ -146,14 +146,11 @@ def _look(
             errors |= regret(model, check.score, at)
         figures |= {f"{what}, {name}": value for what, value in errors.items()}
         if name == check.arms[check.claims[0][0]].world:
-            lines = {what: errors[what] for what in ("error / copied frame's", "error / with other actions")}
-            sanity += [
-                Sanity(f"{what}, {name}", value, value < LISTENS, f"below {LISTENS}") for what, value in lines.items()
-            ]
+            for what in ("error / copied frame's", "error / with other actions"):
+                sanity.append(Sanity(f"{what}, {name}", errors[what], errors[what] < LISTENS, f"below {LISTENS}"))
     back, whole = (float(figures[f"reward of {what}"] or 0) for what in ("its block put back", "a success"))
-    sanity.append(
-        Sanity("reward of a success, its block put back / as it is", back / whole, back < whole / 2, "below 0.5")
-    )
+    share = back / max(whole, 1e-6)
+    sanity.append(Sanity("reward of a success, its block put back / as it is", share, share < 0.5, "below 0.5"))
     return figures, sanity
 
 
@@ -218,10 +215,8 @@ def _prepare(
     for name, shares in learned.items():
         if name not in worlds:
             continue
-        own, folder = (
-            check.others[name](shape) if name in check.others else whole,
-            out / "worlds" / name.replace(" ", "_"),
-        )
+        own = check.others[name](shape) if name in check.others else whole
+        folder = out / "worlds" / name.replace(" ", "_")
         system = part(check.model, partial(with_eyes, own))
         for stage in check.model:
             system = system.with_stage(stage, data=shares)
@@ -237,8 +232,9 @@ def _failures(acting: Callable[[Composed, int], Policy], policies: Mapping[int, 
     parts = []
     for turn, (seed, model) in enumerate(policies.items()):
         numbers = list(range(FIRST_ROLLED, FIRST_ROLLED + episodes))[turn :: len(policies)]
-        parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), ROWS).recorded)
-    whole = joined([part for part in parts if len(part.length)])
+        if numbers:
+            parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), ROWS).recorded)
+    whole = joined(parts)
     order = np.argsort(np.concatenate([np.arange(len(part.length)) for part in parts]), kind="stable")
     whole = whole.only(order.tolist())
     return with_outcome(whole, COVERAGE, np.full(len(whole.action), np.nan))
