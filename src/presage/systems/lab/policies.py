@@ -13,7 +13,7 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, shape_of, starts_of, success
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, success
 from presage.systems.lab.check import Arm, CheckResult, block_for
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.files import read_json, write_json
@@ -25,7 +25,7 @@ from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.timeline.streams import Values
 from presage.training.fingerprint import entry
-from presage.training.recorded import Recorded, encoded, joined, read_recorded
+from presage.training.recorded import Recorded, encoded, joined, read_recorded, shape_of
 from presage.training.stage import train_stages
 
 FEW = 20
