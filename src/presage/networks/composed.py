@@ -111,7 +111,7 @@ class Composed(nn.Module):
             elif s.source == STATE:
                 state = torch.from_numpy(self.state_codec.encode(observation["state"])).float()
                 out[s.name] = state.to(self.device).unflatten(-1, (s.tokens, s.dim))
-            elif s.source == ACTION and executed is not None:
+            elif s.source == ACTION and s.acts and executed is not None:  # an answer is no part of what was seen
                 out[s.name] = self.encode_action(executed).unflatten(-1, (s.tokens, s.dim))
         return out
 
