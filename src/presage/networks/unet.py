@@ -15,7 +15,7 @@ E width of the condition, V streams that are no pictures.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -57,6 +57,9 @@ class UNetConfig:
     """Words and quality do not reach a question whose action is given: they must not change what it leads to."""
     tiled: bool = True
     """Every step of a clip sees the past; else its first alone (the ablation of UniPi, table 2)."""
+    by_frame: bool = True
+    """Each step of a clip is modulated by what the robot does on its own way there; else all are by the mean of what it
+    does in the whole clip (the ablation of IRASim, Zhu et al. 2024, section 3.2)"""
     text_dim: int = 256
 
 
@@ -195,6 +198,9 @@ class UNet(nn.Module):
         text = condition.text[:, None] * hears[..., None]
         with autocast(device):
             told = self._tell(window, memory, text, hears, seen)
+            if window.together and not self.config.by_frame:
+                told = told.mean(1, keepdim=True).expand_as(told)
+                window = replace(window, values=window.values | self._averaged(window))
             image = self._unfold(every.flatten(2, 3)).contiguous(memory_format=torch.channels_last)
             painted = tap is not None or any(s.name in window.levels for s in self.pictures)
             answer, vectors, stages = self._run(image, told, window, text, painted)
@@ -209,6 +215,11 @@ class UNet(nn.Module):
             if s.name in window.levels:
                 raw[s.name] = x.float().view(b, n, s.tokens, s.dim)
         return {name: x for name, x in raw.items() if bool(window.levels[name].any())}, {}
+
+    def _averaged(self, window: Window) -> Values:
+        """What the robot does in a clip, the same for all of its steps."""
+        acts = {s.name: window.values[s.name] for s in self.vectors if s.acts and s.name in window.values}
+        return {name: x.mean(1, keepdim=True).expand_as(x) for name, x in acts.items()}
 
     def _told(self) -> int:
         c = self.config

@@ -3,7 +3,7 @@
 Shapes: B batch, M frames, T places, D numbers of a feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from presage.timeline.session import Session
 from presage.timeline.streams import Values, matching
 from presage.training.objectives.decode import hidden_states
 from presage.training.objectives.imitate import Read
+from presage.training.objectives.invert import in_a_row
 
 
 def foresight(tap: int | None, length: int, steps: int = 0, stop: float = 1.0) -> Read:
@@ -94,6 +95,23 @@ def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 
         return session.model.decode_action(*answered(session, read, stream, part, steps).values())
 
     return decide
+
+
+def candidates(
+    read: Read, horizon: int = 1, stream: str = "action", part: str = "head", steps: int = 5
+) -> Callable[[Session[Composed], int], Tensor]:
+    """Session, N -> what a head may make of what is read, each time from noise of its own: (B, N, horizon, numbers of a
+    chunk), for planners. The head answers `horizon` chunks, one behind the other."""
+
+    def propose(session: Session[Composed], n: int) -> Tensor:
+        model, fork = session.model, session.fork(n)
+        (acts,) = matching(model.streams, stream)
+        features = read(session).repeat_interleave(n, 0)
+        text, span = fork.condition.text, in_a_row(acts, horizon)
+        drawn = answer(model.parts[part], features, text, span, fork.noise, steps).clamp(-1, 1)
+        return drawn.view(session.batch, n, horizon, acts.tokens * acts.dim)
+
+    return propose
 
 
 def sensitivity(read: Read, model: Composed, seen: Values, other: Values) -> tuple[float, float]:
