@@ -1,16 +1,20 @@
 """A decoder learns from what truly came, and its frozen model reads it as a session would."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from presage.networks.composed import Composed
+from presage.networks.packed import Packed
 from presage.policy.features import told
 from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import Pairs, session_of
-from presage.systems.mimic_video import mimic_video, random, tap_of
+from presage.systems.mimic_video import CLIP, FRAMES, PAST, mimic_video, random, tap_of
 from presage.systems.system import DEBUG
-from presage.timeline.backbone import Condition, Tap, Window
+from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Uniform
 from presage.training.objectives.decode import Decode, hidden_states
 from presage.training.recorded import batch_of
@@ -53,3 +57,25 @@ def test_what_is_trained_is_what_a_session_reads(model: Composed) -> None:
     torch.testing.assert_close(read, told(session, clip, 0.0, tap_of(DEBUG)))
     assert len(pairs.now) == 3 and read.shape[:2] == (3, 2)
     assert mimic_video(shape_of(RECORDED), DEBUG).stages[-1].name == "decode"
+
+
+def test_a_video_model_learns_after_as_many_rows_as_a_session_may_have(
+    model: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window of 5 + 4 rows: 1 to 5 rows of history, and always 4 rows of clip."""
+    shown: list[list[list[int]]] = []
+    forward = Packed.forward
+
+    def watched(self: Packed, windows: Sequence[Window], *rest: Any) -> Output:
+        shown.append([w.steps[0].tolist() for w in windows])
+        return forward(self, windows, *rest)
+
+    monkeypatch.setattr(Packed, "forward", watched)
+    rows = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 7]] * 2)
+    batch = batch_of(model, [RECORDED], (np.zeros(2, int), rows, np.zeros((2, 9), bool)))
+    for seed in range(12):
+        terms = CLIP(model, batch, torch.Generator().manual_seed(seed))
+        history, clip = shown[-1]
+        assert history == list(range(len(history))) and clip == list(range(len(history), len(history) + FRAMES))
+        assert terms["image.front"].error.shape == (2, FRAMES)
+    assert {len(history) for history, _ in shown} == set(range(1, PAST + 1))

@@ -48,7 +48,8 @@ DRIVERS: tuple[tuple[Architecture, int, int], ...] = (
     ("flow", 5, 11), ("filmed", 20, 11), ("pooled", 20, 11), ("flow", 20, 11)
 )  # fmt: skip
 """Policies whose episodes models learn from: others than those that are judged"""
-FIRST_ROLLED, FIRST_PUT_BACK = FIRST_TRAINING_SEED + 909 * 1_000_000, FIRST_TRAINING_SEED + 910 * 1_000_000
+FIRST_ROLLED = FIRST_TRAINING_SEED + 909 * 1_000_000
+FIRST_PUT_BACK = FIRST_ROLLED + 500_000
 STARTS, EACH, CALIBRATION = 42, 33, 24
 """Starts that every policy is judged on; successes of a task that are kept, and as many failures; starts of each driver
 that thresholds come from"""
