@@ -77,8 +77,8 @@ def gr1(shape: Shape, size: Size = SMALL, before: Before = "video", futures: boo
         return Stage(name, objective, data={"foreseen": 1.0}, make={"foreseen": made}, weights=weights, window=4,
                      optimiser=optimiser)  # fmt: skip
 
-    pretraining = [] if before == "nothing" else [stage(before, ALL, 0.0, Optimiser(1200, 16, warmup=100))]
-    robot = stage("robot", FEW, 10.0, Optimiser(1000, 16, warmup=50))
+    pretraining = [] if before == "nothing" else [stage(before, ALL, 0.0, Optimiser(1000, 16, warmup=100))]
+    robot = stage("robot", FEW, 10.0, Optimiser(800, 16, warmup=50))
 
     def use(context: int) -> Callable[[Composed, int], Policy]:
         return lambda model, seed: GroundedPolicy(model, read_off(), seed=seed, context=context)

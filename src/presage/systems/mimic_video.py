@@ -86,8 +86,8 @@ def mimic_video(shape: Shape, size: Size = SMALL) -> System:
         build,
         (
             codec_stage(size, {"labelled": 1.0, "free": 1.0}),
-            replace(video, optimiser=scaled(Optimiser(1200, 16, warmup=100), size)),
-            replace(video, name="adapt", data={"labelled": 1.0}, optimiser=scaled(Optimiser(300, 16, warmup=20), size)),
+            replace(video, optimiser=scaled(Optimiser(1000, 16, warmup=100), size)),
+            replace(video, name="adapt", data={"labelled": 1.0}, optimiser=scaled(Optimiser(200, 16, warmup=20), size)),
             Stage("decode", decode, ("parts.head",), window=PAST + FRAMES,
                   optimiser=scaled(Optimiser(800, 32, warmup=50), size)),
         ),

@@ -37,7 +37,7 @@ def onex_evaluation(shape: Shape, size: Size = SMALL, rollouts: Mapping[str, flo
     def build(shape: Shape) -> Composed:
         return world_model(shape, size, beside=[OUTCOME], parts={JUDGE: judge_part(shape, size, OUTCOME)})
 
-    several, optimiser = Together((ONE_STEP, Rollout(AHEAD))), scaled(Optimiser(1000, 16, warmup=50), size)
+    several, optimiser = Together((ONE_STEP, Rollout(AHEAD))), scaled(Optimiser(600, 16, warmup=50), size)
     head = judge_stage(pictures, OUTCOME, size, {"ended": 1.0})
     stages = (
         codec_stage(size, WORLD),
