@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.recorded import ACTIONS, CHUNK, moving_square
 from torch import Tensor, nn
 
-from presage.policy.heads import ActionTransformer, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
+from presage.policy.features import candidates, latents
+from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
+from presage.systems.lab.arms import shape_of
+from presage.systems.lab.cloning import cloning
+from presage.systems.system import DEBUG
 from presage.timeline.corruption import Corruption, Flow, Regress
 from presage.timeline.levels import Uniform
 from presage.timeline.noise import streams
+from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.objectives.imitate import asked
 
@@ -127,3 +133,30 @@ def test_two_levels_are_told_together() -> None:
 
     by_clip = [at(1.0, level) - at(0.2, level) for level in (0.9, 0.3)]
     assert by_clip[0].abs().max() > 1e-3 and not torch.allclose(*by_clip, atol=1e-4)
+
+
+def test_convolutions_keep_where_things_are() -> None:
+    torch.manual_seed(0)
+    former = Convolved(16, 8, 32, frames=2).eval()
+    for p in former.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    x = torch.randn(B, 2, 16, 8)
+    moved = x.clone()
+    moved[:, 1, 0] += 1.0  # the first place of the second frame
+    changed = (former(moved) - former(x)).abs().amax((0, 2))
+    assert former(x).shape == (B, 16, 32)
+    assert changed[0] > 1e-3 and changed[-1] < 1e-6  # the opposite corner is out of reach
+
+
+def test_candidates_differ_by_their_noise_and_answer_several_chunks() -> None:
+    torch.manual_seed(0)
+    recorded = moving_square(episodes=2)
+    shape = shape_of(recorded)
+    model = cloning(shape, DEBUG, chunks=3).build(shape).eval()
+    for p in model.parts.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    session = Session(model, ["move"] * 2, context=0)
+    session.observe({"image.front": recorded.frames["image.front"][[0, 8]]})
+    drawn = candidates(latents(["image.front"]), 3)(session, 4)
+    assert drawn.shape == (2, 4, 3, CHUNK * ACTIONS) and drawn.abs().max() <= 1
+    assert not torch.allclose(drawn[:, 0], drawn[:, 1]) and session.batch == 2

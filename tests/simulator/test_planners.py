@@ -8,7 +8,7 @@ import torch
 from tests.timeline.oracle import BALL, MOVE, Line, sight
 from torch import Tensor
 
-from presage.simulator.planners import CEM, BestOf, Gradient, held, planned, uniform
+from presage.simulator.planners import CEM, BestOf, Gradient, committed, held, planned, uniform
 from presage.simulator.scorers import goal_distance
 from presage.timeline.session import Session
 
@@ -120,3 +120,10 @@ def test_the_first_step_of_a_plan_is_executed_as_its_chunk() -> None:
     decide = planned(CEM(32, 5, 6), uniform(1, MOVE.dim), NEAR)
     np.testing.assert_allclose(decide(aimed(10.6)), [[[6.0]]], atol=0.1)
     assert held(3)(torch.tensor([[[1.0, 2.0]]])).tolist() == [[[1, 2, 1, 2, 1, 2]]]
+
+
+def test_a_plan_that_is_committed_to_has_all_of_its_steps() -> None:
+    plan = committed(BestOf(8), uniform(3, MOVE.dim), NEAR)
+    chunks, found = plan(aimed(10.6)), BestOf(8)(aimed(10.6), uniform(3, MOVE.dim), NEAR)
+    assert chunks.shape == (3, 1, 1, 1)
+    np.testing.assert_allclose(chunks[:, 0, 0, 0], 10 * found.actions[0, :, 0].numpy())

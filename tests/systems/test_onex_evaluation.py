@@ -12,7 +12,7 @@ from presage.systems.lab import alignment, trials
 from presage.systems.lab.arms import shape_of
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.trials import dreamed
-from presage.systems.onex_evaluation import check, ended, onex_evaluation
+from presage.systems.onex_evaluation import check, onex_evaluation
 from presage.systems.system import DEBUG
 from presage.training.stage import train_stages
 
@@ -29,11 +29,6 @@ def test_a_debug_twin_trains_and_says_how_a_dream_ends(tmp_path: Path) -> None:
     said = dreamed(model, RECORDED)
     assert said.shape == (8,) and ((said > 0) & (said < 1)).all()
     np.testing.assert_array_equal(said, dreamed(model, RECORDED))
-
-
-def test_without_recorded_outcomes_a_demonstration_ends_in_success() -> None:
-    made = ended(onex_evaluation(shape_of(RECORDED), DEBUG).build(shape_of(RECORDED)), {"labelled": RECORDED})
-    assert made.latents["outcome"][:, 0, 1].tolist() == ([0] * 7 + [1]) * 8
 
 
 def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,8 @@ class UNetConfig:
     tiled: bool = True
     """Every step of a clip sees the past; else its first alone (the ablation of UniPi, table 2)."""
     by_frame: bool = True
-    """Each step of a clip is modulated by what the robot does on its own way there; else all are by the mean of what it
-    does in the whole clip (the ablation of IRASim, Zhu et al. 2024, section 3.2)"""
+    """Each step of a clip is modulated by what the robot does on its own way there; else all are alike, by what it does
+    in the whole clip (the ablation of IRASim, Zhu et al. 2024, section 3.2)"""
     text_dim: int = 256
 
 
@@ -199,8 +199,10 @@ class UNet(nn.Module):
         with autocast(device):
             told = self._tell(window, memory, text, hears, seen)
             if window.together and not self.config.by_frame:
-                told = told.mean(1, keepdim=True).expand_as(told)
-                window = replace(window, values=window.values | self._averaged(window))
+                acting = [s.name for s in self.vectors if s.acts]
+                window = replace(window, values={k: x for k, x in window.values.items() if k not in acting})
+                others = self._tell(window, memory, text, hears, seen)
+                told = others + (told - others).mean(1, keepdim=True)
             image = self._unfold(every.flatten(2, 3)).contiguous(memory_format=torch.channels_last)
             painted = tap is not None or any(s.name in window.levels for s in self.pictures)
             answer, vectors, stages = self._run(image, told, window, text, painted)
@@ -215,11 +217,6 @@ class UNet(nn.Module):
             if s.name in window.levels:
                 raw[s.name] = x.float().view(b, n, s.tokens, s.dim)
         return {name: x for name, x in raw.items() if bool(window.levels[name].any())}, {}
-
-    def _averaged(self, window: Window) -> Values:
-        """What the robot does in a clip, the same for all of its steps."""
-        acts = {s.name: window.values[s.name] for s in self.vectors if s.acts and s.name in window.values}
-        return {name: x.mean(1, keepdim=True).expand_as(x) for name, x in acts.items()}
 
     def _told(self) -> int:
         c = self.config

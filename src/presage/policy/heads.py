@@ -91,11 +91,40 @@ class VideoFormer(nn.Module):
         return queries.unflatten(0, (b, n)).flatten(1, 2)
 
 
+class Convolved(nn.Module):
+    """Residual convolutions in the place of a Video Former, which keep where things are (Chi et al. 2023, Diffusion
+    Policy, section 3.2: a ResNet): features (B, N, T, D) -> (B, 16, W), a sixteenth of the picture each. A token of the
+    codec is unfolded into `fold` x `fold` places first, and all frames lie on their channels."""
+
+    def __init__(self, places: int, numbers: int, width: int, frames: int = 1, fold: int = 2) -> None:
+        super().__init__()
+        self.side, self.fold = math.isqrt(places), fold
+        stride = max(1, self.side * fold // 4)
+        self.enter = nn.Conv2d(frames * numbers // fold**2, width, 3, padding=1)
+        self.before = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.shrink = nn.Conv2d(width, width, 3, stride, 1)
+        self.after = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.norm = nn.LayerNorm(width)
+        self.positions = nn.Parameter(torch.randn((-(-self.side * fold // stride)) ** 2, width) * 0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        nothing = features.new_zeros(len(features), 1)
+        stacked = features.transpose(2, 3).flatten(1, 2).unflatten(2, (self.side, self.side))
+        images = F.pixel_shuffle(stacked, self.fold)
+        h = self.enter(images.contiguous(memory_format=torch.channels_last))
+        for block in self.before:
+            h = block(h, nothing)
+        h = self.shrink(h)
+        for block in self.after:
+            h = block(h, nothing)
+        return self.norm(h.flatten(2).transpose(1, 2)) + self.positions
+
+
 class ActionTransformer(nn.Module):
     """A transformer over the tokens of an action, which looks at a Video Former's queries (Hu et al. 2024, VPP, section
     4.2: a diffusion transformer): for `Flow`, `EDM` and `DDPM`."""
 
-    def __init__(self, former: VideoFormer, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
+    def __init__(self, former: nn.Module, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.former = former
         self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)

@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from presage.networks.composed import Composed
 from presage.systems.lab.alignment import P_MOST, UNSEEN, compare_alignment
 from presage.systems.lab.check import CheckResult
-from presage.systems.lab.outcome import JUDGE, OUTCOME, judge_part, judge_stage, with_outcome
+from presage.systems.lab.outcome import JUDGE, OUTCOME, judge_part, judge_stage
 from presage.systems.lab.world_base import AHEAD, ONE_STEP, PAST, world_model, world_stages
 from presage.systems.parts import codec_stage, scaled
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
@@ -23,7 +21,6 @@ from presage.systems.table import find
 from presage.training.loop import Optimiser
 from presage.training.objectives.rollout import Rollout
 from presage.training.objectives.together import Together
-from presage.training.recorded import Recorded, joined
 from presage.training.stage import Stage
 
 WORLD, ROLLOUTS = {"labelled": 1.0, "noise": 2.0}, {"noise": 1.0}
@@ -38,22 +35,13 @@ def onex_evaluation(shape: Shape, size: Size = SMALL, rollouts: Mapping[str, flo
         return world_model(shape, size, beside=[OUTCOME], parts={JUDGE: judge_part(shape, size, OUTCOME)})
 
     several, optimiser = Together((ONE_STEP, Rollout(AHEAD))), scaled(Optimiser(600, 16, warmup=50), size)
-    head = judge_stage(pictures, OUTCOME, size, {"ended": 1.0})
     stages = (
         codec_stage(size, WORLD),
         *world_stages(size, WORLD),
         Stage("adapt", several, data=rollouts, window=PAST + AHEAD + 1, optimiser=optimiser),
-        Stage(JUDGE, head.objective, head.modules, head.data, {"ended": ended}, 1, optimiser=head.optimiser),
+        judge_stage(pictures, OUTCOME, size, WORLD),
     )
     return System(Card.of("onex_evaluation"), build, stages)
-
-
-def ended(model: Composed, data: Mapping[str, Recorded]) -> Recorded:
-    """Where nobody recorded outcomes: a demonstration ends in success, and no row before its last one shows it."""
-    shown = data["labelled"]
-    last = np.zeros(len(shown.action))
-    last[shown.start + shown.length - 1] = 1
-    return joined([with_outcome(shown, OUTCOME, last)])
 
 
 MORE = {"noise": 1.0, "play": 1.0}

@@ -256,5 +256,5 @@ def emphasised(recorded: Recorded, most: float) -> Recorded:
 
 
 def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
-    """Data for a stage: a kind whose episodes end in `rows` rows of standing still."""
-    return lambda model, data: data[kind].stretched(rows)
+    """Data for a stage: a kind whose episodes end in `rows` rows of standing still; `labelled` where there is none."""
+    return lambda model, data: data.get(kind, data["labelled"]).stretched(rows)

@@ -8,7 +8,7 @@ from presage.networks.composed import Composed
 from presage.networks.unet import UNet, UNetConfig
 from presage.policy.executors import receding
 from presage.policy.features import headed, latents
-from presage.policy.heads import ActionTransformer, Filmed, PooledMLP, VideoFormer
+from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, VideoFormer
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.system import SMALL, Card, Shape, Size, System
 from presage.timeline.corruption import DDPM, Corruption, Flow, Regress
@@ -35,6 +35,8 @@ def policy_head(shape: Shape, size: Size, stream: Stream, architecture: Architec
         return Filmed(config.tokens, numbers, (4 * size.channels,), stream, side=config.grid)
     if architecture == "pooled":
         return PooledMLP(numbers, width, stream, heads=size.heads)
+    if architecture == "diffusion":
+        return ActionTransformer(Convolved(config.tokens, numbers, width), width, stream, 2, size.heads)
     former = VideoFormer(numbers, width, 8, 1, size.heads, config.tokens)
     return ActionTransformer(former, width, stream, 2, size.heads)
 

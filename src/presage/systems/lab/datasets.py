@@ -73,6 +73,12 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
             "pdemo", "demonstrations of Push-T", Recording(PUSHT, "expert", 300, first + 6, ("top",)), (3, 9, 13, 23)
         ),
         Wanted("pplay", "play in Push-T", Recording(PUSHT, "play", 160, first + 7, ("top",)), (3, 9)),
+        Wanted(
+            "pnoise",
+            "experts of Push-T disturbed in bursts",
+            Recording(PUSHT, "perturbed", 200, first + 8, ("top",)),
+            (3, 9, 13, 23),
+        ),
     ]
     if not quick:
         return full

@@ -25,8 +25,8 @@ from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.loop import Optimiser
-from presage.training.objectives.imitate import Imitate, Read
-from presage.training.recorded import Recorded
+from presage.training.objectives.imitate import Imitate, Make, Read
+from presage.training.recorded import Recorded, joined
 from presage.training.stage import Stage
 from presage.worlds.collect import renderer_of, simulation_of
 from presage.worlds.instructions import instructions
@@ -50,10 +50,26 @@ def judge_part(shape: Shape, size: Size, stream: Stream) -> Filmed:
 
 
 def judge_stage(pictures: Sequence[str], stream: Stream, size: Size, data: Mapping[str, float]) -> Stage:
-    """Trains it on frames whose outcome is known (`with_outcome`), on a codec that stands still."""
+    """Trains it on frames whose outcome is known (`with_outcome`), on a codec that stands still. data: their kinds.
+    Where nobody knows any, it is how far along a demonstration a frame is."""
     reads = Imitate(blurred(latents(pictures), BLUR), part=JUDGE, stream=stream.name)
     optimiser = scaled(Optimiser(1500, 64, warmup=50, ema=0.99), size)
-    return Stage(JUDGE, reads, (f"parts.{JUDGE}",), data, window=1, optimiser=optimiser)
+    make = {"judged": known(stream, list(data))}
+    return Stage(JUDGE, reads, (f"parts.{JUDGE}",), {"judged": 1.0}, make, window=1, optimiser=optimiser)
+
+
+def known(stream: Stream, kinds: Sequence[str]) -> Make:
+    """Data for a stage: all rows of some kinds, where their outcome is known."""
+
+    def make(model: Composed, data: Mapping[str, Recorded]) -> Recorded:
+        there = [part for kind, part in data.items() if kind in kinds]
+        if all(stream.name in part.latents for part in there):
+            return joined(there)
+        demonstrated = data["labelled"]
+        along = np.concatenate([np.arange(1, n + 1) / n for n in demonstrated.length])
+        return with_outcome(demonstrated, stream, along if stream.dim == 1 else along == 1)
+
+    return make
 
 
 def blurred(read: Read, most: float) -> Read:

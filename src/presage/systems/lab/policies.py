@@ -92,11 +92,13 @@ def compare_policies(
     out: Path,
     labelled: int = FEW,
     shared: Sequence[str] = (CODEC,),
+    further: Mapping[str, Recorded] | None = None,
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
     probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages that are trained
-    once, for all arms that have the same of them; the first one makes the codec of all.
+    once, for all arms that have the same of them; the first one makes the codec of all. further: kinds of data beside
+    `labelled` and `free`.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -106,6 +108,7 @@ def compare_policies(
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
     data, block = lab_data(quick, labelled), block_of(row, quick, out)
+    data = replace(data, kinds={**data.kinds, **(further or {})})
     shape = shape_of(data.kinds["labelled"])
     first = variants[claimed].system(shape)
     model = _shared(first, shape, data, shared[:1], out)
