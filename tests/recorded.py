@@ -10,7 +10,7 @@ SIZE, CHUNK, ACTIONS = 16, 2, 2
 def moving_square(
     episodes: int = 6, rows: int = 8, seed: int = 0, cameras: tuple[str, ...] = ("image.front",)
 ) -> Recorded:
-    """Each chunk moves a 4 x 4 square by its sum, in pixels; the state is where it is."""
+    """Each chunk moves a 4 x 4 square by its sum, in pixels; the state is where it is. Success: on the right."""
     rng = np.random.default_rng(seed)
     total = episodes * rows
     action = rng.uniform(-1, 1, (total, CHUNK, ACTIONS)).astype(np.float32)
@@ -32,4 +32,5 @@ def moving_square(
         text,
         np.full(episodes, rows),
         ["move"] * episodes,
+        to_success=np.where(state[:, 0] > 6, 0.0, np.inf),
     )

@@ -116,7 +116,7 @@ def imaginations(model: WorldModel) -> dict[str, Any]:
         values = session.imagine(plan, tokens).values
         found |= {f"imagine/{name}/{stream}": digest(x) for stream, x in values.items()}
     found["features"] = digest(video_features(session, None))
-    found["value"] = digest(value_of(session.last))
+    found["value"] = digest(value_of(session))
     return found
 
 

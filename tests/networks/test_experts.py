@@ -8,7 +8,7 @@ import torch
 
 from presage.benchmarks.cache import full_precision
 from presage.codecs.scalars import ScalarCodec
-from presage.networks.composed import Composed
+from presage.networks.composed import Composed, Shape
 from presage.networks.experts import Expert, Experts, ExpertsConfig, Inherit
 from presage.networks.packed import Packed
 from presage.timeline.attention import one_way, teacher_forced
@@ -37,7 +37,7 @@ def network(condition: str = "added", seed: int = 0) -> Experts:
 def model(condition: str = "added", context: int = 3) -> Composed:
     scalars = ScalarCodec([0.0] * 6, [1.0] * 6), ScalarCodec([0.0], [1.0])
     packed = Packed(network(condition), STREAMS, context, lambda c: teacher_forced(c, one_way))
-    return Composed(STREAMS, {}, packed, *scalars, (2, 3), context).eval()
+    return Composed(STREAMS, {}, packed, Shape((), 16, 2, 3, 1, *scalars, fps=5.0), context).eval()
 
 
 def values_of(generator: torch.Generator, first: bool = False) -> Values:

@@ -14,7 +14,7 @@ from presage.policy.sampled import sampled
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
-from presage.training.recorded import fit_scalar_codecs
+from presage.training.recorded import shape_of
 
 STATE = "state"
 
@@ -30,7 +30,7 @@ def line() -> Composed:
     network = Transformer(TransformerConfig(width=16, layers=1, heads=2, streams=streams))
     for output in network.outputs.values():
         torch.nn.init.normal_(output.weight, std=0.3)  # type: ignore[arg-type]
-    return Composed(streams, {}, Packed(network, streams, 2), *fit_scalar_codecs(recorded), (CHUNK, ACTIONS), 2).eval()
+    return Composed(streams, {}, Packed(network, streams, 2), shape_of(recorded), 2).eval()
 
 
 class Ball:
@@ -42,11 +42,11 @@ class Ball:
 
     def decide(self, session: Session) -> np.ndarray:
         """The whole way to 0 at once, from where the session's newest block says that it is."""
-        where = self.model.state_codec.decode(session.last.values["where"][:, 0].numpy())
+        where = self.model.shape.state_codec.decode(session.last.values["where"][:, 0].numpy())
         return np.stack([-where, np.zeros_like(where)], 1).astype(np.float32)
 
     def foresee(self, session: Session, running: np.ndarray) -> None:
-        where = self.model.state_codec.decode(session.last.values["where"][:, 0].numpy()) + running.sum(1)
+        where = self.model.shape.state_codec.decode(session.last.values["where"][:, 0].numpy()) + running.sum(1)
         session.append(self.model.encode({"state": where}, running), imagined=True)
 
     def live(self, policy: Asynchronous, rows: int) -> list[float]:
@@ -105,7 +105,7 @@ def test_foresight_steps_under_the_running_chunk() -> None:
         forward(2)(session, np.full((1, CHUNK, ACTIONS), running, np.float32))
         ends.append(session.last.values)
     assert not torch.allclose(ends[0]["where"], ends[1]["where"])
-    told = model.action_codec.encode(np.ones((1, CHUNK * ACTIONS)))
+    told = model.shape.action_codec.encode(np.ones((1, CHUNK * ACTIONS)))
     np.testing.assert_allclose(ends[1]["done"].flatten(1).numpy(), told, atol=1e-5)
 
 

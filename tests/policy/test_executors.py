@@ -9,10 +9,10 @@ from tests.recorded import CHUNK, moving_square
 
 from presage.policy.executors import OpenLoop
 from presage.policy.features import foresight, latents
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.unipi import unipi
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 
 
 class Plan:

@@ -48,7 +48,7 @@ def ones(message: dict) -> bytes:
 def test_a_remote_policy_acts_as_the_local_one_does() -> None:
     model = tiny_model()
     local = make_policy("joint", model)
-    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {})) as (server, address):
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model, {})) as (server, address):
         remote = RemotePolicy(f"ws://{address}", 4, 4)
         for instruction in ("open the drawer", "reach"):
             remote.reset([instruction])
@@ -204,7 +204,7 @@ def test_nobody_there(url) -> None:
 
 def test_a_wrong_key() -> None:
     model = tiny_model()
-    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {}, key="right")) as (
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model, {}, key="right")) as (
         _,
         address,
     ):

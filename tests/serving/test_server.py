@@ -25,7 +25,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def running(model):
-    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {"use": "joint"})) as server:
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model, {"use": "joint"})) as server:
         yield server
 
 
@@ -206,7 +206,7 @@ def test_web_pages_are_not_let_in(address) -> None:
 
 
 def test_a_key_is_asked_for_where_there_is_one(model) -> None:
-    make = lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {}, key="secret")  # noqa: E731
+    make = lambda: PolicyServer(lambda: make_policy("joint", model), model, {}, key="secret")  # noqa: E731
     with serving(make) as (_, address):
         for key in (None, "", "secre", "secret2", "sécret"):
             with pytest.raises(InvalidStatus, match="401"):
@@ -232,7 +232,7 @@ def test_robots_that_ask_at_once_do_not_hear_each_others_answers(model, running)
 
 
 def slow_server(policy: SlowPolicy, **settings: object):
-    return serving(lambda: PolicyServer(lambda: policy, tiny_model().config, {}, **settings))
+    return serving(lambda: PolicyServer(lambda: policy, tiny_model(), {}, **settings))
 
 
 def test_a_slow_policy_does_not_block_health() -> None:
@@ -264,7 +264,7 @@ def test_a_request_before_the_answer_is_refused() -> None:
 
 
 def test_a_server_whose_inference_was_cancelled_ends_with_an_error() -> None:
-    server = PolicyServer(lambda: SlowPolicy(0.0), tiny_model().config, {})
+    server = PolicyServer(lambda: SlowPolicy(0.0), tiny_model(), {})
 
     def ready(port: int) -> None:
         assert server.worker is not None and server.worker.cancel()

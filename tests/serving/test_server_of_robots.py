@@ -25,7 +25,7 @@ def embodied(shared, request, tmp_path_factory):
     """(robot, server, address), of one model that both robots share."""
     folder = save_robots(tmp_path_factory.mktemp("robots") / "model", [ARM, HAND])
     body = choose_robot(folder, request.param.name)
-    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared.config, {}, deadline=60, body=body)  # noqa: E731
+    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared, {}, deadline=60, body=body)  # noqa: E731
     with serving(make) as running:
         yield request.param, *running
 
@@ -106,7 +106,7 @@ def sized(shared):
     """(robot, address) of one that knows the size of its cameras' pictures, none of which is square."""
     robot = replace(ARM, recorded={"left": [40, 60], "right": [90, 30], "above": [32, 40]})
     body = Embodiment("arm", robot, SLOTS, 32, shared.state_codec.center)
-    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared.config, {}, deadline=60, body=body)  # noqa: E731
+    make = lambda: PolicyServer(lambda: make_policy("joint", shared), shared, {}, deadline=60, body=body)  # noqa: E731
     with serving(make) as (_, address):
         yield robot, address
 

@@ -52,7 +52,9 @@ def test_value_and_critic_of_the_shipped_model() -> None:
     session.observe(tiny_observation(2))
     chunk = tiny_chunk(2)
     candidates = model.encode_action(chunk).view(2, 1, 1, -1).expand(-1, 2, 1, -1)
-    alone = value_of(step(session.fork(1), chunk))
+    fork = session.fork(1)
+    step(fork, chunk)
+    alone = value_of(fork)
     torch.testing.assert_close(value_at_end(session, candidates), alone[:, None].expand(-1, 2), atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="has no critic"):
         critic(session, candidates)

@@ -15,12 +15,11 @@ from presage.errors import UserError
 from presage.systems import fit
 from presage.systems.checkpoint import open_system, system_of
 from presage.systems.fit import Fitted, fit_system, kinds_of, settings_of, with_what_there_is
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import Shape, System
 from presage.systems.table import ROWS, has_recipe
 from presage.training import loop
 from presage.training.checkpoint import load_model, save_model
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, shape_of
 
 EVERY_RECIPE = [row.name for row in ROWS if has_recipe(row)]
 

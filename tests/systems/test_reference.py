@@ -8,10 +8,10 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.base import next_values
-from presage.systems.lab.arms import shape_of
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(rows=14)
@@ -31,7 +31,7 @@ def test_it_trains_acts_and_dreams(tmp_path: Path) -> None:
     session = Session(model, ["move"] * 3)
     session.observe(observation)
     for i in range(3):
-        dreamed = next_values(session, model.encode_action(RECORDED.action[i : i + 3])[:, None], steps=2)
+        dreamed = next_values(session, model.encode_action(RECORDED.action[i : i + 3]), steps=2)
         session.append(dreamed, imagined=True)
     assert session.step == 3
     picture = model.decode_images(dreamed)["image.front"]

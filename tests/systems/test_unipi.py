@@ -7,11 +7,11 @@ import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.policy.translators import ClipPlan
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.clips import other_words
 from presage.systems.system import DEBUG
 from presage.systems.unipi import EVERY, KEYFRAMES, cloning, plan_of, unipi
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 

@@ -8,12 +8,11 @@ from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
 from presage.systems import uwm as recipe
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import Pairs, imagine, truth
 from presage.systems.system import DEBUG
 from presage.systems.uwm import JOINT, LIMITS, modes, uwm
 from presage.timeline.levels import Schedule
-from presage.training.recorded import Recorded, batch_of
+from presage.training.recorded import Recorded, batch_of, shape_of
 from presage.training.stage import train_stages
 
 

@@ -13,11 +13,10 @@ from presage.policy.goal_cloning import cloned
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import CEM, held, planned, uniform
 from presage.simulator.scorers import goal_distance, led_to
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.session import Session
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 
 PLAY = moving_square(12)

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import Pairs
 from presage.systems.lab.readings import moves, redrawn
 from presage.systems.system import DEBUG
 from presage.systems.vpp import FRAMES, ONE_STEP, vpp
-from presage.training.recorded import joined
+from presage.training.recorded import joined, shape_of
 from presage.training.stage import train_stages
 
 

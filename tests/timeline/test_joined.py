@@ -52,7 +52,7 @@ def test_joined_sessions_compute_what_lone_ones_do(model: WorldModel, steps, bat
             expected = session.imagine(Schedule.joint(2)).values
             for name, value in expected.items():
                 torch.testing.assert_close(imagined[name][i * batch : (i + 1) * batch], value, atol=1e-4, rtol=0)
-            torch.testing.assert_close(value_of(joined[i].last), value_of(session.last), atol=1e-4, rtol=0)
+            torch.testing.assert_close(value_of(joined[i]), value_of(session), atol=1e-4, rtol=0)
             assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks]
 
 
@@ -154,7 +154,7 @@ def test_joined_sessions_that_go_back_take_their_sessions_with_them(model: World
     for i, session in enumerate(alone):
         session.observe({name: x[[i]] for name, x in tiny_observation(2, seed=9).items()}, tiny_chunk(2, seed=9)[[i]])
         assert [b.index for b in joined[i].blocks] == [b.index for b in session.blocks] == [0, 1, 2]
-        torch.testing.assert_close(value_of(joined[i].last), value_of(session.last), atol=1e-4, rtol=0)
+        torch.testing.assert_close(value_of(joined[i]), value_of(session), atol=1e-4, rtol=0)
 
 
 def test_an_imagined_block_between_true_ones_stays_in_the_past(model: WorldModel) -> None:

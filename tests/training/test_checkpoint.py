@@ -24,7 +24,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_loaded_model_predicts_the_same(folder: Path) -> None:
     def value(model: WorldModel) -> torch.Tensor:
-        return value_of(Session(model, ["open the drawer"]).observe(tiny_observation(1)))
+        session = Session(model, ["open the drawer"])
+        session.observe(tiny_observation(1))
+        return value_of(session)
 
     torch.testing.assert_close(value(load_model(folder)), value(tiny_model()), atol=0.02, rtol=0)
     again = save_model(load_model(folder), folder.parent / "again", "# card")

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from presage.episodes.dataset import Dataset
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded
+from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded, shape_of
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 from tests.training.test_stage import small_model

@@ -18,7 +18,7 @@ from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
-from presage.training.recorded import Recorded, fit_scalar_codecs
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import Stage, train_stages
 from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
@@ -34,8 +34,7 @@ def small_model(recorded: Recorded) -> Composed:
         Stream("what is seen", codec.config.tokens, codec.config.token_dim, source="image.front"),
     ]
     network = Transformer(TransformerConfig(width=32, layers=1, heads=2, streams=streams))
-    scalars = fit_scalar_codecs(recorded)
-    return Composed(streams, {"image.front": codec}, Packed(network, streams, 2), *scalars, (CHUNK, ACTIONS), 2)
+    return Composed(streams, {"image.front": codec}, Packed(network, streams, 2), shape_of(recorded), 2)
 
 
 def stage(steps: int, **changes: Any) -> Stage:
@@ -96,9 +95,9 @@ def test_a_composed_model_learns_what_is_seen(tmp_path: Path) -> None:
     train_stages(model, [stage(60)], {"labelled": recorded}, tmp_path, {}, quiet=True)
     session = Session(model, torch.from_numpy(recorded.text[[0, 0]]))
     session.observe({"image.front": recorded.frames["image.front"][[0, 8]]})
-    given = {"what is done": model.encode_action(recorded.action[[0, 8]])[:, None]}
+    given = {"what is done": model.encode_action(recorded.action[[0, 8]])}
     seen = session.imagine(Schedule.forward(1), given).values["what is seen"]
-    truth = model.encode_images("image.front", recorded.frames["image.front"][[1, 9]])
+    truth = model.encode_pictures("image.front", recorded.frames["image.front"][[1, 9]])
     assert (seen - truth).square().mean() < 0.3 * truth.square().mean()  # an untrained one says 0 everywhere
     assert np.isfinite(model.decode_images({"what is seen": seen})["image.front"]).all()
 

@@ -149,9 +149,11 @@ def largest_difference(model: WorldModel, chunks: int, seed: int) -> float:
     for i in tqdm(range(chunks), desc="cached against recomputed", unit="chunk"):
         if i % 10 < GROUNDED:
             truth = random_block(model, generator, first=i == 0)
-            value, other_value = value_of(cached.append(truth)), uncached.append(truth)
+            cached.append(truth)
+            value, other_value = value_of(cached), uncached.append(truth)
         else:
-            value, other_value = value_of(cached.append(dream, imagined=True)), uncached.append(other)
+            cached.append(dream, imagined=True)
+            value, other_value = value_of(cached), uncached.append(other)
         dream, other = cached.imagine(SCHEDULE).values, uncached.imagine(SCHEDULE)
         pairs = [(dream[name], other[name]) for name in other] + [(value, other_value)]
         worst = max([worst, *[float((a - b).abs().max()) for a, b in pairs]])

@@ -1,16 +1,16 @@
 """Fidelity of the image codec on episodes it never saw, over all pixels and over those that decide a task."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.measures.video import decibels, frame_errors, ssim
-from presage.networks.world_model import WorldModel
-from presage.simulator.pairing import load_for
+from presage.networks.robot import RobotModel
+from presage.systems.checkpoint import load_for
 from presage.worlds.instructions import MT10
 from presage.worlds.seeds import evaluation_seeds
 from presage.worlds.vector import VectorWorld
@@ -30,18 +30,16 @@ def run(args: BenchArgs) -> dict[str, Any]:
     episodes = args.episodes or (1 if args.quick else 4)
     tasks = MT10[:2] if args.quick else MT10
     seeds = evaluation_seeds(args.seed, episodes)
-    cameras = model.config.cameras
-    world = VectorWorld(
-        tasks, num_envs=episodes, cameras=cameras, size=model.config.codec.size, chunk=model.config.chunk
-    )
+    cameras = model.cameras
+    world = VectorWorld(tasks, num_envs=episodes, cameras=cameras, size=model.size, chunk=model.chunk_shape[0])
     similarity: list[float] = []
     figures: dict[str, Any] = {}
     total = np.zeros(4)
     for task in tqdm(tasks, desc="codec", unit="task"):
         frames, masks = held_out_frames(world, task, seeds, MAX_STEPS // (4 if args.quick else 1))
         sums = np.zeros(4)
-        for camera in cameras:
-            decoded = reconstruct(model, frames[camera])
+        shown = reconstruct(model, frames)
+        for camera, decoded in shown.items():
             errors = frame_errors(decoded, frames[camera])
             pixels = masks[camera].sum((1, 2))
             seen = pixels > 0
@@ -56,7 +54,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         "psnr": decibels(total[0] / total[1]),
         "ssim": float(np.mean(similarity)),
         "object_psnr": decibels(total[2] / total[3]),
-        "object_share": total[3] / (total[1] * model.config.codec.size**2),
+        "object_share": total[3] / (total[1] * model.size**2),
         "frames": int(total[1]),
         "compression": compression(model),
         **latency(model, 5 if args.quick else 50),
@@ -91,30 +89,39 @@ def held_out_frames(
     )
 
 
-def reconstruct(model: WorldModel, frames: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Encode and decode (F, S, S, 3) uint8."""
-    parts = [torch.from_numpy(frames[i : i + batch]).to(model.device) for i in range(0, len(frames), batch)]
-    return np.concatenate([model.codec.decode(model.codec.encode(part)).cpu().numpy() for part in parts])
+def reconstruct(model: RobotModel, frames: dict[str, np.ndarray], batch: int = 64) -> dict[str, np.ndarray]:
+    """Encode and decode the frames (F, S, S, 3) uint8 of each camera."""
+    count, parts = len(next(iter(frames.values()))), []
+    for i in range(0, count, batch):
+        seen = {f"image.{camera}": x[i : i + batch] for camera, x in frames.items()}
+        parts.append(model.decode_images(model.encode_images(seen)))
+    return {camera: np.concatenate([part[f"image.{camera}"] for part in parts]) for camera in frames}
 
 
-def compression(model: WorldModel) -> float:
-    """Numbers of an image over numbers of its tokens."""
-    codec = model.config.codec
-    return 3 * codec.size**2 / (codec.tokens * codec.token_dim)
+def compression(model: RobotModel) -> float:
+    """Numbers of the images over numbers of their tokens."""
+    values = model.encode_images(_black(model))
+    return 3 * model.size**2 * len(model.cameras) / sum(x[0].numel() for x in values.values())
 
 
-def latency(model: WorldModel, repeats: int) -> dict[str, float]:
+def _black(model: RobotModel) -> dict[str, np.ndarray]:
+    """A frame of every camera."""
+    return {f"image.{camera}": np.zeros((1, model.size, model.size, 3), np.uint8) for camera in model.cameras}
+
+
+def latency(model: RobotModel, repeats: int) -> dict[str, float]:
     """Median milliseconds to encode, and to decode, one frame of every camera."""
-    size, cameras = model.config.codec.size, len(model.config.cameras)
-    image = torch.zeros((cameras, size, size, 3), dtype=torch.uint8, device=model.device)
-    tokens = model.codec.encode(image)
-    out = {}
-    calls = {"encode_ms": lambda: model.codec.encode(image), "decode_ms": lambda: model.codec.decode(tokens)}
+    frame, out = _black(model), {}
+    values = model.encode_images(frame)
+    calls: dict[str, Callable[[], Any]] = {
+        "encode_ms": lambda: next(iter(model.encode_images(frame).values())).cpu(),
+        "decode_ms": lambda: model.decode_images(values),
+    }
     for name, call in calls.items():
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
-            call().cpu()
+            call()
             seconds.append(time.perf_counter() - start)
         out[name] = 1000 * float(np.median(seconds))
     return out

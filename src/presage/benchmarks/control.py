@@ -11,7 +11,7 @@ from presage.benchmarks.episodes import max_steps, per_task, task_list, world_fo
 from presage.policy import USES, make_policy
 from presage.policy.base_policy import base_policy
 from presage.policy.grounded import GroundedPolicy
-from presage.simulator.pairing import load_for
+from presage.systems.checkpoint import load_for
 from presage.worlds import MT10, ExpertPolicy, rollout
 from presage.worlds.protocol import Policy
 

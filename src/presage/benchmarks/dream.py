@@ -8,7 +8,7 @@ from presage.simulator.frames.imagine import as_shipped, codec_floor, session_im
 from presage.simulator.frames.measure import evaluation_scenes, measure
 from presage.simulator.frames.readers import load_reader
 from presage.simulator.frames.scenes import Scenes, scenes
-from presage.simulator.pairing import load_for
+from presage.systems.checkpoint import load_for
 from presage.worlds import MT10
 
 EPISODES = 4

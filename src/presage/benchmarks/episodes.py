@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from presage.benchmarks.common import BenchArgs
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.results.tables import success_figures
 from presage.worlds import MT10, RolloutResult, make_world
 from presage.worlds.seeds import evaluation_seeds
@@ -26,16 +26,15 @@ def max_steps(args: BenchArgs) -> int:
     return 12 if args.quick else MAX_STEPS
 
 
-def world_for(model: WorldModel, episodes: int, workers: int = 2, tasks: Sequence[str] = MT10) -> Any:
+def world_for(model: RobotModel, episodes: int, workers: int = 2, tasks: Sequence[str] = MT10) -> Any:
     """The world of `tasks` as `model` (of `pairing.load_for`) sees it, for up to `BATCH` of `episodes` at once."""
-    config = model.config
     return make_world(
         tasks[0],
         tasks=tasks,
         num_envs=min(BATCH, episodes),
-        cameras=config.cameras,
-        size=config.codec.size,
-        chunk=config.chunk,
+        cameras=list(model.cameras),
+        size=model.size,
+        chunk=model.chunk_shape[0],
         workers=workers,
     )
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.control import behaviour_cloning
 from presage.benchmarks.episodes import max_steps, task_list, world_for
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import USES, make_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
@@ -17,8 +17,8 @@ from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Disturbed, Judged, action_noise, agreement, judge, other_instruction
 from presage.simulator.frames.scenes import scenes
 from presage.simulator.frames.verdicts import dreamed_values, outcome_figures, putback
-from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold
+from presage.systems.checkpoint import load_for
 from presage.worlds import MT10, RandomPolicy
 from presage.worlds.protocol import Policy
 
@@ -26,7 +26,7 @@ MAX_STEPS = 40
 """Fewer than for control: enough for whoever can do the task, and useless policies cost the full length, twice."""
 
 
-def policies_to_rank(args: BenchArgs, model: WorldModel, world: Any) -> dict[str, Policy]:
+def policies_to_rank(args: BenchArgs, model: RobotModel, world: Any) -> dict[str, Policy]:
     """Policies from excellent to useless, so that there is something to rank."""
     seed = args.seed
     policies: dict[str, Policy] = {use: make_policy(use, model, seed) for use in USES}
@@ -40,13 +40,13 @@ def policies_to_rank(args: BenchArgs, model: WorldModel, world: Any) -> dict[str
         policies[f"joint_noise_{sigma}"] = Disturbed(make_policy("joint", model, seed), action_noise(sigma, seed))
     policies["joint_other_instruction"] = Disturbed(make_policy("joint", model, seed), instruct=other_instruction)
     policies["joint_poor"] = GroundedPolicy(model, joint, quality=0.0, seed=seed)
-    random = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), seed)
+    random = RandomPolicy((world.num_envs, *model.chunk_shape), seed)
     policies["random"] = random
     policies["still"] = Disturbed(random, change=lambda chunks, episodes, step: 0 * chunks)
     return policies
 
 
-def verdicts(args: BenchArgs, model: WorldModel, threshold: float) -> dict[str, float]:
+def verdicts(args: BenchArgs, model: RobotModel, threshold: float) -> dict[str, float]:
     """What the judge says of real outcomes that it was not calibrated on: experts, disturbed ones, hands that miss and
     hands that do not close; and of real success with the object put back."""
     counts = {"expert": 2, "miss": 2} if args.quick else {"expert": 40, "miss": 27, "open": 12}

@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.grounded import CONTEXT, Decision, GroundedPolicy
 from presage.policy.joint import joint
-from presage.simulator.pairing import load_for
 from presage.simulator.planning import (
     CANDIDATES,
     HORIZON,
@@ -30,6 +29,7 @@ from presage.simulator.planning import (
     by_q,
     by_value,
 )
+from presage.systems.checkpoint import load_for
 from presage.systems.perturbed import PERTURBATION, perturbed
 from presage.timeline.session import Session
 from presage.worlds import MT10, instructions, make_world, rollout
@@ -61,11 +61,11 @@ def in_simulator(world: Any, scratch: Any, rows: Any) -> Ranking:
     return rank
 
 
-def seconds_per_decision(model: WorldModel, decide: Decision, world: Any, repeats: int) -> float:
+def seconds_per_decision(model: RobotModel, decide: Decision, world: Any, repeats: int) -> float:
     """Median wall time of one decision for one robot, its past full."""
     observation, _ = world.reset(seed=0)
     session = Session(model, [instructions(MT10[0])[0]], context=CONTEXT)
-    for _ in range(model.config.window):
+    for _ in range(model.context):
         session.observe({name: x[:1] for name, x in observation.items()})
     times = []
     for _ in range(repeats):

@@ -16,13 +16,13 @@ from tqdm import tqdm
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_for
 from presage.benchmarks.wall_clock import TICK, Report, Scene, anticipate, foreseen, run_live
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.asynchronous import Asynchronous
 from presage.policy.grounded import CONTEXT
 from presage.policy.joint import joint, no_imagination
 from presage.policy.sampled import sampled
 from presage.results.tables import success_figures
-from presage.simulator.pairing import load_for
+from presage.systems.checkpoint import load_for
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds import MT10, rollout
@@ -56,7 +56,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
         figures |= _milliseconds(name, seconds)
     report, computing, live_threads = _live(model, args, candidates)
     torch.set_num_threads(usual)
-    deadline = TICK * model.config.chunk
+    deadline = TICK * model.chunk_shape[0]
     figures |= {
         "deadline_ms": 1000 * deadline,
         "missed_full": report.missed,
@@ -89,7 +89,7 @@ def _milliseconds(name: str, seconds: list[float]) -> dict[str, float | None]:
     return {f"{p}_ms_{name}": 1000 * float(np.quantile(seconds, q)) if seconds else None for p, q in quantiles.items()}
 
 
-def _observation(model: WorldModel) -> dict[str, np.ndarray]:
+def _observation(model: RobotModel) -> dict[str, np.ndarray]:
     """A real frame of the simulator, batch of one."""
     world = world_for(model, 1, workers=0)
     observation, _ = world.reset(seed=[0])
@@ -97,12 +97,12 @@ def _observation(model: WorldModel) -> dict[str, np.ndarray]:
     return observation
 
 
-def _still(model: WorldModel) -> np.ndarray:
-    return np.zeros((1, model.config.chunk, model.config.action_dim), np.float32)
+def _still(model: RobotModel) -> np.ndarray:
+    return np.zeros((1, *model.chunk_shape), np.float32)
 
 
 def measure(
-    model: WorldModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
+    model: RobotModel, observation: dict[str, np.ndarray], decide: Callable[[Session], object], repeats: int
 ) -> list[float]:
     """Seconds of each cycle: observe a frame and the executed chunk, encode, denoise, decode the chunk."""
     session = Session(model, ["open the drawer"], context=CONTEXT)
@@ -116,7 +116,7 @@ def measure(
 
 
 def _fastest(
-    model: WorldModel,
+    model: RobotModel,
     observation: dict[str, np.ndarray],
     cycles: dict[str, Callable[[Session], object]],
     repeats: int,
@@ -133,14 +133,13 @@ def _fastest(
     return best, {name: measure(model, observation, decide, repeats) for name, decide in bar}
 
 
-def _live(model: WorldModel, args: BenchArgs, candidates: list[int]) -> tuple[Report, list[float], int]:
+def _live(model: RobotModel, args: BenchArgs, candidates: list[int]) -> tuple[Report, list[float], int]:
     """A minute in real time, with the threads that did best in a short trial: the simulator needs a core at times."""
     tasks, seeds = task_list(args, episodes=20)
 
     def scene(seconds: float) -> Scene:
-        config = model.config
         limit = max_steps(args) if args.quick else MAX_STEPS
-        return Scene(tasks, seeds, config.cameras, config.codec.size, config.chunk, limit, seconds)
+        return Scene(tasks, seeds, list(model.cameras), model.size, model.chunk_shape[0], limit, seconds)
 
     slowest = dict.fromkeys(candidates, 0.0)
     for threads in candidates if len(candidates) > 1 else ():

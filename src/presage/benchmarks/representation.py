@@ -26,8 +26,9 @@ from presage.policy.representation import (
     train_head,
 )
 from presage.simulator.frames.imagine import with_random_network
-from presage.simulator.pairing import load_for
+from presage.simulator.pairing import check_robot
 from presage.systems.lab.datasets import T6, dataset
+from presage.training.checkpoint import load_model
 from presage.worlds import MT10, rollout
 from presage.worlds.seeds import evaluation_seeds
 
@@ -73,7 +74,8 @@ def fit(model: WorldModel, source: Source, args: BenchArgs) -> tuple[Head, float
 def run(args: BenchArgs) -> dict[str, Any]:
     """`success_...` of each head in the simulator; `error_...`, of its chunks on held-out demonstrations. Heads that
     the checkpoint lacks are fitted first and kept, where the data of its training are."""
-    model = load_for(MT10, args.checkpoint, args.device)
+    check_robot(MT10, args.checkpoint)
+    model = load_model(args.checkpoint, args.device)
     if DATASET.exists() and any(load_head(args.checkpoint, model, random) is None for random in (False, True)):
         fit_heads(args.checkpoint, DATASET)
     names = list(T6[:2] if args.quick else T6)

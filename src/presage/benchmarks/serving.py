@@ -31,10 +31,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from presage.benchmarks.common import BenchArgs
 from presage.device import compute_dtype
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import make_policy
 from presage.serving.wire import pack, unpack
-from presage.training.checkpoint import load_model
+from presage.systems.checkpoint import open_model
 from presage.worlds.instructions import MT10, instructions
 
 USE = "joint"
@@ -105,7 +105,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     always.
     """
     clients, seconds, steps, malformed = (4, 2.0, 5, 100) if args.quick else (16, 300.0, 20, 10_000)
-    model = load_model(args.checkpoint, args.device)
+    model = open_model(args.checkpoint, args.device)
     bar = tqdm(range(clients), desc="lone sessions", unit="episode")
     episodes = [record_episode(model, args.seed, client, steps) for client in bar]
     tolerance = TOLERANCE[compute_dtype(args.device)]
@@ -152,22 +152,21 @@ def run(args: BenchArgs) -> dict[str, Any]:
     }
 
 
-def record_episode(model: WorldModel, seed: int, client: int, steps: int) -> Episode:
+def record_episode(model: RobotModel, seed: int, client: int, steps: int) -> Episode:
     """Frames of blocks that move, a random state, an instruction; and a lone session's chunks."""
     rng = np.random.default_rng([seed, client])
-    config = model.config
-    size = config.codec.size
+    size = model.size
     prompt = instructions(MT10[client % len(MT10)])[0]
     policy = make_policy(USE, model, seed)
     policy.reset([prompt])
-    scene = rng.integers(0, 256, (len(config.cameras), 4, 4, 3), dtype=np.uint8)
+    scene = rng.integers(0, 256, (len(model.cameras), 4, 4, 3), dtype=np.uint8)
     scene = scene.repeat(-(-size // 4), 1).repeat(-(-size // 4), 2)[:, :size, :size]
     messages, answers = [], []
     for step in range(steps):
         frames = np.roll(scene, (step, client), (1, 2))
-        state = rng.uniform(-0.5, 0.5, config.state_dim).astype(np.float32)
-        observation = {f"image.{camera}": frames[i] for i, camera in enumerate(config.cameras)}
-        if config.state_dim:
+        state = rng.uniform(-0.5, 0.5, model.state_dim).astype(np.float32)
+        observation = {f"image.{camera}": frames[i] for i, camera in enumerate(model.cameras)}
+        if model.state_dim:
             observation["state"] = state
         answers.append(policy.act({name: x[None] for name, x in observation.items()})[0])
         messages.append(pack({**observation, "prompt": prompt, "reset": step == 0, "sequence": step}))

@@ -13,12 +13,12 @@ from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate, translate_pictures
 from presage.networks.names import ACTION, STATE
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.replay import ReplayPolicy
 from presage.results.tables import success_figures
-from presage.simulator.pairing import load_for
 from presage.simulator.success import calibrate, checkpoint_threshold, first_observation
 from presage.simulator.synthesis import Video, dream, label, stack, tokens
+from presage.systems.checkpoint import load_for
 from presage.timeline.session import Session
 from presage.worlds import MT10, ExpertPolicy, RolloutResult, rollout
 
@@ -39,7 +39,7 @@ def frozen(video: Video, pictures: bool) -> Video:
     return replace(video, frames=frames, states=np.repeat(video.states[:1], len(video.states), 0))
 
 
-def kinematic_labels(model: WorldModel, videos: Sequence[Video], iterations: int = 4) -> list[np.ndarray]:
+def kinematic_labels(model: RobotModel, videos: Sequence[Video], iterations: int = 4) -> list[np.ndarray]:
     """The control without any picture: one action for the whole chunk that leads from state to state, by Newton's steps
     on the robot's own dynamics (`networks.inverse.explain`, with nothing but the state to go by)."""
     session = Session(model, [v.instruction for v in videos], float("nan"))
@@ -48,7 +48,7 @@ def kinematic_labels(model: WorldModel, videos: Sequence[Video], iterations: int
     for t in range(max(v.steps for v in videos)):
         future = tokens(model, stack([frozen(v, pictures=True) for v in videos], 0))
         future[STATE] = model.encode_state(stack(videos, t + 1)["state"])
-        action = torch.zeros(len(videos), 1, model.config.chunk * model.config.action_dim, device=model.device)
+        action = torch.zeros(len(videos), 1, model.chunk_shape[0] * model.chunk_shape[1], device=model.device)
         for _ in range(iterations):
             action = explain(session, action, future, offset_error=UNKNOWN).clamp(-1, 1)
         chunk = executable(model, action)
@@ -59,7 +59,7 @@ def kinematic_labels(model: WorldModel, videos: Sequence[Video], iterations: int
 
 @torch.inference_mode()
 def label_errors(
-    model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 1, states: bool = True
+    model: RobotModel, episodes: Sequence[RolloutResult], steps: int = 1, states: bool = True
 ) -> dict[str, float]:
     """Mean squared error of one label (action tokens) given the true past and a future: the true one, that of another
     episode of the same task at the same step, or the present frame again. Without `states`, pictures are all that is
@@ -73,7 +73,7 @@ def label_errors(
     session = Session(model, [v.instruction for v in videos], float("nan"))
     session.observe(stack(videos, 0))
     errors: dict[str, list[np.ndarray]] = {"true": [], "shuffled": [], "repeated": []}
-    chunk = np.zeros((len(episodes), model.config.chunk, model.config.action_dim), np.float32)
+    chunk = np.zeros((len(episodes), *model.chunk_shape), np.float32)
     for t in range(max(v.steps for v in videos)):
         going = np.array([t < v.steps for v in videos])
         for row, episode in enumerate(episodes):
@@ -94,7 +94,7 @@ def label_errors(
 
 def from_video(
     args: BenchArgs,
-    model: WorldModel,
+    model: RobotModel,
     world: Any,
     experts: Sequence[RolloutResult],
     tasks: list[str],

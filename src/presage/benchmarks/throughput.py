@@ -10,7 +10,7 @@ import torch
 
 from presage.benchmarks.common import BenchArgs
 from presage.simulator.frames.imagine import Shown, as_shipped, session_imagines
-from presage.simulator.pairing import load_for
+from presage.systems.checkpoint import load_for
 from presage.worlds import MT10
 from presage.worlds.behaviours import CHUNK
 from presage.worlds.collect import renderer_of, simulation_of

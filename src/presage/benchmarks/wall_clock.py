@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from presage.networks.base import step
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.asynchronous import Foresight, decide_ahead
 from presage.policy.grounded import CONTEXT
 from presage.policy.sampled import sampled
@@ -104,7 +104,7 @@ class Report:
     ticks: int = 0
 
 
-def run_live(model: WorldModel, scene: Scene, steps: int, seed: int) -> tuple[Report, list[float]]:
+def run_live(model: RobotModel, scene: Scene, steps: int, seed: int) -> tuple[Report, list[float]]:
     """Control the simulator for `scene.seconds` of wall clock; also returns the controller's own seconds per replan."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

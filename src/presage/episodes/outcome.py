@@ -46,6 +46,23 @@ def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | No
     return success
 
 
+STAYS = 2
+"""Rows after the first success that still show it; what comes later nobody wrote down, since success is latched"""
+
+
+def steps_to_success(dataset: Dataset) -> np.ndarray:
+    """(R,) rows until what a row shows is a success, by `next.success`: 0 where it is one, infinite where none comes
+    in its episode, NaN where it is unknown: later than `STAYS` rows after a success, or no row says."""
+    success, out = row_success(dataset), np.full(dataset.num_rows, np.nan)
+    if success is None or not success.any():
+        return out  # a column that never says so of any row was not kept
+    for episode in dataset.episodes:
+        hits = np.flatnonzero(success[episode.start : episode.start + episode.length])
+        left = (hits[0] + 1 if len(hits) else np.inf) - np.arange(episode.length, dtype=float)
+        out[episode.start : episode.start + episode.length] = np.where(left < -STAYS, np.nan, left.clip(0))
+    return out
+
+
 def episode_success(dataset: Dataset) -> list[bool | None]:
     """(E,) whether each episode succeeded: the fact `success` where it is told, else whether any of its rows did
     (`next.success` or `success`). None: unknown, also where a column never says so of any row: it was not kept."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.networks.names import ACTION, LIMIT, STATE, VALUE, is_video
+from presage.networks.names import ACTION, LIMIT, STATE, is_video
 from presage.timeline.backbone import Backbone, Condition, Output, Tap, Window
 from presage.timeline.corruption import Regress
 from presage.timeline.levels import GIVEN, Schedule, flat
@@ -142,6 +142,7 @@ def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":
     return session.append(next_values(session, session.model.encode_action(chunk), steps=steps), imagined=True)
 
 
-def value_of(block: "Block") -> Tensor:
-    """(B,) predicted value of what is seen, in [0, 1]."""
-    return block.answers[VALUE][:, 0, 0].clamp(0, 1)
+def value_of(session: "Session") -> Tensor:
+    """(B,) predicted value of the newest step, in [0, 1]."""
+    value: Tensor = session.model.value(session.last, session.condition)
+    return value

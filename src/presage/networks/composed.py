@@ -4,6 +4,7 @@ Shapes: B batch, N rows, T tokens of a stream, C numbers a token, S pixels a sid
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,11 +14,30 @@ from torch import Tensor, nn
 from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
+from presage.networks.judge import Judge
 from presage.timeline.backbone import Backbone, Base, Condition
+from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
 
 IMAGE, ACTION, STATE = "image.", "action", "state"
 """Sources of streams: `image.<camera>`, a chunk of actions, the robot's own state."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model has to fit: of recorded data, or of a robot."""
+
+    cameras: tuple[str, ...]
+    size: int
+    """Pixels a side"""
+    chunk: int
+    """Actions between two steps"""
+    action_dim: int
+    state_dim: int
+    action_codec: ScalarCodec
+    state_codec: ScalarCodec
+    fps: float
+    """Steps a second"""
 
 
 class Codec(Protocol):
@@ -37,7 +57,7 @@ class Composed(nn.Module):
         streams: each with its `source`.
         codecs: source -> codec of a camera; several cameras may share one.
         backbone: a module that is a `Backbone` of `streams`.
-        chunk: actions (chunk, A) executed between two steps.
+        shape: of the robot.
         context: how many steps back the backbone looks.
         parts: further modules that stages train or uses read: heads, translators, scorers.
         told: instructions are embedded; else all of them are 0, for models that goals alone steer.
@@ -49,9 +69,7 @@ class Composed(nn.Module):
         streams: Sequence[Stream],
         codecs: Mapping[str, Codec],
         backbone: Backbone,
-        action_codec: ScalarCodec,
-        state_codec: ScalarCodec,
-        chunk: tuple[int, int],
+        shape: Shape,
         context: int,
         parts: Mapping[str, nn.Module] | None = None,
         told: bool = True,
@@ -59,8 +77,7 @@ class Composed(nn.Module):
     ) -> None:
         super().__init__()
         self.told, self.base = told, base
-        self.streams, self.chunk_shape, self.context = tuple(streams), chunk, context
-        self.action_codec, self.state_codec = action_codec, state_codec
+        self.streams, self.shape, self.context = tuple(streams), shape, context
         self._seams = (backbone, dict(codecs))  # beside the modules that they are, for their types
         self.network = module(backbone)
         self.codecs = nn.ModuleList({id(c): module(c) for c in codecs.values()}.values())
@@ -69,6 +86,31 @@ class Composed(nn.Module):
     @property
     def backbone(self) -> Backbone:
         return self._seams[0]
+
+    @property
+    def cameras(self) -> Sequence[str]:
+        return self.shape.cameras
+
+    @property
+    def size(self) -> int:
+        return self.shape.size
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        return self.shape.chunk, self.shape.action_dim
+
+    @property
+    def state_dim(self) -> int:
+        """As far as it sees the state"""
+        return self.shape.state_dim if any(s.source == STATE for s in self.streams) else 0
+
+    @property
+    def fps(self) -> float:
+        return self.shape.fps
+
+    @property
+    def critic(self) -> nn.Module | None:
+        return self.parts["critic"] if "critic" in self.parts else None
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +136,9 @@ class Composed(nn.Module):
         shown = {s.source for s in self.streams if s.source.startswith(IMAGE)} & set(observation)
         if not shown:
             raise UserError(f"a goal is a picture of {', '.join(sorted(self._seams[1]))}; got {', '.join(observation)}")
-        return {s.name: self.encode_images(s.source, observation[s.source]) for s in self.streams if s.source in shown}
+        return {
+            s.name: self.encode_pictures(s.source, observation[s.source]) for s in self.streams if s.source in shown
+        }
 
     def encode(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> Values:
         """Values (B, T, C) of an observation, and of the chunk (B, chunk, A) that led to it.
@@ -102,21 +146,31 @@ class Composed(nn.Module):
         Raises:
             UserError: a camera or the state is missing.
         """
-        out: Values = {}
-        for s in self.streams:
-            if s.source.startswith(IMAGE):
-                if s.source not in observation:
-                    raise UserError(f"observation has no {s.source!r}: the model looks through it")
-                out[s.name] = self.encode_images(s.source, observation[s.source])
-            elif s.source == STATE:
-                state = torch.from_numpy(self.state_codec.encode(observation["state"])).float()
-                out[s.name] = state.to(self.device).unflatten(-1, (s.tokens, s.dim))
-            elif s.source == ACTION and s.acts and executed is not None:  # an answer is no part of what was seen
-                out[s.name] = self.encode_action(executed).unflatten(-1, (s.tokens, s.dim))
+        out = self.encode_images(observation)
+        out |= {s.name: self.encode_state(observation["state"]) for s in self.streams if s.source == STATE}
+        if executed is not None:
+            acting = (s for s in self.streams if s.source == ACTION and s.acts)  # an answer was not seen
+            out |= {s.name: self.encode_action(executed) for s in acting}
         return out
 
-    def encode_images(self, source: str, images: np.ndarray) -> Tensor:
-        """uint8 (B, S, S, 3) -> (B, T, C)."""
+    def encode_images(self, observation: dict[str, np.ndarray]) -> Values:
+        """`image.<camera>` (B, S, S, 3) uint8 -> values (B, T, C) of all streams that are seen by cameras.
+
+        Raises:
+            UserError: a camera is missing or its size is not the model's.
+        """
+        out, size = {}, self.size
+        for s in (s for s in self.streams if s.source.startswith(IMAGE)):
+            image = observation.get(s.source)
+            if image is None:
+                raise UserError(f"observation has no {s.source!r}: the model looks through it")
+            if image.shape[1:] != (size, size, 3):
+                raise UserError(f"{s.source!r} has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
+            out[s.name] = self.encode_pictures(s.source, image)
+        return out
+
+    def encode_pictures(self, source: str, images: np.ndarray) -> Tensor:
+        """uint8 (B, S, S, 3) of `image.<camera>` -> (B, T, C)."""
         return self.codec(source).encode(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
 
     def decode_images(self, values: Values) -> dict[str, np.ndarray]:
@@ -125,12 +179,56 @@ class Composed(nn.Module):
         return {s.source: self.codec(s.source).decode(values[s.name]).cpu().numpy() for s in shown}
 
     def encode_action(self, chunk: np.ndarray) -> Tensor:
-        """(B, chunk, A) raw -> (B, chunk * A)."""
-        return torch.from_numpy(self.action_codec.encode(chunk.reshape(len(chunk), -1))).float().to(self.device)
+        """(B, chunk, A) raw -> (B, T, C).
+
+        Raises:
+            UserError: the chunk is of another shape.
+        """
+        if chunk.shape[1:] != self.chunk_shape:
+            raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {self.chunk_shape}")
+        acting = next(s for s in self.streams if s.source == ACTION)
+        values = torch.from_numpy(self.shape.action_codec.encode(chunk.reshape(len(chunk), -1))).float()
+        return values.to(self.device).unflatten(-1, (acting.tokens, acting.dim))
 
     def decode_action(self, token: Tensor) -> np.ndarray:
         """(B, T, C) -> (B, chunk, A) raw."""
-        return self.action_codec.decode(token.flatten(1).float().cpu().numpy()).reshape(-1, *self.chunk_shape)
+        return self.shape.action_codec.decode(token.flatten(1).float().cpu().numpy()).reshape(-1, *self.chunk_shape)
+
+    def encode_state(self, state: np.ndarray) -> Tensor:
+        """(B, D) raw -> (B, 1, D).
+
+        Raises:
+            UserError: the state has another size.
+        """
+        if state.shape[-1] != self.shape.state_dim:
+            raise UserError(f"state has {state.shape[-1]} numbers: the model was trained with {self.shape.state_dim}")
+        return torch.from_numpy(self.shape.state_codec.encode(state)).float().to(self.device)[:, None]
+
+    def decode_state(self, token: Tensor) -> np.ndarray:
+        """(B, 1, D) -> (B, D) raw."""
+        return self.shape.state_codec.decode(token[:, 0].float().cpu().numpy())
+
+    def stored(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: all weights, in bf16."""
+        half = torch.bfloat16
+        return {
+            name: x.detach().to("cpu", half if x.is_floating_point() else x.dtype).contiguous()
+            for name, x in self.state_dict().items()
+        }
+
+    def value(self, block: Block, condition: Condition) -> Tensor:
+        """(B,) in [0, 1]: what the part `judge` says of the pictures of a step, as they are decoded.
+
+        Raises:
+            UserError: the model has no judge.
+        """
+        judge = self.parts["judge"] if "judge" in self.parts else None
+        if not isinstance(judge, Judge) or not judge.taught:
+            raise UserError("this model has no judge of success: no outcome (next.success) was in what it learned from")
+        pictures = self.decode_images(block.values)
+        shown = torch.stack([torch.from_numpy(pictures[IMAGE + c]) for c in self.cameras], 1).to(self.device)
+        says: Tensor = judge(shown, condition.text)
+        return says.sigmoid()
 
 
 def module(value: object) -> nn.Module:

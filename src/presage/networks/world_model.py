@@ -3,6 +3,7 @@
 Everything a checkpoint holds is here; `timeline/session.py` imagines with it and `training/` fits it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from presage.networks.state_dynamics import StateDynamics
 from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.backbone import Condition
 from presage.timeline.corruption import Flow, Regress
+from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
 
 
@@ -136,8 +138,24 @@ class WorldModel(nn.Module):
         return next(self.network.parameters()).device
 
     @property
+    def cameras(self) -> Sequence[str]:
+        return self.config.cameras
+
+    @property
+    def size(self) -> int:
+        return self.config.codec.size
+
+    @property
     def chunk_shape(self) -> tuple[int, int]:
         return self.config.chunk, self.config.action_dim
+
+    @property
+    def state_dim(self) -> int:
+        return self.config.state_dim
+
+    @property
+    def fps(self) -> float:
+        return self.config.fps
 
     @property
     def context(self) -> int:
@@ -204,6 +222,10 @@ class WorldModel(nn.Module):
         carried = self.renderer.carry(frame, values[STATE][:, :, 0], state[:, :, 0], text_BNE)
         parts = carried.split([s.tokens * s.dim for s in videos], -1)
         return {s.name: x.unflatten(-1, (s.tokens, s.dim)) for s, x in zip(videos, parts, strict=True)}
+
+    def value(self, block: Block, condition: Condition) -> Tensor:
+        """(B,) in [0, 1], as the network says of every step that it sees."""
+        return block.answers[VALUE][:, 0, 0].clamp(0, 1)
 
     def random_twin(self) -> "WorldModel":
         """A control: the same codecs, a network of random weights."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from presage.errors import UserError
 
 if TYPE_CHECKING:
-    from presage.networks.world_model import WorldModel
+    from presage.networks.robot import RobotModel
     from presage.worlds.protocol import Policy
 
 USES = ("joint", "closed_loop", "open_loop", "no_imagination")
 """Ways to act with a world model alone; `representation` and `planning` need more than the model."""
 
 
-def make_policy(use: str, model: "WorldModel", seed: int = 0) -> "Policy":
+def make_policy(use: str, model: "RobotModel", seed: int = 0) -> "Policy":
     """A world model as a policy, used in one of the ways `USES`.
 
     Raises:

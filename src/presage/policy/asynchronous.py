@@ -29,8 +29,8 @@ def forward(steps: int, stop: float = 0.0) -> Foresight:
 
     def foresee(session: Session, running: np.ndarray) -> None:
         acting = next(s for s in session.backbone.streams if s.acts)
-        told = session.model.encode_action(running).flatten(1).unflatten(-1, (acting.tokens, acting.dim))
-        session.append(session.imagine(schedule, {acting.name: told}).values, imagined=True, level=stop)
+        given = {acting.name: session.model.encode_action(running)}
+        session.append(session.imagine(schedule, given).values, imagined=True, level=stop)
 
     return foresee
 

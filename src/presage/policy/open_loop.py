@@ -8,7 +8,7 @@ import numpy as np
 
 from presage.networks.executable import executable
 from presage.networks.names import ACTION
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.closed_loop import imagine_video, translate
 from presage.policy.grounded import CONTEXT
 from presage.timeline.session import Session
@@ -48,7 +48,7 @@ class OpenLoopPolicy:
     """
 
     def __init__(
-        self, model: WorldModel, horizon: int = 16, video_steps: int = 2, action_steps: int = 1, seed: int = 0
+        self, model: RobotModel, horizon: int = 16, video_steps: int = 2, action_steps: int = 1, seed: int = 0
     ) -> None:
         self.model, self.horizon, self.seed = model, horizon, seed
         self.video_steps, self.action_steps = video_steps, action_steps
@@ -80,7 +80,6 @@ class OpenLoopPolicy:
             sessions.append(Session(self.model, instructions, seed=seeds, context=CONTEXT))
             sessions[-1].observe(now)
         video = dream_video(sessions[0], self.horizon, self.video_steps)
-        config = self.model.config
-        plan = np.zeros((self.horizon, len(active), config.chunk, config.action_dim), np.float32)
+        plan = np.zeros((self.horizon, len(active), *self.model.chunk_shape), np.float32)
         plan[:, rows] = translate_video(sessions[1], video, self.action_steps)
         return plan

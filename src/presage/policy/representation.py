@@ -29,6 +29,7 @@ from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.networks.executable import executable
 from presage.networks.names import is_video
+from presage.networks.robot import RobotModel
 from presage.networks.world_model import WorldModel
 from presage.policy.grounded import CONTEXT, Decision
 from presage.timeline.backbone import Tap
@@ -241,14 +242,14 @@ def save_head(folder: Path, head: Head, model: WorldModel) -> Path:
     return path
 
 
-def read_by(model: WorldModel) -> str:
+def read_by(model: RobotModel) -> str:
     """Hash of the weights that features follow from: not those of parts that are trained alone afterwards."""
     return hash_of(
         {name: x for name, x in stored_weights(model).items() if not name.startswith(("critic.", "codec.decoder."))}
     )
 
 
-def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | None:
+def load_head(folder: Path, model: RobotModel, random: bool = False) -> Head | None:
     """A head of a checkpoint, None if it has none.
 
     Raises:
@@ -263,8 +264,6 @@ def load_head(folder: Path, model: WorldModel, random: bool = False) -> Head | N
     with safe_open(path, "pt") as f:
         metadata = f.metadata()
     config = HeadConfig(**json.loads(metadata["config"]))
-    if config.width != model.config.width:
-        raise UserError(f"{path}: reads features of width {config.width}, the model's are {model.config.width} wide")
     if metadata.get("model") != read_by(model):
         raise UserError(
             f"{path} was fitted to other weights than the checkpoint has: remove it, and presage bench representation "

@@ -176,8 +176,8 @@ def recall(model: Any, episodes: Sequence[Any]) -> list[Clip]:
     fits."""
     clips = []
     for episode, (imagined, matched, repeated) in zip(episodes, imagine_again(model, episodes), strict=True):
-        seconds = episode.steps / model.config.fps
+        seconds = episode.steps / model.fps
         outcome = f"Reached after {seconds:.1f} s." if episode.success else f"Not reached within {seconds:.1f} s."
         caption = f"{outcome} The dream matches at {matched:.0f} dB, the first frame repeated at {repeated:.0f} dB."
-        clips.append(Clip(episode.instruction, caption, episode.frames, imagined, model.config.fps))
+        clips.append(Clip(episode.instruction, caption, episode.frames, imagined, model.fps))
     return clips

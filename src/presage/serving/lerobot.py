@@ -34,10 +34,11 @@ from lerobot.processor.converters import policy_action_to_transition, transition
 from torch import Tensor
 
 from presage.errors import UserError
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import USES, make_policy
 from presage.serving.pictures import as_squares
-from presage.training.checkpoint import load_model, read_config
+from presage.systems.checkpoint import open_model
+from presage.training.checkpoint import read_config
 from presage.worlds.protocol import Observation
 
 IMAGES, STATE, ACTION, TASK = "observation.images.", "observation.state", "action", "task"
@@ -139,14 +140,14 @@ class PresageConfig(PreTrainedConfig):
             raise ValueError(f"use {self.use!r} is not one of {', '.join(USES)}")
 
     @classmethod
-    def of(cls, model: WorldModel, **options: Any) -> "PresageConfig":
+    def of(cls, model: RobotModel, **options: Any) -> "PresageConfig":
         """The config of a world model."""
-        config, size = model.config, model.config.codec.size
-        inputs = {IMAGES + camera: PolicyFeature(FeatureType.VISUAL, (3, size, size)) for camera in config.cameras}
-        if config.state_dim:
-            inputs[STATE] = PolicyFeature(FeatureType.STATE, (config.state_dim,))
-        action = PolicyFeature(FeatureType.ACTION, (config.action_dim,))
-        known: dict[str, Any] = {"device": str(model.device), "chunk": config.chunk}
+        size, (chunk, action_dim) = model.size, model.chunk_shape
+        inputs = {IMAGES + camera: PolicyFeature(FeatureType.VISUAL, (3, size, size)) for camera in model.cameras}
+        if model.state_dim:
+            inputs[STATE] = PolicyFeature(FeatureType.STATE, (model.state_dim,))
+        action = PolicyFeature(FeatureType.ACTION, (action_dim,))
+        known: dict[str, Any] = {"device": str(model.device), "chunk": chunk}
         return cls(input_features=inputs, output_features={ACTION: action}, **(known | options))
 
     @property
@@ -182,7 +183,7 @@ class PresagePolicy(PreTrainedPolicy):
     config_class = PresageConfig
     name = "presage"
 
-    def __init__(self, config: PresageConfig, model: WorldModel | None = None, **_: Any) -> None:
+    def __init__(self, config: PresageConfig, model: RobotModel | None = None, **_: Any) -> None:
         super().__init__(config)
         if model is None:
             raise ValueError("a presage policy needs a checkpoint: PresagePolicy.from_pretrained(FOLDER)")
@@ -213,7 +214,7 @@ class PresagePolicy(PreTrainedPolicy):
                 "LeRobot does not "
                 "turn into the model's: use presage serve, or presage.policy.embodied"
             )
-        model = load_model(source, None if config is None else torch.device(config.device))
+        model = open_model(source, None if config is None else torch.device(config.device))
         known = {name: value for name, value in options.items() if name in PresageConfig.__dataclass_fields__}
         policy = cls(config or PresageConfig.of(model, **known), model)
         policy.source = source
@@ -259,23 +260,22 @@ class PresagePolicy(PreTrainedPolicy):
         return tasks
 
     def _observation(self, batch: dict[str, Any]) -> Observation:
-        config = self.model.config
         missing = [name for name in self.config.input_features if name not in batch]
         if missing:
             raise UserError(
                 f"the batch has no {missing[0]!r}: the model looks at {', '.join(self.config.input_features)}"
             )
         observation = {}
-        for name in (IMAGES + camera for camera in config.cameras):
+        for name in (IMAGES + camera for camera in self.model.cameras):
             images = batch[name].detach().cpu()
             images = images.float() if images.is_floating_point() else images
-            observation[f"image.{name.removeprefix(IMAGES)}"] = as_squares(images.numpy(), config.codec.size, name)
-        if config.state_dim:
+            observation[f"image.{name.removeprefix(IMAGES)}"] = as_squares(images.numpy(), self.model.size, name)
+        if self.model.state_dim:
             observation["state"] = batch[STATE].detach().float().cpu().numpy()
         return observation
 
     def get_optim_params(self) -> Any:
-        return self.model.parameters()
+        return self.model.network.parameters()
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict | None]:
         raise NotImplementedError("a presage checkpoint is trained with `presage train`, not by LeRobot's trainer")

@@ -18,7 +18,7 @@ import numpy as np
 from presage.episodes.naming import GRIPPER_NAME
 from presage.episodes.steps import MAX_INSTRUCTION, NO_INSTRUCTION
 from presage.errors import UserError
-from presage.networks.world_model import WorldModelConfig
+from presage.networks.robot import Facts
 from presage.policy.embodied import Embodiment
 from presage.serving.pictures import SIDES, as_picture
 from presage.worlds.protocol import Observation
@@ -42,9 +42,9 @@ class Terms:
     """What is done where nothing is said; None: it has to be said."""
 
     @staticmethod
-    def of_model(config: WorldModelConfig) -> "Terms":
+    def of_model(facts: Facts) -> "Terms":
         """Pictures in the model's size, numbers as it was trained with them."""
-        return Terms(list(config.cameras), (config.codec.size, config.codec.size), config.state_dim)
+        return Terms(list(facts.cameras), (facts.size, facts.size), facts.state_dim)
 
     @staticmethod
     def of_robot(body: Embodiment) -> "Terms":

@@ -5,7 +5,7 @@ request, an observation, is answered by an action chunk. Errors are a text frame
 order is lost, the connection is closed, as in openpi. `GET /healthz` and `GET /metrics` are plain HTTP on the same
 port.
 
-    server = PolicyServer(lambda: make_policy("joint", model), model.config, {"server": "mine"})
+    server = PolicyServer(lambda: make_policy("joint", model), model, {"server": "mine"})
     asyncio.run(server.run("127.0.0.1", 8000, ready=print))
 """
 
@@ -23,7 +23,7 @@ from websockets.http11 import Request as Handshake
 from websockets.http11 import Response
 
 from presage.errors import UserError
-from presage.networks.world_model import WorldModelConfig
+from presage.networks.robot import Facts
 from presage.policy.embodied import Embodiment
 from presage.serving.batcher import Batcher, DeadlineError, Job, StoppedError
 from presage.serving.metrics import CONTENT_TYPE, Metrics
@@ -52,8 +52,8 @@ class PolicyServer:
 
     Args:
         make: a policy of batch one, for a new connection.
-        config: of the model; says what an observation must hold.
-        metadata: the first message to every client, besides what `config` says.
+        facts: of the model; they say what an observation must hold.
+        metadata: the first message to every client, besides what `facts` say.
         key: what clients must send as `Authorization: Api-Key KEY`; None lets everybody in.
         deadline: seconds after its arrival until which a request may start.
         sessions: connections at a time; more are turned away.
@@ -63,7 +63,7 @@ class PolicyServer:
     def __init__(
         self,
         make: Callable[[], Policy],
-        config: WorldModelConfig,
+        facts: Facts,
         metadata: Mapping[str, Any],
         key: str | None = None,
         deadline: float = 2.0,
@@ -71,8 +71,8 @@ class PolicyServer:
         body: Embodiment | None = None,
     ) -> None:
         self.make, self.key, self.sessions, self.body = make, key, sessions, body
-        self.terms = Terms.of_model(config) if body is None else Terms.of_robot(body)
-        self.metadata = {**describe(config, body), **metadata}
+        self.terms = Terms.of_model(facts) if body is None else Terms.of_robot(body)
+        self.metadata = {**describe(facts, body), **metadata}
         self.metrics = Metrics()
         self.batcher = Batcher(deadline, self.metrics)
         self.draining = asyncio.Event()
@@ -253,15 +253,15 @@ class PolicyServer:
         return job.answer.result()
 
 
-def describe(config: WorldModelConfig, body: Embodiment | None = None) -> dict[str, Any]:
+def describe(facts: Facts, body: Embodiment | None = None) -> dict[str, Any]:
     """What a client has to know of a model, or of a robot of it: the server's first message."""
     model = {
-        "cameras": list(config.cameras),
-        "image_size": config.codec.size,
-        "chunk": config.chunk,
-        "action_dim": config.action_dim,
-        "state_dim": config.state_dim,
-        "fps": config.fps,
+        "cameras": list(facts.cameras),
+        "image_size": facts.size,
+        "chunk": facts.chunk_shape[0],
+        "action_dim": facts.chunk_shape[1],
+        "state_dim": facts.state_dim,
+        "fps": facts.fps,
     }
     if body is None:
         return model

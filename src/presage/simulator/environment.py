@@ -11,7 +11,7 @@ import numpy as np
 from presage.errors import UserError
 from presage.networks.base import step, value_of
 from presage.networks.names import STATE
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.timeline.session import Session
 from presage.worlds.contract import ChunkEnv
 from presage.worlds.protocol import Observation
@@ -33,10 +33,10 @@ class DreamWorld(ChunkEnv):
         steps: denoising steps of a frame (`networks.base.step`).
     """
 
-    def __init__(self, model: WorldModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
-        config = model.config
-        actions = (config.chunk, config.action_dim)
-        super().__init__(world.num_envs, config.cameras, config.codec.size, config.state_dim, actions, bound=np.inf)
+    def __init__(self, model: RobotModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
+        super().__init__(
+            world.num_envs, list(model.cameras), model.size, model.state_dim, model.chunk_shape, bound=np.inf
+        )
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed
         self._task, self._instruction = [""] * self.num_envs, [""] * self.num_envs
@@ -72,13 +72,13 @@ class DreamWorld(ChunkEnv):
         self._drop(rows)
         noise = [(self.seed, episode_number(tasks[row], seeds[row])) for row in rows]
         session = Session(self.model, [told[row] for row in rows], float("nan"), noise)
-        block = session.observe({name: first[name][rows] for name in self._observation})
+        session.observe({name: first[name][rows] for name in self._observation})
         self.dreams.append((session, rows))
         for row in rows:
             self._task[row], self._instruction[row] = tasks[row], told[row]
         for name, seen in self._observation.items():
             seen[rows] = first[name][rows]
-        self._value[rows] = value_of(block).cpu().numpy()
+        self._value[rows] = value_of(session).cpu().numpy()
         self._success[rows], self._steps[rows], self._started[rows] = False, 0, True
         return self._observed(), self._info(rows)
 
@@ -104,11 +104,11 @@ class DreamWorld(ChunkEnv):
             block = step(session, chunks[rows], self.steps)
             for name, image in self.model.decode_images(block.values).items():
                 self._observation[name][rows] = image
-            if self.model.config.state_dim:
+            if self.model.state_dim:
                 self._observation["state"][rows] = self.model.decode_state(block.values[STATE])
-            self._value[rows] = value_of(block).cpu().numpy()
+            self._value[rows] = value_of(session).cpu().numpy()
         self._success[asked] |= self._value[asked] > self.threshold
-        self._steps[asked] += self.model.config.chunk
+        self._steps[asked] += self.model.chunk_shape[0]
         nowhere = np.zeros(self.num_envs, bool)
         return self._observed(), self._value - before, self._success.copy(), nowhere, self._info(asked)
 

@@ -7,27 +7,11 @@ by every number.
 from collections.abc import Iterable
 from math import isclose
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from presage.episodes.robot import Robot
 from presage.errors import UserError
-from presage.training.checkpoint import load_model, read_config
+from presage.training.checkpoint import read_config
 from presage.worlds.world import World, find_world
-
-if TYPE_CHECKING:
-    import torch
-
-    from presage.networks.world_model import WorldModel
-
-
-def load_for(tasks: Iterable[str], folder: Path, device: "torch.device | None" = None) -> "WorldModel":
-    """The model of a checkpoint that is to act in, or dream of, the simulated `tasks`.
-
-    Raises:
-        UserError: the checkpoint is missing or damaged, or was trained on another robot than a task's.
-    """
-    check_robot(tasks, folder)
-    return load_model(folder, device)
 
 
 def check_robot(tasks: Iterable[str], folder: Path) -> None:

@@ -94,14 +94,14 @@ def imagine_candidates(
     first = first + _offsets(fork, n, spread, keep_own)
     chunks = [executable(session.model, first)]
     q = critic_says(session, session.model.encode_action(chunks[0]).view(batch, n, -1))
-    value = value_of(step(fork, chunks[0]))
+    step(fork, chunks[0])
     for _ in range(horizon - 1):
         chunks.append(executable(session.model, fork.imagine(Schedule.policy(1)).values[ACTION]))
-        value = value_of(step(fork, chunks[-1]))
+        step(fork, chunks[-1])
     stacked = np.stack(chunks, 1)
     return Candidates(
         stacked.reshape(batch, n, *stacked.shape[1:]),
-        value.view(batch, n).cpu().numpy(),
+        value_of(fork).view(batch, n).cpu().numpy(),
         np.array([row.integers(2**63) for row in session.noise]),
         None if q is None else q.cpu().numpy(),
     )
@@ -109,11 +109,11 @@ def imagine_candidates(
 
 def _offsets(fork: Session, n: int, spread: float, keep_own: bool) -> Tensor:
     """(B * n, 1, chunk * A); zero for the first of each n if that is kept."""
-    config = fork.model.config
-    offset = draw(fork.noise, (1, config.action_dim), fork.model.device)
+    chunk, action_dim = fork.model.chunk_shape
+    offset = draw(fork.noise, (1, action_dim), fork.model.device)
     if keep_own:
         offset[::n] = 0
-    return spread * offset.repeat(1, 1, config.chunk)
+    return spread * offset.repeat(1, 1, chunk)
 
 
 def best_of(

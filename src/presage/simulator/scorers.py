@@ -95,8 +95,8 @@ def value_at_end(session: Session, candidates: Tensor) -> Tensor:
     fork = session.fork(n)
     for h in range(horizon):
         chunk: np.ndarray = session.model.decode_action(candidates[:, :, h].reshape(b * n, 1, -1))
-        block = step_of(fork, chunk)
-    return value_of(block).view(b, n)
+        step_of(fork, chunk)
+    return value_of(fork).view(b, n)
 
 
 def critic(session: Session, candidates: Tensor) -> Tensor:

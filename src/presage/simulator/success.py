@@ -20,7 +20,7 @@ import numpy as np
 import presage
 from presage.errors import UserError
 from presage.networks.base import step, value_of
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.timeline.session import Session
 from presage.training.checkpoint import weights_hash
 from presage.worlds.protocol import Observation, Policy
@@ -63,20 +63,19 @@ def record_outcomes(
     return results
 
 
-def dreamed_value(model: WorldModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
+def dreamed_value(model: RobotModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
     """The highest value (N,) predicted in a dream of each recorded episode: its first frame, its actions."""
     session = Session(model, [e.instruction for e in episodes], float("nan"))
     session.observe(first_observation(episodes))
     best = np.zeros(len(episodes))
-    config = model.config
     for t in range(max(e.steps for e in episodes)):
-        chunk = np.zeros((len(episodes), config.chunk, config.action_dim), np.float32)
+        chunk = np.zeros((len(episodes), *model.chunk_shape), np.float32)
         going = np.array([t < e.steps for e in episodes])
         for row, episode in enumerate(episodes):
             if going[row] and episode.actions is not None:
                 chunk[row] = episode.actions[t]
-        reached = value_of(step(session, chunk, steps)).cpu().numpy()
-        best = np.where(going, np.maximum(best, reached), best)
+        step(session, chunk, steps)
+        best = np.where(going, np.maximum(best, value_of(session).cpu().numpy()), best)
     return best
 
 
@@ -102,7 +101,7 @@ def best_threshold(value: np.ndarray, success: np.ndarray) -> Threshold:
     return Threshold(float(best[len(best) // 2]), float(accuracy.max()), int(success.sum()), int((~success).sum()))
 
 
-def calibrate(model: WorldModel, world: Any, tasks: Sequence[str], episodes: int = 3, max_steps: int = 40) -> Threshold:
+def calibrate(model: RobotModel, world: Any, tasks: Sequence[str], episodes: int = 3, max_steps: int = 40) -> Threshold:
     """Record, dream again, and fit the threshold.
 
     Raises:
@@ -141,7 +140,7 @@ def load_threshold(folder: Path, tasks: Sequence[str]) -> Threshold | None:
 
 
 def checkpoint_threshold(
-    folder: Path, model: WorldModel, world: Any, tasks: Sequence[str], episodes: int = 3
+    folder: Path, model: RobotModel, world: Any, tasks: Sequence[str], episodes: int = 3
 ) -> Threshold:
     """The threshold of a checkpoint for `tasks`; calibrated and kept the first time.
 

@@ -21,7 +21,7 @@ from presage.networks.base import value_of
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate, translate_pictures
 from presage.networks.names import ACTION, STATE
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.timeline.levels import Schedule
 from presage.timeline.noise import Seed
 from presage.timeline.session import Session
@@ -61,7 +61,7 @@ def stack(videos: Sequence[Video], t: int) -> Observation:
 
 
 def dream(
-    model: WorldModel,
+    model: RobotModel,
     first: Observation,
     instructions: list[str],
     threshold: float,
@@ -72,32 +72,32 @@ def dream(
     """Dream one episode per row of `first`, by joint generation, until shortly after predicted success or `max_steps`.
     `seed` is that of a `Session`: given one for each row, an episode does not depend on those dreamed beside it."""
     session = Session(model, instructions, seed=seed)
-    block = session.observe(first)
+    session.observe(first)
     seen: list[Observation] = [first]
-    value = [value_of(block).cpu().numpy()]
+    value = [value_of(session).cpu().numpy()]
     end = np.full(len(instructions), max_steps)
     while len(seen) <= end.max():
         imagined = session.imagine(Schedule.joint(steps)).values
-        block = session.append(imagined, imagined=True)
+        session.append(imagined, imagined=True)
         frame = model.decode_images(imagined)
-        if model.config.state_dim:
+        if model.state_dim:
             frame["state"] = model.decode_state(imagined[STATE])
         seen.append(frame)
-        value.append(value_of(block).cpu().numpy())
+        value.append(value_of(session).cpu().numpy())
         done = (value[-1] > threshold) & (end == max_steps)
         end[done] = np.minimum(max_steps, len(seen) - 1 + ROWS_AFTER_SUCCESS)
     videos = []
     for row, last in enumerate(end):
         rows = seen[: last + 1]
-        frames = {c: np.stack([f[f"image.{c}"][row] for f in rows]) for c in model.config.cameras}
-        states = np.stack([f["state"][row] for f in rows]) if model.config.state_dim else np.zeros((len(rows), 0))
+        frames = {c: np.stack([f[f"image.{c}"][row] for f in rows]) for c in model.cameras}
+        states = np.stack([f["state"][row] for f in rows]) if model.state_dim else np.zeros((len(rows), 0))
         done_so_far = np.array([p[row] for p in value[: last + 1]])
         videos.append(Video(frames, states.astype(np.float32), done_so_far, instructions[row]))
     return videos
 
 
 def label(
-    model: WorldModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0, states: bool = True
+    model: RobotModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0, states: bool = True
 ) -> list[np.ndarray]:
     """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
 
@@ -120,10 +120,10 @@ def label(
     return [np.stack([c[row] for c in chunks[: v.steps]]) for row, v in enumerate(videos)]
 
 
-def tokens(model: WorldModel, observation: Observation) -> Values:
+def tokens(model: RobotModel, observation: Observation) -> Values:
     """Frames and states as tokens of one block."""
     values = model.encode_images(observation)
-    if model.config.state_dim:
+    if model.state_dim:
         values[STATE] = model.encode_state(observation["state"])
     return values
 
@@ -147,7 +147,7 @@ def as_episode(video: Video, chunks: np.ndarray, threshold: float, info: dict[st
 
 
 def synthesize(
-    model: WorldModel,
+    model: RobotModel,
     world: Any,
     starts: Sequence[tuple[str, int, str]],
     root: Path,
@@ -189,8 +189,8 @@ def synthesize(
         videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seeds)
         for j, video, chunks in zip(part, videos, label(model, videos, seed=seeds), strict=True):
             info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream"}
-            spool_episode(spool, keys[j], as_episode(video, chunks, threshold, info), model.config.fps)
-    write_dataset(spool, root, fps=model.config.fps, robot_type=world.robot)
+            spool_episode(spool, keys[j], as_episode(video, chunks, threshold, info), model.fps)
+    write_dataset(spool, root, fps=model.fps, robot_type=world.robot)
     from presage.episodes.dataset import Dataset
 
     written = Dataset(root)

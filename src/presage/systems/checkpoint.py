@@ -1,6 +1,6 @@
 """A trained system on disk: a folder of `config.json`, `model.safetensors` and `card.md` that opens again by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,20 @@ import torch
 from presage.codecs.scalars import ScalarCodec
 from presage.device import default_device
 from presage.errors import UserError
-from presage.networks.composed import Composed
-from presage.systems.system import SIZES, Shape, System
+from presage.networks.composed import Composed, Shape
+from presage.networks.robot import RobotModel
+from presage.simulator.pairing import check_robot
+from presage.systems.system import SIZES, System
 from presage.systems.table import find, recipe
-from presage.training.checkpoint import FORMAT, WEIGHTS, read_config, read_weights, write_folder
+from presage.training.checkpoint import (
+    FORMAT,
+    WEIGHTS,
+    load_model,
+    read_config,
+    read_weights,
+    stored_weights,
+    write_folder,
+)
 
 
 def system_of(name: str, shape: Shape, size: str) -> System:
@@ -37,8 +47,7 @@ def save_system(
         UserError: it cannot be written.
     """
     config = {"format": FORMAT, "system": name, "size": size, "shape": asdict(shape), **extra}
-    weights = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-    return write_folder(folder, config, {WEIGHTS: weights}, card)
+    return write_folder(folder, config, {WEIGHTS: stored_weights(model)}, card)
 
 
 def open_system(folder: Path, device: torch.device | None = None) -> tuple[System, Composed]:
@@ -60,8 +69,29 @@ def open_system(folder: Path, device: torch.device | None = None) -> tuple[Syste
         raise UserError(f"{folder / 'config.json'}: field {error} does not fit; train it again") from None
     model = system.build(shape)
     try:
-        model.load_state_dict(read_weights(folder / WEIGHTS))
+        model.load_state_dict({name: x.float() for name, x in read_weights(folder / WEIGHTS).items()})
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"{folder / WEIGHTS} is of another presage ({first}): train it again") from None
     return system, model.to(device or default_device()).eval()
+
+
+def open_model(folder: Path, device: torch.device | None = None) -> RobotModel:
+    """The model of a checkpoint folder, a system's or a world model's, in eval mode.
+
+    Raises:
+        UserError: a file is missing, damaged, or of another presage.
+    """
+    if "system" in read_config(folder):
+        return open_system(folder, device)[1]
+    return load_model(folder, device)
+
+
+def load_for(tasks: Iterable[str], folder: Path, device: torch.device | None = None) -> RobotModel:
+    """The model of a checkpoint that is to act in, or dream of, the simulated `tasks`.
+
+    Raises:
+        UserError: the checkpoint is missing or damaged, or was trained on another robot than a task's.
+    """
+    check_robot(tasks, folder)
+    return open_model(folder, device)

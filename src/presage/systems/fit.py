@@ -11,9 +11,9 @@ import numpy as np
 from presage.errors import UserError
 from presage.networks.composed import STATE
 from presage.systems.checkpoint import save_system, system_of
-from presage.systems.lab.arms import shape_of, trained
+from presage.systems.lab.arms import trained
 from presage.training.fingerprint import Fingerprint, entry
-from presage.training.recorded import Recorded, joined
+from presage.training.recorded import Recorded, joined, shape_of
 from presage.training.resume import require_same_run
 from presage.training.stage import Stage
 
@@ -108,6 +108,9 @@ def with_what_there_is(stages: Sequence[Stage], kinds: Mapping[str, Recorded]) -
     idle = [kind for kind in kinds if kind != LABELLED and all(kind not in stage.data for stage in stages)]
     out, lines = [], [f"data of kind {kind} are not used: no stage asks for them" for kind in idle]
     for stage in stages:
+        if stage.outcomes and not any(np.isfinite(part.left).any() for part in kinds.values()):
+            lines.append(f"stage {stage.name}: no outcome is known (next.success), so the model will say none")
+            continue
         there = {kind: share for kind, share in stage.data.items() if kind in kinds or kind in stage.make}
         missing = [kind for kind in stage.data if kind not in there]
         there = there or {LABELLED: 1.0}

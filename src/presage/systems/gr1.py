@@ -66,8 +66,7 @@ def gr1(shape: Shape, size: Size = SMALL, before: Before = "video", futures: boo
         streams = [*seen, chunk, *asked]
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
         packed = Packed(network, streams, HISTORY, rule)
-        codecs, steps = dict.fromkeys(pictures, codec), (shape.chunk, shape.action_dim)
-        return Composed(streams, codecs, packed, shape.action_codec, shape.state_codec, steps, HISTORY)
+        return Composed(streams, dict.fromkeys(pictures, codec), packed, shape, HISTORY)
 
     def stage(name: str, kinds: Sequence[str], action: float, optimiser: Optimiser) -> Stage:
         made = foreseen(targets, GRID, AHEAD, kinds, shuffled=name == "shuffled video")

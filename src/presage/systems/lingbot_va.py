@@ -79,9 +79,9 @@ def lingbot_va(shape: Shape, size: Size = SMALL, noisy: bool = True) -> System:
         streams = [replace(actions(shape, Flow(), per_step=True), offsets=times), *cameras]
         experts = (Expert("action", (ACTION,), size.width // 2), Expert("video", (f"{IMAGE}*",), size.width))
         network = Experts(ExpertsConfig(experts, size.layers, size.heads, size.width // size.heads), streams)
-        codecs, chunk = {s.source: codec for s in cameras}, (shape.chunk, shape.action_dim)
+        codecs = {s.source: codec for s in cameras}
         packed = Packed(network, streams, CONTEXT, rule)
-        return Composed(streams, codecs, packed, shape.action_codec, shape.state_codec, chunk, CONTEXT)
+        return Composed(streams, codecs, packed, shape, CONTEXT)
 
     before = scaled(Optimiser(steps=800, batch=16, warmup=50), size)
     joint = scaled(Optimiser(steps=1000, batch=16, warmup=50), size)

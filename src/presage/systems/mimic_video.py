@@ -75,9 +75,8 @@ def mimic_video(shape: Shape, size: Size = SMALL) -> System:
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=cameras))
         head = TwoLevels(size.width, len(cameras) * codec.config.tokens, size.width, acts, heads=size.heads)
         codecs, base = {s.source: codec for s in cameras}, Unchanged(tuple(s.name for s in cameras))
-        scalars, chunk = (shape.action_codec, shape.state_codec), (shape.chunk, shape.action_dim)
         packed = Packed(network, cameras, PAST)
-        return Composed([acts, *cameras], codecs, packed, *scalars, chunk, PAST, {"head": head}, base=base)
+        return Composed([acts, *cameras], codecs, packed, shape, PAST, {"head": head}, base=base)
 
     video = Stage("video", CLIP, data={"free": 1.0}, window=PAST + FRAMES)
     decode = Decode(tap_of(size), FRAMES, LogitNormal(), ACTS)

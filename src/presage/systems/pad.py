@@ -46,9 +46,9 @@ def pad(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         streams = [chunk, *cameras, state(shape, Given())]
         beside = {s.name: (s.name,) for s in cameras} | {chunk.name: ("state",)}
         network = DiT(DiTConfig(size.width, size.layers, size.heads, beside=beside, hide_missing=True), streams)
-        codecs, steps = {s.source: codec for s in cameras}, (shape.chunk, shape.action_dim)
-        base, scalars = Unchanged(tuple(s.name for s in cameras)), (shape.action_codec, shape.state_codec)
-        return Composed(streams, codecs, network, *scalars, steps, context=1, base=base)
+        codecs = {s.source: codec for s in cameras}
+        base = Unchanged(tuple(s.name for s in cameras))
+        return Composed(streams, codecs, network, shape, context=1, base=base)
 
     optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
     weights: Weights = {"action": Later(1.0, optimiser.steps * 3 // 20), "image.*": 1.0}

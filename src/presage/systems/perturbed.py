@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planning import CANDIDATES, Ranking, best_of, by_both
-from presage.training.checkpoint import load_model
+from presage.systems.checkpoint import open_model
 
 PERTURBATION = 0.5
 """Spread of the candidates of a perturbed policy, which leaves search something to gain, in half action ranges."""
 
 
-def perturbed(model: WorldModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
+def perturbed(model: RobotModel, rank: Ranking = by_both, n: int = CANDIDATES, seed: int = 0) -> GroundedPolicy:
     """Search among `n` chunks of a model that is as bad as they are: each is its own choice, shifted by
     `PERTURBATION`."""
     return GroundedPolicy(model, best_of(n, spread=PERTURBATION, rank=rank, keep_own=False), seed=seed)
@@ -26,6 +26,6 @@ def perturbed_from(checkpoint: str, seed: int) -> GroundedPolicy:
 
 
 @cache
-def _opened(checkpoint: str) -> WorldModel:
+def _opened(checkpoint: str) -> RobotModel:
     torch.set_num_threads(1)  # the workers share the machine
-    return load_model(Path(checkpoint))
+    return open_model(Path(checkpoint))

@@ -8,7 +8,9 @@ training does without. Each training step is asked after what the model said of 
 from collections.abc import Mapping
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
+from presage.codecs.text import TEXT_DIM
 from presage.networks.composed import Composed
+from presage.networks.judge import Judge
 from presage.networks.unet import UNet, UNetConfig
 from presage.policy.executors import receding
 from presage.policy.sampled import sampled
@@ -18,6 +20,7 @@ from presage.timeline.corruption import Flow
 from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
+from presage.training.objectives.judge import JudgeSuccess, told
 from presage.training.objectives.unroll import Unroll
 from presage.training.stage import Stage
 
@@ -52,11 +55,9 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         config = UNetConfig(
             pictures, widths, size.width, layers, size.heads, PAST, blocks=(1, 2, 1), head="composite", deaf=True
         )
-        chunk = (shape.chunk, shape.action_dim)
         codecs = {s.source: codec for s in cameras}
-        return Composed(
-            streams, codecs, UNet(streams, config), shape.action_codec, shape.state_codec, chunk, context=PAST
-        )
+        parts = {"judge": Judge(len(shape.cameras), shape.size, TEXT_DIM, size.channels // 2)}
+        return Composed(streams, codecs, UNet(streams, config), shape, PAST, parts)
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
     world = Stage(
@@ -69,10 +70,21 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         weights={"action*": 1.0, "image.*": 1.0, "state": 0.5},
         optimiser=scaled(Optimiser(steps=5000, batch=16, warmup=200, ema=0.999), size),
     )
+    judge = Stage(
+        "judge",
+        JudgeSuccess(),
+        ("parts.judge",),
+        {"told": 1.0},
+        {"told": told("labelled")},
+        window=1,
+        raw=True,
+        outcomes=True,
+        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), size),
+    )
     return System(
         Card.of("reference"),
         build,
-        (world,),
+        (world, judge),
         {
             "policy": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from presage.codecs.scalars import ScalarCodec
-from presage.networks.composed import Composed
+from presage.networks.composed import Composed, Shape
 from presage.systems.table import find
 from presage.training.stage import Stage
 from presage.worlds.protocol import Policy
@@ -32,21 +31,6 @@ class Card:
         """As the table of systems says it."""
         row = find(name)
         return Card(row.number, row.title, row.paper, row.uses, row.claim)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a model has to fit: of recorded data, or of a robot."""
-
-    cameras: tuple[str, ...]
-    size: int
-    """Pixels a side"""
-    chunk: int
-    """Actions between two steps"""
-    action_dim: int
-    state_dim: int
-    action_codec: ScalarCodec
-    state_codec: ScalarCodec
 
 
 @dataclass(frozen=True)

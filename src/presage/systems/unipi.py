@@ -91,9 +91,7 @@ def planner(shape: Shape, codec: ImageCodec | PixelCodec, size: Size, fold: int 
         [acts, *cameras],
         {s.source: codec for s in cameras},
         UNet(cameras, config),
-        shape.action_codec,
-        shape.state_codec,
-        (shape.chunk, shape.action_dim),
+        shape,
         context=1,
         parts={"translator": FramePair(codec.config.tokens, numbers, 4 * size.channels, between)},
     )

@@ -54,9 +54,9 @@ def uwm(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = BOTH) -> S
         seen = tuple(s.name for s in cameras)
         present = {name: (name,) for name in seen}
         network = DiT(DiTConfig(size.width, size.layers, size.heads, told=seen, beside=present, registers=8), streams)
-        codecs, chunk = {s.source: codec for s in cameras}, (shape.chunk, shape.action_dim)
-        scalars, base = (shape.action_codec, shape.state_codec), Unchanged(seen)
-        return Composed(streams, codecs, network, *scalars, chunk, context=1, base=base)
+        codecs = {s.source: codec for s in cameras}
+        base = Unchanged(seen)
+        return Composed(streams, codecs, network, shape, context=1, base=base)
 
     optimiser = scaled(Optimiser(steps=2000, batch=32, warmup=100), size)
     weights = {"action": 1.0, "image.*": 1.0}

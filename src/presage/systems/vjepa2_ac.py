@@ -52,12 +52,10 @@ def vjepa2_ac(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = PLAY
         features = Stream("features", tokens, dim, Regress("l1"), source=camera)
         streams = [actions(shape, Given(), per_step=False), features, state(shape, Regress("l1"))]
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
-        chunk = (shape.chunk, shape.action_dim)
         parts = {"cloning": GoalPolicy([features], streams[2:], shape.chunk * shape.action_dim)}  # the baseline
         backbone = Packed(network, streams, rows - 1, teacher_forced, from_base=True)
-        scalars = (shape.action_codec, shape.state_codec)
         base = Unchanged(tuple(s.name for s in streams[1:]))
-        return Composed(streams, {camera: codec}, backbone, *scalars, chunk, rows - 1, parts, told=False, base=base)
+        return Composed(streams, {camera: codec}, backbone, shape, rows - 1, parts, told=False, base=base)
 
     encode = scaled(Optimiser(steps=800, batch=32, warmup=100, lr=1e-3, ema=0.99), size)
     predict = scaled(Optimiser(steps=600, batch=32, warmup=60, lr=1e-3), size)

@@ -54,9 +54,7 @@ def vpp(shape: Shape, size: Size = SMALL, read: Read = ONE_STEP, frames: int = F
             [acts, *cameras, kept],
             {s.source: codec for s in cameras},
             UNet(cameras, config),
-            shape.action_codec,
-            shape.state_codec,
-            (shape.chunk, shape.action_dim),
+            shape,
             context=1,
             parts={"head": ActionTransformer(former, size.width, acts, heads=size.heads)},
         )

@@ -37,6 +37,8 @@ class Batch:
     """stream -> (B, 1, 1, C) False for numbers that the robot of a window has not; absent: all have all"""
     emphasis: Values = field(default_factory=dict)
     """stream -> (B, N, T, C) how much each number counts; absent: all the same"""
+    to_success: Tensor | None = None
+    """(B, N) rows until one shows a success, infinite where none comes, NaN unknown; None: all unknown"""
     pictures: dict[str, Tensor] = field(default_factory=dict)
     """`image.<camera>` -> (B, N, S, S, 3) uint8 in place of values, where a stage reads pictures; else empty"""
 

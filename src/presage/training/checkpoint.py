@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -99,7 +99,11 @@ def write_weights(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[s
         raise UserError(f"cannot write {file}: {error}; free space or choose another folder") from None
 
 
-def stored_weights(model: WorldModel) -> dict[str, torch.Tensor]:
+class Storable(Protocol):
+    def stored(self) -> dict[str, torch.Tensor]: ...
+
+
+def stored_weights(model: Storable) -> dict[str, torch.Tensor]:
     """What a checkpoint holds of a model; a model that was loaded from it has the very same."""
     return model.stored()
 

@@ -17,8 +17,8 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.mixture import Drawn
-from presage.episodes.outcome import chunk_quality, valid_actions
-from presage.networks.composed import ACTION, IMAGE, STATE, Composed, module
+from presage.episodes.outcome import chunk_quality, steps_to_success, valid_actions
+from presage.networks.composed import ACTION, IMAGE, STATE, Composed, Shape, module
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
 from presage.training.fingerprint import hash_of
@@ -50,6 +50,10 @@ class Recorded:
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
     rare: dict[str, np.ndarray] = field(default_factory=dict)
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
+    fps: float = 5.0
+    """Rows a second"""
+    to_success: np.ndarray | None = None
+    """(R,) rows until one shows a success, NaN unknown (`steps_to_success`); None: all unknown"""
 
     @property
     def start(self) -> np.ndarray:
@@ -61,6 +65,11 @@ class Recorded:
         names = ("action", "labelled", "state", "quality", "instruction", "length")
         pictures = {name: x[:: max(1, len(x) // 64)] for name, x in self.frames.items()}
         return hash_of({name: getattr(self, name) for name in names} | pictures)
+
+    @property
+    def left(self) -> np.ndarray:
+        """(R,) `to_success`, NaN where it is unknown"""
+        return np.full(len(self.action), np.nan) if self.to_success is None else self.to_success
 
     def without_labels(self, episodes: Sequence[int]) -> "Recorded":
         """The same, the actions and states of `episodes` unknown: video alone."""
@@ -82,6 +91,7 @@ class Recorded:
         columns = {n: getattr(self, n)[kept] for n in ("action", "labelled", "state", "quality", "instruction")}
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
+        columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         return replace(self, frames=frames, latents=latents, **columns)
 
     def delayed(self, rows: int) -> "Recorded":
@@ -101,6 +111,7 @@ class Recorded:
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         labelled, length = self.labelled[kept] & ~new, self.length + rows
+        columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         return replace(self, frames=frames, latents=latents, labelled=labelled, length=length, **columns)
 
 
@@ -118,6 +129,8 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
         task=[task for p in parts for task in p.task],
         latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
         rare={},
+        fps=first.fps,
+        to_success=np.concatenate([p.left for p in parts]),
         **columns,
     )
 
@@ -151,6 +164,8 @@ def read_recorded(
         np.stack([embed_text([words])[0] if words else np.zeros(TEXT_DIM, np.float32) for words in said]),
         length,
         [str(e.info.get("task", e.instruction)) for e in dataset.episodes],
+        fps=dataset.fps,
+        to_success=steps_to_success(dataset),
     )
 
 
@@ -158,6 +173,15 @@ def fit_scalar_codecs(recorded: Recorded) -> tuple[ScalarCodec, ScalarCodec]:
     """Of actions and states, fitted on labelled rows."""
     action = recorded.action.reshape(len(recorded.action), -1)[recorded.labelled]
     return ScalarCodec.between([Spread.of(action)]), ScalarCodec.between([Spread.of(recorded.state)])
+
+
+def shape_of(labelled: Recorded) -> Shape:
+    """What a model of this data has to fit; scales of actions and states are fitted on its labelled rows."""
+    cameras = tuple(source.removeprefix(IMAGE) for source in labelled.frames)
+    size = next(iter(labelled.frames.values())).shape[1] if labelled.frames else 0
+    chunk, action_dim = labelled.action.shape[1:]
+    scalars = fit_scalar_codecs(labelled)
+    return Shape(cameras, size, chunk, action_dim, labelled.state.shape[1], *scalars, labelled.fps)
 
 
 def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
@@ -169,7 +193,7 @@ def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
             images = recorded.frames[s.source]
             parts = [images[i : i + batch] for i in range(0, len(images), batch)]
             latents[s.name] = np.concatenate(
-                [model.encode_images(s.source, part).half().cpu().numpy() for part in parts]
+                [model.encode_pictures(s.source, part).half().cpu().numpy() for part in parts]
             )
     return replace(recorded, latents=latents)
 
@@ -203,7 +227,7 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
             x = model.encode_action(recorded.action[rows]).cpu()
             present[s.name] = labelled
         elif s.source == STATE:
-            x = torch.from_numpy(model.state_codec.encode(recorded.state[rows])).float()
+            x = torch.from_numpy(model.shape.state_codec.encode(recorded.state[rows])).float()
             present[s.name] = labelled
         else:
             continue
@@ -215,7 +239,8 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
         weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
         emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
-    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown)
+    left = torch.from_numpy(recorded.left[index]).float()
+    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown, to_success=left)
 
 
 def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:

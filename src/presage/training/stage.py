@@ -56,6 +56,8 @@ class Stage:
     """Above 1, the rarer a pixel's colour, the more it counts, up to so much"""
     raw: bool = False
     """Batches hold pictures in place of cameras' values: the codec itself is trained, or pictures are read otherwise"""
+    outcomes: bool = False
+    """It is about success: where no row's outcome is known, there is nothing to learn"""
 
 
 def train_stages(

@@ -116,7 +116,7 @@ def test_a_served_policy_acts_in_the_simulator(tmp_path, capsys) -> None:
     model = tiny_model(size=64)
     folder = save_model(model, tmp_path / "model", "a random model")
     options = ["--checkpoint", str(folder), "--tasks", "reach-v3", "--episodes", "1", "--max-steps", "2"]
-    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model.config, {})) as (server, address):
+    with serving(lambda: PolicyServer(lambda: make_policy("joint", model), model, {})) as (server, address):
         assert main(["act", "--policy", f"ws://{address}", *options]) == 0
         assert server.metrics.seconds.count == 2
         names = ["--names", "image.front=observation/image"]
@@ -137,7 +137,7 @@ class Dying:
     def reset(self, instructions): pass
     def act(self, observation): raise {error}
 
-server = PolicyServer(Dying, tiny_model().config, {{}})
+server = PolicyServer(Dying, tiny_model(), {{}})
 try:
     run_until_signalled(server, "127.0.0.1", 0, lambda port: print(port, flush=True))
 except UserError as error:

@@ -6,7 +6,6 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import (
     Pairs,
     action_error,
@@ -20,7 +19,7 @@ from presage.systems.lab.probes import (
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.timeline.levels import GIVEN, UNKNOWN, Schedule
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, shape_of
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from tests.recorded import moving_square
 
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.goals import Goal
 from presage.systems.lab.reaching import CAMERA, GRID, cells, chance, shuffled, true_cell, within
 from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 
 
 def goal_of(*action: float) -> Goal:
@@ -41,7 +41,7 @@ def test_the_best_cell_counts_within_one_of_the_true_one() -> None:
             return getattr(model, name)
 
         def encode_action(self, chunk: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(chunk.reshape(len(chunk), -1))
+            return torch.from_numpy(chunk.reshape(len(chunk), 1, -1))
 
         def encode(self, observation: dict[str, np.ndarray], executed: np.ndarray | None = None) -> dict:
             return model.encode(observation | {"state": np.zeros((1, 2), np.float32)})

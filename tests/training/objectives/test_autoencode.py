@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from presage.systems.lab.arms import shape_of
 from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.training.batch import Batch
 from presage.training.loop import Optimiser
 from presage.training.objectives.autoencode import Autoencode
-from presage.training.recorded import batch_of, encoded
+from presage.training.recorded import batch_of, encoded, shape_of
 from presage.training.stage import Stage, train_stages
 from tests.recorded import moving_square
 
@@ -26,7 +25,7 @@ def test_a_codec_learns_pictures_and_the_scale_of_its_latents(tmp_path: Path) ->
     frames = recorded.frames["image.front"]
 
     def error() -> float:
-        shown = model.decode_images({"image.front": model.encode_images("image.front", frames)})["image.front"]
+        shown = model.decode_images({"image.front": model.encode_pictures("image.front", frames)})["image.front"]
         return float(((shown.astype(float) - frames) ** 2).mean())
 
     fresh = error()

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.training.batch import Batch, Terms
 from presage.training.objectives.broken import OtherFutures
+from presage.training.recorded import shape_of
 from tests.recorded import moving_square
 
 

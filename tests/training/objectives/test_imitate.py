@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.timeline.levels import Schedule, Uniform
@@ -18,7 +17,7 @@ from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.batch import Batch
 from presage.training.objectives.imitate import Imitate, readings
-from presage.training.recorded import encoded
+from presage.training.recorded import encoded, shape_of
 from tests.recorded import moving_square
 from tests.timeline.oracle import BALL, MOVE, Line, Oracle
 

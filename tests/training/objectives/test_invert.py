@@ -13,7 +13,7 @@ from presage.timeline.corruption import Regress
 from presage.timeline.noise import streams
 from presage.timeline.streams import Stream
 from presage.training.objectives.invert import Invert, in_a_row
-from presage.training.recorded import Recorded, batch_of, fit_scalar_codecs
+from presage.training.recorded import Recorded, batch_of, shape_of
 from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 ACTION = Stream("action", 1, CHUNK * ACTIONS, Regress(), acts=True, source="action")
@@ -25,10 +25,8 @@ def model_of(recorded: Recorded, chunks: int) -> Composed:
     seen = Stream("seen", codec.config.tokens, codec.config.token_dim, source="image.front")
     translator = FramePair(seen.tokens, seen.dim, 16, in_a_row(ACTION, chunks))
     network = UNet([seen], UNetConfig(("seen",), (8, 16), 32, 1, 2))
-    shape, parts = (CHUNK, ACTIONS), {"translator": translator}
-    return Composed(
-        [ACTION, seen], {"image.front": codec}, network, *fit_scalar_codecs(recorded), shape, context=1, parts=parts
-    )
+    parts = {"translator": translator}
+    return Composed([ACTION, seen], {"image.front": codec}, network, shape_of(recorded), context=1, parts=parts)
 
 
 def windows(recorded: Recorded, model: Composed, rows: int, starts: range):

@@ -13,7 +13,7 @@ from presage.timeline.streams import Stream
 from presage.training.batch import Batch
 from presage.training.loop import Optimiser
 from presage.training.objectives.masked_features import MaskedFeatures, masks
-from presage.training.recorded import Recorded, fit_scalar_codecs
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import Stage, train_stages
 from tests.recorded import SIZE, moving_square
 
@@ -23,8 +23,7 @@ def model_of(recorded: Recorded) -> Composed:
     codec = FeatureCodec(FeatureConfig(SIZE, patch=4, width=16, layers=1, heads=2, predictor=1))
     streams = [Stream("features", codec.config.tokens, codec.config.token_dim, Regress("l1"), source="image.front")]
     network = Transformer(TransformerConfig(width=16, layers=1, heads=2, streams=streams))
-    return Composed(streams, {"image.front": codec}, Packed(network, streams, 1), *fit_scalar_codecs(recorded),
-                    (2, 2), 1)  # fmt: skip
+    return Composed(streams, {"image.front": codec}, Packed(network, streams, 1), shape_of(recorded), 1)
 
 
 def test_every_patch_is_in_a_mask_once_and_what_is_hidden_lies_together() -> None:
@@ -69,9 +68,9 @@ def test_training_makes_features_predictable_and_leaves_the_target_as_what_encod
     model = model_of(recorded)
     optimiser = Optimiser(steps=40, batch=16, warmup=5, log_every=10)
     stage = Stage("encode", MaskedFeatures(follow=0.02), ("codecs",), window=2, optimiser=optimiser, raw=True)
-    before = model.encode_images("image.front", recorded.frames["image.front"][:4])
+    before = model.encode_pictures("image.front", recorded.frames["image.front"][:4])
     train_stages(model, [stage], {"labelled": recorded}, tmp_path, {}, quiet=True)
     log = (tmp_path / "encode" / "log.jsonl").read_text().splitlines()
     first, last = (float(line.split('"loss": ')[1].split(",")[0]) for line in (log[0], log[-1]))
     assert last < 0.8 * first
-    assert not torch.allclose(before, model.encode_images("image.front", recorded.frames["image.front"][:4]))
+    assert not torch.allclose(before, model.encode_pictures("image.front", recorded.frames["image.front"][:4]))

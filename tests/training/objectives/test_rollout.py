@@ -21,7 +21,7 @@ from presage.training.batch import Batch
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.rollout import ROLLOUT, Rollout
 from presage.training.objectives.together import Together
-from presage.training.recorded import batch_of, fit_scalar_codecs
+from presage.training.recorded import batch_of, shape_of
 from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 RECORDED = moving_square(4, rows=6)
@@ -43,9 +43,8 @@ def model_of(base: Base | None = None) -> Composed:
     network = Transformer(TransformerConfig(width=32, layers=2, heads=2, streams=streams))
     for output in network.outputs.values():
         torch.nn.init.normal_(output.weight, std=0.1)
-    scalars = fit_scalar_codecs(RECORDED)
     backbone = Packed(network, streams, 5, from_base=base is not None)
-    return Composed(streams, {"image.front": codec}, backbone, *scalars, (CHUNK, ACTIONS), 5, base=base).eval()
+    return Composed(streams, {"image.front": codec}, backbone, shape_of(RECORDED), 5, base=base).eval()
 
 
 def windows(model: Composed, rows: int, **changes: object) -> Batch:
@@ -60,7 +59,7 @@ def dreamed(model: Composed, steps: int) -> tuple[Values, Values]:
     seen = {"image.front": RECORDED.frames["image.front"][[0, 6]], "state": RECORDED.state[[0, 6]]}
     session.observe(seen)
     for i in range(steps):
-        given = {"done": model.encode_action(RECORDED.action[[i, 6 + i]])[:, None]}
+        given = {"done": model.encode_action(RECORDED.action[[i, 6 + i]])}
         values = session.imagine(Schedule.forward(1), given).values
         session.append(values, imagined=True)
     there = {"image.front": RECORDED.frames["image.front"][[steps, 6 + steps]]}

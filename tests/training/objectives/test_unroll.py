@@ -17,7 +17,7 @@ from presage.timeline.streams import Stream
 from presage.training.batch import Batch
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.unroll import Unroll
-from presage.training.recorded import batch_of, fit_scalar_codecs
+from presage.training.recorded import batch_of, shape_of
 from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 
 RECORDED = moving_square(4, rows=8)
@@ -43,8 +43,7 @@ def model_of() -> Composed:
     network = UNet(streams, config)
     for p in network.parameters():
         torch.nn.init.normal_(p, std=0.1)
-    scalars = fit_scalar_codecs(RECORDED)
-    return Composed(streams, {"image.front": codec}, network, *scalars, (CHUNK, ACTIONS), context=ROWS).eval()
+    return Composed(streams, {"image.front": codec}, network, shape_of(RECORDED), context=ROWS).eval()
 
 
 def windows(model: Composed) -> Batch:
@@ -64,7 +63,7 @@ def errors(model: Composed, dreaming: bool) -> list[float]:
             session.observe(truth)
             continue
         done = RECORDED.action[[i - 1, 7 + i]]
-        values = session.imagine(Schedule.forward(1), {"done": model.encode_action(done)[:, None]}).values
+        values = session.imagine(Schedule.forward(1), {"done": model.encode_action(done)}).values
         out.append(float((values["seen"] - model.encode(truth)["seen"]).abs().mean()))
         if dreaming:
             session.append(values, imagined=True)

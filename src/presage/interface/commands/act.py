@@ -66,7 +66,7 @@ class Act(PolicyCommand):
             shown[task] = f"{sum(r.success for r in mine)} of {len(mine)}   chunks until success: {steps}"
         if self.video is not None:
             videos = {f"{r.task}-{r.seed}": cameras_side_by_side(r.frames) for r in results}
-            save_videos(self.video, videos, model.config.fps)
+            save_videos(self.video, videos, model.fps)
             shown["videos"] = self.video
         films = film_recalled(model, name, results, self.films)
         self.finish(f"{name}, {len(results)} episodes", figures, shown, episode_rows(name, results), films)

@@ -60,7 +60,7 @@ class Demo(Command):
 def _report(stage: Stage, described: dict[str, str]) -> Report:
     """Run everything and put it in order."""
     uses = stage.run()
-    size = sum(p.numel() for p in stage.model.parameters()) / 1e6
+    size = sum(x.numel() for x in stage.model.stored().values()) / 1e6
     return Report(
         title="presage: one model, seven uses",
         lead=(

@@ -83,7 +83,7 @@ class Evaluate(PolicyCommand):
         for name, policy in policies.items():
             print(f"{name} ...", flush=True)
             one = judge(policy, world, dream, tasks, seeds, self.max_steps, record=self.films > 0)
-            films += film_both(name, one.real, one.imagined, self.films, model.config.fps)
+            films += film_both(name, one.real, one.imagined, self.films, model.fps)
             rows += episode_rows(name, one.real) + episode_rows(name, one.imagined, "imagined")
             judged[name] = one.without_frames()
             figures |= success_figures(f"real/{name}", [r.success for r in judged[name].real])
@@ -102,14 +102,14 @@ class Evaluate(PolicyCommand):
     def _policy(self, name: str, model: Any, world: Any) -> Any:
         from presage.policy import make_policy
         from presage.simulator.evaluation import Disturbed, action_noise
-        from presage.simulator.pairing import load_for
+        from presage.systems.checkpoint import load_for
         from presage.worlds import RandomPolicy
 
         base, noise = split_policy(name)
         if Path(base).is_dir():
             policy: Any = make_policy("no_imagination", load_for(self.tasks, Path(base)), self.seed)
         elif base == "random":
-            policy = RandomPolicy((world.num_envs, model.config.chunk, model.config.action_dim), self.seed)
+            policy = RandomPolicy((world.num_envs, *model.chunk_shape), self.seed)
         elif base in USES:
             policy = make_policy(base, model, self.seed)
         else:

@@ -73,14 +73,14 @@ class Serve(Command):
         from presage.device import default_device
         from presage.policy.embodied import choose_robot
         from presage.serving.server import PolicyServer
-        from presage.training.checkpoint import load_model
+        from presage.systems.checkpoint import open_model
 
         robot = choose_robot(folder, self.robot)
-        model = load_model(folder, default_device())
+        model = open_model(folder, default_device())
         metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": list(USES)}
         server = PolicyServer(
             lambda: make_policy(self.use, model, self.seed),
-            model.config,
+            model,
             metadata,
             key,
             self.deadline,

@@ -40,7 +40,7 @@ class Stage:
         from presage.benchmarks.episodes import world_for
         from presage.device import default_device
         from presage.results.tables import episode_rows
-        from presage.simulator.pairing import load_for
+        from presage.systems.checkpoint import load_for
 
         self.model = load_for(MT10, self.folder, default_device())
         self.world = world_for(self.model, len(MT10))
@@ -138,15 +138,16 @@ class Stage:
         from presage.worlds import RandomPolicy
 
         say("2.3 open loop")
-        config = self.model.config
-        random = RandomPolicy((self.world.num_envs, config.chunk, config.action_dim), self.seed)
+        random = RandomPolicy((self.world.num_envs, *self.model.chunk_shape), self.seed)
         self.act("random", random)
         what = "imagines 16 frames, translates them into actions, executes them blindly"
         return self.use("2.3", "open_loop", what, "random", "random actions")
 
     def representation(self) -> Use:
+        from presage.device import default_device
         from presage.policy.grounded import GroundedPolicy
         from presage.policy.representation import load_head, random_twin, representation
+        from presage.training.checkpoint import load_model
 
         say("2.2 representation")
         what = "reads the features of one pass of the video model; a small head decodes the action"
@@ -156,7 +157,7 @@ class Stage:
                 absent = Measured("this checkpoint has no head: presage bench representation fits one", "-")
                 return Use("2.2", "representation", what, absent, absent, 0.0)
             seed = head.config.random_seed
-            model = self.model if seed is None else random_twin(self.model, seed)
+            model = self.model if seed is None else random_twin(load_model(self.folder, default_device()), seed)
             self.act(name, GroundedPolicy(model, representation(head), seed=self.seed))
         row = self.use("2.2", "features", what, "random_weights", "the same head on random weights")
         return replace(row, name="representation")
@@ -183,10 +184,9 @@ class Stage:
 
         say("1.3 evaluation")
         start = time.monotonic()
-        config = self.model.config
         noisy = {f"joint, noise {s:g}": Disturbed(self.policy("joint"), action_noise(s, self.seed)) for s in (1.0, 2.0)}
         wrong = {"joint, wrong instruction": Disturbed(self.policy("joint"), instruct=other_instruction)}
-        random = RandomPolicy((self.world.num_envs, config.chunk, config.action_dim), self.seed)
+        random = RandomPolicy((self.world.num_envs, *self.model.chunk_shape), self.seed)
         policies = {
             **{use: self.policy(use) for use in ("joint", "closed_loop", "open_loop", "no_imagination")},
             **noisy,
@@ -278,9 +278,9 @@ class Stage:
             median, worst = float(np.median(seconds)), float(np.quantile(seconds, 0.99))
             self.figures |= {f"replans_per_s_{name}": 1 / median, f"p99_ms_{name}": 1000 * worst}
             rows.append((f"{1 / median:.0f}", f"{what}; p50 {1000 * median:.0f} ms, p99 {1000 * worst:.0f} ms"))
-        deadline = 1000 * self.model.config.chunk / 20
+        deadline = 1000 * self.model.chunk_shape[0] / 20
         rows.append(
-            ("20 Hz", f"actions, in chunks of {self.model.config.chunk}: a new plan is due every {deadline:.0f} ms")
+            ("20 Hz", f"actions, in chunks of {self.model.chunk_shape[0]}: a new plan is due every {deadline:.0f} ms")
         )
         return rows
 

@@ -50,7 +50,7 @@ class ModelCommand(Command):
             raise UserError(f"--films {self.films}: give --json FILE as well, beside which they are kept")
         seeds = self.seeds()
         from presage.benchmarks.episodes import world_for
-        from presage.simulator.pairing import load_for
+        from presage.systems.checkpoint import load_for
 
         model = load_for(self.tasks, self.folder())
         tasks = list(self.tasks) * self.episodes
@@ -91,6 +91,5 @@ class PolicyCommand(ModelCommand):
 
         names = dict(pair.partition("=")[::2] for pair in self.names)
         robots = {find_world(task).robot for task in self.tasks}
-        return RemotePolicy(
-            url, model.config.chunk, model.config.action_dim, names or None, api_key(None), robots=robots
-        )
+        chunk, action_dim = model.chunk_shape
+        return RemotePolicy(url, chunk, action_dim, names or None, api_key(None), robots=robots)

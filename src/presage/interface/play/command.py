@@ -73,8 +73,8 @@ class Play(Command):
         import torch
 
         from presage.device import default_device
-        from presage.simulator.pairing import load_for
         from presage.simulator.success import load_threshold
+        from presage.systems.checkpoint import load_for
 
         model = load_for([self.task], folder, default_device())
         # The browser draws on the same machine: with a core of its own neither waits for the other.

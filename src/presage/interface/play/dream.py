@@ -20,7 +20,7 @@ from presage.errors import UserError
 from presage.interface.play.studio import Studio
 from presage.networks.base import step, value_of
 from presage.networks.names import ACTION, STATE
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import make_policy
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -122,7 +122,8 @@ class Dream:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
         seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
         session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
-        value = float(value_of(session.observe(self._seen(imagined)))[0])
+        session.observe(self._seen(imagined))
+        value = float(value_of(session)[0])
         return self._add(session, parent, None, imagined, real, value, success, {})
 
     # -- steps
@@ -135,7 +136,7 @@ class Dream:
         chunk = (
             self._policy_chunk()
             if action is None
-            else np.repeat(action[None].astype(np.float32), model.config.chunk, 0)
+            else np.repeat(action[None].astype(np.float32), model.chunk_shape[0], 0)
         )
         chunk = np.clip(chunk, -1.0, 1.0)
         session = now.session.fork(1, settings.seed)
@@ -143,14 +144,14 @@ class Dream:
         spread = disagreement(session.fork(SEEDS), chunk, settings.steps) if settings.spread else {}
         block = step(session, chunk[None], settings.steps)
         imagined: Observation = model.decode_images(block.values)
-        if model.config.state_dim:
+        if model.state_dim:
             imagined["state"] = model.decode_state(block.values[STATE])
         real, success = now.row.real, now.row.success
         if real is not None:
             real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
             success = bool(reached[0])
         driver = MODEL if action is None else PERSON
-        value = float(value_of(block)[0])
+        value = float(value_of(session)[0])
         row = self._add(session, now, chunk, imagined, real, value, success, spread, driver)
         if action is None:
             self._policy_at = self._here()
@@ -169,7 +170,7 @@ class Dream:
 
     def _seen(self, observation: Observation) -> Observation:
         """What the model looks at."""
-        return {name: x for name, x in observation.items() if name != "state" or self.studio.model.config.state_dim}
+        return {name: x for name, x in observation.items() if name != "state" or self.studio.model.state_dim}
 
     # -- interference
     # -----------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, n
     """Where futures of one past and one chunk (chunk, A) differ: camera -> (S, S) float32, standard deviation over the
     session's rows in grey levels of 0 to 255, mean over colours. They are denoised, in one step at least: a robot that
     is carried looks the same in all of them."""
-    model: WorldModel = futures.model
+    model: RobotModel = futures.model
     action = model.encode_action(np.repeat(chunk[None], futures.batch, 0))
     images = model.decode_images(futures.imagine(Schedule.forward(max(1, steps)), {ACTION: action}).values)
     return {name.removeprefix("image."): x.astype(np.float32).std(0).mean(-1) for name, x in images.items()}

@@ -53,9 +53,8 @@ class Player:
     ) -> None:
         self.key, self.dream, self.out, self.name = key, dream, out, name
         self.compute, self.files = compute, files
-        config = dream.studio.model.config
-        self.controls = Controls(config.action_dim)
-        self.rate = config.fps
+        self.controls = Controls(dream.studio.model.chunk_shape[1])
+        self.rate = dream.studio.model.fps
         self.running, self.model_drives = False, False
         self.recording: Recording | None = None
         self.connection: ServerConnection | None = None
@@ -114,19 +113,19 @@ class Player:
 
     def _greeting(self, resumed: bool) -> dict[str, Any]:
         studio = self.dream.studio
-        config, world = studio.model.config, studio.world
+        model, world = studio.model, studio.world
         state = np.asarray(self.dream.now.row.imagined.get("state", np.zeros((1, world.state_size))))[0]
         return {
             "session": self.key,
             "resumed": resumed,
             "model": self.name,
-            "cameras": config.cameras,
-            "size": config.codec.size,
-            "fps": config.fps,
-            "actions": config.action_dim,
+            "cameras": list(model.cameras),
+            "size": model.size,
+            "fps": model.fps,
+            "actions": model.chunk_shape[1],
             "gripper": world.gripper,
             "close": studio.close,
-            "steering": {c: steering(world, c, state, config.codec.size) for c in config.cameras},
+            "steering": {c: steering(world, c, state, model.size) for c in model.cameras},
             "tasks": studio.tasks,
             "disturbances": list(world.disturbances),
             "episodes": [] if studio.data is None else [[e.index, e.length] for e in studio.data.episodes],
@@ -355,7 +354,7 @@ class Player:
         try:
             with suppress(ConnectionClosed):  # the dataset is there, whoever hears of it
                 await self._tell()
-            folder = await self.files(lambda: recording.write(self.out, studio.model.config.fps, studio.world.robot))
+            folder = await self.files(lambda: recording.write(self.out, studio.model.fps, studio.world.robot))
             studio.recordings += 1
             rows = sum(episode.length for episode in recording.episodes)
             with suppress(ConnectionClosed):

@@ -107,7 +107,7 @@ class PlayServer:
         """A step of nobody's dream: what is missing is said now, and the first player waits for nothing."""
         dream = Dream(self.studio, 0, self.seed)
         dream.reset(self.studio.task, self.seed)
-        dream.step(np.zeros(self.studio.model.config.action_dim, np.float32))
+        dream.step(np.zeros(self.studio.model.chunk_shape[1], np.float32))
 
     # -- plain HTTP, and who may come in
     # ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.worlds.instructions import MT10
 from presage.worlds.protocol import Observation
 from presage.worlds.vector import Slots, View
@@ -34,7 +34,7 @@ class Studio:
     its own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
 
     Args:
-        model: of `simulator.pairing.load_for`.
+        model: of `systems.checkpoint.load_for`.
         task: where a new player starts.
         use: how the model drives when it is asked to.
         threshold: predicted value above which an imagined frame shows success.
@@ -44,7 +44,7 @@ class Studio:
 
     def __init__(
         self,
-        model: WorldModel,
+        model: RobotModel,
         task: str,
         use: str = "joint",
         threshold: float = UNCALIBRATED,
@@ -61,8 +61,7 @@ class Studio:
         )
         self.recordings = 0
         """Datasets written."""
-        config = model.config
-        self.slots = Slots(players, View(tuple(config.cameras), config.codec.size, SUPERSAMPLE, show_goal=True))
+        self.slots = Slots(players, View(tuple(model.cameras), model.size, SUPERSAMPLE, show_goal=True))
 
     @property
     def world(self) -> World:
@@ -92,36 +91,36 @@ class Studio:
             raise UserError(
                 f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}"
             )
-        place, config = numbers.index(episode), self.model.config
+        place, model = numbers.index(episode), self.model
         record = self.data.episodes[place]
         if not 0 <= frame < record.length:
             raise UserError(f"frame {frame}: episode {episode} has frames 0 to {record.length - 1}")
         observation = {
-            f"image.{camera}": next(self.data.iterate_squares([place], camera, config.codec.size))[frame][None]
-            for camera in config.cameras
+            f"image.{camera}": next(self.data.iterate_squares([place], camera, model.size))[frame][None]
+            for camera in model.cameras
         }
-        if config.state_dim:
+        if model.state_dim:
             row = record.start + frame
             observation["state"] = self.data.column("observation.state")[row : row + 1].astype(np.float32)
         return observation, record.instruction
 
 
-def open_data(folder: Path, model: WorldModel) -> Dataset:
+def open_data(folder: Path, model: RobotModel) -> Dataset:
     """A dataset whose frames the model can start from.
 
     Raises:
         UserError: it is damaged, or lacks a camera or the state that the model sees.
     """
-    dataset, config = Dataset(folder), model.config
-    missing = [camera for camera in config.cameras if camera not in dataset.cameras]
+    dataset = Dataset(folder)
+    missing = [camera for camera in model.cameras if camera not in dataset.cameras]
     if missing:
         raise UserError(
             f"{folder}: no camera {missing[0]!r}, which the model sees; it has {', '.join(dataset.cameras)}"
         )
-    if config.state_dim:
+    if model.state_dim:
         found = dataset.features.get("observation.state", {}).get("shape")
-        if found != [config.state_dim]:
-            raise UserError(f"{folder}: observation.state is {found}, the model needs [{config.state_dim}]")
+        if found != [model.state_dim]:
+            raise UserError(f"{folder}: observation.state is {found}, the model needs [{model.state_dim}]")
     return dataset
 
 

@@ -4,17 +4,17 @@ session model."""
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from presage.networks.base import step
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.simulator.frames.placed import CAMERAS
 from presage.timeline.levels import Schedule
-from presage.timeline.session import Model, Session
+from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
 
@@ -47,18 +47,7 @@ def copies(shown: Shown, actions: np.ndarray) -> np.ndarray:
     return np.repeat(shown.frames[:, -1:], actions.shape[1], axis=1)
 
 
-class Sees(Model, Protocol):
-    """A session's model whose values can be shown."""
-
-    def encode_action(self, chunk: np.ndarray) -> Tensor:
-        """(B, chunk, A) -> the numbers of its stream, in any shape (B, ...)."""
-        ...
-
-    def decode_images(self, values: Values) -> dict[str, np.ndarray]:
-        """`image.<camera>` (B, S, S, 3) uint8 of values (B, T, C)."""
-        ...
-
-
+R = TypeVar("R", bound=RobotModel)
 Advance = Callable[[Session[Any], np.ndarray], Values]
 """Imagines what chunks (B, chunk, A) lead to, and steps into it; returns its values."""
 
@@ -73,7 +62,7 @@ def denoised(steps: int) -> Advance:
 
     def advance(session: Session[Any], chunk: np.ndarray) -> Values:
         acts = next(s for s in session.backbone.streams if s.acts)
-        given = {acts.name: session.model.encode_action(chunk).reshape(len(chunk), acts.tokens, acts.dim)}
+        given = {acts.name: session.model.encode_action(chunk)}
         values = session.imagine(Schedule.forward(steps), given).values
         session.append(values, imagined=True)
         return values
@@ -81,7 +70,7 @@ def denoised(steps: int) -> Advance:
     return advance
 
 
-def session_imagines(model: Sees, advance: Advance, seed: int = 0) -> Imagines:
+def session_imagines(model: RobotModel, advance: Advance, seed: int = 0) -> Imagines:
     """A model behind a session. It observes all frames that are shown."""
 
     @torch.inference_mode()
@@ -98,7 +87,7 @@ def session_imagines(model: Sees, advance: Advance, seed: int = 0) -> Imagines:
     return imagine
 
 
-def codec_floor(model: WorldModel) -> Callable[[np.ndarray], np.ndarray]:
+def codec_floor(model: RobotModel) -> Callable[[np.ndarray], np.ndarray]:
     """Frames (E, C, S, S, 3) as the model's codec gives them back: nothing that it dreams can be truer."""
 
     @torch.inference_mode()
@@ -122,8 +111,8 @@ def shuffled_weights(network: nn.Module, seed: int) -> nn.Module:
     return twin
 
 
-def with_random_network(model: WorldModel, seed: int) -> WorldModel:
+def with_random_network(model: R, seed: int) -> R:
     """The model with a video model of shuffled weights; its codecs, and parts beside the video model, stay."""
     twin = copy.deepcopy(model)
     twin.network.load_state_dict(shuffled_weights(model.network, seed).state_dict())
-    return twin.eval()
+    return twin

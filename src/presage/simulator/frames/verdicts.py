@@ -11,7 +11,7 @@ import torch
 
 from presage.measures.statistics import wilson
 from presage.networks.base import step, value_of
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.simulator.frames.imagine import Shown
 from presage.simulator.frames.measure import shown_of
 from presage.simulator.frames.scenes import STEPS, Scenes
@@ -22,21 +22,26 @@ HORIZON = 40
 
 
 @torch.inference_mode()
-def dreamed_values(model: WorldModel, given: Scenes, seed: int = 0) -> np.ndarray:
+def dreamed_values(model: RobotModel, given: Scenes, seed: int = 0) -> np.ndarray:
     """(E,) the highest value that the model gives a frame of its dream of each episode: from one frame, with the chunks
     that were executed."""
     shown = shown_of(given)
     session = Session(model, shown.instructions, float("nan"), seed)
     session.observe(shown.observation(-1))
     actions = given.actions[:, given.past - 1 :][:, :HORIZON]
-    return np.max([value_of(step(session, actions[:, t])).cpu().numpy() for t in range(actions.shape[1])], axis=0)
+    values = []
+    for t in range(actions.shape[1]):
+        step(session, actions[:, t])
+        values.append(value_of(session).cpu().numpy())
+    return np.max(values, axis=0)
 
 
 @torch.inference_mode()
-def frame_values(model: WorldModel, shown: Shown) -> np.ndarray:
+def frame_values(model: RobotModel, shown: Shown) -> np.ndarray:
     """(E,) the value that the model gives the last real frame, by itself."""
     session = Session(model, shown.instructions, float("nan"))
-    return value_of(session.observe(shown.observation(-1))).cpu().numpy()
+    session.observe(shown.observation(-1))
+    return value_of(session).cpu().numpy()
 
 
 def outcome_figures(given: Sequence[Scenes], values: Sequence[np.ndarray], threshold: float) -> dict[str, float]:
@@ -53,7 +58,7 @@ def outcome_figures(given: Sequence[Scenes], values: Sequence[np.ndarray], thres
     return figures | {"true_failures": float(failed.sum()), "true_successes": float(solved.sum())}
 
 
-def putback(model: WorldModel, given: Iterable[Scenes], threshold: float) -> dict[str, float]:
+def putback(model: RobotModel, given: Iterable[Scenes], threshold: float) -> dict[str, float]:
     """`putback_success`: share of real frames of a success, with the object put back where it was at first, that the
     judge calls success; `success_called`: the same of the frames as they were."""
     called: list[np.ndarray] = []

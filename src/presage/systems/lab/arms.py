@@ -21,7 +21,7 @@ from presage.systems.lab.files import write_json
 from presage.systems.lab.starts import Block, Start, choose_starts
 from presage.systems.system import DEBUG, Shape, Size, System
 from presage.training.fingerprint import Fingerprint, entry
-from presage.training.recorded import Recorded, fit_scalar_codecs, read_recorded
+from presage.training.recorded import Recorded, read_recorded
 from presage.training.stage import train_stages
 from presage.worlds.protocol import Policy
 from presage.worlds.rollout import rollout
@@ -41,15 +41,6 @@ def recorded(name: str, quick: bool, cameras: Sequence[str] = CAMERAS) -> Record
         UserError: it was not made.
     """
     return read_recorded(Dataset(dataset(name, quick)), list(cameras), SIZE, CHUNK)
-
-
-def shape_of(labelled: Recorded) -> Shape:
-    """What a model of this data has to fit; scales of actions and states are fitted on its labelled rows."""
-    cameras = tuple(source.removeprefix("image.") for source in labelled.frames)
-    size = next(iter(labelled.frames.values())).shape[1]
-    chunk, action_dim = labelled.action.shape[1:]
-    scalars = fit_scalar_codecs(labelled)
-    return Shape(cameras, size, chunk, action_dim, labelled.state.shape[1], *scalars)
 
 
 def success(

@@ -17,7 +17,7 @@ from presage.networks.composed import Composed
 from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
-from presage.systems.lab.arms import Judge, recorded, seconds_of, shape_of, sized, starts_of, success, trained
+from presage.systems.lab.arms import Judge, recorded, seconds_of, sized, starts_of, success, trained
 from presage.systems.lab.check import Arm, CheckResult, block_for
 from presage.systems.lab.datasets import HELD_OUT, MANY
 from presage.systems.lab.starts import Start
@@ -26,7 +26,7 @@ from presage.systems.system import SMALL, Shape, Size, System
 from presage.systems.table import Row
 from presage.timeline.noise import streams
 from presage.training.objectives.invert import in_a_row
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, shape_of
 from presage.worlds.instructions import INSTRUCTIONS
 from presage.worlds.knocks import Knocked
 from presage.worlds.protocol import Policy
@@ -184,4 +184,4 @@ def translations(model: Composed, plan: ClipPlan, test: Recorded) -> list[Sanity
 def _frames(model: Composed, plan: ClipPlan, test: Recorded, first: Sequence[int], after: int) -> Tensor:
     """(P, T, C of all cameras) of the rows `after` later."""
     rows = [i + after for i in first]
-    return torch.cat([model.encode_images(name, test.frames[name][rows]) for name in plan.pictures], -1)
+    return torch.cat([model.encode_pictures(name, test.frames[name][rows]) for name in plan.pictures], -1)

@@ -15,7 +15,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, shape_of, starts_of, success
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, success
 from presage.systems.lab.check import Arm, CheckResult
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.policies import block_of, lab_data, shared_codec, with_codec
@@ -24,7 +24,7 @@ from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.timeline.session import Session
-from presage.training.recorded import Recorded, encoded, read_recorded
+from presage.training.recorded import Recorded, encoded, read_recorded, shape_of
 from presage.worlds.knocks import Knocked
 from presage.worlds.protocol import Policy
 

@@ -92,7 +92,7 @@ def coming(model: Composed, frames: Mapping[str, np.ndarray]) -> Values:
     values: Values = {}
     for s in (s for s in model.streams if s.source in frames):
         x = frames[s.source]
-        values[s.name] = model.encode_images(s.source, x.reshape(-1, *x.shape[2:])).unflatten(0, x.shape[:2])
+        values[s.name] = model.encode_pictures(s.source, x.reshape(-1, *x.shape[2:])).unflatten(0, x.shape[:2])
     return values
 
 

@@ -13,7 +13,7 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, shape_of, starts_of, success
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, success
 from presage.systems.lab.check import Arm, CheckResult, block_for
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.files import read_json, write_json
@@ -25,7 +25,7 @@ from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.timeline.streams import Values
 from presage.training.fingerprint import entry
-from presage.training.recorded import Recorded, encoded, joined, read_recorded
+from presage.training.recorded import Recorded, encoded, joined, read_recorded, shape_of
 from presage.training.stage import train_stages
 
 FEW = 20
@@ -121,10 +121,10 @@ def compare_policies(
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
         whole = variant.system(shape)
-        further = tuple(s for s in whole.stages if s.name in shared[1:])
-        before = tuple(s.name for s in further)
+        more = tuple(s for s in whole.stages if s.name in shared[1:])
+        before = tuple(s.name for s in more)
         if before not in bases:
-            bases[before] = _shared(replace(whole, stages=(codec, *further)), shape, data, before, out)
+            bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, data, before, out)
         system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
         figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)

@@ -51,9 +51,9 @@ def truth(model: Composed, pairs: Pairs, names: Sequence[str]) -> Values:
     values: Values = {}
     for s in (s for s in model.streams if s.name in names):
         if s.source == ACTION:
-            values[s.name] = model.encode_action(pairs.recorded.action[pairs.now]).unflatten(-1, (s.tokens, s.dim))
+            values[s.name] = model.encode_action(pairs.recorded.action[pairs.now])
         else:
-            values[s.name] = model.encode_images(s.source, pairs.frames(s.source, 1))
+            values[s.name] = model.encode_pictures(s.source, pairs.frames(s.source, 1))
     return values
 
 

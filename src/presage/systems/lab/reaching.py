@@ -14,7 +14,7 @@ import torch
 from presage.networks.composed import Composed
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import Score
-from presage.systems.lab.arms import SIZE, recorded, shape_of, trained
+from presage.systems.lab.arms import SIZE, recorded, trained
 from presage.systems.lab.check import Arm, CheckResult, block_for
 from presage.systems.lab.datasets import T3
 from presage.systems.lab.files import write_json
@@ -24,7 +24,7 @@ from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.timeline.session import Session
-from presage.training.recorded import Recorded
+from presage.training.recorded import Recorded, shape_of
 from presage.worlds.vector import VectorWorld
 
 CAMERA = "top"
@@ -255,6 +255,6 @@ def within(model: Composed, score: Score, goal: Goal) -> bool:
     session.observe({f"image.{CAMERA}": goal.start[None], "state": goal.state[None]}, before["action"])
     session.aim(model.goal({f"image.{CAMERA}": goal.picture[None]}))
     with torch.inference_mode():
-        scores = score(session, model.encode_action(chunks)[None, :, None])
+        scores = score(session, model.encode_action(chunks)[None])
     best = np.unravel_index(int(scores[0].argmax()), GRID)
     return bool(np.abs(np.array(best) - true_cell(goal)).max() <= 1)
