@@ -8,7 +8,7 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 from torch import Tensor, nn
 
 from presage.policy.features import candidates, latents
-from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, VideoFormer, answer
+from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
 from presage.systems.lab.arms import shape_of
 from presage.systems.lab.cloning import cloning
@@ -32,6 +32,8 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
         return PooledMLP(D, 32, stream)
     if kind == "filmed":
         return Filmed(T, D, (32,), stream, side=2)
+    if kind == "two levels":
+        return TwoLevels(D - 1, T, 32, stream, layers=1)
     return ActionTransformer(VideoFormer(D, 32, places=T), 32, stream, layers=1)
 
 
@@ -40,6 +42,7 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
     [
         ("pooled", Regress()),
         ("transformer", Flow()),
+        ("two levels", Flow()),
         ("filmed", Regress()),
     ],
 )
@@ -115,6 +118,21 @@ def test_controls_change_the_future_and_not_what_is_seen() -> None:
         np.testing.assert_array_equal(change(frames)[:, 0], frames[:, 0])
     assert torch.equal(repeated(frames)[:, 2], frames[:, 0])
     assert torch.equal(of_others(frames)[1, 1:], frames[0, 1:])
+
+
+def test_two_levels_are_told_together() -> None:
+    """What the clip's level does depends on the action's: the form is bilinear, and not a sum."""
+    torch.manual_seed(0)
+    stream = action(Flow())
+    head = TwoLevels(D, T, 32, stream, layers=1)
+    nn.init.normal_(head.leave.weight)
+    hidden, text, x = torch.randn(1, N, T, D), torch.zeros(1, 256), torch.randn(1, 2, 3)
+
+    def at(clip: float, level: float) -> Tensor:
+        return head(torch.cat([hidden, torch.full((1, N, T, 1), clip)], -1), text, x, torch.tensor([level]))
+
+    by_clip = [at(1.0, level) - at(0.2, level) for level in (0.9, 0.3)]
+    assert by_clip[0].abs().max() > 1e-3 and not torch.allclose(*by_clip, atol=1e-4)
 
 
 def test_convolutions_keep_where_things_are() -> None:

@@ -46,9 +46,9 @@ def replays(plan: ClipPlan, count: int, kind: str = "labelled") -> Make:
             shown = [np.minimum(rows + i * plan.every, last[rows]) for i in range(plan.length + 1)]
             coded = []
             for now in shown:
-                seen = {name: model.encode_images(name, real.frames[name][now]) for name in plan.pictures}
+                seen = {name: model.encode_pictures(name, real.frames[name][now]) for name in plan.pictures}
                 again = model.decode_images(seen)
-                coded.append(torch.cat([model.encode_images(name, again[name]) for name in plan.pictures], -1))
+                coded.append(torch.cat([model.encode_pictures(name, again[name]) for name in plan.pictures], -1))
             return torch.stack(coded, 1)
 
         return _clips(model, plan, real, count, frames)

@@ -14,8 +14,11 @@ from presage.policy.grounded import Decision
 from presage.policy.heads import TEXT_DIM, answer
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule, down
+from presage.timeline.memory import Memory
+from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import Values, matching
+from presage.training.objectives.decode import hidden_states
 from presage.training.objectives.imitate import Read
 from presage.training.objectives.invert import in_a_row
 
@@ -51,6 +54,28 @@ def latents(pictures: Sequence[str]) -> Read:
         return torch.cat([session.last.values[name] for name in pictures], -1)[:, None]
 
     return read
+
+
+def levelled(read: Read, level: float) -> Read:
+    """The same with the level that it was read at as a last number: (B, M, T, D + 1)."""
+
+    def read_with_level(session: Session) -> Tensor:
+        features = read(session)
+        return torch.cat([features, torch.full_like(features[..., :1], level)], -1)
+
+    return read_with_level
+
+
+def told(session: Session, clip: Values, level: float, tap: int) -> Tensor:
+    """Hidden states (B, M, T, D + 1) of a clip (B, M, T, C) that is known to come, noised up to a level as in training:
+    the ceiling of whoever must imagine it (mimic-video 2025, section 4)."""
+    noised: Values = {}
+    for s in (s for s in session.backbone.streams if s.name in clip):
+        noise = draw(session.noise, tuple(clip[s.name].shape[1:]), session.model.device)
+        noised[s.name] = s.corruption.corrupt(clip[s.name], torch.full(noise.shape[:2], level), noise)
+    levels = torch.full((session.batch,), level, device=session.model.device)
+    past = Memory(tuple(block.entry for block in session.past))
+    return hidden_states(session.backbone, past, session.condition, noised, levels, session.step, Tap(tap))
 
 
 def answered(

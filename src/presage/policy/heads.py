@@ -147,6 +147,44 @@ class ActionTransformer(nn.Module):
         return self.leave(F.silu(self.norm(x)))
 
 
+class TwoLevels(nn.Module):
+    """A transformer over the tokens of an action, which looks at all hidden states of a clip, and whose layers follow
+    two levels together, the clip's and its own, by a bilinear form of low rank (mimic-video 2025, section 3.2).
+
+    Features carry the level that they were read at as their last number (`features.levelled`).
+    """
+
+    def __init__(
+        self, features: int, places: int, width: int, stream: Stream, layers: int = 3, heads: int = 4, rank: int = 32
+    ) -> None:
+        """features: numbers of one, without the level. places: of a frame, of all cameras."""
+        super().__init__()
+        self.read = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, width))
+        self.places = nn.Parameter(torch.randn(places, width) * 0.5)
+        self.when, self.text = nn.Linear(32, width), nn.Linear(TEXT_DIM, width)
+        self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
+        self.positions = nn.Parameter(torch.randn(stream.tokens, width) * 0.5)
+        self.seen, self.done = nn.Linear(32, rank), nn.Linear(32, rank)
+        self.modulate = nn.ModuleList([nn.Linear(rank, 2 * width) for _ in range(layers)])
+        self.mix = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
+        self.look = nn.ModuleList([CrossAttention(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, D + 1), text (B, 256), `x_k` (B, K, C) at `level` (B,) -> (B, K, C)."""
+        hidden, clip = features[..., :-1], features[:, 0, 0, -1]
+        when = self.when(waves(torch.arange(hidden.shape[1], device=hidden.device) / 32))
+        told = self.text(text)[:, None]
+        context = torch.cat([(self.read(hidden) + self.places + when[:, None]).flatten(1, 2), told], 1)
+        both = self.seen(waves(clip)) * self.done(waves(level))
+        x = self.enter(x_k) + self.positions + told
+        for modulate, mix, look in zip(self.modulate, self.mix, self.look):
+            shift, scale = modulate(both)[:, None].chunk(2, -1)
+            x = look(mix(x * (1 + scale) + shift), context)
+        return self.leave(F.silu(self.norm(x)))
+
+
 class Filmed(nn.Module):
     """A head over one frame: residual convolutions that the text modulates, strided to `side` places a side, an MLP
     (Brohan et al. 2022, RT-1, section 5: FiLM, so that the words choose what the convolutions look for; here the places

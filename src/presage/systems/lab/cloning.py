@@ -59,9 +59,8 @@ def cloning(
         cameras, acts = videos(shape, codec, Flow()), actions(shape, CORRUPTIONS[architecture], per_step=True)
         idle = UNet(cameras, UNetConfig(pictures, (8, 8), 8, 1, 1, past=1, fold=2))  # nothing is imagined
         head = policy_head(shape, size, in_a_row(acts, chunks), architecture)
-        scalars = (shape.action_codec, shape.state_codec)
         streams, codecs = [acts, *cameras], {s.source: codec for s in cameras}
-        return Composed(streams, codecs, idle, *scalars, (shape.chunk, shape.action_dim), 1, {"head": head})
+        return Composed(streams, codecs, idle, shape, 1, {"head": head})
 
     stages = (codec_stage(size, {"labelled": 1.0, "free": 1.0}), policy_stage(size, pictures, chunks, steps))
     card = Card(0, "cloning", "", ("representation",), "What was done is done again.")

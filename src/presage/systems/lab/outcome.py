@@ -88,7 +88,7 @@ def blurred(read: Read, most: float) -> Read:
 def judged(model: Composed, frames: Mapping[str, np.ndarray], text: np.ndarray, stream: Stream) -> np.ndarray:
     """What the head says of frames alone: `image.<camera>` (R, S, S, 3) uint8 and embedded words (R, E) -> (R,) the
     probability of success, or the coverage."""
-    seen = [model.encode_images(s.source, frames[s.source]) for s in model.streams if s.source.startswith(IMAGE)]
+    seen = [model.encode_pictures(s.source, frames[s.source]) for s in model.streams if s.source.startswith(IMAGE)]
     told = torch.from_numpy(text).to(model.device)
     level = torch.ones(len(told), device=model.device)
     raw = model.parts[JUDGE](torch.cat(seen, -1)[:, None], told, torch.zeros(0), level)

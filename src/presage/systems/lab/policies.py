@@ -96,8 +96,9 @@ def compare_policies(
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
-    probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages of the first
-    variant that are trained once, for all arms. further: kinds of data beside `labelled` and `free`.
+    probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages that are trained
+    once, for all arms that have the same of them; the first one makes the codec of all. further: kinds of data beside
+    `labelled` and `free`.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -109,14 +110,22 @@ def compare_policies(
     data, block = lab_data(quick, labelled), block_of(row, quick, out)
     data = replace(data, kinds={**data.kinds, **(further or {})})
     shape = shape_of(data.kinds["labelled"])
-    model = _shared(variants[claimed].system(shape), shape, data, shared, out)
+    first = variants[claimed].system(shape)
+    model = _shared(first, shape, data, shared[:1], out)
+    codec = next(s for s in first.stages if s.name == shared[0])
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
+    bases: dict[tuple[str, ...], Composed] = {(): model}
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
-        system = _taking(variant, shape, model.state_dict(), shared)
+        whole = variant.system(shape)
+        more = tuple(s for s in whole.stages if s.name in shared[1:])
+        before = tuple(s.name for s in more)
+        if before not in bases:
+            bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, data, before, out)
+        system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
         figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
@@ -195,10 +204,9 @@ def with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
     return replace(system, build=build, stages=tuple(s for s in system.stages if s.name != CODEC))
 
 
-def _taking(variant: Variant, shape: Shape, weights: Mapping[str, torch.Tensor], shared: Sequence[str]) -> System:
+def _taking(system: System, takes: Sequence[str], weights: Mapping[str, torch.Tensor], shared: Sequence[str]) -> System:
     """The system of an arm, its shared stages trained already."""
-    system = variant.system(shape)
-    taken = {name: x for name, x in weights.items() if name.split(".")[0] in variant.takes}
+    taken = {name: x for name, x in weights.items() if name.split(".")[0] in takes}
 
     def build(shape: Shape) -> Composed:
         model = system.build(shape)

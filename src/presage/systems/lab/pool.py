@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.systems.lab.arms import recorded, shape_of, sized
+from presage.systems.lab.arms import CHUNK, recorded, shape_of, sized
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.cloning import Architecture, cloning
-from presage.systems.lab.datasets import dataset
+from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.files import read_json, write_json
 from presage.systems.lab.labels import Seen, few
 from presage.systems.lab.policies import with_codec
@@ -22,6 +22,7 @@ from presage.systems.lab.starts import Start
 from presage.systems.system import SMALL
 from presage.worlds.protocol import Observation, Policy
 from presage.worlds.rollout import episodes_of, row_generators
+from presage.worlds.world import find_world
 
 LEARNED: tuple[tuple[Architecture, int, int], ...] = (
     ("flow", 3, 0),
@@ -55,6 +56,19 @@ def pool(quick: bool, out: Path) -> list[Member]:
         UserError: the lab's demonstrations were not made.
     """
     chosen = (LEARNED[0], LEARNED[6]) if quick else LEARNED
+    members = learned(chosen, quick, out)
+    base = members[-1 if quick else BASE].make
+    still = partial(Still, CHUNK, find_world(T3[0]).action_size)
+    members += [Member(f"noise {spread}", True, partial(_noisy, base, spread)) for spread in NOISE]
+    return [*members, Member("random", True, partial(_noisy, still, 1.0)), Member("still", True, still)]
+
+
+def learned(chosen: Sequence[tuple[Architecture, int, int]], quick: bool, out: Path) -> list[Member]:
+    """Policies by architecture, demonstrations a task and seed, trained the first time.
+
+    Raises:
+        UserError: the lab's demonstrations were not made.
+    """
     t3, opened = recorded("t3", quick), Dataset(dataset("t3", quick))
     shape, size, where = shape_of(t3), sized(SMALL, quick), out if quick else None
     whole = cloning(shape, size)
@@ -69,10 +83,7 @@ def pool(quick: bool, out: Path) -> list[Member]:
         model = artifact(name, system, shape, {"labelled": t3.only(numbers)}, seen, where, seed)
         words = f"{architecture}, {count} demonstrations, seed {seed}"
         members.append(Member(words, False, partial(system.uses["policy"], model, seed)))
-    base = members[-1 if quick else BASE].make
-    still = partial(Still, shape.chunk, shape.action_dim)
-    members += [Member(f"noise {spread}", True, partial(_noisy, base, spread)) for spread in NOISE]
-    return [*members, Member("random", True, partial(_noisy, still, 1.0)), Member("still", True, still)]
+    return members
 
 
 class Still:

@@ -202,7 +202,7 @@ def foresight_errors(model: Composed, held: Recorded, ahead: int, clip: bool, co
     name = f"{IMAGE}{CAMERA}"
     first = np.concatenate([np.arange(s + 1, s + n - ahead) for s, n in zip(held.start, held.length)])
     first = first[np.linspace(0, len(first) - 1, min(count, len(first))).astype(int)]
-    done = torch.stack([model.encode_action(held.action[first + h]) for h in range(ahead)], 1)[:, None]
+    done = torch.stack([model.encode_action(held.action[first + h]).flatten(1) for h in range(ahead)], 1)[:, None]
     seen = [{name: held.frames[name][first + i], "state": held.state[first + i]} for i in (-1, 0)]
     session = _session(model, seen[0], held.action[first - 1], seen[1])
     now, true = held.frames[name][first], held.frames[name][first + ahead]

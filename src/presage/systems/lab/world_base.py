@@ -58,9 +58,7 @@ def world_model(
         [acts, *cameras, *beside],
         {s.source: codec for s in cameras},
         UNet([acts, *cameras], config),
-        shape.action_codec,
-        shape.state_codec,
-        (shape.chunk, shape.action_dim),
+        shape,
         context=past,
         parts=parts,
     )
