@@ -1,6 +1,7 @@
 """DreamGen's debug twin: it dreams, labels and imitates, and its check runs; labels never see a state."""
 
 import inspect
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from presage.policy.dreamt import dreams, mislabelled, once, replays
 from presage.policy.translators import ClipPlan
 from presage.systems.dreamgen import check, dreamgen, plan_of
 from presage.systems.fit import with_what_there_is
-from presage.systems.lab.arms import shape_of
+from presage.systems.lab import policies
+from presage.systems.lab.arms import shape_of, success
 from presage.systems.system import DEBUG
 from presage.systems.unipi import EVERY, KEYFRAMES
 from presage.training.stage import train_stages
@@ -45,7 +47,7 @@ def test_dreams_are_keyframes_with_labels_and_without_a_state(model: Composed) -
     assert made.length.tolist() == [KEYFRAMES + 1] * 5 and np.isnan(made.state).all()
     assert made.labelled.reshape(5, -1).tolist() == [[True] * KEYFRAMES + [False]] * 5
     assert made.action[made.labelled].std() > 0 and made.frames["image.front"].dtype == np.uint8
-    first = model.encode_images("image.front", RECORDED.frames["image.front"][[0, 8]]).half().numpy()
+    first = model.encode_pictures("image.front", RECORDED.frames["image.front"][[0, 8]]).half().numpy()
     np.testing.assert_allclose(made.latents["image.front"][[0, KEYFRAMES + 1]], first, atol=1e-2)
 
 
@@ -72,9 +74,7 @@ def test_replays_are_true_keyframes_coded_twice(model: Composed) -> None:
 
 
 def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from presage.systems.lab import arms
-
-    monkeypatch.setattr(arms.success, "__defaults__", (*arms.success.__defaults__[:-1], 2))
+    monkeypatch.setattr(policies, "success", partial(success, max_steps=2))
     result = check((), (0,), True, tmp_path)
     assert [arm.name for arm in result.arms] == ["real + dreams", "real", "real + wrong labels", "real + replays"]
     assert result.verdict is not None and len(result.verdict.sanity) == 2 and result.block.kind == "tuning"

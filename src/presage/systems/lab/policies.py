@@ -124,7 +124,8 @@ def compare_policies(
         more = tuple(s for s in whole.stages if s.name in shared[1:])
         before = tuple(s.name for s in more)
         if before not in bases:
-            bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, data, before, out)
+            coded = replace(data, kinds=kinds)
+            bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, coded, before, out)
         system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
         figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
