@@ -29,7 +29,7 @@ PLAN = plan_of(["image.front"])
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Composed:
     torch.manual_seed(0)
-    system = dreamgen(SHAPE, DEBUG, count=6)
+    system = dreamgen(SHAPE, DEBUG)
     stages, _ = with_what_there_is(system.stages, DATA)
     return train_stages(system.build(SHAPE), stages, DATA, tmp_path_factory.mktemp("run"), {}, quiet=True)
 

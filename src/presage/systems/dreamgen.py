@@ -47,9 +47,10 @@ def plan_of(pictures: Sequence[str]) -> ClipPlan:
     return ClipPlan(tuple(pictures), KEYFRAMES, EVERY, steps=10, scale=2.0, reads=5)
 
 
-def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None, count: int = DREAMS) -> System:
+def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None) -> System:
     """made: what the policy learns from beside `labelled`, half and half; dreams by default."""
     pictures, plan = pictures_of(shape), plan_of(pictures_of(shape))
+    made = made or dreams(plan, max(4, round(DREAMS * min(1.0, size.steps))))
 
     def build(shape: Shape) -> Composed:
         model = planner(shape, conv_codec(shape, size), size, 2)
@@ -75,7 +76,7 @@ def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None, count: 
             Imitate(latents(pictures)),
             ("parts.head",),
             {"labelled": 1.0, "made": 1.0},
-            {"made": made or dreams(plan, count)},
+            {"made": made},
             window=1,
             optimiser=imitate,
         ),
