@@ -10,14 +10,13 @@ import torch
 from presage.networks.composed import Composed
 from presage.networks.packed import Packed
 from presage.policy.features import told
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import Pairs, session_of
 from presage.systems.mimic_video import CLIP, FRAMES, PAST, mimic_video, random, tap_of
 from presage.systems.system import DEBUG
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Uniform
 from presage.training.objectives.decode import Decode, hidden_states
-from presage.training.recorded import batch_of
+from presage.training.recorded import batch_of, shape_of
 from tests.recorded import moving_square
 
 RECORDED = moving_square(episodes=4, rows=8)
