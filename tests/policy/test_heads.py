@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from presage.policy.features import candidates, latents
 from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.cloning import cloning
 from presage.systems.system import DEBUG
 from presage.timeline.corruption import Corruption, Flow, Regress
@@ -19,6 +18,7 @@ from presage.timeline.noise import streams
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.objectives.imitate import asked
+from presage.training.recorded import shape_of
 
 B, N, T, D = 4, 3, 4, 8
 

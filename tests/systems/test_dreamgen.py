@@ -15,9 +15,10 @@ from presage.policy.translators import ClipPlan
 from presage.systems.dreamgen import check, dreamgen, plan_of
 from presage.systems.fit import with_what_there_is
 from presage.systems.lab import policies
-from presage.systems.lab.arms import shape_of, success
+from presage.systems.lab.arms import success
 from presage.systems.system import DEBUG
 from presage.systems.unipi import EVERY, KEYFRAMES
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(episodes=8)

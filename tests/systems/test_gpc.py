@@ -8,9 +8,9 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.systems.gpc import AHEAD, REWARD, check, gpc
 from presage.systems.lab import searches
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 

@@ -10,10 +10,11 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.systems.gr1 import FUTURE, LIMITS, answers, check, foresees, gr1
 from presage.systems.lab import policies
-from presage.systems.lab.arms import shape_of, success
+from presage.systems.lab.arms import success
 from presage.systems.lab.probes import Pairs
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(episodes=8)

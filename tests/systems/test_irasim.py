@@ -10,10 +10,10 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 from presage.systems.fit import with_what_there_is
 from presage.systems.irasim import AHEAD, WORLDS, check, irasim
 from presage.systems.lab import searches
-from presage.systems.lab.arms import shape_of
 from presage.systems.system import DEBUG
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(episodes=8)

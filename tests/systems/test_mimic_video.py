@@ -10,11 +10,12 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.policy.features import told
 from presage.systems.lab import delays
-from presage.systems.lab.arms import shape_of, success
+from presage.systems.lab.arms import success
 from presage.systems.lab.early import LEVELS, SEES, TRUE, coming
 from presage.systems.lab.probes import Pairs, session_of
 from presage.systems.mimic_video import FRAMES, PAST, check, imagined, looking, mimic_video, of_codec, random, tap_of
 from presage.systems.system import DEBUG
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(episodes=6, rows=12)

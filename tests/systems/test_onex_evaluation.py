@@ -9,11 +9,11 @@ import torch
 from tests.recorded import moving_square
 
 from presage.systems.lab import alignment, trials
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.trials import dreamed
 from presage.systems.onex_evaluation import check, onex_evaluation
 from presage.systems.system import DEBUG
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(episodes=8)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from tests.recorded import moving_square
 
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.labels import Seen, read_card
 from presage.systems.lab.outcome import COVERAGE, JUDGE, judge_part, judge_stage, judged, with_outcome
@@ -15,6 +14,7 @@ from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 PLAY = moving_square(8)

@@ -10,14 +10,13 @@ import torch
 from presage.networks.composed import Composed
 from presage.networks.packed import Packed
 from presage.policy.features import told
-from presage.systems.lab.arms import shape_of
 from presage.systems.lab.probes import Pairs, session_of
 from presage.systems.mimic_video import CLIP, FRAMES, PAST, mimic_video, random, tap_of
 from presage.systems.system import DEBUG
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Uniform
 from presage.training.objectives.decode import Decode, hidden_states
-from presage.training.recorded import batch_of
+from presage.training.recorded import batch_of, shape_of
 from tests.recorded import moving_square
 
 RECORDED = moving_square(episodes=4, rows=8)
@@ -46,7 +45,7 @@ def test_what_is_trained_is_what_a_session_reads(model: Composed) -> None:
     """Of a clean clip, which needs no noise, after one frame."""
     model.eval()
     pairs, frames = Pairs.of(RECORDED, 3), RECORDED.frames["image.front"]
-    clip = {"image.front": model.encode_images("image.front", frames[[1, 2, 9, 10, 17, 18]]).unflatten(0, (3, 2))}
+    clip = {"image.front": model.encode_pictures("image.front", frames[[1, 2, 9, 10, 17, 18]]).unflatten(0, (3, 2))}
     session = session_of(model, Pairs(RECORDED, np.array([0, 8, 16])))
     values, zeros = {"image.front": session.last.values["image.front"][:, None]}, torch.zeros(3, 1)
     condition = Condition(session.condition.text)

@@ -21,7 +21,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.success import best_threshold
-from presage.systems.lab.arms import CAMERAS, recorded, run_arm, shape_of, starts_of
+from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.check import Arm, CheckResult
 from presage.systems.lab.cloning import Architecture
@@ -39,7 +39,7 @@ from presage.systems.lab.world_base import table_world
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.training.fingerprint import hash_of
-from presage.training.recorded import Recorded, encoded, joined
+from presage.training.recorded import Recorded, encoded, joined, shape_of
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 
 P_MOST, UNSEEN, HIDDEN = 800, "unseen", T3[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.systems.lab.arms import CHUNK, recorded, shape_of, sized
+from presage.systems.lab.arms import CHUNK, recorded, sized
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.cloning import Architecture, cloning
 from presage.systems.lab.datasets import T3, dataset
@@ -20,6 +20,7 @@ from presage.systems.lab.policies import with_codec
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.starts import Start
 from presage.systems.system import SMALL
+from presage.training.recorded import shape_of
 from presage.worlds.protocol import Observation, Policy
 from presage.worlds.rollout import episodes_of, row_generators
 from presage.worlds.world import find_world

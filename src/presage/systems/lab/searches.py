@@ -18,7 +18,7 @@ import numpy as np
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.planners import Propose, Score
-from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, shape_of, starts_of, trained
+from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, trained
 from presage.systems.lab.check import Arm, CheckResult
 from presage.systems.lab.datasets import PUSHT
 from presage.systems.lab.files import write_json
@@ -40,7 +40,7 @@ from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.training.recorded import Recorded, encoded, joined
+from presage.training.recorded import Recorded, encoded, joined, shape_of
 from presage.worlds.protocol import Policy
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.vector import VectorWorld

@@ -12,7 +12,7 @@ from torch import nn
 
 from presage.networks.composed import Composed
 from presage.networks.unet import UNet, UNetConfig
-from presage.systems.lab.arms import recorded, shape_of, sized
+from presage.systems.lab.arms import recorded, sized
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.labels import Seen
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
@@ -24,6 +24,7 @@ from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.rollout import Rollout
 from presage.training.objectives.together import Together
+from presage.training.recorded import shape_of
 from presage.training.stage import Stage
 
 PAST, AHEAD = 2, 2
