@@ -7,7 +7,14 @@ import pytest
 from tests.episodes.robots import write_numbers
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.outcome import as_success, chunk_quality, episode_success, read_quality, row_success
+from presage.episodes.outcome import (
+    as_success,
+    chunk_quality,
+    episode_success,
+    read_quality,
+    row_success,
+    steps_to_success,
+)
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps
 from presage.errors import UserError
@@ -105,3 +112,16 @@ def test_a_quality_of_another_meaning_is_left_alone(tmp_path: Path, values: list
     dataset = data(tmp_path / "d", quality=values)
     assert read_quality(dataset) == (None, says) and np.isnan(chunk_quality(dataset)).all()
     assert "quality" not in Steps(dataset, Robot.from_dataset(dataset)).features
+
+
+def test_rows_until_success_end_where_nobody_wrote_down_whether_it_lasts(tmp_path: Path) -> None:
+    """Success is said of what follows a row's action, and is latched."""
+    found = steps_to_success(data(tmp_path / "a", next__success=[[0, 1, 1, 1], [0, 0, 0, 0]]))
+    np.testing.assert_array_equal(found, [2, 1, 0, 0, *[np.inf] * 4])
+    early = steps_to_success(data(tmp_path / "b", next__success=[[1, 1, 1, 1], [1, 1, 1, 1]]))
+    np.testing.assert_array_equal(early[:4], [1, 0, 0, 0])
+
+
+def test_where_no_row_ever_succeeds_nothing_is_known(tmp_path: Path) -> None:
+    assert np.isnan(steps_to_success(data(tmp_path / "a", next__success=[[0] * 4] * 2))).all()
+    assert np.isnan(steps_to_success(data(tmp_path / "b"))).all()

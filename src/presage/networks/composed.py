@@ -3,9 +3,9 @@
 Shapes: B batch, N rows, T tokens of a stream, C numbers a token, S pixels a side, A numbers of an action.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from presage.networks.judge import Judge
 from presage.timeline.backbone import Backbone, Base, Condition
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
+from presage.worlds.protocol import Policy
 
 IMAGE, ACTION, STATE = "image.", "action", "state"
 """Sources of streams: `image.<camera>`, a chunk of actions, the robot's own state."""
@@ -82,6 +83,8 @@ class Composed(nn.Module):
         self.network = module(backbone)
         self.codecs = nn.ModuleList({id(c): module(c) for c in codecs.values()}.values())
         self.parts = nn.ModuleDict(parts or {})
+        self.uses: Mapping[str, Callable[[Any, int], Policy]] = {}
+        """Name -> the model so used, as a policy (model, seed): who opens a system's checkpoint says which"""
 
     @property
     def backbone(self) -> Backbone:
@@ -216,6 +219,7 @@ class Composed(nn.Module):
             for name, x in self.state_dict().items()
         }
 
+    @torch.inference_mode()
     def value(self, block: Block, condition: Condition) -> Tensor:
         """(B,) in [0, 1]: what the part `judge` says of the pictures of a step, as they are decoded.
 

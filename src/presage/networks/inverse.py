@@ -39,16 +39,16 @@ def explain(session: Session, action: Tensor, video: Values, offset_error: float
 
     offset_error: standard deviation of what is wrong about `action`, in half ranges.
     """
-    config, base, carried = session.model.config, session.model.base, session.last.carried
+    (chunk, action_dim), base, carried = session.model.chunk_shape, session.model.base, session.last.carried
     if carried is None or STATE not in video:
         return action
     with torch.inference_mode(False), torch.enable_grad():
-        offset = torch.zeros(session.batch, 1, config.action_dim, device=action.device, requires_grad=True)
-        led_to = base.reach(carried.clone(), action.clone() + offset.repeat(1, 1, config.chunk))
+        offset = torch.zeros(session.batch, 1, action_dim, device=action.device, requires_grad=True)
+        led_to = base.reach(carried.clone(), action.clone() + offset.repeat(1, 1, chunk))
         slopes = [torch.autograd.grad(n.sum(), offset, retain_graph=True)[0][:, 0] for n in led_to[:, 0].unbind(1)]
     slope_BSA = torch.stack(slopes, 1)
     missed = (video[STATE] - led_to.detach())[:, 0, :, None]
     spread = offset_error**2 * slope_BSA @ slope_BSA.mT
     spread = spread + STATE_ERROR**2 * torch.eye(spread.shape[-1], device=action.device)
     gain = offset_error**2 * slope_BSA.mT @ torch.linalg.inv(spread)
-    return action + (gain @ missed).mT.repeat(1, 1, config.chunk)
+    return action + (gain @ missed).mT.repeat(1, 1, chunk)

@@ -3,8 +3,8 @@
 Whoever dreams, ranks, labels or drives asks for this and for nothing else, so that any model of streams will do.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from presage.timeline.backbone import Condition
 from presage.timeline.session import Block, Model
 from presage.timeline.streams import Values
+from presage.worlds.protocol import Policy
 
 
 class Facts(Protocol):
@@ -46,6 +47,11 @@ class RobotModel(Model, Facts, Protocol):
     @property
     def network(self) -> nn.Module:
         """What imagines, without codecs and parts beside it"""
+        ...
+
+    @property
+    def uses(self) -> Mapping[str, Callable[[Any, int], Policy]]:
+        """Ways to act that are its own, name -> policy of (model, seed); others go by the names that all share"""
         ...
 
     @property

@@ -3,9 +3,10 @@
 Everything a checkpoint holds is here; `timeline/session.py` imagines with it and `training/` fits it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from presage.timeline.backbone import Condition
 from presage.timeline.corruption import Flow, Regress
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
+from presage.worlds.protocol import Policy
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,10 @@ class WorldModel(nn.Module):
     @property
     def state_dim(self) -> int:
         return self.config.state_dim
+
+    @property
+    def uses(self) -> Mapping[str, Callable[[Any, int], Policy]]:
+        return {}
 
     @property
     def fps(self) -> float:

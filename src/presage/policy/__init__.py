@@ -26,6 +26,8 @@ def make_policy(use: str, model: "RobotModel", seed: int = 0) -> "Policy":
     from presage.policy.joint import joint, no_imagination
     from presage.policy.open_loop import OpenLoopPolicy
 
+    if use in model.uses:
+        return model.uses[use](model, seed)
     if use == "open_loop":
         return OpenLoopPolicy(model, seed=seed)
     decisions: dict[str, Decision] = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}

@@ -4,6 +4,7 @@ import numpy as np
 
 from presage.networks.composed import ACTION
 from presage.networks.executable import executable
+from presage.policy.executors import Plan
 from presage.policy.grounded import Decision
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -28,3 +29,18 @@ def read_off(stream: str = ACTION) -> Decision:
         return executable(session.model, session.last.answers[stream])
 
     return decide
+
+
+def ahead(schedule: Schedule, chunks: int) -> Plan:
+    """Chunks (chunks, B, chunk, A) imagined one after the other, each after what the ones before it led to."""
+
+    def plan(session: Session) -> np.ndarray:
+        fork, out = session.fork(1), []
+        acting = next(s.name for s in session.backbone.streams if s.acts)
+        for _ in range(chunks):
+            values = fork.imagine(schedule).values
+            out.append(executable(session.model, values[acting]))
+            fork.append(values, imagined=True)
+        return np.stack(out)
+
+    return plan

@@ -83,7 +83,9 @@ def open_model(folder: Path, device: torch.device | None = None) -> RobotModel:
         UserError: a file is missing, damaged, or of another presage.
     """
     if "system" in read_config(folder):
-        return open_system(folder, device)[1]
+        system, model = open_system(folder, device)
+        model.uses = system.uses
+        return model
     return load_model(folder, device)
 
 

@@ -6,18 +6,19 @@ training does without. Each training step is asked after what the model said of 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.text import TEXT_DIM
 from presage.networks.composed import Composed
 from presage.networks.judge import Judge
 from presage.networks.unet import UNet, UNetConfig
-from presage.policy.executors import receding
-from presage.policy.sampled import sampled
+from presage.policy.executors import open_loop, receding
+from presage.policy.sampled import ahead, sampled
 from presage.systems.parts import actions, scaled, state, videos
 from presage.systems.system import BASE, Card, Shape, Size, System
 from presage.timeline.corruption import Flow
-from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform
+from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Uniform, flat
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.judge import JudgeSuccess, told
@@ -26,7 +27,7 @@ from presage.training.stage import Stage
 
 PAST, ASKED, EARLIER = 4, 6, 64
 """Rows of past that a step sees, steps that a window asks for, rows back that the oldest frame may be"""
-SEES, ACTS = Uniform(0.4, "sees"), Uniform(0.3, "acts")
+SEES, ACTS = Uniform(0.6, "sees"), Uniform(0.3, "acts")
 FELT = {"state": UNKNOWN}
 """Inverse dynamics reads frames: the state would say where the hand is going."""
 EXPERTS = Levels(
@@ -39,6 +40,8 @@ EXPERTS = Levels(
 )
 OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0.15), Role(SEES, UNKNOWN, weight=0.05)))
 """What happened after a poor action is worth learning; what was chosen is not."""
+TRANSLATED = replace(Schedule.in_turn(2, 5), streams={"state": flat(UNKNOWN, 7)})
+"""The next frame first, then the action that is read from it: what the state will be is not asked"""
 ALL = {"labelled": 1.0}
 VIDEO_ALONE = Levels((Role(SEES, UNKNOWN),))
 
@@ -60,16 +63,22 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         return Composed(streams, codecs, UNet(streams, config), shape, PAST, parts)
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
-    world = Stage(
-        "world",
-        Unroll(ask, PAST, alone=ACTS, hidden=("state",)),
-        data=data,
-        window=1 + PAST + ASKED,
-        back=EARLIER,
-        emphasis=12.0,
-        weights={"action*": 1.0, "image.*": 1.0, "state": 0.5},
-        optimiser=scaled(Optimiser(steps=5000, batch=16, warmup=200, ema=0.999), size),
-    )
+
+    def imagined(name: str, own: float, optimiser: Optimiser) -> Stage:
+        """A share `own` of the windows goes on from what the model said itself."""
+        return Stage(
+            name,
+            Unroll(ask, PAST, own=own, alone=ACTS, hidden=("state",)),
+            data=data,
+            window=1 + PAST + ASKED,
+            back=EARLIER,
+            emphasis=12.0,
+            weights={"action*": 1.0, "image.*": 20.0, "state": 0.5},
+            optimiser=scaled(optimiser, size),
+        )
+
+    world = imagined("world", 0.0, Optimiser(steps=750, batch=16, warmup=200, ema=0.998))
+    long = imagined("long", 0.5, Optimiser(steps=3000, batch=16, warmup=200, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),
@@ -84,10 +93,11 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
     return System(
         Card.of("reference"),
         build,
-        (world, judge),
+        (world, long, judge),
         {
-            "policy": receding(sampled(Schedule.policy(5))),
+            "no_imagination": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),
-            "in turn": receding(sampled(Schedule.in_turn(2, 5))),
+            "closed_loop": receding(sampled(TRANSLATED)),
+            "open_loop": open_loop(ahead(TRANSLATED, 16)),
         },
     )

@@ -45,7 +45,7 @@ def test_what_is_trained_is_what_a_session_reads(model: Composed) -> None:
     """Of a clean clip, which needs no noise, after one frame."""
     model.eval()
     pairs, frames = Pairs.of(RECORDED, 3), RECORDED.frames["image.front"]
-    clip = {"image.front": model.encode_images("image.front", frames[[1, 2, 9, 10, 17, 18]]).unflatten(0, (3, 2))}
+    clip = {"image.front": model.encode_pictures("image.front", frames[[1, 2, 9, 10, 17, 18]]).unflatten(0, (3, 2))}
     session = session_of(model, Pairs(RECORDED, np.array([0, 8, 16])))
     values, zeros = {"image.front": session.last.values["image.front"][:, None]}, torch.zeros(3, 1)
     condition = Condition(session.condition.text)

@@ -124,7 +124,6 @@ class Train(Command):
         from presage.episodes.choose import parse_episodes
         from presage.training import recipes
         from presage.training.data import open_dataset
-        from presage.worlds.wordings import WORLDS
 
         if self.system is not None:
             from presage.interface.commands.train_system import train_system
@@ -170,12 +169,9 @@ class Train(Command):
         figures = self._last_log()
         made = {"trained": " ".join(self.only)} if self.only else {"recipe": self.recipe}
         summary(f"checkpoint {checkpoint}", made | figures)
-        simulated = f"presage act --checkpoint {checkpoint}"
-        if robots[0].name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
-            simulated += f" --tasks {' '.join(WORLDS[robots[0].name])}"
-        else:
-            simulated += f"   or   presage bench control --checkpoint {checkpoint}"
-        print("\nNext: " + (simulated if robots[0].chunked_rows else f"presage serve {checkpoint}"))
+        from presage.interface.commands.train_system import what_next
+
+        print(f"\nNext: {what_next(robots[0], checkpoint)}")
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
 

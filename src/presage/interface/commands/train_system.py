@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presage.interface.commands.applies import check_system_options
@@ -10,6 +11,7 @@ from presage.results.output import command_line, show, summary, write_json
 from presage.results.record import describe_run
 
 if TYPE_CHECKING:
+    from presage.episodes.robot import Robot
     from presage.interface.commands.train import Train
 
 Logs = Mapping[str, Mapping[str, float]]
@@ -81,10 +83,22 @@ def train_system(options: "Train", name: str) -> None:
         summary(f"{options.out}: stage {only} of {name} is trained", stages)
     else:
         summary(f"checkpoint {fitted.checkpoint}", {"system": find(name).title, "size": size, **stages})
-        print(f"\nNext, in Python: presage.systems.checkpoint.open_system(Path({str(fitted.checkpoint)!r}))")
+        print(f"\nNext: {what_next(robots[0], fitted.checkpoint)}")
     if options.json is not None:
         figures = {f"{stage}/{name}": x for stage, log in fitted.stages.items() for name, x in log.items()}
         write_json(options.json, describe_run(options.seed, figures))
+
+
+def what_next(robot: "Robot", checkpoint: Path) -> str:
+    """A command that uses a new checkpoint."""
+    from presage.worlds.wordings import WORLDS
+
+    if not robot.chunked_rows:
+        return f"presage serve {checkpoint}"
+    simulated = f"presage act --checkpoint {checkpoint}"
+    if robot.name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
+        return f"{simulated} --tasks {' '.join(WORLDS[robot.name])}"
+    return f"{simulated}   or   presage bench control --checkpoint {checkpoint}"
 
 
 def took(log: Mapping[str, float]) -> str:
