@@ -20,7 +20,8 @@ FIRST_SEED = FIRST_TRAINING_SEED + 990 * 1_000_000
 def first_frames(tasks: Sequence[str], count: int, cameras: Sequence[str] = CAMERAS) -> Recorded:
     """`count` starts that are not far, tasks in turn, as episodes of one row without an action."""
     frames: dict[str, list[np.ndarray]] = {f"{IMAGE}{camera}": [] for camera in cameras}
-    state, said, seed = [], [], FIRST_SEED
+    said: list[str] = []
+    state, seed = [], FIRST_SEED
     while len(said) < count:
         task = tasks[len(said) % len(tasks)]
         simulation = simulation_of(task)
