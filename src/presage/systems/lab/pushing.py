@@ -64,9 +64,8 @@ def coverage_in(snapshots: Sequence[bytes]) -> np.ndarray:
 def push_data(quick: bool) -> tuple[dict[str, Recorded], Recorded]:
     """Kinds of data, all with the coverage that each frame shows, and clean demonstrations that nobody is trained on.
 
-    `labelled` is what the policy clones: demonstrations, and what experts do after they were disturbed; without the
-    latter it does not find back, and covers nothing. World models learn from `clean` demonstrations, from `disturbed`
-    ones as they are, and from play (`noise`).
+    `labelled` is what the policy clones: demonstrations, and what experts do after they were disturbed. World models
+    learn from `clean` demonstrations, from `disturbed` ones as they are, and from play (`noise`).
 
     Raises:
         UserError: the lab's datasets of Push-T were not made.
