@@ -117,7 +117,7 @@ READINGS: Mapping[str, Reading] = {
 
 def said_by(model: Composed, reading: Reading, lab: Lab) -> Said:
     before, ended = reading(model, lab.calibration), lab.calibration.success
-    cut = best_threshold(before, ended).value if ended.any() and not ended.all() else 0.5
+    cut = best_threshold(before, ended).threshold if ended.any() and not ended.all() else 0.5
     above, true = reading(model, lab.judged) > cut, lab.judged.success
     return Said(above == true, cut, _share(above[true]), _share(above[~true]))
 
