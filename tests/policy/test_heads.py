@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.recorded import ACTIONS, CHUNK, moving_square
 from torch import Tensor, nn
 
-from presage.policy.heads import ActionTransformer, Filmed, PooledMLP, VideoFormer, answer
+from presage.policy.features import candidates, latents
+from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
+from presage.systems.lab.cloning import cloning
+from presage.systems.system import DEBUG
 from presage.timeline.corruption import Corruption, Flow, Regress
 from presage.timeline.levels import Uniform
 from presage.timeline.noise import streams
+from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.objectives.imitate import asked
+from presage.training.recorded import shape_of
 
 B, N, T, D = 4, 3, 4, 8
 
@@ -26,6 +32,8 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
         return PooledMLP(D, 32, stream)
     if kind == "filmed":
         return Filmed(T, D, (32,), stream, side=2)
+    if kind == "two levels":
+        return TwoLevels(D - 1, T, 32, stream, layers=1)
     return ActionTransformer(VideoFormer(D, 32, places=T), 32, stream, layers=1)
 
 
@@ -34,6 +42,7 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
     [
         ("pooled", Regress()),
         ("transformer", Flow()),
+        ("two levels", Flow()),
         ("filmed", Regress()),
     ],
 )
@@ -109,3 +118,46 @@ def test_controls_change_the_future_and_not_what_is_seen() -> None:
         np.testing.assert_array_equal(change(frames)[:, 0], frames[:, 0])
     assert torch.equal(repeated(frames)[:, 2], frames[:, 0])
     assert torch.equal(of_others(frames)[1, 1:], frames[0, 1:])
+
+
+def test_two_levels_are_told_together() -> None:
+    """What the clip's level does depends on the action's: the form is bilinear, and not a sum."""
+    torch.manual_seed(0)
+    stream = action(Flow())
+    head = TwoLevels(D, T, 32, stream, layers=1)
+    nn.init.normal_(head.leave.weight)
+    hidden, text, x = torch.randn(1, N, T, D), torch.zeros(1, 256), torch.randn(1, 2, 3)
+
+    def at(clip: float, level: float) -> Tensor:
+        return head(torch.cat([hidden, torch.full((1, N, T, 1), clip)], -1), text, x, torch.tensor([level]))
+
+    by_clip = [at(1.0, level) - at(0.2, level) for level in (0.9, 0.3)]
+    assert by_clip[0].abs().max() > 1e-3 and not torch.allclose(*by_clip, atol=1e-4)
+
+
+def test_convolutions_keep_where_things_are() -> None:
+    torch.manual_seed(0)
+    former = Convolved(16, 8, 32, frames=2).eval()
+    for p in former.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    x = torch.randn(B, 2, 16, 8)
+    assert former(x).shape == (B, 16, 32)
+    for here, there in ((0, -1), (-1, 0)):  # opposite corners of the second frame
+        moved = x.clone()
+        moved[:, 1, here] += 0.1
+        changed = (former(moved) - former(x)).abs().mean((0, 2))
+        assert changed[here] > 2 * changed[there] and changed[here] > 1e-3
+
+
+def test_candidates_differ_by_their_noise_and_answer_several_chunks() -> None:
+    torch.manual_seed(0)
+    recorded = moving_square(episodes=2)
+    shape = shape_of(recorded)
+    model = cloning(shape, DEBUG, chunks=3).build(shape).eval()
+    for p in model.parts.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    session = Session(model, ["move"] * 2, context=0)
+    session.observe({"image.front": recorded.frames["image.front"][[0, 8]]})
+    drawn = candidates(latents(["image.front"]), 3)(session, 4)
+    assert drawn.shape == (2, 4, 3, CHUNK * ACTIONS) and drawn.abs().max() <= 1
+    assert not torch.allclose(drawn[:, 0], drawn[:, 1]) and session.batch == 2

@@ -1,13 +1,20 @@
 """What an imagined future is worth."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 import pytest
 import torch
-from tests.timeline.oracle import BALL, Line, moves, sight
+from tests.timeline.oracle import BALL, MOVE, Line, Oracle, moves, sight
 from tests.tiny import tiny_chunk, tiny_model, tiny_observation
+from torch import Tensor
 
 from presage.networks.base import step, value_of
-from presage.simulator.scorers import critic, critic_says, goal_distance, led_to, size_of, value_at_end
+from presage.simulator.scorers import blind, critic, critic_says, goal_distance, judged, led_to, size_of, value_at_end
+from presage.timeline.corruption import Regress
 from presage.timeline.session import Session
+from presage.timeline.streams import Stream
 
 
 def seen() -> Session[Line]:
@@ -54,3 +61,41 @@ def test_value_and_critic_of_the_shipped_model() -> None:
     model.add_critic(8)
     said = critic_says(session, candidates[:, :, 0])
     assert said is not None and torch.equal(critic(session, candidates), said)
+
+
+def test_a_clip_ends_where_steps_one_after_the_other_do() -> None:
+    candidates = torch.tensor([[[1.0, 2.0], [0.0, -4.0]], [[1.0, 1.0], [2.0, 2.0]]])[..., None]
+    ends = [led_to(seen(), candidates, clip=clip)[BALL.name].flatten().tolist() for clip in (False, True)]
+    assert ends[0] == ends[1] == [13, 6, 22, 24]
+
+
+@dataclass
+class Judging(Line):
+    """A head that calls it good to be far to the right."""
+
+    outcome: Stream = Stream("outcome", 1, 2, Regress("cross-entropy"))
+    parts: dict[str, Any] = field(default_factory=lambda: {"judge": far_right})
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        return (*self.backbone.streams, self.outcome)
+
+
+def far_right(features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+    """Logits (B, 1, 2) of failure and success; two numbers of the frame are the ball and what it may not look at."""
+    return torch.cat([torch.zeros_like(features[:, 0, :, :1]), features[:, 0, :, :1] - 15], -1)
+
+
+def test_a_judge_sees_the_last_imagined_frame_alone() -> None:
+    session = Session(Judging(Oracle((MOVE, BALL))), ["2", "2"])
+    session.observe({BALL.name: sight(10.0, 20.0)[BALL.name]})
+    candidates = torch.tensor([[[2.0, 3.0], [5.0, 5.0]], [[-2.0, -3.0], [0.0, -9.0]]])[..., None]
+    said = judged("outcome")(session, candidates)
+    torch.testing.assert_close(said, torch.sigmoid(torch.tensor([[0.0, 5.0], [0.0, -4.0]])))
+
+
+def test_a_blind_score_is_another_one_each_time_and_knows_no_candidate() -> None:
+    session, candidates = seen(), torch.zeros(2, 5, 1, 1)
+    first, second = blind(session, candidates), blind(session, candidates)
+    assert first.shape == (2, 5) and not torch.equal(first, second)
+    assert torch.equal(blind(seen(), candidates), blind(seen(), candidates + 1))

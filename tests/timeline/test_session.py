@@ -328,3 +328,12 @@ def test_what_is_carried_on_follows_every_step_and_goes_back_with_the_session(st
     assert [b.carried.item() for b in still.blocks] == [0, 1, 2, 3, 4]
     still.rewind(2)
     assert still.append(still.last.values).carried.item() == 3
+
+
+def test_without_noise_a_question_starts_from_zeros_and_the_session_stays_as_it_was() -> None:
+    session = Session(Line(), ["1"])
+    session.observe(sight(3.0))
+    for asked, silent in ((session.without_noise().fork(2), True), (session.fork(2), False)):
+        session.backbone.heard.clear()
+        asked.imagine(Schedule.forward(1), {MOVE.name: moves([1.0, 2.0])[0].view(2, 1, 1)})
+        assert (not session.backbone.heard[0].values[BALL.name].any()) == silent

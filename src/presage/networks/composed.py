@@ -152,7 +152,8 @@ class Composed(nn.Module):
         out = self.encode_images(observation)
         out |= {s.name: self.encode_state(observation["state"]) for s in self.streams if s.source == STATE}
         if executed is not None:
-            out |= {s.name: self.encode_action(executed) for s in self.streams if s.source == ACTION}
+            acting = (s for s in self.streams if s.source == ACTION and s.acts)  # an answer was not seen
+            out |= {s.name: self.encode_action(executed) for s in acting}
         return out
 
     def encode_images(self, observation: dict[str, np.ndarray]) -> Values:
@@ -188,7 +189,7 @@ class Composed(nn.Module):
         """
         if chunk.shape[1:] != self.chunk_shape:
             raise UserError(f"action chunk has shape {chunk.shape[1:]}: the model was trained with {self.chunk_shape}")
-        acting = next(s for s in self.streams if s.acts)
+        acting = next(s for s in self.streams if s.source == ACTION)
         values = torch.from_numpy(self.shape.action_codec.encode(chunk.reshape(len(chunk), -1))).float()
         return values.to(self.device).unflatten(-1, (acting.tokens, acting.dim))
 

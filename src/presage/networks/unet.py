@@ -15,7 +15,7 @@ E width of the condition, V streams that are no pictures.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -57,6 +57,9 @@ class UNetConfig:
     """Words and quality do not reach a question whose action is given: they must not change what it leads to."""
     tiled: bool = True
     """Every step of a clip sees the past; else its first alone (the ablation of UniPi, table 2)."""
+    by_frame: bool = True
+    """Each step of a clip is modulated by what the robot does on its own way there; else all are alike, by what it does
+    in the whole clip (the ablation of IRASim, Zhu et al. 2024, section 3.2)"""
     text_dim: int = 256
 
 
@@ -195,6 +198,11 @@ class UNet(nn.Module):
         text = condition.text[:, None] * hears[..., None]
         with autocast(device):
             told = self._tell(window, memory, text, hears, seen)
+            if window.together and not self.config.by_frame:
+                acting = [s.name for s in self.vectors if s.acts]
+                window = replace(window, values={k: x for k, x in window.values.items() if k not in acting})
+                others = self._tell(window, memory, text, hears, seen)
+                told = others + (told - others).mean(1, keepdim=True)
             image = self._unfold(every.flatten(2, 3)).contiguous(memory_format=torch.channels_last)
             painted = tap is not None or any(s.name in window.levels for s in self.pictures)
             answer, vectors, stages = self._run(image, told, window, text, painted)

@@ -101,9 +101,12 @@ class OpenLoop:
         self.executed = None if self.executed is None else self.executed[kept]
 
 
-def open_loop(plan: Plan, horizon: int | None = None) -> Callable[[Composed, int], Policy]:
-    """The use of a system that executes the first `horizon` chunks of each plan; None: all."""
-    return lambda model, seed: OpenLoop(model, plan, horizon, seed=seed)
+def open_loop(
+    plan: Plan, horizon: int | None = None, context: int | None = CONTEXT
+) -> Callable[[Composed, int], OpenLoop]:
+    """The use of a system that executes the first `horizon` chunks of each plan; None: all. context: steps of past that
+    it sees; None: as many as the model."""
+    return lambda model, seed: OpenLoop(model, plan, horizon, context, seed=seed)
 
 
 def receding(decide: Callable[[Session], np.ndarray]) -> Callable[[Composed, int], Policy]:

@@ -3,7 +3,7 @@
 Shapes: B batch, M frames, T places, D numbers of a feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,9 +14,13 @@ from presage.policy.grounded import Decision
 from presage.policy.heads import TEXT_DIM, answer
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule, down
+from presage.timeline.memory import Memory
+from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import Values, matching
+from presage.training.objectives.decode import hidden_states
 from presage.training.objectives.imitate import Read
+from presage.training.objectives.invert import in_a_row
 
 
 def foresight(tap: int | None, length: int, steps: int = 0, stop: float = 1.0) -> Read:
@@ -52,6 +56,28 @@ def latents(pictures: Sequence[str]) -> Read:
     return read
 
 
+def levelled(read: Read, level: float) -> Read:
+    """The same with the level that it was read at as a last number: (B, M, T, D + 1)."""
+
+    def read_with_level(session: Session) -> Tensor:
+        features = read(session)
+        return torch.cat([features, torch.full_like(features[..., :1], level)], -1)
+
+    return read_with_level
+
+
+def told(session: Session, clip: Values, level: float, tap: int) -> Tensor:
+    """Hidden states (B, M, T, D + 1) of a clip (B, M, T, C) that is known to come, noised up to a level as in training:
+    the ceiling of whoever must imagine it (mimic-video 2025, section 4)."""
+    noised: Values = {}
+    for s in (s for s in session.backbone.streams if s.name in clip):
+        noise = draw(session.noise, tuple(clip[s.name].shape[1:]), session.model.device)
+        noised[s.name] = s.corruption.corrupt(clip[s.name], torch.full(noise.shape[:2], level), noise)
+    levels = torch.full((session.batch,), level, device=session.model.device)
+    past = Memory(tuple(block.entry for block in session.past))
+    return hidden_states(session.backbone, past, session.condition, noised, levels, session.step, Tap(tap))
+
+
 def answered(
     session: Session[Composed], read: Read, stream: str = "action", part: str = "head", steps: int = 5
 ) -> Values:
@@ -69,6 +95,23 @@ def headed(read: Read, stream: str = "action", part: str = "head", steps: int = 
         return session.model.decode_action(*answered(session, read, stream, part, steps).values())
 
     return decide
+
+
+def candidates(
+    read: Read, horizon: int = 1, stream: str = "action", part: str = "head", steps: int = 5
+) -> Callable[[Session[Composed], int], Tensor]:
+    """Session, N -> what a head may make of what is read, each time from noise of its own: (B, N, horizon, numbers of a
+    chunk), for planners. The head answers `horizon` chunks, one behind the other."""
+
+    def propose(session: Session[Composed], n: int) -> Tensor:
+        model, fork = session.model, session.fork(n)
+        (acts,) = matching(model.streams, stream)
+        features = read(session).repeat_interleave(n, 0)
+        text, span = fork.condition.text, in_a_row(acts, horizon)
+        drawn = answer(model.parts[part], features, text, span, fork.noise, steps).clamp(-1, 1)
+        return drawn.view(session.batch, n, horizon, acts.tokens * acts.dim)
+
+    return propose
 
 
 def sensitivity(read: Read, model: Composed, seen: Values, other: Values) -> tuple[float, float]:

@@ -91,11 +91,40 @@ class VideoFormer(nn.Module):
         return queries.unflatten(0, (b, n)).flatten(1, 2)
 
 
+class Convolved(nn.Module):
+    """Residual convolutions in the place of a Video Former, which keep where things are (Chi et al. 2023, Diffusion
+    Policy, section 3.2: a ResNet): features (B, N, T, D) -> (B, 16, W), a sixteenth of the picture each. A token of the
+    codec is unfolded into `fold` x `fold` places first, and all frames lie on their channels."""
+
+    def __init__(self, places: int, numbers: int, width: int, frames: int = 1, fold: int = 2) -> None:
+        super().__init__()
+        self.side, self.fold = math.isqrt(places), fold
+        stride = max(1, self.side * fold // 4)
+        self.enter = nn.Conv2d(frames * numbers // fold**2, width, 3, padding=1)
+        self.before = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.shrink = nn.Conv2d(width, width, 3, stride, 1)
+        self.after = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.norm = nn.LayerNorm(width)
+        self.positions = nn.Parameter(torch.randn((-(-self.side * fold // stride)) ** 2, width) * 0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        nothing = features.new_zeros(len(features), 1)
+        stacked = features.transpose(2, 3).flatten(1, 2).unflatten(2, (self.side, self.side))
+        images = F.pixel_shuffle(stacked, self.fold)
+        h = self.enter(images.contiguous(memory_format=torch.channels_last))
+        for block in self.before:
+            h = block(h, nothing)
+        h = self.shrink(h)
+        for block in self.after:
+            h = block(h, nothing)
+        return self.norm(h.flatten(2).transpose(1, 2)) + self.positions
+
+
 class ActionTransformer(nn.Module):
     """A transformer over the tokens of an action, which looks at a Video Former's queries (Hu et al. 2024, VPP, section
     4.2: a diffusion transformer): for `Flow`, `EDM` and `DDPM`."""
 
-    def __init__(self, former: VideoFormer, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
+    def __init__(self, former: nn.Module, width: int, stream: Stream, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.former = former
         self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
@@ -115,6 +144,44 @@ class ActionTransformer(nn.Module):
         x = self.enter(x_k) + self.positions + told[:, None]
         for mix, look in zip(self.mix, self.look):
             x = look(mix(x), context)
+        return self.leave(F.silu(self.norm(x)))
+
+
+class TwoLevels(nn.Module):
+    """A transformer over the tokens of an action, which looks at all hidden states of a clip, and whose layers follow
+    two levels together, the clip's and its own, by a bilinear form of low rank (mimic-video 2025, section 3.2).
+
+    Features carry the level that they were read at as their last number (`features.levelled`).
+    """
+
+    def __init__(
+        self, features: int, places: int, width: int, stream: Stream, layers: int = 3, heads: int = 4, rank: int = 32
+    ) -> None:
+        """features: numbers of one, without the level. places: of a frame, of all cameras."""
+        super().__init__()
+        self.read = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, width))
+        self.places = nn.Parameter(torch.randn(places, width) * 0.5)
+        self.when, self.text = nn.Linear(32, width), nn.Linear(TEXT_DIM, width)
+        self.enter, self.leave = nn.Linear(stream.dim, width), nn.Linear(width, stream.dim)
+        self.positions = nn.Parameter(torch.randn(stream.tokens, width) * 0.5)
+        self.seen, self.done = nn.Linear(32, rank), nn.Linear(32, rank)
+        self.modulate = nn.ModuleList([nn.Linear(rank, 2 * width) for _ in range(layers)])
+        self.mix = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
+        self.look = nn.ModuleList([CrossAttention(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, N, T, D + 1), text (B, 256), `x_k` (B, K, C) at `level` (B,) -> (B, K, C)."""
+        hidden, clip = features[..., :-1], features[:, 0, 0, -1]
+        when = self.when(waves(torch.arange(hidden.shape[1], device=hidden.device) / 32))
+        told = self.text(text)[:, None]
+        context = torch.cat([(self.read(hidden) + self.places + when[:, None]).flatten(1, 2), told], 1)
+        both = self.seen(waves(clip)) * self.done(waves(level))
+        x = self.enter(x_k) + self.positions + told
+        for modulate, mix, look in zip(self.modulate, self.mix, self.look):
+            shift, scale = modulate(both)[:, None].chunk(2, -1)
+            x = look(mix(x * (1 + scale) + shift), context)
         return self.leave(F.silu(self.norm(x)))
 
 

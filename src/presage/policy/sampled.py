@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from presage.networks.composed import ACTION
 from presage.networks.executable import executable
 from presage.policy.executors import Plan
 from presage.policy.grounded import Decision
@@ -16,6 +17,16 @@ def sampled(schedule: Schedule) -> Decision:
         values = session.imagine(schedule).values
         acting = next(s.name for s in session.backbone.streams if s.acts)
         return executable(session.model, values[acting])
+
+    return decide
+
+
+def read_off(stream: str = ACTION) -> Decision:
+    """The chunk (B, chunk, A) that the newest frame was asked for when it was read: no question of its own (Wu et al.
+    2023, GR-1)."""
+
+    def decide(session: Session) -> np.ndarray:
+        return executable(session.model, session.last.answers[stream])
 
     return decide
 

@@ -76,6 +76,8 @@ class ClipPlan:
     shown: Change = lambda frames: frames
     part: str = "translator"
     stream: str = "action"
+    reads: int = 1
+    """Steps in which the translator denoises, where it does"""
 
     def frames(self, session: Session) -> Tensor:
         """(B, 1 + length, T, C of all cameras): the real frame, and those imagined after it."""
@@ -87,14 +89,18 @@ class ClipPlan:
         return torch.cat([torch.cat([now[name], clip[name]], 1) for name in self.pictures], -1)
 
     def __call__(self, session: Session) -> np.ndarray:
-        model, frames = session.model, self.shown(self.frames(session))
-        (stream,) = matching(model.streams, self.stream)
-        head, text = model.parts[self.part], session.condition.text
-        between, out = in_a_row(stream, self.every), []
-        for i in range(self.length):
-            actions = answer(head, frames[:, i : i + 2], text, between, session.noise).clamp(-1, 1)
-            out += [model.decode_action(chunk) for chunk in actions.split(stream.tokens, 1)]
-        return np.stack(out)
+        model, tokens = session.model, matching(session.model.streams, self.stream)[0].tokens
+        spans = self.translated(session, self.shown(self.frames(session)))
+        return np.stack([model.decode_action(chunk) for span in spans for chunk in span.split(tokens, 1)])
+
+    def translated(self, session: Session, frames: Tensor) -> list[Tensor]:
+        """Of each pair of frames (B, N, T, C of all cameras) that follow each other, the chunks (B, every * K, C')
+        between them."""
+        (stream,) = matching(session.model.streams, self.stream)
+        head, between = session.model.parts[self.part], in_a_row(stream, self.every)
+        pairs = [frames[:, i : i + 2] for i in range(frames.shape[1] - 1)]
+        told, noise = session.condition.text, session.noise
+        return [answer(head, pair, told, between, noise, self.reads).clamp(-1, 1) for pair in pairs]
 
 
 def repeated(frames: Tensor) -> Tensor:

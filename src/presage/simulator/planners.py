@@ -170,6 +170,16 @@ def planned(
     return decide
 
 
+def committed(search: Search, propose: Propose, score: Score) -> Callable[[Session], np.ndarray]:
+    """The plan (see `policy/executors.py`) of all steps that a search found."""
+
+    def plan(session: Session) -> np.ndarray:
+        found = search(session, propose, score).actions
+        return np.stack([executable(session.model, found[:, h : h + 1]) for h in range(found.shape[1])])
+
+    return plan
+
+
 def _rows(candidates: Tensor, index_BK: Tensor) -> Tensor:
     """(B, K, H, D)"""
     return candidates[torch.arange(len(candidates), device=candidates.device)[:, None], index_BK]

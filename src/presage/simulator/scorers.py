@@ -14,24 +14,52 @@ from presage.networks.base import step as step_of
 from presage.networks.base import value_of
 from presage.simulator.planners import Score
 from presage.timeline.levels import Schedule
+from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.timeline.streams import Values, matching
 
 Norm = Literal["l1", "l2"]
 
 
-def led_to(session: Session, candidates: Tensor, steps: int = 1) -> Values:
-    """Values (B * N, T, C) of the last step that candidates lead to. steps: of denoising."""
+def led_to(session: Session, candidates: Tensor, steps: int = 1, clip: bool = False) -> Values:
+    """Values (B * N, T, C) of the last step that candidates lead to. steps: of denoising. clip: all steps are one
+    question (Zhu et al. 2024, IRASim, section 3.1), in place of one after the other."""
     b, n, horizon, _ = candidates.shape
     action = next(s for s in session.backbone.streams if s.acts)
     fork = session.fork(n)
-    values: Values = {}
+    done = candidates.reshape(b * n, horizon, action.tokens, action.dim)
+    if clip:
+        values = fork.imagine(Schedule.forward(steps), {action.name: done}, length=horizon).values
+        return {name: x[:, -1] for name, x in values.items()}
+    values = {}
     for h in range(horizon):
         if h:
             fork.append(values, imagined=True)
-        given = {action.name: candidates[:, :, h].reshape(b * n, action.tokens, action.dim)}
-        values = fork.imagine(Schedule.forward(steps), given).values
+        values = fork.imagine(Schedule.forward(steps), {action.name: done[:, h]}).values
     return values
+
+
+def judged(outcome: str, part: str = "judge", steps: int = 1, clip: bool = False) -> Score:
+    """What a part of the model says of the last imagined frame: the last number of the stream `outcome` that it
+    answers, such as coverage (Qi et al. 2025, GPC, section 4.2). It sees the frame and the words, and nothing that was
+    not imagined; the futures of candidates start from no noise."""
+
+    def score(session: Session, candidates: Tensor) -> Tensor:
+        b, n = candidates.shape[:2]
+        values = led_to(session.without_noise(), candidates, steps, clip)
+        (stream,) = matching(session.model.streams, outcome)
+        seen = [values[s.name] for s in session.backbone.streams if not s.acts and s.name in values]
+        text = session.condition.text.repeat_interleave(n, 0)
+        level = torch.ones(b * n, device=text.device)
+        raw = session.model.parts[part](torch.cat(seen, -1)[:, None], text, seen[0], level).float()
+        return stream.corruption.clean(raw, raw, level)[:, 0, -1].view(b, n)
+
+    return score
+
+
+def blind(session: Session, candidates: Tensor) -> Tensor:
+    """One is as good as another: the control that takes any of as many."""
+    return draw(session.noise, candidates.shape[1:2], candidates.device)
 
 
 def goal_distance(pattern: str, norm: Norm = "l1", steps: int = 1) -> Score:

@@ -50,23 +50,33 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
     invert = scaled(Optimiser(steps=1500, batch=32, warmup=50), size)
     pair, span = Invert(pictures, every=EVERY, noise=0.1), 1 + EVERY
 
-    def clips(name: str, full_noise: float, length: int, training: Optimiser) -> Stage:
-        still = {"still": stood_still("labelled", length * EVERY)}
-        video = Stage(name, denoise(full_noise), data={"still": 1.0}, make=still, optimiser=scaled(training, size))
-        return replace(video, window=1 + length, stride=EVERY, starts=EVERY)
-
     plan = plan_of(shape)
     return System(
         Card.of("unipi"),
         lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
         (
             codec_stage(size, {"labelled": 1.0}, 600),
-            clips("short", 0.8, SHORT, Optimiser(1200, 16, warmup=100)),
-            clips("video", 0.6, KEYFRAMES, Optimiser(1500, 8, warmup=100)),
+            *clip_stages(size),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
         ),
         {"open loop": open_loop(plan), "closed loop": open_loop(plan, EVERY)},
     )
+
+
+def clip_stages(
+    size: Size, kinds: Sequence[str] = ("labelled",), steps: tuple[int, int] = (1200, 1500)
+) -> tuple[Stage, Stage]:
+    """`short` and `video`: keyframes from the first rows of episodes on, of videos of some kinds."""
+    stages = []
+    for name, full_noise, length, training in (
+        ("short", 0.8, SHORT, Optimiser(steps[0], 16, warmup=100)),
+        ("video", 0.6, KEYFRAMES, Optimiser(steps[1], 8, warmup=100)),
+    ):
+        still = {f"still {kind}": stood_still(kind, length * EVERY) for kind in kinds}
+        video = Stage(name, denoise(full_noise), data=dict.fromkeys(still, 1.0), make=still)
+        video = replace(video, optimiser=scaled(training, size))
+        stages.append(replace(video, window=1 + length, stride=EVERY, starts=EVERY))
+    return stages[0], stages[1]
 
 
 def planner(shape: Shape, codec: ImageCodec | PixelCodec, size: Size, fold: int = 1, tiled: bool = True) -> Composed:

@@ -114,7 +114,7 @@ class Session(Generic[M]):
         self.condition = replace(model.condition(instructions), context=self.context)
         self.noise = streams(seed, len(self.condition.text))
         self.past: Memory[Block] = Memory()
-        self.differentiable = False
+        self.differentiable, self.still = False, False
         self._shift_B = torch.zeros(self.batch, dtype=torch.long, device=model.device)
         """How much rows are ahead of the session's clock, where sessions were joined."""
 
@@ -224,6 +224,13 @@ class Session(Generic[M]):
         other.condition = self.condition.each(torch.clone)
         return other
 
+    def without_noise(self) -> "Session[M]":
+        """The same past, in a session that imagines from zeros in place of noise: nothing is left to chance, so that
+        futures differ by what they are given alone (Qi et al. 2025, GPC, section 4.3)."""
+        other = copy.copy(self)
+        other.still = True
+        return other
+
     def through(self, backbone: Backbone) -> "Session[M]":
         """The same past and noise, asked of another backbone that reads history alike."""
         other = copy.copy(self)
@@ -275,6 +282,7 @@ class Session(Generic[M]):
         for s in held:
             if s.name not in start and not s.corruption.one_pass:
                 noise = draw(self.noise, (n, s.tokens, s.dim), self.model.device)
+                noise = torch.zeros_like(noise) if self.still else noise
                 unknown = torch.full(noise.shape[:2], UNKNOWN, device=noise.device)
                 start[s.name] = s.corruption.corrupt(torch.zeros_like(noise), unknown, noise)
         with self._gradients():

@@ -79,13 +79,20 @@ class Recorded:
     def only(self, episodes: Sequence[int]) -> "Recorded":
         """These episodes alone."""
         kept = np.concatenate([np.arange(self.start[e], self.start[e] + self.length[e]) for e in episodes])
+        task = [self.task[e] for e in episodes] if self.task else []
+        return replace(self._rows(kept), length=self.length[list(episodes)], task=task)
+
+    def shuffled(self, seed: int = 0) -> "Recorded":
+        """The rows of every episode in a random order: the same pictures, and no motion to learn from."""
+        rng = np.random.default_rng(seed)
+        return self._rows(np.concatenate([a + rng.permutation(n) for a, n in zip(self.start, self.length)]))
+
+    def _rows(self, kept: np.ndarray) -> "Recorded":
         columns = {n: getattr(self, n)[kept] for n in ("action", "labelled", "state", "quality", "instruction")}
         frames = {name: x[kept] for name, x in self.frames.items()}
         latents = {name: x[kept] for name, x in self.latents.items()}
         columns["to_success"] = None if self.to_success is None else self.to_success[kept]
-        task = [self.task[e] for e in episodes] if self.task else []
-        length = self.length[list(episodes)]
-        return replace(self, frames=frames, latents=latents, length=length, task=task, **columns)
+        return replace(self, frames=frames, latents=latents, **columns)
 
     def delayed(self, rows: int) -> "Recorded":
         """Each row holds the action of so many rows later: what to decide on it while what comes before still runs.
@@ -274,5 +281,5 @@ def emphasised(recorded: Recorded, most: float) -> Recorded:
 
 
 def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
-    """Data for a stage: a kind whose episodes end in `rows` rows of standing still."""
-    return lambda model, data: data[kind].stretched(rows)
+    """Data for a stage: a kind whose episodes end in `rows` rows of standing still; `labelled` where there is none."""
+    return lambda model, data: data.get(kind, data["labelled"]).stretched(rows)

@@ -49,3 +49,11 @@ def test_an_expert_that_never_succeeds_is_told(monkeypatch) -> None:
     monkeypatch.setattr(module, "is_far", lambda simulation: True)
     with pytest.raises(UserError, match="no episode succeeded"):
         record(EXPERT, Job("drawer-close-v3", 0, 600_000))
+
+
+def test_push_t_is_demonstrated_and_played_and_its_block_is_told() -> None:
+    recording = Recording(("pusht",), "expert", 1, 906, ("top",), 16, 1)
+    episode = record(recording, plan(recording)[0])
+    assert episode.info["success"] and np.abs(episode.columns[OBJECT][-1, :2] - 256).max() < 40  # on its outline
+    played = record(Recording(("pusht",), "play", 1, 907, ("top",), 16, 1), plan(recording)[0])
+    assert played.length == 60 and np.ptp(played.columns[OBJECT], 0).max() > 1

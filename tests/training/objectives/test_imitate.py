@@ -98,3 +98,17 @@ def test_readings_are_made_of_every_labelled_row_once_for_each_draw() -> None:
     assert len(np.unique(kept[..., size:].reshape(14, -1), axis=0)) == 14  # every row of every draw has its own noise
     assert np.array_equal(made.action, np.concatenate([recorded.action] * 2))
     assert made.length.tolist() == [7, 7]
+
+
+def test_several_chunks_are_those_of_the_last_rows_and_what_comes_later_is_not_read() -> None:
+    read: list[int] = []
+
+    def counted(session: Session) -> Tensor:
+        read.append(session.step)
+        return newest(session).expand(-1, -1, 2, -1)
+
+    model = Watched(Oracle((MOVE, BALL)), parts={"head": lambda features, *_: 2 * features[:, 0]})
+    (term,) = Imitate(counted, stream=MOVE.name, chunks=2)(model, batch(), torch.Generator()).values()
+    assert read == [1]  # the last row is the future of the second chunk
+    assert not term.error[:, 0].any() and (term.error[:, 1] > 0).all()
+    assert term.weight.tolist() == [[1.0, 1.0], [1.0, 0.0]]

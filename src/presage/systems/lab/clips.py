@@ -108,7 +108,7 @@ def compare_clips(
             judged = replace(judged, steps=steps[whose], seconds=judged.seconds + took.get(name, 0.0))
             found[name].append(judged)
             print(f"{name}: {found[name][-1].mean:.2f} {dict(found[name][-1].figures)}", flush=True)
-        sanity += _translations(models[row.title], plan, test)
+        sanity += translations(models[row.title], plan, test)
     arms = {name: _over_seeds(parts) for name, parts in found.items()}
     verdict = None
     if len(arms) == len(uses):
@@ -162,7 +162,7 @@ def _over_seeds(parts: Sequence[Arm]) -> Arm:
 
 
 @torch.inference_mode()
-def _translations(model: Composed, plan: ClipPlan, test: Recorded) -> list[Sanity]:
+def translations(model: Composed, plan: ClipPlan, test: Recorded) -> list[Sanity]:
     """The translator on true futures, against futures of others and none: its error must double."""
     first = [s + i for s, n in zip(test.start, test.length) for i in range(0, n - plan.every - 1, plan.every)]
     frames = torch.stack([_frames(model, plan, test, first, d) for d in (0, plan.every)], 1)
@@ -172,7 +172,7 @@ def _translations(model: Composed, plan: ClipPlan, test: Recorded) -> list[Sanit
     between = in_a_row(acts, plan.every)
 
     def error(shown: Tensor) -> float:
-        said = answer(model.parts[plan.part], shown, text, between, streams(0, len(first)))
+        said = answer(model.parts[plan.part], shown, text, between, streams(0, len(first)), plan.reads)
         return float((said - done.view_as(said)).square().mean().sqrt())
 
     true = error(frames)

@@ -25,6 +25,7 @@ T3 = ("push-v3", "drawer-open-v3", "door-open-v3")
 REST = ("pick-place-v3", "button-press-topdown-v3", "window-open-v3")
 T6 = (*T3, *REST)
 PLUS2 = ("drawer-close-v3", "window-close-v3")
+PUSHT = ("pusht",)
 HELD_OUT = ("pucks-blue-left", "pucks-yellow-middle", "pucks-green-right")
 """Combinations of colour and place that are never recorded; each colour and each place is, with two others."""
 MANY = tuple(task for task in WORLDS["pucks"] if task not in HELD_OUT)
@@ -68,6 +69,16 @@ def wanted(quick: bool = False, seed: int = 0) -> list[Wanted]:
             "play", "contacts without a purpose", Recording(T6, "play", 50, first + 4), (1, 2, 4, 5, 6, 10, 15, 30, 36)
         ),
         Wanted("many", "demonstrations of six of nine combinations", Recording(MANY, "expert", 75, first + 5), (8, 27)),
+        Wanted(
+            "pdemo", "demonstrations of Push-T", Recording(PUSHT, "expert", 300, first + 6, ("top",)), (3, 9, 13, 23)
+        ),
+        Wanted("pplay", "play in Push-T", Recording(PUSHT, "play", 160, first + 7, ("top",)), (3, 9)),
+        Wanted(
+            "pnoise",
+            "experts of Push-T disturbed in bursts",
+            Recording(PUSHT, "perturbed", 200, first + 8, ("top",)),
+            (3, 9, 13, 23),
+        ),
     ]
     if not quick:
         return full

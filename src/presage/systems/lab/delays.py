@@ -1,12 +1,13 @@
 """Checks of systems whose claim is about execution: few trainings, each executed in several ways at several delays.
 
-All arms share the codec, which sees pictures alone, the labels and the starts, half of which are far, and half knocked.
+All arms share the codec, which sees pictures alone, the labels and the starts, half of which are far.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +43,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Execution:
-    """An arm: the model of a training, and how it acts (model, seed). figures: of the model and held-out pairs."""
+    """An arm: the model of a training, and how it acts (model, seed). figures: of the model and held-out pairs. around:
+    what is put around the world; by default half of the episodes are knocked."""
 
     training: str
     use: Callable[[Composed, int], Policy]
     figures: Callable[[Composed, Pairs], Mapping[str, float]] = lambda model, pairs: {}
+    around: Callable[[Any], Any] = Knocked
 
 
 def compare_executions(
@@ -89,7 +92,7 @@ def compare_executions(
         def figures(model: Composed, execution: Execution = execution) -> Mapping[str, float]:
             return execution.figures(model, pairs)
 
-        judged = success(execution.use, starts, around=Knocked)
+        judged = success(execution.use, starts, around=execution.around)
         arms[name] = run_arm(
             name, system, shape, late, seeds, judged, out, starts, figures, f"training/{execution.training}"
         )

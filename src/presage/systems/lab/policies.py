@@ -92,11 +92,13 @@ def compare_policies(
     out: Path,
     labelled: int = FEW,
     shared: Sequence[str] = (CODEC,),
+    further: Mapping[str, Recorded] | None = None,
 ) -> CheckResult:
     """The check of the claim that the first variant succeeds more often than others, each by its margin.
 
-    probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages of the first
-    variant that are trained once, for all arms.
+    probe: asked of every seed of the first variant. labelled: demonstrations a task. shared: stages that are trained
+    once, for all arms that have the same of them; the first one makes the codec of all. further: kinds of data beside
+    `labelled` and `free`.
 
     Raises:
         UserError: there is no such arm, or the lab lacks a dataset.
@@ -106,15 +108,25 @@ def compare_policies(
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(variants)}")
     began, claimed = monotonic(), next(iter(variants))
     data, block = lab_data(quick, labelled), block_of(row, quick, out)
+    data = replace(data, kinds={**data.kinds, **(further or {})})
     shape = shape_of(data.kinds["labelled"])
-    model = _shared(variants[claimed].system(shape), shape, data, shared, out)
+    first = variants[claimed].system(shape)
+    model = _shared(first, shape, data, shared[:1], out)
+    codec = next(s for s in first.stages if s.name == shared[0])
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
+    bases: dict[tuple[str, ...], Composed] = {(): model}
     for name in [name for name in variants if not names or name in names]:
         variant = variants[name]
-        system = _taking(variant, shape, model.state_dict(), shared)
+        whole = variant.system(shape)
+        more = tuple(s for s in whole.stages if s.name in shared[1:])
+        before = tuple(s.name for s in more)
+        if before not in bases:
+            coded = replace(data, kinds=kinds)
+            bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, coded, before, out)
+        system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
         figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
@@ -168,12 +180,17 @@ def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Comp
 
 
 def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], out: Path) -> Composed:
-    """A model in which the shared stages are trained."""
+    """A model in which all stages up to the last shared one are trained. The codec comes first, so that no later stage
+    codes pictures again."""
     torch.manual_seed(0)
-    model = system.build(shape)
-    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in data.kinds.items()}
-    for name in stages:
-        train_stages(model, system.stages, data.kinds, out, made, only=name)
+    model, kinds = system.build(shape), data.kinds
+    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in kinds.items()}
+    names = [stage.name for stage in system.stages]
+    last = 1 + max(names.index(name) for name in stages)
+    train_stages(model, system.stages[:1], kinds, out, made)
+    if last > 1:
+        kinds = {kind: encoded(model, part) for kind, part in kinds.items()}
+        train_stages(model, system.stages[:last], kinds, out, made)
     return model
 
 
@@ -188,10 +205,9 @@ def with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
     return replace(system, build=build, stages=tuple(s for s in system.stages if s.name != CODEC))
 
 
-def _taking(variant: Variant, shape: Shape, weights: Mapping[str, torch.Tensor], shared: Sequence[str]) -> System:
+def _taking(system: System, takes: Sequence[str], weights: Mapping[str, torch.Tensor], shared: Sequence[str]) -> System:
     """The system of an arm, its shared stages trained already."""
-    system = variant.system(shape)
-    taken = {name: x for name, x in weights.items() if name.split(".")[0] in variant.takes}
+    taken = {name: x for name, x in weights.items() if name.split(".")[0] in takes}
 
     def build(shape: Shape) -> Composed:
         model = system.build(shape)

@@ -81,8 +81,13 @@ def session_of(model: Composed, pairs: Pairs, seed: int = 0) -> Session[Composed
 
 def action_error(model: Composed, pairs: Pairs, values: Values) -> float:
     """Root mean square error of the chunk, in halves of the range of recorded actions."""
-    name = next(s.name for s in model.streams if s.acts)
+    name = action_of(model)
     return _distance(values[name], truth(model, pairs, [name])[name])
+
+
+def action_of(model: Composed) -> str:
+    """The stream of what the robot does next: of a question's own step, or an answer to what is seen."""
+    return next(s.name for s in model.streams if s.source == ACTION)
 
 
 def sampled_error(model: Composed, pairs: Pairs, schedule: Schedule) -> float:
@@ -93,7 +98,7 @@ def sampled_error(model: Composed, pairs: Pairs, schedule: Schedule) -> float:
 def forward_errors(model: Composed, pairs: Pairs, schedule: Schedule) -> dict[str, float]:
     """Of frames after a given action, by a schedule of forward dynamics: over what copying the frame before errs, and
     over what the model errs where it is given another pair's action."""
-    name = next(s.name for s in model.streams if s.acts)
+    name = action_of(model)
     frames = [
         frame_error(model, pairs, imagine(model, pairs, schedule, truth(model, told, [name])))
         for told in (pairs, pairs.others)
@@ -106,7 +111,7 @@ def forward_errors(model: Composed, pairs: Pairs, schedule: Schedule) -> dict[st
 
 def mean_action_error(model: Composed, pairs: Pairs) -> float:
     """That of the mean chunk of the pairs' own instruction: the trivial policy."""
-    name = next(s.name for s in model.streams if s.acts)
+    name = action_of(model)
     true = truth(model, pairs, [name])[name]
     said = pairs.recorded.instruction[pairs.now]
     mean = torch.stack([true[torch.from_numpy(said == i)].mean(0) for i in said])

@@ -20,6 +20,7 @@ from presage.episodes.spool import spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.systems.lab.starts import is_far
+from presage.worlds import pusht_play
 from presage.worlds.behaviours import Behaviours
 from presage.worlds.collect import (
     CHUNK,
@@ -30,12 +31,13 @@ from presage.worlds.collect import (
     start_worker,
 )
 from presage.worlds.play import Player, things
+from presage.worlds.scripted import Scripted
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import find_world
 
 OBJECT = "observation.environment_state"
-"""Column (T, 3): metres, where the object is, or the handle or button of a fixture. LeRobot's name for what a simulator
-knows and a robot does not."""
+"""Column (T, 3): metres, where the object is, or the handle or button of a fixture; of Push-T the block's x and y in
+pixels of the arena and its angle. LeRobot's name for what a simulator knows and a robot does not."""
 TRIES = 32
 """Seeds of one episode: the first that fits is recorded."""
 
@@ -45,7 +47,7 @@ class Recording:
     """What is recorded, and how it is shown.
 
     behaviour: expert (ends soon after success; failures are recorded again), perturbed (an expert whose actions are
-    disturbed in bursts; 60 rows), play (`play.Player`; 60 rows, no instruction).
+    disturbed in bursts; 60 rows), play (`player_of`; 60 rows, no instruction).
     collection: its million of seeds among all that presage records.
     """
 
@@ -78,8 +80,20 @@ def plan(recording: Recording) -> list[Job]:
     return [Job(task, number, first + number * TRIES) for number, task in enumerate(tasks)]
 
 
+def player_of(simulation: Any, seed: int) -> Scripted:
+    """Who plays with what there is at a start."""
+    block = find_world(simulation.task).name == "pusht"
+    return pusht_play.Player(simulation, seed) if block else Player(simulation, seed)
+
+
+def place_of(simulation: Any) -> np.ndarray:
+    """(3,) float32 as in `OBJECT`."""
+    block = find_world(simulation.task).name == "pusht"
+    return np.asarray(simulation.block[:3] if block else things(simulation)[0], np.float32)
+
+
 class Watched:
-    """A simulation whose object is noted whenever it is looked at, and which is maybe driven by a `Player`."""
+    """A simulation whose object is noted whenever it is looked at, and which is maybe driven by a player."""
 
     def __init__(self, simulation: Any, plays: bool) -> None:
         self.simulation, self.plays = simulation, plays
@@ -90,11 +104,11 @@ class Watched:
 
     def reset(self, seed: int) -> None:
         self.simulation.reset(seed)
-        self.player = Player(self.simulation, seed)
+        self.player = player_of(self.simulation, seed)
         self.places = []
 
     def frames(self, renderer: Any) -> dict[str, np.ndarray]:
-        self.places.append(things(self.simulation)[0].astype(np.float32))
+        self.places.append(place_of(self.simulation))
         return self.simulation.frames(renderer)
 
     def expert_action(self) -> np.ndarray:

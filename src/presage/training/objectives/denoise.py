@@ -38,6 +38,9 @@ class Denoise:
     """Steps that are asked for, each costing as many tokens as a step of history; None: all but the first."""
     clip: bool = False
     """The first row is history, and the rest of the window one question."""
+    past: int = 1
+    """The most rows of history before a clip: how many is drawn, as sessions are young and old. A clip is as long as a
+    window leaves after the most."""
     alone: Draw | None = None
     """Levels of what the robot does where nothing else is imagined; None: that is not asked."""
     history_noise: float = 0.0
@@ -68,13 +71,16 @@ class Denoise:
         if self.drop_text:
             text = text * (torch.rand(b, 1, generator=generator) >= self.drop_text).to(device)
         condition = Condition(text, context=0 if alone else None)
-        history = self._history(streams, batch, generator, hide_actions=alone)
+        past = 1 if self.past == 1 else 1 + int(torch.randint(self.past, (1,), generator=generator))
+        history = self._history(streams, batch, generator, alone, past)
         asked = []
         if self.alone is not None:
             asked.append(alone_at(streams, batch, told, self.alone, torch.arange(1, n + 1), generator))
         if self.levels is not None:
             count = n - 1 if self.clip or self.questions is None else self.questions
             chosen = torch.randperm(n - 1, generator=generator)[:count].sort().values + 1
+            if self.clip:
+                chosen = torch.arange(past, past + n - self.past)
             asked.append(self.questions_at(streams, batch, quality, told, chosen, generator))
         bases = _bases(model, history, batch, [a.window for a in asked], condition)
         questions = [replace(a.window, base=base) for a, base in zip(asked, bases, strict=True)]
@@ -95,7 +101,7 @@ class Denoise:
         return terms
 
     def _history(
-        self, streams: Sequence[Stream], batch: Batch, generator: torch.Generator, hide_actions: bool
+        self, streams: Sequence[Stream], batch: Batch, generator: torch.Generator, hide_actions: bool, past: int
     ) -> Window:
         """Clean steps, some a little noisy. Step i holds what was done after row i - 1; step 0 has none."""
         device, (b, n) = batch.text.device, batch.exists.shape
@@ -125,7 +131,7 @@ class Denoise:
                 present[s.name] = there & (not hide_actions)
                 levels[s.name] = (~present[s.name]).float()
         steps = torch.arange(n, device=device).expand(b, n)
-        rows = slice(0, 1 if self.clip else n)
+        rows = slice(0, past if self.clip else n)
         values, levels, present = ({k: x[:, rows] for k, x in part.items()} for part in (values, levels, present))
         return Window(values, levels, steps[:, rows], remember=True, present=present)
 
@@ -254,14 +260,13 @@ def _carried(base: Base, streams: Sequence[Stream], batch: Batch) -> Tensor | No
     """(B, N, K) what the base prediction carries on from every row, having felt nothing before the first. It knows what
     was seen and done, whatever the network is shown."""
     acting = [s.name for s in streams if s.acts]
-    there = torch.stack([batch.there(s) for s in streams if s.acts]).all(0)
-    rows = [
-        {s.name: batch.values[s.name][:, i] for s in streams if s.name in batch.values} for i in range(there.shape[1])
-    ]
+    count = batch.exists.shape[1]
+    rows = [{s.name: batch.values[s.name][:, i] for s in streams if s.name in batch.values} for i in range(count)]
     seen = [{name: x for name, x in row.items() if name not in acting} for row in rows]
     first = base.remember(seen[0], {}, None)
     if first is None:
         return None
+    there = torch.stack([batch.there(s) for s in streams if s.acts]).all(0)
     out = [first]
     for i in range(1, len(rows)):
         led_here = base.remember(seen[i] | {name: rows[i - 1][name] for name in acting}, seen[i - 1], out[-1])

@@ -28,7 +28,7 @@ Make = Callable[[Composed, Mapping[str, Recorded]], Recorded]
 
 @dataclass(frozen=True)
 class Imitate:
-    """One term, `stream`, of the last row of each window.
+    """One term, `stream`, of the last rows of each window.
 
     Args:
         read: what the head is shown.
@@ -37,6 +37,8 @@ class Imitate:
         context: steps of past that the session sees, as the policy will.
         draws: levels and noises at which the head is asked for each reading, which costs more than it.
         frames: of a reading that is kept.
+        chunks: that it answers, one behind the other: those of the last so many rows, the first of which is the last
+            that is read.
     """
 
     read: Read
@@ -47,26 +49,29 @@ class Imitate:
     context: int = 0
     draws: int = 1
     frames: int = 1
+    chunks: int = 1
 
     def __call__(self, model: Composed, batch: Batch, generator: torch.Generator) -> Terms:
         (stream,) = matching(model.streams, self.stream)
         if self.kept:
             (kept,) = matching(model.streams, self.kept)
-            features = batch.values[kept.name][:, -1].unflatten(1, (self.frames, -1))
+            features = batch.values[kept.name][:, -self.chunks].unflatten(1, (self.frames, -1))
         else:
             seed = int(torch.randint(2**31, (1,), generator=generator))
-            features = _read(self.read, model, batch, seed, self.context)
-        target, there = batch.values[stream.name][:, -1], batch.there(stream)[:, -1:]
+            features = _read(self.read, model, batch, seed, self.context, self.chunks - 1)
+        target = batch.values[stream.name][:, -self.chunks :].flatten(1, 2)
+        there = batch.there(stream)[:, -self.chunks :]
         head = model.parts[self.part]
         error = asked(head, features, batch.text, target, stream, self.levels, self.draws, generator)
-        return {stream.name: Term(per_step(error[:, None], batch.has.get(stream.name)), there.float())}
+        error = error.unflatten(1, (self.chunks, -1))
+        return {stream.name: Term(per_step(error, batch.has.get(stream.name)), there.float())}
 
 
-def _read(read: Read, model: Composed, batch: Batch, seed: int, context: int) -> Tensor:
-    """Features of a session that has seen the window's rows one after the other."""
+def _read(read: Read, model: Composed, batch: Batch, seed: int, context: int, unseen: int = 0) -> Tensor:
+    """Features of a session that has seen the window's rows one after the other, but for the last `unseen`."""
     session = Session(model, batch.text, seed=seed, context=context)
     seen = [s.name for s in model.streams if not s.acts and s.name in batch.values]
-    for i in range(batch.exists.shape[1]):
+    for i in range(batch.exists.shape[1] - unseen):
         session.append({name: batch.values[name][:, i] for name in seen})
     return read(session).clone()  # a session's tensors know no gradient
 

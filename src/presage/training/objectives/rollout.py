@@ -59,7 +59,8 @@ class Rollout:
             target = at(batch.values[s.name], s, asked.steps)
             _, x, level = _shown(asked, s.name, raw)
             error = per_step(s.corruption.error(raw[s.name], target, x, noise[s.name], level), batch.has.get(s.name))
-            terms[s.name + ROLLOUT] = Term(error, at(batch.there(s), s, asked.steps).float())
+            counts = at(batch.there(s), s, asked.steps) & (level > 0)  # what is given costs nothing
+            terms[s.name + ROLLOUT] = Term(error, counts.float())
         return terms
 
 

@@ -1,0 +1,22 @@
+"""Trajectories of policies: balanced by outcome, and shuffled within tasks."""
+
+import numpy as np
+import pytest
+from tests.recorded import moving_square
+
+from presage.errors import UserError
+from presage.systems.lab.trials import Trials, shuffled_in_tasks
+
+
+def test_as_many_succeed_as_fail_in_every_task() -> None:
+    data = moving_square(episodes=6)
+    data.task[:] = ["a", "a", "a", "b", "b", "b"]
+    kept = Trials(data, np.array([1, 1, 0, 0, 0, 0], bool)).balanced(9)
+    assert kept.recorded.task == ["a", "a"] and kept.success.tolist() == [True, False]
+    with pytest.raises(UserError, match="nothing to agree on"):
+        Trials(data, np.zeros(6, bool)).balanced(9)
+
+
+def test_other_actions_are_of_the_same_task_and_never_its_own() -> None:
+    other = shuffled_in_tasks(["a", "b", "a", "b", "a"])
+    assert sorted(other) == [0, 1, 2, 3, 4] and set(other[[0, 2, 4]]) == {0, 2, 4} and not (other == np.arange(5)).any()

@@ -1,0 +1,67 @@
+"""IRASim's debug twin: each action changes its own frame of a clip, and its check runs, failures of its policies in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.recorded import ACTIONS, CHUNK, moving_square
+
+from presage.systems.fit import with_what_there_is
+from presage.systems.irasim import AHEAD, WORLDS, check, irasim
+from presage.systems.lab import searches
+from presage.systems.system import DEBUG
+from presage.timeline.levels import Schedule
+from presage.timeline.session import Session
+from presage.training.recorded import shape_of
+from presage.training.stage import train_stages
+
+RECORDED = moving_square(episodes=8)
+SHAPE = shape_of(RECORDED)
+
+
+def test_a_debug_twin_trains_and_acts(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    system = irasim(SHAPE, DEBUG)
+    stages, _ = with_what_there_is(system.stages, {"labelled": RECORDED})
+    model = train_stages(system.build(SHAPE), stages, {"labelled": RECORDED}, tmp_path, {}, quiet=True)
+    seen = {"image.front": RECORDED.frames["image.front"][[0, 8]], "state": RECORDED.state[[0, 8]]}
+    for name, use in system.uses.items():
+        policy = use(model, 0)
+        policy.reset(["move", "move"])
+        chunk = policy.act(seen)
+        assert chunk.shape == (2, CHUNK, ACTIONS) and np.isfinite(chunk).all(), name
+
+
+def test_an_action_modulates_its_own_frame_or_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRESAGE_FP32", "1")
+    clips = {}
+    for by_frame in (True, False):
+        torch.manual_seed(0)
+        model = irasim(SHAPE, DEBUG, by_frame=by_frame).build(SHAPE).eval()
+        for p in model.network.parameters():
+            torch.nn.init.normal_(p, std=0.1)
+        for layer in model.network.layers:  # without attention a frame knows the others' actions by modulation alone
+            torch.nn.init.zeros_(layer.out.weight)
+            torch.nn.init.zeros_(layer.out.bias)
+        session = Session(model, ["move"]).without_noise()
+        session.observe({"image.front": RECORDED.frames["image.front"][:1]})
+        for last in (0.0, 1.0):
+            done = torch.zeros(1, AHEAD, CHUNK, ACTIONS)
+            done[:, -1] = last
+            answer = session.imagine(Schedule.forward(1), {"action": done}, length=AHEAD)
+            clips[by_frame, last] = answer.values["image.front"][0]
+    for by_frame in (True, False):
+        changed = (clips[by_frame, 0.0] - clips[by_frame, 1.0]).abs().amax((1, 2)) > 1e-6
+        assert changed.tolist() == [not by_frame] * (AHEAD - 1) + [True]
+    assert not torch.allclose(clips[False, 0.0][0], clips[False, 0.0][1])  # a frame still knows which it is
+
+
+def test_the_check_runs_on_debug_data_and_rolls_the_policy_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presage.systems.lab.pushing.ROWS", 3)
+    monkeypatch.setattr(searches, "ROWS", 4)
+    result = check((), (0,), True, tmp_path)
+    assert result.arms[0].name == "P = 400, K = 30" and len(result.arms) == 2 * len(WORLDS) + 2
+    assert result.verdict is not None and result.verdict.arm == "P = 400, K = 30"
+    assert "P = 0: K = 30 over K = 1" in [line.name for line in result.verdict.sanity]
+    assert "error / copied frame's, P = 400, one modulation" in result.figures
