@@ -9,8 +9,7 @@ from tests.timeline.oracle import BALL, MOVE, Line, sight
 from tests.tiny import tiny_model, tiny_observation
 from torch import Tensor
 
-from presage.simulator.planners import CEM, BestOf, Gradient, held, planned, shifted, uniform
-from presage.simulator.planners import CEM, BestOf, Gradient, committed, held, planned, uniform
+from presage.simulator.planners import CEM, BestOf, Gradient, committed, held, planned, shifted, uniform
 from presage.simulator.scorers import goal_distance
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -135,6 +134,8 @@ def test_a_perturbed_policy_proposes_its_own_action_shifted() -> None:
     offset = (near - near[:, :1]).permute(0, 3, 1, 2)[inside]
     assert inside.any() and (offset - offset[..., :1]).abs().max() < 1e-6
     assert 0.003 < offset[:, 1:, 0].std() < 0.03
+
+
 def test_a_plan_that_is_committed_to_has_all_of_its_steps() -> None:
     plan = committed(BestOf(8), uniform(3, MOVE.dim), NEAR)
     chunks, found = plan(aimed(10.6)), BestOf(8)(aimed(10.6), uniform(3, MOVE.dim), NEAR)
