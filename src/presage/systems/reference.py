@@ -77,8 +77,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
             optimiser=scaled(optimiser, size),
         )
 
-    world = imagined("world", 0.0, Optimiser(steps=750, batch=16, warmup=200, ema=0.998))
-    long = imagined("long", 0.5, Optimiser(steps=3000, batch=16, warmup=200, ema=0.999))
+    world = imagined("world", 0.0, Optimiser(steps=400, batch=16, warmup=200, ema=0.999))
+    long = imagined("long", 0.5, Optimiser(steps=3400, batch=16, warmup=200, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),

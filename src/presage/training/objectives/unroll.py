@@ -16,6 +16,7 @@ from torch import Tensor
 
 from presage.timeline.backbone import Condition, Window
 from presage.timeline.levels import GIVEN, Draw
+from presage.timeline.memory import Entry, Memory
 from presage.timeline.sampler import predict
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
@@ -59,7 +60,9 @@ class Unroll:
         felt = {name: (torch.rand(b, 1, generator=generator) < 0.5).to(device) for name in self.hidden}
 
         seen = self._past(generator)
-        history = [self._row(streams, batch, i, felt, generator) for i in seen]
+        alike = not self.own  # nothing depends on what is said, so all steps are asked at once, each after its own past
+        rows = [*seen, *range(first, n - 1)] if alike else seen
+        history = [self._row(streams, batch, i, felt, generator) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
         if self.alone is not None:
@@ -68,18 +71,37 @@ class Unroll:
             how = Condition(text, context=0 if blind else None)
             terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
         asked = self.ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
-        own = (torch.rand(b, generator=generator) < self.own).to(device)
-        said: list[Values] = []
-        for k in range(n - first):
-            question = _step(asked.window, k)
-            raw = model.backbone([question], memory, condition).raw[0]
-            said.append(raw)
-            if k + 1 < n - first:
-                row = self._row(streams, batch, first + k, felt, generator)
-                row = _after(row, streams, question, raw, own)
-                memory = model.backbone([row], memory, condition).memory
+        if alike:
+            said = [model.backbone([asked.window], memory, condition).raw[0]]
+        else:
+            own = (torch.rand(b, generator=generator) < self.own).to(device)
+            said = self._said(model, batch, asked.window, memory, condition, own, felt, generator)
         raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
         return terms | asked.terms(streams, batch, raws, {})
+
+    def _said(
+        self,
+        model: Model,
+        batch: Batch,
+        window: Window,
+        memory: Memory[Entry],
+        condition: Condition,
+        own: Tensor,
+        felt: Values,
+        generator: torch.Generator,
+    ) -> list[Values]:
+        """The network's outputs for the steps of a question in turn, each after what was said of the one before in the
+        windows `own` (B,), and after the truth in the others."""
+        streams, (_, n), out = model.backbone.streams, window.steps.shape, []
+        first = int(window.steps[0, 0])
+        for k in range(n):
+            question = _step(window, k)
+            raw = model.backbone([question], memory, condition).raw[0]
+            out.append(raw)
+            if k + 1 < n:
+                row = _after(self._row(streams, batch, first + k, felt, generator), streams, question, raw, own)
+                memory = model.backbone([row], memory, condition).memory
+        return out
 
     def _past(self, generator: torch.Generator) -> list[int]:
         """Rows that are seen before the first question."""
@@ -129,5 +151,5 @@ def _step(window: Window, k: int) -> Window:
 
 def _filled(stream: Stream, asked: Asked, said: Sequence[Values]) -> Tensor:
     """(B, K, T, C) of the network's outputs; where nothing was asked for, anything."""
-    blank = torch.zeros_like(asked.window.values[stream.name][:, :1])
+    blank = torch.zeros_like(asked.window.values[stream.name][:, : -(-asked.window.steps.shape[1] // len(said))])
     return torch.cat([raw.get(stream.name, blank) for raw in said], 1)
