@@ -27,6 +27,7 @@ from presage.simulator.evaluation import (
 )
 from presage.worlds import ExpertPolicy, RandomPolicy, RolloutResult, rollout
 from presage.worlds.protocol import Policy
+from presage.worlds.seeds import SEEDS_PER_BENCH_SEED
 
 LATE, SLOW, ASIDE = 2, 0.35, 0.4
 """Rows that actions come late, share of the speed, and an offset by which an expert's hand rests 4 cm off"""
@@ -95,8 +96,7 @@ def policies_to_rank(
 
 
 def of_another_episode(world: Any, tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> list[np.ndarray]:
-    """For every episode, what the expert did in the next episode of its task, where object and goal were elsewhere."""
-    experts = rollout(ExpertPolicy(world), world, tasks, seeds, max_steps, record=True)
-    actions = [episode.actions for episode in experts if episode.actions is not None]
-    after = {task: [i for i, name in enumerate(tasks) if name == task] for task in dict.fromkeys(tasks)}
-    return [actions[rows[(rows.index(i) + 1) % len(rows)]] for i, rows in ((i, after[t]) for i, t in enumerate(tasks))]
+    """For every episode, what the expert did in one of another seed, where object and goal were elsewhere."""
+    elsewhere = [seed + SEEDS_PER_BENCH_SEED // 2 for seed in seeds]
+    experts = rollout(ExpertPolicy(world), world, tasks, elsewhere, max_steps, record=True)
+    return [episode.actions for episode in experts if episode.actions is not None]
