@@ -26,6 +26,8 @@ def batch(rows: int, seed: int = 0) -> Batch:
         {"seen": values["seen"] + 1},
         ~exists,
         {"done": torch.ones(rows, 1, 1, 3, dtype=torch.bool)},
+        {"seen": torch.rand(rows, 2, 2, 4, generator=generator)},
+        torch.rand(rows, 2, generator=generator),
         {"image.eye": torch.zeros(rows, 2, 4, 4, 3, dtype=torch.uint8)},
     )
 
@@ -49,7 +51,7 @@ def test_a_batch_moves_as_a_whole() -> None:
     moved = batch(1).to(torch.device("meta"))
     tensors = [getattr(moved, f.name) for f in fields(Batch)]
     flat = [x for value in tensors for x in (value.values() if isinstance(value, dict) else [value])]
-    assert len(flat) == 10 and all(x.device.type == "meta" for x in flat)
+    assert len(flat) == 12 and all(x.device.type == "meta" for x in flat)
 
 
 def test_a_term_is_the_mean_where_it_counts() -> None:

@@ -40,7 +40,7 @@ def test_a_run_ends_in_a_checkpoint_with_a_card_that_repeats_it(
     ("options", "says"),
     [
         (["--data", "film"], "no row has an action"),
-        (["--data", "arm", "--system", "dreamgen"], "DreamGen (1) has no recipe yet"),
+        (["--data", "arm", "--system", "unisim"], "UniSim (4) has no recipe yet"),
         (["--data", "arm", "--only", "sleep"], "--only sleep: stages are codec, joint"),
         (["--data", "arm", "--cameras", "wrist"], "no camera 'wrist'"),
         (["--data", "arm", "--recipe", "debug"], "--recipe does not apply to --system"),
