@@ -86,7 +86,6 @@ def test_a_checkpoint_that_has_a_threshold_needs_no_recorded_outcome(
     save_model(tiny_model(), folder / "told", "# card", json.loads((folder / "other/config.json").read_text()))
     tasks = Threshold(0.5, 0.9, 4, 4, (TASK,), weights=weights_hash(folder / "told"))
     save_threshold(folder / "told/success.json", tasks)
-    write_robot(folder / "mute", ("front", "top"), joints=4, length=9, fps=20, episodes=1)
     how = ["--data", "good", "--checkpoint", "told", "--max-steps", "1"]
     assert main(["act", *how, "--use", "no_imagination"]) == 0
     said = capsys.readouterr().out
