@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presage.measures.statistics import bootstrap_mean, difference_of_proportions, wilson
+from presage.measures.statistics import bootstrap_mean, difference_of_pairs, difference_of_proportions, wilson
 
 
 @st.composite
@@ -64,6 +64,23 @@ def test_wilson_covers_the_truth() -> None:
     drawn = rng.binomial(n, truth, size=2000)
     covered = [low <= truth <= high for _, low, high in (wilson(int(k), n) for k in drawn)]
     assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_difference_of_pairs_known_values() -> None:
+    # Newcombe (1998), paired data, table II: 36 both, 12 the first alone, 2 the second alone.
+    first, second = [True] * 48 + [False] * 2, [True] * 36 + [False] * 12 + [True] * 2
+    assert difference_of_pairs(first, second) == pytest.approx((0.2, 0.0569, 0.3404), abs=1e-4)
+    turned = difference_of_pairs(second, first)
+    assert turned == pytest.approx((-0.2, -0.3404, -0.0569), abs=1e-4)
+
+
+def test_pairs_that_never_differ_still_have_a_width_and_alike_policies_a_smaller_one() -> None:
+    alike = difference_of_pairs([True, False] * 20, [True, False] * 20)
+    apart = difference_of_pairs([True, False] * 20, [True, True, False, False] * 10)
+    assert alike.low < 0 < alike.high and alike.value == apart.value == 0
+    assert alike.high - alike.low < apart.high - apart.low
+    with pytest.raises(ValueError, match="one length"):
+        difference_of_pairs([True], [True, False])
 
 
 def test_difference_known_values() -> None:

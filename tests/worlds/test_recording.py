@@ -85,10 +85,11 @@ def test_a_policy_that_replays_runs_in_it_and_a_dream_begins_where_it_begins(tmp
     world = RecordedWorld(recorded, num_envs=2)
     dream = DreamWorld(tiny_model(), RecordedWorld(recorded, num_envs=2), threshold=2.0)
     tasks, seeds = ["lift the cube"] * 2, [2, 1]
-    labels = [np.zeros((3, 4, 4), np.float32)] * 2
+    labels = [np.full((3, 4, 4), 7, np.float32)] * 2  # joints are not kept within [-1, 1], as a simulator's actions are
     dreamed = rollout(ReplayPolicy(labels), dream, tasks, seeds, 3, record=True)
     assert np.array_equal(dreamed[0].frames["top"][0], recorded.frames(2)[0, 1])
     assert dreamed[1].instruction == "lift the cube" and dreamed[0].steps == 3
+    assert dreamed[0].actions is not None and np.array_equal(dreamed[0].actions, labels[0])
     first, _ = world.reset(seed=seeds)
     assert np.array_equal(first["image.top"][1], dreamed[1].frames["top"][0])
 

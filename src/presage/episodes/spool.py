@@ -30,6 +30,11 @@ STARTED = time.time()
 """When this program began to spool or to write: older episodes are those of an earlier run."""
 
 
+def as_key(text: str) -> str:
+    """Any text as part of a key."""
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", text)[:80]
+
+
 def spool_episode(spool: Path, key: str, episode: Episode, fps: float) -> None:
     """Store one finished episode under ``key``; the same episode spooled again changes nothing.
 

@@ -22,8 +22,7 @@ class DreamWorld(ChunkEnv):
     """N imagined environments stepped by action chunks. Autoreset is disabled.
 
     Observations, actions and `info` are those of `worlds.vector.VectorWorld`; `info["value"]` (N,) is the predicted
-    value, and `info["success"]` is latched as soon as it exceeds `threshold`. Actions have no bounds: which ones a
-    robot can execute is its business, not the dream's.
+    value, and `info["success"]` is latched as soon as it exceeds `threshold`. Actions have the bounds of `world`.
 
     An episode's noise follows from `seed`, its task and its own seed, whichever episodes are dreamed beside it.
 
@@ -34,9 +33,8 @@ class DreamWorld(ChunkEnv):
     """
 
     def __init__(self, model: RobotModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
-        super().__init__(
-            world.num_envs, list(model.cameras), model.size, model.state_dim, model.chunk_shape, bound=np.inf
-        )
+        bound = float(np.max(world.single_action_space.high))
+        super().__init__(world.num_envs, list(model.cameras), model.size, model.state_dim, model.chunk_shape, bound)
         self.model, self.world, self.threshold = model, world, threshold
         self.steps, self.seed = steps, seed
         self._task, self._instruction = [""] * self.num_envs, [""] * self.num_envs

@@ -115,8 +115,9 @@ class Disturbed:
         return self.change(chunks, episodes_of(observation, len(chunks)), self.step - 1)
 
 
-def action_noise(sigma: float, seed: int = 0) -> Change:
-    """A change that shifts every chunk by one Gaussian offset (standard deviation `sigma`) for all its steps."""
+def action_noise(sigma: float | np.ndarray, seed: int = 0) -> Change:
+    """A change that shifts every chunk by one Gaussian offset (standard deviation `sigma`, one for
+    all numbers or (A,)) for all its steps."""
 
     def change(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
         rows = row_generators(seed, episodes, step)

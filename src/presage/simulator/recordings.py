@@ -17,7 +17,7 @@ from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.training.checkpoint import read_config
-from presage.training.data import check_fits
+from presage.training.data import check_fits, open_dataset
 from presage.worlds.recording import Recording
 
 
@@ -112,3 +112,51 @@ def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> list[int]:
     if trained_on is None or not marks:
         return numbers
     return [number for number, mark in zip(numbers, marks, strict=True) if mark not in trained_on]
+
+
+def open_held_out(sight: Sight, data: Path) -> Recording:
+    """The episodes of a dataset that the model of `sight` was not trained on, as far as it says, as it sees them.
+
+    Raises:
+        UserError: there is no such dataset, it does not fit, or the model was trained on all of it.
+    """
+    dataset = open_dataset(data)
+    fresh = held_out(dataset, sight.trained_on)
+    if not fresh:
+        raise UserError(
+            f"{data}: the model was trained on all of its {len(dataset.episodes)} episodes; give others "
+            "(presage dataset split keeps some apart)"
+        )
+    return recording_for(sight, dataset if len(fresh) == len(dataset.episodes) else open_dataset(data, fresh))
+
+
+def check_same_robot(mine: Sight, other: Sight, folder: Path, dataset: Dataset) -> None:
+    """Raise `UserError` unless the checkpoint `folder` sees the robot of a dataset, and commands it, as mine does."""
+    one, two = (replace(find_robot(sight.robots, dataset), recorded={}) for sight in (mine, other))
+    for what, same in (
+        ("cameras", one.cameras == two.cameras and one.fit == two.fit),
+        ("size of pictures", mine.size == other.size),
+        ("actions", (one.action_names, one.relative) == (two.action_names, two.relative)),
+        ("state", one.state_names == two.state_names),
+        ("rate", (one.chunk, one.fps) == (two.chunk, two.fps)),
+        ("slots", mine.slots == other.slots),
+    ):
+        if not same:
+            raise UserError(f"{folder}: {what} differ from those of the world model; train both on the same columns")
+
+
+def served_robot(sight: Sight, dataset: Dataset, url: str) -> str:
+    """Name of the robot of a dataset, where a policy server can be asked for it: the model takes its commands as they
+    are, and looks through its own cameras.
+
+    Raises:
+        UserError: the model sees it otherwise.
+    """
+    robot = find_robot(sight.robots, dataset)
+    plain = all(sources == [camera] for camera, sources in robot.cameras.items()) and len(sight.robots) == 1
+    if not plain or any(entry >= 0 for entry in robot.relative):
+        raise UserError(
+            f"{url}: a server sees and commands {robot.name!r} as it is, the model through tiled cameras, shared slots "
+            "or relative actions; rank checkpoints, or train the world model on absolute actions"
+        )
+    return robot.name

@@ -152,12 +152,17 @@ def checkpoint_threshold(
         print(f"no success threshold for these weights and {', '.join(tasks)}: calibrating one", flush=True)
         found = replace(calibrate(model, world, tasks, episodes), weights=weights_hash(folder))
         print(f"kept in {_keep(folder, found)}", flush=True)
+    print(describe(found, tasks), flush=True)
+    return found
+
+
+def describe(found: Threshold, tasks: Sequence[str]) -> str:
+    """What a person should know of the threshold that `tasks` are judged by."""
     others = len(set(found.tasks) - set(tasks))
     among = f", of which {others} not asked for here" if others else ""
     on = f"{len(found.tasks)} task{'s' * (len(found.tasks) > 1)}{among}"
     accuracy = f"balanced accuracy {found.balanced_accuracy:.2f}"
-    print(f"success in the dream: value above {found.threshold:.2f} ({accuracy}, calibrated on {on})", flush=True)
-    return found
+    return f"success in the dream: value above {found.threshold:.2f} ({accuracy}, calibrated on {on})"
 
 
 def _read(path: Path) -> Threshold | None:

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from presage.episodes.episode import Episode
-from presage.episodes.spool import spool_episode, spooled_keys
+from presage.episodes.spool import as_key, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.networks.base import value_of
@@ -170,7 +170,7 @@ def synthesize(
     if root.exists():
         raise UserError(f"{root}: exists already; choose another folder or remove it")
     spool = root.with_name(root.name + ".partial")
-    keys = [f"{i:06d}-{task}-{world_seed}" for i, (task, world_seed, _) in enumerate(starts)]
+    keys = [f"{i:06d}-{as_key(task)}-{world_seed}" for i, (task, world_seed, _) in enumerate(starts)]
     done = spooled_keys(spool)
     if done - set(keys):
         raise UserError(

@@ -17,6 +17,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import episode_success, row_success, valid_actions
+from presage.episodes.robot import holds_chunks
 from presage.errors import UserError
 from presage.worlds.contract import ChunkEnv, Observation
 
@@ -89,6 +90,26 @@ class Recording:
         """Its place among all rows."""
         return int(self.start[episode]) + row
 
+    def actions(self, episode: int) -> np.ndarray:
+        """(T, chunk, A) what was done from the first frame of an episode on, until an action is missing."""
+        mine = slice(self.row(episode, 0), self.row(episode, int(self.length[episode])))
+        return self.action[mine][np.logical_and.accumulate(self.valid[mine])]
+
+    def action_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """((chunk, A), (chunk, A)) 1 % and 99 % quantiles of the recorded actions.
+
+        Raises:
+            UserError: none was recorded.
+        """
+        if not self.valid.any():
+            raise UserError(f"{self.steps.root}: no action was recorded, so nothing says which ones are usual")
+        low, high = np.quantile(self.action[self.valid], [0.01, 0.99], axis=0)
+        return low, high
+
+    def episodes_of(self, task: str) -> list[int]:
+        """Places of the episodes of a task."""
+        return [place for place, each in enumerate(self.task) if each == task]
+
     def succeeded(self, episode: int, row: int) -> bool:
         """Whether success was recorded before the frame of `row`; where no row says so, at the end of the episode."""
         if self._row_success is not None and self._row_success.any():
@@ -109,6 +130,9 @@ class RecordedWorld(ChunkEnv):
         cameras, size, state, actions = recording.cameras, recording.size, recording.state_dim, recording.chunk_shape
         super().__init__(num_envs, cameras, size, state, actions, bound=np.inf)
         self.recording, self.chunk = recording, actions[0]
+        name = recording.steps.robot_type or "robot"
+        self.robot = name if holds_chunks(recording.steps) else f"{name}_steps"
+        """Robot of what is recorded in model steps"""
         self._episode, self._row = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
 
     def reset(  # type: ignore[override]
@@ -198,6 +222,10 @@ class RecordedWorld(ChunkEnv):
             UserError: always.
         """
         raise UserError(f"disturb: {kind!r} needs a simulator: nothing in a recording can be moved")
+
+    def place(self, task: str, seed: int) -> int:
+        """Of the episode that a seed names among those of a task."""
+        return self._choose(seed, task, None)
 
     def _choose(self, seed: int, task: str | None, number: int | None) -> int:
         """The place of an episode."""

@@ -16,7 +16,7 @@ class RolloutResult:
     """One episode. `steps` counts model steps (chunks) until success, or until the end.
 
     Recorded only on request: frames, camera -> (steps + 1, H, W, 3) uint8; states (steps + 1, S) float32; actions
-    (steps, chunk, A) float32, clipped to [-1, 1], action t executed after frame t.
+    (steps, chunk, A) float32, within what the world allows, action t executed after frame t.
     """
 
     task: str
@@ -48,10 +48,16 @@ class ExpertPolicy:
 
 
 class RandomPolicy:
-    """Uniformly random chunks: the floor every success rate is to be compared with."""
+    """Uniformly random chunks: the floor every success rate is to be compared with.
 
-    def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
+    low, high: of each number, (chunk, A) or one for all.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], seed: int = 0, low: np.ndarray | float = -1.0, high: np.ndarray | float = 1.0
+    ) -> None:
         self.shape, self.seed, self.step = shape, seed, 0  # (N, chunk, A)
+        self.low, self.high = low, high
 
     def reset(self, instructions: list[str]) -> None:
         """Episodes begin."""
@@ -60,7 +66,7 @@ class RandomPolicy:
     def act(self, observation: Observation) -> np.ndarray:
         rows = row_generators(self.seed, episodes_of(observation, self.shape[0]), self.step)
         self.step += 1
-        return np.stack([row.uniform(-1.0, 1.0, self.shape[1:]) for row in rows]).astype(np.float32)
+        return np.stack([row.uniform(self.low, self.high, self.shape[1:]) for row in rows]).astype(np.float32)
 
 
 def episode_number(task: str, seed: int) -> int:
@@ -84,7 +90,8 @@ def rollout(
 ) -> list[RolloutResult]:
     """Run one episode for every (task, seed) pair of the two lists, `world.num_envs` of them in lock step.
 
-    `world` is a vector environment with the observations and `info` keys of `vector.VectorWorld` (a dreamed one too).
+    `world` is a vector environment with the observations and `info` keys of `vector.VectorWorld` (a dreamed one too);
+    actions are clipped to its bounds.
     An episode ends with success or after `max_steps` model steps; it then waits, at no cost, for the others.
     """
     if len(tasks) != len(seeds):
@@ -114,13 +121,14 @@ def _batch(
     success = np.array(info["success"], bool)
     steps = np.zeros(world.num_envs, np.int64)
     active = (np.arange(world.num_envs) < count) & ~success
+    bounds = world.single_action_space
     observations: list[dict[str, np.ndarray]] = [observation]
     actions: list[np.ndarray] = []
     for _ in range(max_steps):
         if not active.any():
             break
         chunks = policy.act({**observation, "active": active, "episode": episode})  # finished ones may be skipped
-        chunks = np.clip(np.asarray(chunks, np.float32), -1.0, 1.0)
+        chunks = np.clip(np.asarray(chunks, np.float32), bounds.low, bounds.high)
         observation, _, _, _, info = world.step(chunks, active=active)
         steps += active
         success |= active & np.asarray(info["success"], bool)
@@ -138,7 +146,8 @@ def _batch(
                 for key in observation
                 if key.startswith("image.")
             }
-            recorded["states"] = np.stack([row["state"][i] for row in rows])
+            blind = np.zeros((world.num_envs, 0), np.float32)  # a robot without a state
+            recorded["states"] = np.stack([row.get("state", blind)[i] for row in rows])
             recorded["actions"] = np.array([chunks[i] for chunks in actions[: steps[i]]], np.float32)
         results.append(
             RolloutResult(tasks[i], seeds[i], bool(success[i]), int(steps[i]), info["instruction"][i], **recorded)

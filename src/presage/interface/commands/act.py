@@ -19,9 +19,11 @@ class Act(PolicyCommand):
 
         presage act --tasks drawer-open-v3 --episodes 5
         presage act --tasks drawer-open-v3 --instruction "pull the drawer open" --video runs/drawer
+        presage act --data data/arm-parts/test --checkpoint runs/arm/model --video runs/imagined
         presage act --policy ws://127.0.0.1:8000 --names image.front=observation/image state=observation/state
 
-    Prints success with its 95 % interval; --video gets one mp4 per episode.
+    Prints success with its 95 % interval; --video gets one mp4 per episode. With --data it acts in its own dream, which
+    begins in recorded first frames: success is imagined, and what would truly happen only a simulator could tell.
     """
 
     use: Use = "joint"
@@ -37,6 +39,7 @@ class Act(PolicyCommand):
         from presage.policy import make_policy
         from presage.results.clips import cameras_side_by_side, save_videos
         from presage.results.tables import episode_rows, success_figures
+        from presage.simulator.environment import DreamWorld
         from presage.simulator.evaluation import Disturbed
         from presage.worlds import rollout
 
@@ -52,21 +55,25 @@ class Act(PolicyCommand):
             text = self.instruction
             policy = Disturbed(policy, instruct=lambda instructions: [text] * len(instructions))
         record = self.video is not None or self.films > 0
-        results = rollout(policy, world, tasks, seeds, self.max_steps, record)
+        imagined = self.data is not None
+        where = DreamWorld(model, world, self.threshold(model, world, tasks), seed=self.seed) if imagined else world
+        results = rollout(policy, where, tasks, seeds, self.max_steps, record)
         world.close()
         if self.instruction is not None:
             results = [replace(r, instruction=self.instruction) for r in results]
         name = self.policy or self.use
         figures = success_figures("success", [r.success for r in results])
         shown: dict[str, Any] = {"all episodes": f"{show_rate(figures, 'success')} of {len(results)}"}
-        for task in self.tasks:
+        for task in dict.fromkeys(tasks):
             mine = [r for r in results if r.task == task]
             figures[f"success/{task}"] = sum(r.success for r in mine) / len(mine)
             steps = ", ".join(str(r.steps) if r.success else "failed" for r in mine)
             shown[task] = f"{sum(r.success for r in mine)} of {len(mine)}   chunks until success: {steps}"
+        rows = self.numbered(episode_rows(name, results, "imagined" if imagined else "real"), world)
         if self.video is not None:
-            videos = {f"{r.task}-{r.seed}": cameras_side_by_side(r.frames) for r in results}
+            names = [f"episode-{row['episode']}" if imagined else f"{row['task']}-{row['seed']}" for row in rows]
+            videos = {n: cameras_side_by_side(r.frames) for n, r in zip(names, results, strict=True)}
             save_videos(self.video, videos, model.fps)
             shown["videos"] = self.video
         films = film_recalled(model, name, results, self.films)
-        self.finish(f"{name}, {len(results)} episodes", figures, shown, episode_rows(name, results), films)
+        self.finish(f"{name}, {len(results)} {'imagined ' * imagined}episodes", figures, shown, rows, films)

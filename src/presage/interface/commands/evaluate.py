@@ -1,6 +1,7 @@
 """`presage evaluate`: policies judged in imagination and in the simulator."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,13 +47,15 @@ class Evaluate(PolicyCommand):
 
     A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, the folder of another
     checkpoint (which acts with imagination skipped), or the address of a policy server that speaks openpi's protocol;
-    `joint+1.0` is joint with noise of that size on its actions.
+    `joint+1.0` is joint with noise of that size on its actions, in halves of their range.
 
         presage evaluate --policies joint no_imagination joint+1.0 random --episodes 2
         presage evaluate --policies joint runs/bc/model --tasks push-v3 --episodes 10
+        presage evaluate --data data/arm-parts/test --checkpoint runs/arm/model --policies joint runs/bc/model random
         presage evaluate --policy ws://127.0.0.1:8000 --names image.front=observation/image state=observation/state
 
-    The summary has both success rates of every policy and, for three or more, how well they agree.
+    The summary has both success rates of every policy and, for three or more, how well they agree. With --data dreams
+    begin in recorded first frames, and the summary has imagined success alone, with differences between policies.
     """
 
     policies: Annotated[tuple[str, ...], POLICIES, arg(aliases=("--policy",))] = (
@@ -67,14 +70,15 @@ class Evaluate(PolicyCommand):
         from presage.results.tables import episode_rows, success_figures
         from presage.simulator.environment import DreamWorld
         from presage.simulator.evaluation import agreement, judge
-        from presage.simulator.success import checkpoint_threshold
 
         if self.names and not any(map(is_url, self.policies)):
             raise UserError("--names does not apply without a policy at ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()
         policies = {name: self._policy(name, model, world) for name in self.policies}
-        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+        threshold = self.threshold(model, world, tasks)
         dream = DreamWorld(model, world, threshold, seed=self.seed)
+        if self.data is not None:
+            return self._imagine(policies, dream, tasks, seeds)
         judged = {}
         rows: list[dict[str, Any]] = []
         films: list[Film] = []
@@ -99,19 +103,67 @@ class Evaluate(PolicyCommand):
             figures["mmrv"] = shown["mmrv"] = agreed.mmrv.value
         self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
 
+    def _imagine(self, policies: dict[str, Any], dream: Any, tasks: list[str], seeds: list[int]) -> None:
+        """Imagined success alone, and what is known of the recorded actions."""
+        from presage.measures.statistics import difference_of_pairs
+        from presage.results.tables import episode_rows, success_figures
+        from presage.worlds import rollout
+
+        rows: list[dict[str, Any]] = []
+        imagined: dict[str, list[bool]] = {}
+        figures: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
+        for name, policy in policies.items():
+            print(f"{name} ...", flush=True)
+            results = rollout(policy, dream, tasks, seeds, self.max_steps)
+            rows += self.numbered(episode_rows(name, results, "imagined"), dream.world)
+            imagined[name] = [r.success for r in results]
+            figures |= success_figures(f"imagined/{name}", imagined[name])
+            shown[name] = f"imagined {show_rate(figures, f'imagined/{name}')}"
+        first = next(iter(policies))
+        for one, other in combinations(imagined, 2):
+            apart = difference_of_pairs(imagined[other], imagined[one])
+            figures |= {
+                f"difference/{other}/{one}{end}": x for end, x in zip(("", "_low", "_high"), apart, strict=True)
+            }
+            if one == first:
+                low, high = (f"{100 * x:+.0f}" for x in (apart.low, apart.high))
+                shown[f"{other} - {one}"] = f"{100 * apart.value:+.0f} % [{low}, {high}]"
+        figures |= self._recorded(dream, tasks, seeds)
+        again = f"imagined {show_rate(figures, 'imagined/recorded'):<18} recorded {show_rate(figures, 'recorded')}"
+        known = figures["recorded_episodes"]
+        shown["recorded actions"] = (
+            f"{again} of {known} with known outcome" if known else "no outcome is known of these"
+        )
+        self.finish(f"{len(imagined)} policies, {len(tasks)} imagined episodes each", figures, shown, rows)
+
+    def _recorded(self, dream: Any, tasks: list[str], seeds: list[int]) -> dict[str, Any]:
+        """What came of these episodes, and of their actions in the dream, where both are known."""
+        from presage.results.tables import success_figures
+        from presage.simulator.outcomes import dreamed_again, known_outcomes
+
+        recording, world = dream.world.recording, dream.world
+        asked = {world.place(*each) for each in zip(tasks, seeds, strict=True)}
+        places = [place for place in known_outcomes(recording) if place in asked]
+        if not places:
+            return {"recorded_episodes": 0}
+        again = dreamed_again(dream.model, recording, places) > dream.threshold
+        figures = success_figures("recorded", [bool(recording.success[place]) for place in places])
+        return figures | success_figures("imagined/recorded", again.tolist()) | {"recorded_episodes": len(places)}
+
     def _policy(self, name: str, model: Any, world: Any) -> Any:
         from presage.policy import make_policy
         from presage.simulator.evaluation import Disturbed, action_noise
-        from presage.systems.checkpoint import load_for
         from presage.worlds import RandomPolicy
 
         base, noise = split_policy(name)
+        low, high = self.action_range(world) if noise or base == "random" else (-1.0, 1.0)
         if Path(base).is_dir():
-            policy: Any = make_policy("no_imagination", load_for(self.tasks, Path(base)), self.seed)
+            policy: Any = make_policy("no_imagination", self.other_model(Path(base)), self.seed)
         elif base == "random":
-            policy = RandomPolicy((world.num_envs, *model.chunk_shape), self.seed)
+            policy = RandomPolicy((world.num_envs, *model.chunk_shape), self.seed, low, high)
         elif base in USES:
             policy = make_policy(base, model, self.seed)
         else:
             policy = self.remote(base, model)
-        return Disturbed(policy, action_noise(noise, self.seed)) if noise else policy
+        return Disturbed(policy, action_noise(noise * (high - low) / 2, self.seed)) if noise else policy

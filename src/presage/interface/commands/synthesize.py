@@ -1,23 +1,25 @@
 """`presage synthesize`: dreams, labelled with actions, as a dataset."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from presage.errors import UserError
 from presage.interface.commands.options import MaybeText, NewFolder
-from presage.interface.commands.with_model import ModelCommand
+from presage.interface.commands.with_model import DataCommand
 from presage.results.record import dreams_written
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synthesize(ModelCommand):
+class Synthesize(DataCommand):
     """Dream episodes, read the actions from the dreamed video by inverse dynamics, and write them as a LeRobot dataset.
 
-    Every dream starts from a first frame of the simulator; --instruction asks for something else than the task's own
-    wording. Rows have `quality` 1 where the dream reached predicted success, else 0. A killed call goes on where it was
-    when it is repeated. The dataset serves `presage train` like any other.
+    Every dream starts from a first frame of the simulator, or of recordings (--data); --instruction asks for something
+    else than the episode's own wording. Rows have `quality` 1 where the dream reached predicted success, else 0. A
+    killed call goes on where it was when it is repeated. The dataset serves `presage train` like any other.
 
         presage synthesize --out data/dreams --episodes 20
         presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
+        presage synthesize --out data/dreams --data data/arm-parts/test --checkpoint runs/arm/model
 
     The dataset appears at --out when it is whole; until then finished dreams lie in OUT.partial.
     """
@@ -40,15 +42,26 @@ class Synthesize(ModelCommand):
         return list(range(first, first + self.episodes))
 
     def run(self) -> None:
-        from presage.simulator.success import checkpoint_threshold
         from presage.simulator.synthesis import synthesize
-        from presage.worlds import instructions
 
         model, world, tasks, seeds = self.prepare()
-        threshold = checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
-        starts = [(t, s, self.instruction or instructions(t)[0]) for t, s in zip(tasks, seeds, strict=True)]
+        threshold = self.threshold(model, world, tasks)
+        starts = [(t, s, self.instruction or self._told(world, t, s)) for t, s in zip(tasks, seeds, strict=True)]
         figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed)
         rows, films = dreams_written(self.out, world, self.films)
+        rows = self.numbered(rows, world)
         world.close()
         self.finish(f"dataset {self.out}", figures, figures, rows, films)
+        if self.data is not None:
+            chunk = model.chunk_shape[0]
+            print(f"its rows are model steps with the {chunk} actions that follow, in the model's own numbers")
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
+
+    def _told(self, world: Any, task: str, seed: int) -> str:
+        """The instruction of an episode."""
+        from presage.worlds import instructions
+
+        if self.data is None:
+            return instructions(task)[0]
+        said: str = world.recording.instruction[world.place(task, seed)]
+        return said

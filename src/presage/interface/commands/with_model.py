@@ -1,4 +1,5 @@
-"""What commands have in common that use a checkpoint in the simulator: act, evaluate, synthesize, plan."""
+"""What commands have in common that use a checkpoint in a world, simulated or recorded: act, evaluate, synthesize;
+and plan, which needs a simulator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from presage.errors import UserError
-from presage.interface.commands.options import Command, Count, MaybeFolder, Natural, Renamings, Tasks
+from presage.interface.commands.options import Command, Count, MaybeData, MaybeFolder, Natural, Renamings, Tasks
 from presage.results.output import summary, write_json
 from presage.results.record import Film, describe_run, save_films
 from presage.worlds.instructions import MT10
@@ -77,7 +78,71 @@ class ModelCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyCommand(ModelCommand):
+class DataCommand(ModelCommand):
+    """Options of the commands that work on recordings as they do on a simulator. The world of a command is chosen here,
+    and nowhere else."""
+
+    data: MaybeData = None
+    """Recordings to begin in, in place of a simulator: a dataset's folder, or user/name on the Hugging Face hub. Those
+    that the checkpoint was trained on are left out, as far as it says."""
+
+    def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
+        if self.data is None:
+            return super().prepare()
+        if self.tasks != tuple(MT10):
+            raise UserError("--tasks names tasks of a simulator and does not apply to --data: leave it out")
+        if self.films:
+            raise UserError("--films shows what happens in a simulator and does not apply to --data: leave it out")
+        from presage.benchmarks.episodes import BATCH
+        from presage.simulator.recordings import open_held_out, sight_of
+        from presage.systems.checkpoint import open_model
+        from presage.worlds.recording import RecordedWorld
+
+        sight = sight_of(self.folder())
+        recording = open_held_out(sight, self.data)
+        tasks, seeds = self._first_frames(recording)
+        world = RecordedWorld(recording, min(BATCH, len(tasks)))
+        numbers = [recording.numbers[world.place(*each)] for each in zip(tasks, seeds, strict=True)]
+        kind = (
+            "held-out episodes" if sight.trained_on is not None else "episodes (trained on? the checkpoint is silent)"
+        )
+        print(f"{self.data}: {len(tasks)} of {len(recording)} {kind}: {', '.join(map(str, numbers))}", flush=True)
+        print("no simulator: what is said of new actions is imagined; their true outcome needs one", flush=True)
+        return open_model(self.folder()), world, tasks, seeds
+
+    def _first_frames(self, recording: Any) -> tuple[list[str], list[int]]:
+        """Task and seed of `episodes` of each task, or of all where there are fewer."""
+        import numpy as np
+
+        rng, chosen = np.random.default_rng(self.seed), []
+        for task in dict.fromkeys(recording.task):
+            some = rng.permutation(len(recording.episodes_of(task)))[: self.episodes]
+            chosen += [(task, seed) for seed in sorted(some.tolist())]
+        return [task for task, _ in chosen], [seed for _, seed in chosen]
+
+    def numbered(self, rows: list[dict[str, Any]], world: Any) -> list[dict[str, Any]]:
+        """Rows of episodes, with the number in the dataset where they begin in one."""
+        if self.data is None:
+            return rows
+        numbers = world.recording.numbers
+        return [row | {"episode": numbers[world.place(row["task"], row["seed"])]} for row in rows]
+
+    def threshold(self, model: Any, world: Any, tasks: Sequence[str]) -> float:
+        """The value above which a dream has succeeded.
+
+        Raises:
+            UserError: it can neither be found nor made.
+        """
+        from presage.simulator.outcomes import recording_threshold
+        from presage.simulator.success import checkpoint_threshold
+
+        if self.data is not None:
+            return recording_threshold(self.folder(), model, world.recording, self.seed)
+        return checkpoint_threshold(self.folder(), model, world, list(dict.fromkeys(tasks))).threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyCommand(DataCommand):
     """Options of the commands that can be given a policy behind a server (openpi's websocket protocol)."""
 
     names: Renamings = ()
@@ -87,9 +152,37 @@ class PolicyCommand(ModelCommand):
         """The policy at ws://host:port, asked with the key in PRESAGE_API_KEY where there is one."""
         from presage.serving.host import api_key
         from presage.serving.remote import RemotePolicy
-        from presage.worlds.world import find_world
 
         names = dict(pair.partition("=")[::2] for pair in self.names)
-        robots = {find_world(task).robot for task in self.tasks}
+        robots = self._robots(url)
         chunk, action_dim = model.chunk_shape
         return RemotePolicy(url, chunk, action_dim, names or None, api_key(None), robots=robots)
+
+    def _robots(self, url: str) -> set[str]:
+        """Names of the robots that the server is to move."""
+        from presage.simulator.recordings import served_robot, sight_of
+        from presage.training.data import open_dataset
+        from presage.worlds.world import find_world
+
+        if self.data is None:
+            return {find_world(task).robot for task in self.tasks}
+        return {served_robot(sight_of(self.folder()), open_dataset(self.data), url)}
+
+    def other_model(self, folder: Path) -> Any:
+        """The model of another checkpoint, which has to be of the same robot.
+
+        Raises:
+            UserError: it is of another one.
+        """
+        from presage.simulator.recordings import check_same_robot, sight_of
+        from presage.systems.checkpoint import load_for, open_model
+        from presage.training.data import open_dataset
+
+        if self.data is None:
+            return load_for(self.tasks, folder)
+        check_same_robot(sight_of(self.folder()), sight_of(folder), folder, open_dataset(self.data))
+        return open_model(folder)
+
+    def action_range(self, world: Any) -> tuple[Any, Any]:
+        """Lowest and highest usual action: of a simulator, or as they were recorded."""
+        return (-1.0, 1.0) if self.data is None else world.recording.action_range()

@@ -1,0 +1,105 @@
+"""When has a dream that began in a recording succeeded? Recorded outcomes tell.
+
+Episodes whose outcome is known are dreamed again from their first frame with the recorded actions. The threshold on the
+predicted value is the one that best separates dreams of successes from dreams of failures (`success.py`). Its balanced
+accuracy is that of episodes left out one at a time, since a few episodes are always separated well by their own
+threshold.
+
+Shapes: E episodes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from presage.errors import UserError
+from presage.networks.robot import RobotModel
+from presage.simulator.success import Threshold, best_threshold, describe, dreamed_value, load_threshold
+from presage.worlds.recording import Recording
+from presage.worlds.rollout import RolloutResult
+
+MOST = 200
+"""Episodes that a threshold is calibrated on"""
+LEAST = 2
+"""Of either outcome: one that is left out must leave another"""
+BATCH = 60
+
+
+def known_outcomes(recording: Recording) -> list[int]:
+    """Places of the episodes whose outcome and actions were recorded."""
+    return [e for e, told in enumerate(recording.success) if told is not None and len(recording.actions(e))]
+
+
+def recorded_episodes(recording: Recording, places: Sequence[int]) -> list[RolloutResult]:
+    """Recorded episodes with their first frame and their actions; `seed` is the number in the dataset."""
+    made = []
+    for e in places:
+        first = {camera: recording.frames(e)[:1, slot] for slot, camera in enumerate(recording.cameras)}
+        state, actions = recording.state[recording.row(e, 0)][None], recording.actions(e)
+        facts = (recording.task[e], recording.numbers[e], bool(recording.success[e]), len(actions))
+        made.append(RolloutResult(*facts, recording.instruction[e], first, state, actions))
+    return made
+
+
+def dreamed_again(model: RobotModel, recording: Recording, places: Sequence[int]) -> np.ndarray:
+    """(E,) the highest value in a dream of each episode: its first frame, its actions."""
+    parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
+    return np.concatenate([dreamed_value(model, recorded_episodes(recording, part)) for part in parts])
+
+
+def left_out_accuracy(value: np.ndarray, success: np.ndarray) -> float:
+    """Balanced accuracy where each of the episodes (E,) is judged by the threshold of all others."""
+    without = [best_threshold(np.delete(value, i), np.delete(success, i)).threshold for i in range(len(value))]
+    right = (value > np.array(without)) == success
+    return float((right[success].mean() + right[~success].mean()) / 2)
+
+
+def calibrate_on(model: RobotModel, recording: Recording, seed: int = 0) -> Threshold:
+    """Dream recorded episodes of known outcome again, at most `MOST`, and fit the threshold.
+
+    Raises:
+        UserError: too few outcomes are known, or they are alike.
+    """
+    places, where = known_outcomes(recording), recording.steps.root
+    if not places:
+        raise UserError(
+            f"{where}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when a dream "
+            "has succeeded; record next.success, or success of each episode"
+        )
+    if len(places) > MOST:
+        places = sorted(np.random.default_rng(seed).permutation(places)[:MOST].tolist())
+    success = np.array([bool(recording.success[e]) for e in places])
+    good, bad = int(success.sum()), int((~success).sum())
+    if min(good, bad) < LEAST:
+        raise UserError(
+            f"{where}: {good} successes and {bad} failures are known of its held-out episodes; what a success in the "
+            f"dream is takes at least {LEAST} of each"
+        )
+    value = dreamed_again(model, recording, places)
+    accuracy = left_out_accuracy(value, success)
+    tasks = tuple(dict.fromkeys(recording.task))
+    return replace(best_threshold(value, success), balanced_accuracy=accuracy, tasks=tasks, episodes=len(places))
+
+
+def recording_threshold(folder: Path, model: RobotModel, recording: Recording, seed: int = 0) -> float:
+    """The threshold for dreams that begin in a recording: the checkpoint's own where it has one for these tasks, else
+    calibrated on the recorded outcomes. It is not kept: the recording may grow.
+
+    Raises:
+        UserError: it can neither be found nor made.
+    """
+    tasks = list(dict.fromkeys(recording.task))
+    found = load_threshold(folder, tasks)
+    if found is not None:
+        print(describe(found, tasks), flush=True)
+        return found.threshold
+    print("dreaming recorded episodes of known outcome again: when has a dream succeeded? ...", flush=True)
+    made = calibrate_on(model, recording, seed)
+    accuracy = f"balanced accuracy {made.balanced_accuracy:.2f} on episodes left out one at a time"
+    of = f"{made.successes} recorded successes and {made.failures} failures"
+    print(f"success in the dream: value above {made.threshold:.2f} ({accuracy}, of {of})", flush=True)
+    if made.balanced_accuracy <= 0.5:
+        print("the dream's value does not tell recorded successes from failures: imagined success says nothing here")
+    return made.threshold

@@ -1,0 +1,107 @@
+"""Commands on recordings, without a simulator: what they say of held-out episodes, and what they refuse."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from tests.episodes.robots import write_robot
+from tests.interface.test_cli import refused
+from tests.tiny import tiny_model
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.edit import write_episodes
+from presage.episodes.marks import all_marks
+from presage.episodes.robot import Robot
+from presage.episodes.slots import Slots
+from presage.interface.cli import main
+from presage.simulator.success import Threshold, save_threshold
+from presage.training.checkpoint import save_model, weights_hash
+
+TASK = "lift the cube"
+HOW = ["--data", "arm", "--checkpoint", "run", "--max-steps", "3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight episodes of an arm, of which every second succeeded, and a model that was trained on the first two."""
+    folder = tmp_path_factory.mktemp("recordings")
+    arm = write_robot(folder / "arm", ("front", "top"), joints=4, length=21, fps=20, episodes=8)
+    robot = Robot.from_dataset(Dataset(arm))
+    write_episodes([Dataset(arm, [0, 1])], folder / "seen")
+    write_episodes([Dataset(arm, [2, 4])], folder / "good")
+    facts = {"robots": [robot.to_config()], "slots": asdict(Slots.of([robot]))}
+    save_model(tiny_model(), folder / "run", "# card", facts | {"trained_on": all_marks([Dataset(folder / "seen")])})
+    save_model(tiny_model(seed=1), folder / "other", "# card", facts)
+    late = Robot.from_dataset(Dataset(arm), relative=["all"])
+    save_model(tiny_model(), folder / "late", "# card", {"robots": [late.to_config()], "slots": facts["slots"]})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def there(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_evaluate_ranks_in_imagination_beside_the_recorded_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+    policies = ["--policies", "no_imagination", "other", "random", "no_imagination+0.5"]
+    assert main(["evaluate", *HOW, *policies, "--episodes", "9", "--json", "ranked.json"]) == 0
+    said = capsys.readouterr().out
+    assert "arm: 6 of 6 held-out episodes: 2, 3, 4, 5, 6, 7" in said and "their true outcome needs one" in said
+    assert "on episodes left out one at a time, of 3 recorded successes and 3 failures" in said
+    assert "random - no_imagination" in said and "of 6 with known outcome" in said
+    record = json.loads(Path("ranked.json").read_text())
+    figures, rows = record["figures"], record["episodes"]
+    assert figures["recorded"] == 0.5 and figures["recorded_episodes"] == 6
+    for other, one in (("other", "no_imagination"), ("random", "other")):
+        apart = figures[f"imagined/{other}"] - figures[f"imagined/{one}"]
+        assert figures[f"difference/{other}/{one}"] == pytest.approx(apart)
+        low, high = (figures[f"difference/{other}/{one}_{end}"] for end in ("low", "high"))
+        assert low <= apart <= high and high - low > 0.1
+    assert not any("pearson" in name or "mmrv" in name or name.startswith("real/") for name in figures)
+    assert {row["world"] for row in rows} == {"imagined"} and [row["episode"] for row in rows] == [*range(2, 8)] * 4
+
+
+def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["act", *HOW, "--use", "no_imagination", "--video", "films", "--json", "acted.json"]) == 0
+    assert "no_imagination, 2 imagined episodes" in capsys.readouterr().out
+    rows = json.loads(Path("acted.json").read_text())["episodes"]
+    assert [row["task"] for row in rows] == [TASK] * 2
+    assert {path.name for path in Path("films").iterdir()} == {f"episode-{row['episode']}.mp4" for row in rows}
+    assert all(row["episode"] >= 2 for row in rows)
+
+
+def test_synthesize_begins_in_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["synthesize", *HOW, "--out", "dreams", "--episodes", "1", "--instruction", "put it down"]) == 0
+    assert "its rows are model steps with the 4 actions that follow" in capsys.readouterr().out
+    made = Dataset(Path("dreams"))
+    assert made.robot_type == "arm_steps" and made.fps == 5 and made.features["action"]["shape"] == [16]
+    assert [e.instruction for e in made.episodes] == ["put it down"]
+
+
+def test_a_checkpoint_that_has_a_threshold_needs_no_recorded_outcome(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tiny_model(), folder / "told", "# card", json.loads((folder / "other/config.json").read_text()))
+    tasks = Threshold(0.5, 0.9, 4, 4, (TASK,), weights=weights_hash(folder / "told"))
+    save_threshold(folder / "told/success.json", tasks)
+    how = ["--data", "good", "--checkpoint", "told", "--max-steps", "1"]
+    assert main(["act", *how, "--use", "no_imagination"]) == 0
+    said = capsys.readouterr().out
+    assert "value above 0.50 (balanced accuracy 0.90, calibrated on 1 task)" in said
+    assert "good: 2 of 2 episodes (trained on? the checkpoint is silent)" in said
+
+
+def test_what_needs_a_simulator_or_an_outcome_is_refused_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        (["act", *HOW, "--tasks", "push-v3"], "--tasks names tasks of a simulator and does not apply to --data"),
+        (["evaluate", *HOW, "--films", "1", "--json", "x.json"], "--films shows what happens in a simulator"),
+        (["act", "--data", "seen", "--checkpoint", "run"], "the model was trained on all of its 2 episodes"),
+        (["act", "--data", "good", "--checkpoint", "run"], "2 successes and 0 failures are known of its held-out"),
+        (["evaluate", *HOW, "--policies", "late", "random"], "late: actions differ from those of the world model"),
+        (["evaluate", "--data", "arm", "--checkpoint", "late", "--policy", "ws://127.0.0.1:1"], "or relative actions"),
+        (["plan", "--data", "arm"], "--data"),
+    ):
+        assert message in refused(capfd, *arguments), arguments
+    assert not Path("x.json").exists()
