@@ -24,6 +24,7 @@ class Foretold:
 
     def __init__(self, world: VectorWorld, rows: int) -> None:
         self.world, self.rows, self.num_envs = world, rows, world.num_envs
+        self.single_action_space = world.single_action_space
 
     def reset(self, seed: Any, options: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
         observation, info = self.world.reset(seed=seed, options=options)
