@@ -125,3 +125,19 @@ def test_rows_until_success_end_where_nobody_wrote_down_whether_it_lasts(tmp_pat
 def test_where_no_row_ever_succeeds_nothing_is_known(tmp_path: Path) -> None:
     assert np.isnan(steps_to_success(data(tmp_path / "a", next__success=[[0] * 4] * 2))).all()
     assert np.isnan(steps_to_success(data(tmp_path / "b"))).all()
+
+
+def test_an_episode_that_did_not_record_success_did_not_fail(tmp_path: Path) -> None:
+    """Datasets with and without outcomes are joined into one."""
+
+    def of(episode: int) -> dict[str, np.ndarray]:
+        told = {} if episode == 2 else {"next.success": np.arange(4) > episode * 4}
+        return {"action": np.zeros((4, 2), np.float32)} | told
+
+    dataset = Dataset(write_numbers(tmp_path / "d", of, episodes=3))
+    steps = Steps(dataset, Robot.from_dataset(dataset, chunk=2, overlap=False))
+    for each in (dataset, steps):
+        assert episode_success(each) == [True, False, None]
+        unknown = np.repeat([False, False, True], each.num_rows // 3)
+        np.testing.assert_array_equal(np.isnan(steps_to_success(each)), unknown)
+        np.testing.assert_array_equal(chunk_quality(each) == 0, np.repeat([False, True, False], each.num_rows // 3))

@@ -52,11 +52,12 @@ STAYS = 2
 
 def steps_to_success(dataset: Dataset) -> np.ndarray:
     """(R,) rows until what a row shows is a success, by `next.success`: 0 where it is one, infinite where none comes
-    in its episode, NaN where it is unknown: later than `STAYS` rows after a success, or no row says."""
+    in its episode, NaN where it is unknown: later than `STAYS` rows after a success, or no row of the episode says."""
     success, out = row_success(dataset), np.full(dataset.num_rows, np.nan)
     if success is None or not success.any():
         return out  # a column that never says so of any row was not kept
-    for episode in dataset.episodes:
+    said = dataset.recorded("next.success")
+    for episode in (e for e in dataset.episodes if said[e.rows].any()):
         hits = np.flatnonzero(success[episode.start : episode.start + episode.length])
         left = (hits[0] + 1 if len(hits) else np.inf) - np.arange(episode.length, dtype=float)
         out[episode.start : episode.start + episode.length] = np.where(left < -STAYS, np.nan, left.clip(0))
@@ -65,16 +66,19 @@ def steps_to_success(dataset: Dataset) -> np.ndarray:
 
 def episode_success(dataset: Dataset) -> list[bool | None]:
     """(E,) whether each episode succeeded: the fact `success` where it is told, else whether any of its rows did
-    (`next.success` or `success`). None: unknown, also where a column never says so of any row: it was not kept."""
+    (`next.success` or `success`). None: unknown, also of an episode that did not record the column, and where it never
+    says so of any row: it was not kept."""
     told = [
         as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'") for e in dataset.episodes
     ]
     if None not in told:
         return told
-    rows = next((s for s in (row_success(dataset, n) for n in ("next.success", "success")) if s is not None), None)
-    if rows is None or not rows.any():
+    name = next((name for name in ("next.success", "success") if name in dataset.features), None)
+    rows = None if name is None else row_success(dataset, name)
+    if name is None or rows is None or not rows.any():
         return told
-    return [bool(rows[e.rows].any()) if t is None else t for t, e in zip(told, dataset.episodes, strict=True)]
+    known = [e if dataset.recorded(name)[e.rows].any() else None for e in dataset.episodes]
+    return [t if e is None or t is not None else bool(rows[e.rows].any()) for t, e in zip(told, known, strict=True)]
 
 
 def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:

@@ -91,7 +91,11 @@ class Steps(Dataset):
         return by_chunk.any(1) if name == "next.success" else by_chunk.min(1)  # a chunk is as good as its worst row
 
     def recorded(self, name: str) -> np.ndarray:
-        """(R,) bool: whether the whole chunk was recorded; always True for what belongs to a frame."""
+        """(R,) bool: whether the whole chunk was recorded, or any row of it (`next.success`); always True for what
+        belongs to a frame."""
+        if name == "next.success":
+            known: np.ndarray = self._recorded.recorded(name)[self._grid.rows].any(1)
+            return known
         if name != "action":
             return np.ones(self.num_rows, bool)
         valid = np.ones(self._recorded.num_rows, bool)
