@@ -72,10 +72,11 @@ def told(session: Session, clip: Values, level: float, tap: int) -> Tensor:
     noised: Values = {}
     for s in (s for s in session.backbone.streams if s.name in clip):
         noise = draw(session.noise, tuple(clip[s.name].shape[1:]), session.model.device)
-        noised[s.name] = s.corruption.corrupt(clip[s.name], torch.full(noise.shape[:2], level), noise)
-    levels = torch.full((session.batch,), level, device=session.model.device)
+        levels = torch.full(noise.shape[:2], level, device=noise.device)
+        noised[s.name] = s.corruption.corrupt(clip[s.name], levels, noise)
+    shown = torch.full((session.batch,), level, device=session.model.device)
     past = Memory(tuple(block.entry for block in session.past))
-    return hidden_states(session.backbone, past, session.condition, noised, levels, session.step, Tap(tap))
+    return hidden_states(session.backbone, past, session.condition, noised, shown, session.step, Tap(tap))
 
 
 def answered(

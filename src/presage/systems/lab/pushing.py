@@ -181,7 +181,7 @@ def regret(model: Composed, score: Score, at: Moments) -> dict[str, float]:
     """How much coverage is lost against the best of the candidates, by whom the model picks and by whom chance does."""
     session = _session(model, at.before, at.executed, at.now)
     with torch.inference_mode():
-        picked = score(session, at.candidates).argmax(1)
+        picked = score(session, at.candidates).argmax(1).cpu()
     best, taken = at.true.amax(1), at.true.gather(1, picked[:, None])[:, 0]
     return {"regret": float((best - taken).mean()), "by chance": float((best - at.true.mean(1)).mean())}
 
