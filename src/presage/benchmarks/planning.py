@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
@@ -25,11 +24,10 @@ from presage.simulator.ceiling import Curve
 from presage.simulator.frames.imagine import with_random_network
 from presage.simulator.planners import BestOf, Score, planned, shifted
 from presage.simulator.planning import CANDIDATES
-from presage.simulator.scorers import critic, value_at_end
+from presage.simulator.scorers import blind, critic, value_at_end
 from presage.simulator.true_future import Simulator, by_reward, by_true_value
 from presage.systems.checkpoint import load_for
 from presage.systems.perturbed import PERTURBATION
-from presage.timeline.noise import draw
 from presage.timeline.session import Session
 from presage.worlds import MT10, RolloutResult, instructions, make_world, rollout
 
@@ -42,11 +40,6 @@ GAINS = {
     "gain_oracle": ("oracle", "base"),
 }
 """Figure -> (who, over whom)"""
-
-
-def by_chance(session: Session, candidates: Tensor) -> Tensor:
-    """The control: (B, N) drawn blindly."""
-    return draw(session.noise, candidates.shape[1:2], candidates.device)
 
 
 def through(model: RobotModel, score: Score) -> Score:
@@ -88,7 +81,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     steps, workers = (4, 0) if args.quick else (min(max_steps(args), MAX_STEPS), 2)
     world = world_for(model, len(tasks), workers)
     seeing = world_for(model, len(tasks), workers)
-    blind = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=workers)
+    plain = make_world("metaworld", tasks=MT10, num_envs=world.num_envs, cameras=(), workers=workers)
 
     acting: list[GroundedPolicy] = []
     true = Simulator(world, seeing, lambda: acting[-1].rows, looks=True)
@@ -96,10 +89,10 @@ def run(args: BenchArgs) -> dict[str, Any]:
     curve = Curve({"imagination": value_at_end, "random_weights": through(random, value_at_end)}, true)
     scores: dict[str, Score] = {
         "base": curve,
-        "random_choice": by_chance,
+        "random_choice": blind,
         "imagination": value_at_end,
         "true_future": by_true_value(true),
-        "oracle": by_reward(Simulator(world, blind, lambda: acting[-1].rows)),
+        "oracle": by_reward(Simulator(world, plain, lambda: acting[-1].rows)),
     }
     if model.critic is not None:
         scores["critic"] = critic
@@ -126,6 +119,6 @@ def run(args: BenchArgs) -> dict[str, Any]:
         searching = planned(BestOf(CANDIDATES), shifted(PERTURBATION), value_at_end)
         figures["seconds_per_decision"] = seconds_per_decision(model, searching, world, repeats)
         figures["seconds_per_decision_base"] = seconds_per_decision(model, joint, world, repeats)
-    for each in (world, seeing, blind):
+    for each in (world, seeing, plain):
         each.close()
     return figures

@@ -68,9 +68,7 @@ def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None) -> Syst
     stages = (
         codec_stage(size, video),
         *clip_stages(size, VIDEO, (1500, 2500)),
-        Stage(
-            "invert", pairs, ("parts.translator",), {"labelled": 1.0, "noise": 2.0}, window=1 + EVERY, optimiser=invert
-        ),
+        Stage("invert", pairs, ("parts.translator",), PLAY, window=1 + EVERY, optimiser=invert),
         Stage(
             "policy",
             Imitate(latents(pictures)),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from presage.simulator.gate.verdict import Verdict
 
 STYLE = ".films{flex-wrap:wrap}.films div{flex:1 1 9rem;max-width:16rem}.verdict{font-size:1.6rem;font-weight:600}"
-MOST_SECONDS = 8.0
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ NEAR = 0.012
 """Metres from a waypoint at which it counts as reached"""
 PATIENCE = 40
 """Environment steps after which a waypoint is given up"""
-TABLE = 0.02
-"""Height in metres of what lies on the table"""
 
 # -- motion -----------------------------------------------------------------------------------------------------------
 
