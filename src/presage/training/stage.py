@@ -123,5 +123,7 @@ def _train(
     made = made_from | {
         "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))
     }
+    if stage.outcomes:
+        made["outcomes"] = entry("recorded outcomes", hash_of([hash_of(part.left) for part in parts]))
     optimise(trained, objective, mixture, stage.weights, config, out, made, stage.name, quiet)
     model.requires_grad_(False)

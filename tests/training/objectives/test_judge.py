@@ -44,6 +44,16 @@ def test_it_learns_where_success_is_and_generalises(tmp_path: Path) -> None:
     assert right[far].mean() > 0.9
 
 
+def test_other_outcomes_are_another_training(tmp_path: Path) -> None:
+    optimiser = Optimiser(steps=1, batch=4, warmup=1)
+    stage = Stage("judge", JudgeSuccess(), ("parts.judge",), window=1, raw=True, outcomes=True, optimiser=optimiser)
+    for _ in range(2):
+        train_stages(model(), [stage], {"labelled": RECORDED}, tmp_path, {}, quiet=True)
+    corrected = replace(RECORDED, to_success=np.full(len(RECORDED.action), np.inf))
+    with pytest.raises(UserError, match="outcomes"):
+        train_stages(model(), [stage], {"labelled": corrected}, tmp_path, {}, quiet=True)
+
+
 def test_what_is_unknown_is_not_taught() -> None:
     judged, rows = model(), np.array([[0], [1], [2]])
     drawn = np.zeros(3, int), rows, np.zeros((3, 1), bool)
