@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from presage.worlds import RandomPolicy, rollout
 from presage.worlds.knocks import ROWS, Knocked, knock_of
 from presage.worlds.vector import VectorWorld
 
@@ -26,3 +27,10 @@ def test_the_object_is_elsewhere_after_the_knock_and_nowhere_else_before() -> No
     calm, knocked = frames
     assert all(np.array_equal(a, b) for a, b in zip(calm[:-1], knocked[:-1], strict=True))
     assert not np.array_equal(calm[-1], knocked[-1])
+
+
+def test_policies_act_in_it_as_in_any_world() -> None:
+    world = Knocked(VectorWorld(["push-v3"], 1, ("top",), 16, chunk=4), when=lambda seed: 1)
+    (result,) = rollout(RandomPolicy((1, 4, 4)), world, ["push-v3"], [400_000], 2)
+    assert result.steps == 2
+    world.close()

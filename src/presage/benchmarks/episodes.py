@@ -27,7 +27,8 @@ def max_steps(args: BenchArgs) -> int:
 
 
 def world_for(model: RobotModel, episodes: int, workers: int = 2, tasks: Sequence[str] = MT10) -> Any:
-    """The world of `tasks` as `model` (of `pairing.load_for`) sees it, for up to `BATCH` of `episodes` at once."""
+    """The world of `tasks` as `model` (of `systems.checkpoint.load_for`) sees it, for up to `BATCH` of `episodes` at
+    once."""
     return make_world(
         tasks[0],
         tasks=tasks,

@@ -50,7 +50,7 @@ def agreement_figures(judged: Mapping[str, Judged], close: Collection[str]) -> d
 
 def run(args: BenchArgs) -> dict[str, Any]:
     """Agreement over policies with bootstrap intervals, and every policy's two success rates; `random_weights/...`, of
-    dreams by the model of shuffled weights, on every third episode."""
+    dreams by the model of shuffled weights, on the first third of the episodes."""
     model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=3)
     steps = 3 if args.quick else min(max_steps(args), MAX_STEPS)

@@ -19,15 +19,19 @@ def make_policy(use: str, model: "RobotModel", seed: int = 0) -> "Policy":
     """A world model as a policy, used in one of the ways `USES`.
 
     Raises:
-        UserError: there is no such use.
+        UserError: there is no such use, or the model imagines no actions and acts in ways of its own alone.
     """
     from presage.policy.closed_loop import closed_loop
     from presage.policy.grounded import Decision, GroundedPolicy
     from presage.policy.joint import joint, no_imagination
     from presage.policy.open_loop import OpenLoopPolicy
+    from presage.timeline.corruption import Given
 
     if use in model.uses:
         return model.uses[use](model, seed)
+    if not any(s.acts and s.corruption != Given() for s in model.backbone.streams):
+        own = ", ".join(map(repr, model.uses)) or "nothing"
+        raise UserError(f"no use {use!r}: this model imagines no actions, it acts by {own} (system.uses, in Python)")
     if use == "open_loop":
         return OpenLoopPolicy(model, seed=seed)
     decisions: dict[str, Decision] = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}

@@ -116,8 +116,8 @@ class Disturbed:
 
 
 def action_noise(sigma: float | np.ndarray, seed: int = 0) -> Change:
-    """A change that shifts every chunk by one Gaussian offset (standard deviation `sigma`, one for
-    all numbers or (A,)) for all its steps."""
+    """A change that shifts every chunk by one Gaussian offset for all its steps, of standard deviation `sigma`: one for
+    all numbers, or (chunk, A)."""
 
     def change(chunks: np.ndarray, episodes: np.ndarray, step: int) -> np.ndarray:
         rows = row_generators(seed, episodes, step)

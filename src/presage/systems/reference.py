@@ -2,7 +2,7 @@
 
 It works on pixels. A frame is composed of the newest frame, the oldest that was seen and fresh paint; what an action
 leads to is asked without words, what to do with them. The robot's state is told where there is one, and half of the
-training does without. Each training step is asked after what the model said of the step before.
+training does without. In the second stage half of the windows go on from what the model said of the step before.
 """
 
 from collections.abc import Mapping

@@ -28,6 +28,7 @@ class Knocked:
 
     def __init__(self, world: VectorWorld, when: Callable[[int], int | None] = knock_of) -> None:
         self.world, self.num_envs, self.when = world, world.num_envs, when
+        self.single_action_space = world.single_action_space
         self.seeds: Sequence[int] = ()
         self.rows = 0
 

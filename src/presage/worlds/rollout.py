@@ -148,7 +148,8 @@ def _batch(
             }
             blind = np.zeros((world.num_envs, 0), np.float32)  # a robot without a state
             recorded["states"] = np.stack([row.get("state", blind)[i] for row in rows])
-            recorded["actions"] = np.array([chunks[i] for chunks in actions[: steps[i]]], np.float32)
+            done = np.array([chunks[i] for chunks in actions[: steps[i]]], np.float32)
+            recorded["actions"] = done.reshape(-1, *bounds.shape)  # of an episode that was over at once too
         results.append(
             RolloutResult(tasks[i], seeds[i], bool(success[i]), int(steps[i]), info["instruction"][i], **recorded)
         )

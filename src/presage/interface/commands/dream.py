@@ -68,7 +68,7 @@ class Dream(Command):
     most: Count = 32
     """Episodes at most, chosen by --seed."""
     steps: Count = 16
-    """Model steps of a dream."""
+    """Model steps of a dream, at most: three quarters of the episodes have to be long enough."""
     past: Count = 1
     """Frames that the model is shown first."""
     denoising: MaybeNatural = None

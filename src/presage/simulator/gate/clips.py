@@ -52,8 +52,8 @@ class Clips:
 
 
 def cut(recording: Recording, past: int, steps: int, most: int = MOST_CLIPS) -> Clips:
-    """Clips of all episodes that are long enough, of `steps` steps or, where three quarters of the episodes are
-    shorter, of as many as these allow.
+    """Clips of all episodes that are long enough, of `steps` steps or, where that is less, of as many as three quarters
+    of the episodes allow.
 
     Raises:
         UserError: no episode is long enough, or no clip has all of its actions.

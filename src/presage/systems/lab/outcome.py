@@ -126,9 +126,7 @@ def put_back(tasks: Sequence[str], count: int, first_seed: int, cameras: Sequenc
         renderer = renderer_of(find_world(task), tuple(cameras), SIZE, 2)
         simulation.reset(seed)
         seed += 1
-        first = simulation.model.jnt_qposadr[simulation.object_joint()]
-        place = slice(first, first + (7 if simulation.loose else 1))
-        start = simulation.data.qpos[place].copy()
+        start = simulation.pose
         for _ in range(160):
             simulation.step(simulation.expert_action())
             if simulation.success:
@@ -137,7 +135,7 @@ def put_back(tasks: Sequence[str], count: int, first_seed: int, cameras: Sequenc
             continue
         for back in (False, True):
             if back:
-                simulation.data.qpos[place] = start
+                simulation.pose = start
             for camera, image in simulation.frames(renderer).items():
                 frames[f"{IMAGE}{camera}"].append(image)
             told.append(tasks.index(task))
