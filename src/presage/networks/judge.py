@@ -32,8 +32,7 @@ class Judge(nn.Module):
 
     def forward(self, pictures: Tensor, text: Tensor) -> Tensor:
         """uint8 (B, V, S, S, 3) and (B, E) -> (B,) logits."""
-        x = (pictures.float() / 127.5 - 1).permute(0, 1, 4, 2, 3).flatten(1, 2)
-        return self.says(x, text)
+        return self.says(side_by_side(pictures), text)
 
     def says(self, x: Tensor, text: Tensor) -> Tensor:
         """The same of pictures (B, 3 * V, S, S) between -1 and 1."""
@@ -43,3 +42,8 @@ class Judge(nn.Module):
             h = block(shrink(F.silu(h)), told)
         logit: Tensor = self.out(h.flatten(1))
         return logit[:, 0]
+
+
+def side_by_side(pictures: Tensor) -> Tensor:
+    """uint8 (B, V, S, S, 3) -> (B, 3 * V, S, S) between -1 and 1."""
+    return (pictures.float() / 127.5 - 1).permute(0, 1, 4, 2, 3).flatten(1, 2)

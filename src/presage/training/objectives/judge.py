@@ -16,7 +16,7 @@ from torch import Tensor
 
 from presage.device import autocast
 from presage.networks.composed import IMAGE, Composed
-from presage.networks.judge import Judge
+from presage.networks.judge import Judge, side_by_side
 from presage.training.batch import Batch, Term, Terms
 from presage.training.recorded import Recorded
 
@@ -40,7 +40,7 @@ class JudgeSuccess:
         assert batch.to_success is not None  # recorded data always bring it
         left, there = batch.to_success[:, -1], batch.exists[:, -1]
         pictures = torch.stack([batch.pictures[IMAGE + c][:, -1] for c in model.cameras], 1)
-        x = self._spoiled((pictures.float() / 127.5 - 1).permute(0, 1, 4, 2, 3).flatten(1, 2), generator)
+        x = self._spoiled(side_by_side(pictures), generator)
         known = there & ~left.isnan()
         judge.taught += known.any()
         target = torch.where(known, self.discount ** left.nan_to_num(0.0), 0.0)
