@@ -8,30 +8,15 @@ elsewhere, and does different things from one start.
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from presage.errors import UserError
 from presage.worlds.behaviours import CHUNK
 from presage.worlds.instructions import world_name
-from presage.worlds.world import Simulation
 
 Actions = Iterator[np.ndarray]
-
-
-class Staged(Simulation, Protocol):
-    """A simulation whose object can be asked for."""
-
-    @property
-    def thing(self) -> np.ndarray:
-        """(3,) where it is."""
-
-    pose: np.ndarray
-    """What there is to set for the object to be where it was"""
-
-    def segments(self, renderer: Any) -> dict[str, np.ndarray]:
-        """Camera name -> (size, size) uint8: what each pixel shows (`worlds.world.ROBOT` and so on)."""
 
 
 @dataclass

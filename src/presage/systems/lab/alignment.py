@@ -31,7 +31,7 @@ from presage.systems.lab.labels import Seen
 from presage.systems.lab.outcome import JUDGE, OUTCOME, judged, put_back, success_shown, with_outcome
 from presage.systems.lab.policies import block_of
 from presage.systems.lab.pool import Member, learned, pool
-from presage.systems.lab.rolled import rolled
+from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
 from presage.systems.lab.trials import Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
 from presage.systems.lab.verdict import Sanity, Verdict, judge
@@ -40,7 +40,6 @@ from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.training.fingerprint import hash_of
 from presage.training.recorded import Recorded, encoded, joined, shape_of
-from presage.worlds.seeds import FIRST_TRAINING_SEED
 
 P_MOST, UNSEEN, HIDDEN = 800, "unseen", T3[-1]
 """Episodes of policies, and the kind of data without those of one task"""
@@ -48,7 +47,6 @@ DRIVERS: tuple[tuple[Architecture, int, int], ...] = (
     ("flow", 5, 11), ("filmed", 20, 11), ("pooled", 20, 11), ("flow", 20, 11)
 )  # fmt: skip
 """Policies whose episodes models learn from: others than those that are judged"""
-FIRST_ROLLED = FIRST_TRAINING_SEED + 909 * 1_000_000
 FIRST_PUT_BACK = FIRST_ROLLED + 500_000
 STARTS, EACH, CALIBRATION = 42, 33, 24
 """Starts that every policy is judged on; successes of a task that are kept, and as many failures; starts of each driver

@@ -12,7 +12,11 @@ from presage.systems.lab.arms import CAMERAS, CHUNK, MAX_STEPS, SIZE
 from presage.training.recorded import Recorded, joined
 from presage.worlds.protocol import Policy
 from presage.worlds.rollout import rollout
+from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.vector import VectorWorld
+
+FIRST_ROLLED = FIRST_TRAINING_SEED + 909 * 1_000_000
+"""Of episodes that models learn from in this way"""
 
 
 @dataclass(frozen=True, eq=False)

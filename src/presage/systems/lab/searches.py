@@ -35,14 +35,13 @@ from presage.systems.lab.pushing import (
     regret,
     reward_errors,
 )
-from presage.systems.lab.rolled import rolled
+from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
 from presage.training.recorded import Recorded, encoded, joined, shape_of
 from presage.worlds.protocol import Policy
-from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.vector import VectorWorld
 
 EPISODES, TUNING_EPISODES = 34, 17
@@ -53,7 +52,6 @@ LISTENS = 0.8
 """A world model's error over that of copying, and of other actions, that its verdict needs"""
 ROLLED, QUICK_ROLLED = "rolled ", 2
 """Kinds of data `rolled N`: N episodes of the policies that are to be improved"""
-FIRST_ROLLED = FIRST_TRAINING_SEED + 909 * 1_000_000
 
 Outcomes = Mapping[str, tuple[tuple[float, ...], ...]]
 
