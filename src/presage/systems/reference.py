@@ -73,12 +73,12 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
             window=1 + PAST + ASKED,
             back=EARLIER,
             emphasis=12.0,
-            weights={"action*": 1.0, "image.*": 20.0, "state": 0.5},
+            weights={"action*": 1.0, "image.*": 100.0, "state": 0.5},
             optimiser=scaled(optimiser, size),
         )
 
-    world = imagined("world", 0.0, Optimiser(steps=250, batch=16, warmup=200, ema=0.999))
-    long = imagined("long", 0.5, Optimiser(steps=3500, batch=16, warmup=200, ema=0.999))
+    world = imagined("world", 0.0, Optimiser(steps=1000, batch=4, warmup=200, cooldown=0.0, ema=0.998, save_every=500))
+    long = imagined("long", 0.5, Optimiser(steps=10000, batch=4, warmup=200, ema=0.999, save_every=500))
     judge = Stage(
         "judge",
         JudgeSuccess(),

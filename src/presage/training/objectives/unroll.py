@@ -21,7 +21,7 @@ from presage.timeline.sampler import predict
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
 from presage.training.batch import Batch, Terms
-from presage.training.objectives.denoise import Asked, Denoise, alone_at, noise_like
+from presage.training.objectives.denoise import Asked, Denoise, alone_at
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,6 @@ class Unroll:
     """Levels of what the robot does where nothing else is asked, after the true past"""
     short: float = 0.3
     """Share of batches that begin as a session does: with fewer rows of past, and none from earlier"""
-    noise: float = 0.1
-    """Half of the frames of the past are noised up to this level"""
     hidden: Sequence[str] = ()
     """Streams that half of the windows do without"""
 
@@ -62,7 +60,7 @@ class Unroll:
         seen = self._past(generator)
         alike = not self.own  # nothing depends on what is said, so all steps are asked at once, each after its own past
         rows = [*seen, *range(first, n - 1)] if alike else seen
-        history = [self._row(streams, batch, i, felt, generator) for i in rows]
+        history = [self._row(streams, batch, i, felt) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
         if self.alone is not None:
@@ -75,7 +73,7 @@ class Unroll:
             said = [model.backbone([asked.window], memory, condition).raw[0]]
         else:
             own = (torch.rand(b, generator=generator) < self.own).to(device)
-            said = self._said(model, batch, asked.window, memory, condition, own, felt, generator)
+            said = self._said(model, batch, asked.window, memory, condition, own, felt)
         raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
         return terms | asked.terms(streams, batch, raws, {})
 
@@ -88,7 +86,6 @@ class Unroll:
         condition: Condition,
         own: Tensor,
         felt: Values,
-        generator: torch.Generator,
     ) -> list[Values]:
         """The network's outputs for the steps of a question in turn, each after what was said of the one before in the
         windows `own` (B,), and after the truth in the others."""
@@ -99,7 +96,7 @@ class Unroll:
             raw = model.backbone([question], memory, condition).raw[0]
             out.append(raw)
             if k + 1 < n:
-                row = _after(self._row(streams, batch, first + k, felt, generator), streams, question, raw, own)
+                row = _after(self._row(streams, batch, first + k, felt), streams, question, raw, own)
                 memory = model.backbone([row], memory, condition).memory
         return out
 
@@ -110,16 +107,13 @@ class Unroll:
         rows = 1 + int(torch.randint(self.past, (1,), generator=generator))
         return list(range(1 + self.past - rows, 1 + self.past))
 
-    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values, generator: torch.Generator) -> Window:
-        """History at a row as it was recorded, here and there a little noisy."""
+    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values) -> Window:
+        """History at a row as it was recorded."""
         b, device = len(batch.exists), batch.text.device
-        noisy = torch.rand(b, 1, generator=generator) < 0.5
-        level = (torch.rand(b, 1, generator=generator) * self.noise * noisy).to(device)
         values, levels, present = {}, {}, {}
         for s in (s for s in streams if s.imagined and not s.acts and s.name in batch.values):
-            x = batch.values[s.name][:, i : i + 1]
-            values[s.name] = s.corruption.corrupt(x, level, noise_like(x, generator))
-            levels[s.name] = level
+            values[s.name] = batch.values[s.name][:, i : i + 1]
+            levels[s.name] = torch.zeros(b, 1, device=device)
             there = batch.there(s)[:, i : i + 1]
             present[s.name] = there & felt[s.name] if s.name in felt else there
         return Window(values, levels, torch.full((b, 1), i, device=device), remember=True, present=present)
