@@ -1,9 +1,10 @@
 """Unroll: one step after the other, each after what was imagined just before it.
 
-A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. What the model says
-of a step, at whatever level it was asked, is the past of the next one in a share of the windows, and the goal stays the
-truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015, scheduled sampling;
-Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops between steps.
+A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. A share of the
+windows is dreamed: what an action leads to is asked at full noise, what the model says of a step is the past of the
+next one, and the goal stays the truth: so it learns from its own small errors at the price of a step each (Bengio et
+al. 2015, scheduled sampling; Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops
+between steps.
 
 Shapes: B windows, N rows, K steps that are asked for, T tokens of a stream, C numbers a token.
 """
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Condition, Window
-from presage.timeline.levels import GIVEN, Draw
+from presage.timeline.levels import GIVEN, UNKNOWN, Draw, Levels, Role
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.sampler import predict
 from presage.timeline.session import Model
@@ -23,15 +24,18 @@ from presage.timeline.streams import Stream, Values
 from presage.training.batch import Batch, Terms
 from presage.training.objectives.denoise import Asked, Denoise, alone_at
 
+DREAM = Levels((Role(UNKNOWN, GIVEN),))
+"""What a dream asks: from levels in between, a step would be nearer to the truth than one that is dreamed."""
+
 
 @dataclass(frozen=True)
 class Unroll:
     ask: Denoise
-    """Levels of the questions, and what its other fields say of told quality and of text"""
+    """Levels of the questions after the true past, and what its other fields say of told quality and of text"""
     past: int = 2
     """Rows before the first question, beside the first of the window"""
     own: float = 0.5
-    """Share of windows whose past becomes what the model said"""
+    """Share of windows that are a dream: their past becomes what the model said"""
     alone: Draw | None = None
     """Levels of what the robot does where nothing else is asked, after the true past"""
     short: float = 0.3
@@ -68,11 +72,14 @@ class Unroll:
             asked = alone_at(streams, batch, told, self.alone, torch.tensor([first]), generator)
             how = Condition(text, context=0 if blind else None)
             terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
-        asked = self.ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
+        steps = torch.arange(first, n)
+        asked = self.ask.questions_at(streams, batch, quality, told, steps, generator)
         if alike:
             said = [model.backbone([asked.window], memory, condition).raw[0]]
         else:
             own = (torch.rand(b, generator=generator) < self.own).to(device)
+            dreamt = replace(self.ask, levels=DREAM, poor=None, unlabelled=None)
+            asked = _either(own, dreamt.questions_at(streams, batch, quality, told, steps, generator), asked)
             said = self._said(model, batch, asked.window, memory, condition, own, felt)
         raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
         return terms | asked.terms(streams, batch, raws, {})
@@ -117,6 +124,19 @@ class Unroll:
             there = batch.there(s)[:, i : i + 1]
             present[s.name] = there & felt[s.name] if s.name in felt else there
         return Window(values, levels, torch.full((b, 1), i, device=device), remember=True, present=present)
+
+
+def _either(mine: Tensor, ours: Asked, others: Asked) -> Asked:
+    """`ours` in the windows `mine` (B,), `others` elsewhere. Both ask for the same streams at the same steps."""
+
+    def chosen(a: Values, b: Values) -> Values:
+        return {k: torch.where(mine.view(-1, *[1] * (x.ndim - 1)), x, b[k]) for k, x in a.items()}
+
+    a, b = ours.window, others.window
+    window = replace(
+        a, values=chosen(a.values, b.values), levels=chosen(a.levels, b.levels), present=chosen(a.present, b.present)
+    )
+    return Asked(window, chosen(ours.noise, others.noise))
 
 
 def _after(row: Window, streams: Sequence[Stream], question: Window, raw: Values, own: Tensor) -> Window:
