@@ -35,7 +35,7 @@ class Behaviour:
 
 def pick(arm: Arm, start: np.ndarray, cube: np.ndarray, how: Behaviour, seed: int) -> np.ndarray:
     """(T, 6) commands from a state (6,), with the cube at a place (2,) of the desk. They are all known in advance."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 1))
     over = np.asarray(cube)[:2] + how.offset
     begin = arm.place(start)
     hover, grasp, top = (np.append(over, z) for z in (HOVER, GRASP + how.high, TOP))
@@ -57,7 +57,7 @@ def pick(arm: Arm, start: np.ndarray, cube: np.ndarray, how: Behaviour, seed: in
 
 def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
     """(T, 6) commands over the desk, from place to place, with the gripper at will."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 2))
     point, angles, commands = arm.place(start), np.deg2rad(start[:5]), []
     while len(commands) < ROWS - 20:
         target = rng.uniform((0.14, -0.1, 0.03), (0.29, 0.1, 0.14))
@@ -69,11 +69,15 @@ def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
     return np.array(commands[:ROWS], np.float32)
 
 
+FAULTS = {"none": 0.5, "beside": 0.18, "high": 0.06, "open": 0.06, "late": 0.06, "drops": 0.06, "wanders": 0.08}
+"""How often each is recorded"""
+
+
 def somehow(arm: Arm, start: np.ndarray, cube: np.ndarray, seed: int) -> np.ndarray:
     """(T, 6) commands of a recorded episode: the cube is picked up in half of them, missed or lost in the others."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 3))
     how = Behaviour(speed=rng.uniform(0.08, 0.13), shakes=rng.choice([0.2, 0.5, 1.0]))
-    fault = rng.choice(["none", "beside", "high", "open", "late", "drops", "wanders"], p=[0.5, 0.18, 0.06, 0.06, 0.06, 0.06, 0.08])
+    fault = rng.choice(list(FAULTS), p=list(FAULTS.values()))
     if fault == "wanders":
         return wander(arm, start, seed)
     if fault == "beside":

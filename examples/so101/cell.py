@@ -19,6 +19,8 @@ SIZE, DRAWN = 64, 128
 """Pixels a side of a picture, and of what is drawn and then averaged by area"""
 VIEWS = {"front": (180.0, -45.0, 0.46), "side": (90.0, -15.0, 0.44)}
 """Camera -> azimuth, elevation (degrees) and distance (m) from LOOKED_AT"""
+FIELD = 45.0
+"""Angle that a picture shows, degrees"""
 LOOKED_AT = (0.21, 0.0, 0.05)
 CUBE = 0.02
 """Half of its side (m)"""
@@ -42,7 +44,7 @@ class Cell:
     def reset(self, seed: int) -> None:
         """Put the cube somewhere, and the open gripper somewhere above the desk."""
         self.env.reset(seed=seed)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng((seed, 0))
         point = rng.uniform((0.15, -0.08, 0.12), (0.24, 0.08, 0.16))
         start = self.arm.command(self.arm.reach(point), 100.0)
         self.data.qpos[:6] = self.data.ctrl[:] = self.arm.radians(start)
@@ -137,6 +139,18 @@ class Arm:
         """Degrees and per cent of (6,) radians."""
         low, high = self.model.actuator_ctrlrange[5]
         return np.append(np.rad2deg(angles[:5]), 100 * (angles[5] - low) / (high - low))
+
+
+def on_desk(camera: str, pixel: np.ndarray) -> np.ndarray:
+    """(2,) where a pixel (row, column) of a picture lies (m), at half the height of a cube."""
+    azimuth, elevation, distance = np.deg2rad(VIEWS[camera][0]), np.deg2rad(VIEWS[camera][1]), VIEWS[camera][2]
+    flat = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
+    ahead = np.cos(elevation) * flat + np.sin(elevation) * np.array([0.0, 0.0, 1.0])
+    right = np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
+    up = np.cross(right, ahead)
+    v, u = np.tan(np.deg2rad(FIELD / 2)) * (2 * (np.asarray(pixel) + 0.5) / SIZE - 1)
+    ray, eye = ahead + u * right - v * up, np.array(LOOKED_AT) - distance * ahead
+    return (eye + ray * (CUBE - eye[2]) / ray[2])[:2]
 
 
 def _camera(azimuth: float, elevation: float, distance: float) -> mujoco.MjvCamera:
