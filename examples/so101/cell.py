@@ -17,11 +17,11 @@ FPS = 10
 """Commands a second"""
 SIZE, DRAWN = 64, 128
 """Pixels a side of a picture, and of what is drawn and then averaged by area"""
-VIEWS = {"front": (180.0, -45.0, 0.46), "side": (90.0, -15.0, 0.44)}
+VIEWS = {"front": (180.0, -45.0, 0.5), "side": (90.0, -15.0, 0.46)}
 """Camera -> azimuth, elevation (degrees) and distance (m) from LOOKED_AT"""
 FIELD = 45.0
 """Angle that a picture shows, degrees"""
-LOOKED_AT = (0.21, 0.0, 0.05)
+LOOKED_AT = (0.2, 0.0, 0.07)
 CUBE = 0.02
 """Half of its side (m)"""
 LIFTED, HELD = 0.05, 5

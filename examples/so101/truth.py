@@ -15,6 +15,7 @@ import tyro
 from behaviours import ROWS
 from cell import INSTRUCTION, Cell
 from policies import CHUNK
+from tyro.conf import Positional
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions
@@ -24,7 +25,7 @@ from presage.measures.statistics import wilson
 from presage.serving.remote import RemotePolicy
 
 
-def act(data: Path, policies: tuple[str, ...], out: Path) -> None:
+def act(data: Positional[Path], policies: tuple[str, ...], out: Path) -> None:
     """Let policy servers (NAME=ws://HOST:PORT/...; NAME as in `presage evaluate --policies`) act from the first frames
     of all episodes of a dataset, and write which ones succeeded."""
     cell, rows = Cell(), []
@@ -52,7 +53,7 @@ def succeeds(cell: Cell, policy: RemotePolicy, seed: int) -> bool:
     return False
 
 
-def replay(data: Path, starts: Path | None = None, recorded: Path | None = None) -> None:
+def replay(data: Positional[Path], starts: Path | None = None, recorded: Path | None = None) -> None:
     """Execute the actions of a dataset from its own first frames: do its successes come true, and do they with the
     actions of the next episode?
 
@@ -87,7 +88,7 @@ def _replayed(cell: Cell, seed: int, commands: np.ndarray) -> bool:
     return False
 
 
-def compare(imagined: Path, true: Path) -> None:
+def compare(imagined: Positional[Path], true: Positional[Path]) -> None:
     """Success that `presage evaluate --data ... --json IMAGINED` imagined, beside the TRUE one of the same episodes."""
     dreamt, found = _outcomes(imagined), _outcomes(true)
     names = [name for name in dreamt if name in found]
