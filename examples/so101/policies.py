@@ -1,6 +1,6 @@
 """A server of policies that look for the cube in the first picture and then pick it up, well or with a fault:
 
-    python policies.py --port 8100          # ws://127.0.0.1:8100/good, /beside20, /late10, ...
+    python policies.py --port 8100          # ws://127.0.0.1:8100/good, /left9, /late10, ...
 
 It speaks openpi's protocol, so `presage evaluate` and `truth.py` ask the same policies.
 """
@@ -24,9 +24,9 @@ POLICIES = {
     "shaky1": Behaviour(shakes=1.0),
     "shaky2": Behaviour(shakes=2.0),
     "shaky4": Behaviour(shakes=4.0),
-    "left10": Behaviour(offset=(0.0, 0.01)),
-    "left20": Behaviour(offset=(0.0, 0.02)),
-    "left40": Behaviour(offset=(0.0, 0.04)),
+    "left6": Behaviour(offset=(0.0, 0.006)),
+    "left9": Behaviour(offset=(0.0, 0.009)),
+    "right15": Behaviour(offset=(0.0, -0.015)),
     "far10": Behaviour(offset=(0.01, 0.0)),
     "far20": Behaviour(offset=(0.02, 0.0)),
     "high10": Behaviour(high=0.01),
