@@ -64,11 +64,11 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
 
-    def imagined(name: str, own: float, asks: int, optimiser: Optimiser) -> Stage:
+    def imagined(name: str, own: float, asks: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
         """A share `own` of the batches goes on from what the model said itself; in others so many steps are asked."""
         return Stage(
             name,
-            Unroll(ask, PAST, own=own, asks=asks, alone=ACTS, hidden=("state",)),
+            Unroll(ask, PAST, own=own, asks=asks, alone=alone, hidden=("state",)),
             data=data,
             window=1 + PAST + DREAMED,
             back=EARLIER,
@@ -77,8 +77,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
             optimiser=scaled(replace(optimiser, warmup=200, beta2=0.99, save_every=500), size),
         )
 
-    world = imagined("world", 0.0, 1, Optimiser(steps=500, batch=16, cooldown=0.0, ema=0.998))
-    long = imagined("long", 0.5, 2, Optimiser(steps=20000, batch=8, ema=0.999))
+    world = imagined("world", 0.0, 1, None, Optimiser(steps=500, batch=16, cooldown=0.0, ema=0.998))
+    long = imagined("long", 0.5, 2, ACTS, Optimiser(steps=20000, batch=8, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),
