@@ -71,7 +71,7 @@ def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
     return np.array(commands[:ROWS], np.float32)
 
 
-FAULTS = {"none": 0.58, "beside": 0.16, "high": 0.05, "open": 0.05, "late": 0.05, "drops": 0.05, "wanders": 0.06}
+FAULTS = {"none": 0.5, "beside": 0.2, "high": 0.06, "open": 0.06, "late": 0.06, "drops": 0.06, "wanders": 0.06}
 """How often each is recorded"""
 
 

@@ -99,7 +99,7 @@ def what_next(robot: "Robot", checkpoint: Path) -> str:
     from presage.worlds.wordings import WORLDS
 
     if not robot.chunked_rows:
-        return f"presage serve {checkpoint}"
+        return f"presage dream OTHER_EPISODES --checkpoint {checkpoint}   or   presage serve {checkpoint}"
     simulated = f"presage act --checkpoint {checkpoint}"
     if robot.name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
         return f"{simulated} --tasks {' '.join(WORLDS[robot.name])}"
