@@ -1,9 +1,9 @@
 """Muon: the momentum of a hidden layer's matrix is made orthogonal before it is applied, so that directions which few
 examples ask for are learned as fast as those that all ask for (Jordan et al. 2024, "Muon: an optimizer for hidden
-layers in neural networks"). All other weights are AdamW's. torch's own takes matrices alone; here a convolution is the matrix
-of its outputs and all of its inputs."""
+layers in neural networks"). All other weights are AdamW's. torch's own takes matrices alone; here a convolution is the
+matrix of its outputs and all of its inputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -32,15 +32,16 @@ class Muon(torch.optim.Optimizer):
         super().__init__([g for g in groups if g["params"]], {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in weights if p.grad is not None]
             for p in weights:
                 self._begin(p, group["orthogonal"])
             if group["orthogonal"]:
-                self._orthogonal(weights, group)
+                self._orthogonal(weights, grads, group)
             else:
-                self._adam(weights, group)
+                self._adam(weights, grads, group)
 
     def _begin(self, p: Tensor, orthogonal: bool) -> None:
         state = self.state[p]
@@ -50,16 +51,15 @@ class Muon(torch.optim.Optimizer):
                 state["square"] = torch.zeros_like(p)
         state["step"] += 1
 
-    def _orthogonal(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        grads, means = [p.grad for p in weights], [self.state[p]["mean"] for p in weights]
+    def _orthogonal(self, weights: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
+        means = [self.state[p]["mean"] for p in weights]
         torch._foreach_lerp_(means, grads, 1 - MOMENTUM)
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         for p, mean, grad in zip(weights, means, grads, strict=True):
             update = orthogonal(mean.lerp(grad, 1 - MOMENTUM).flatten(1))  # Nesterov's look ahead
             p.add_(update.view_as(p).to(p.dtype), alpha=-group["lr"] * SCALE * max(update.shape) ** 0.5)
 
-    def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        grads = [p.grad for p in weights]
+    def _adam(self, weights: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
         means, squares = ([self.state[p][name] for p in weights] for name in ("mean", "square"))
         torch._foreach_lerp_(means, grads, 1 - BETAS[0])
         torch._foreach_mul_(squares, BETAS[1])
