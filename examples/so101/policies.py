@@ -55,7 +55,7 @@ def main(host: str = "127.0.0.1", port: int = 8100) -> None:
     def talk(connection: ServerConnection) -> None:
         how = POLICIES.get(connection.request.path.strip("/"))
         if how is None:
-            return connection.close(1008, f"choose from {', '.join(POLICIES)}")
+            return connection.close(1008, "no policy of this name")
         connection.send(pack({"robot": ROBOT, "policies": list(POLICIES)}))
         plan: np.ndarray | None = None
         row = 0
