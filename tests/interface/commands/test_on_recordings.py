@@ -49,18 +49,22 @@ def test_evaluate_ranks_in_imagination_beside_the_recorded_outcome(capsys: pytes
     assert main(["evaluate", *HOW, *policies, "--episodes", "9", "--json", "ranked.json"]) == 0
     said = capsys.readouterr().out
     assert "arm: 6 of 6 held-out episodes: 2, 3, 4, 5, 6, 7" in said and "their true outcome needs one" in said
-    assert "on episodes left out one at a time, of 3 recorded successes and 3 failures" in said
-    assert "random - no_imagination" in said and "of 6 with known outcome" in said
+    assert "on 3 recorded successes and 3 failures, each told by the others" in said
+    assert "of 6 with known outcome" in said and "nothing in this dream is left to chance" in said
     record = json.loads(Path("ranked.json").read_text())
     figures, rows = record["figures"], record["episodes"]
-    assert figures["recorded"] == 0.5 and figures["recorded_episodes"] == 6
-    for other, one in (("other", "no_imagination"), ("random", "other")):
-        apart = figures[f"imagined/{other}"] - figures[f"imagined/{one}"]
-        assert figures[f"difference/{other}/{one}"] == pytest.approx(apart)
-        low, high = (figures[f"difference/{other}/{one}_{end}"] for end in ("low", "high"))
-        assert low <= apart <= high and high - low > 0.1
+    assert figures["recorded"] == 0.5 and figures["recorded_episodes"] == 6 and figures["dreams"] == 1
+    assert [f"abstention_accuracy/{k}" in figures for k in (10, 50, 100)] == [True] * 3
+    assert 0 <= figures["abstention_answered/50"] <= 1
+    for pair in ("other - no_imagination", "random - other"):
+        assert figures[f"verdict/{pair}"] in ("better", "worse", "cannot tell")
+        assert figures[f"pairs/{pair}"] <= 6 and f"difference/{pair}_low" in figures
     assert not any("pearson" in name or "mmrv" in name or name.startswith("real/") for name in figures)
     assert {row["world"] for row in rows} == {"imagined"} and [row["episode"] for row in rows] == [*range(2, 8)] * 4
+    for name in ("other", "random"):
+        mine = [row for row in rows if row["policy"] == name]
+        assert figures[f"answered/{name}"] == pytest.approx(sum(row["answered"] for row in mine) / 6)
+        assert [row["success"] for row in mine] == [row["probability"] > 0.5 for row in mine]
 
 
 def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str]) -> None:
