@@ -17,8 +17,7 @@ def abstention(runs: Sequence[Run]) -> str:
         return ""
     text = (
         "<p>Answers are given where the referee is sure and the dream does not contradict itself. The curves say how "
-        "right the surest answers are, the more of the episodes are answered: from the left, where only the surest are, "
-        "to the right, where all are.</p>"
+        "right the surest answers are: on the left only few episodes are answered, on the right all.</p>"
     )
     return f'{text}<div class="plots">{plots}</div>{pairs}'
 
