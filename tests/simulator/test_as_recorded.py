@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.episodes.robots import write_robot
+from tests.simulator.fake_world import FakeWorld
+from tests.tiny import tiny_model
 
+from presage.benchmarks.recorded_here import record
 from presage.episodes.dataset import Dataset
 from presage.episodes.edit import write_episodes
 from presage.episodes.fit import restored, squares, tile, untile
@@ -18,9 +21,11 @@ from presage.episodes.spool import spool_episode
 from presage.episodes.steps import Steps
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.simulator.as_recorded import AsRecorded
-from presage.simulator.recordings import recording_of_robot
+from presage.simulator.as_recorded import AsRecorded, as_recorded
+from presage.simulator.recordings import recording_of_robot, sight_of
 from presage.simulator.synthesis import Video
+from presage.training.checkpoint import save_model
+from presage.worlds import ExpertPolicy, rollout
 from presage.worlds.recording import RecordedWorld
 
 NAMES = {"motors": ["shoulder", "elbow", "wrist", "grip"]}
@@ -112,6 +117,18 @@ def test_what_the_model_does_not_drive_stays_as_it_was(source: Path, tmp_path: P
     assert form.left_out() == ["observation.images.front", "observation.state"]
     beside = form.dataset.frames(1, "top")[0][:, :6]
     np.testing.assert_allclose(made.frames(0, "top")[7][:, :6].astype(int), beside, atol=4)
+
+
+def test_rows_that_hold_chunks_stay_such(tmp_path: Path) -> None:
+    world, folder = FakeWorld(2), save_model(tiny_model(), tmp_path / "model", "a random model")
+    made = rollout(ExpertPolicy(world), world, ["lift the cube"] * 2, [4, 5], 6, record=True)
+    recording = record(tmp_path / "source", made, world, 5.0, folder)
+    form = as_recorded(sight_of(folder), tmp_path / "source", RecordedWorld(recording, 1))
+    video, chunks = a_dream(form)
+    stored = written(form, video, chunks.reshape(5, 4, 4), tmp_path / "dreams")
+    assert stored.features == form.dataset.features and stored.robot_type == "sawyer" and stored.num_rows == 6
+    assert stored.column("action.valid").tolist() == [True] * 5 + [False]
+    np.testing.assert_allclose(stored.column("action")[:5].reshape(5, 4, 4), chunks, atol=1e-6)
 
 
 def test_success_is_said_of_the_action_before_it(source: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ An answer is given where every dream of an episode is `SURE` of it and the dream
 Shapes: E episodes, D dreams of each.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -111,18 +111,15 @@ class Answers:
     """What is said of E episodes."""
 
     called: np.ndarray  # (E,) bool: success is likelier than failure
-    confidence: np.ndarray  # (E,) probability of that by the dream that is least sure; 0 where it contradicts itself
+    confidence: (
+        np.ndarray
+    )  # (E,) probability of that by the dream that is least sure; 0 where they contradict themselves
     probability: np.ndarray  # (E,) of success, mean over dreams
 
     @property
     def given(self) -> np.ndarray:
         """(E,) bool: where it is said; elsewhere nobody can tell."""
         return self.confidence >= SURE
-
-    def part(self, rows: np.ndarray) -> "Answers":
-        return replace(
-            self, called=self.called[rows], confidence=self.confidence[rows], probability=self.probability[rows]
-        )
 
 
 def answer(probability: np.ndarray, contradicted: np.ndarray) -> Answers:

@@ -93,8 +93,8 @@ class Evidence:
     others: np.ndarray  # (D, E) the same against the actions of another episode
 
     def contradicted(self, limit: float) -> np.ndarray:
-        """(E,) bool: in any of the dreams."""
-        return (self.own > limit).any(0)
+        """(E,) bool: on average over the dreams."""
+        return self.own.mean(0) > limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | N
         told = _joined([_recorded(model, recording, places, each, invert) for each in seeds])
         if np.ptp(told.value, axis=0).max() < ALIKE:
             seeds, told = seeds[:1], Evidence(told.value[:1], told.own[:1], told.others[:1])
-    limit = limit_of(told.own, told.others) if invert and told is not None else float("inf")
+    limit = limit_of(told.own.mean(0), told.others.mean(0)) if invert and told is not None else float("inf")
     if enough and told is not None:
         curve, chance = fit(told.value, success), left_out(told.value, success, seed)
     else:
