@@ -187,7 +187,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=STARTS)
     world = world_for(model, len(tasks), workers=0 if args.quick else 2)
-    names, steps = list(dict.fromkeys(tasks)), 12 if args.quick else MAX_STEPS
+    names, steps = list(dict.fromkeys(tasks)), 24 if args.quick else MAX_STEPS
     figures: dict[str, Any] = {"episodes_per_policy": len(tasks)}
     with tempfile.TemporaryDirectory() as folder:
         experts = rollout(ExpertPolicy(world), world, tasks, seeds, steps, record=True)
