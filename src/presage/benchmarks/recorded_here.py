@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from presage.episodes.episode import Episode
+from presage.episodes.episode import Episode, InfoValue
 from presage.episodes.spool import as_key, spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
@@ -46,7 +46,7 @@ def as_recorded_episode(result: RolloutResult) -> Episode:
     }
     if not result.states.shape[1]:
         del columns["observation.state"]
-    facts = {"task": result.task, "seed": result.seed, "success": result.success}
+    facts: dict[str, InfoValue] = {"task": result.task, "seed": result.seed, "success": result.success}
     return Episode(result.frames, columns, result.instruction, facts)
 
 

@@ -81,7 +81,7 @@ def gate_figures(args: BenchArgs, model: RobotModel, recording: Recording) -> di
     wrong = 0
     for name, dreamer in asked.items():
         found, _ = measure(dreamer, clips, args.seed)
-        says = [judge(found.of(some), args.seed).says for some in splits]
+        says: list[str] = [judge(found.of(some), args.seed).says for some in splits]
         right, contrary = ("listens", "does not listen") if name == "model" else ("does not listen", "listens")
         figures[f"gate_right/{name}"] = says.count(right) / len(says)
         wrong += says.count(contrary)

@@ -173,7 +173,7 @@ def _recorded(model: RobotModel, recording: Recording, places: Sequence[int], se
 
 def _shown(model: RobotModel, dreams: Sequence[RolloutResult], invert: bool) -> Evidence:
     """(1, E)"""
-    value = np.array([np.max(each.values) for each in dreams])
+    value = np.array([each.values.max() for each in dreams if each.values is not None])
     unasked = np.full(len(dreams), np.nan)
     own, others = given_back(model, dreams) if invert else (unasked, unasked)
     return Evidence(value[None], own[None], others[None])
