@@ -52,9 +52,7 @@ def test_actions_that_come_out_again_do_not_contradict(recording: Recording, mon
     monkeypatch.setattr(backwards, "label", lambda *_, **__: [done[1]] * 3)  # whatever was done, it reads the same
     deaf, _ = given_back(model, dreams)
     assert deaf[0] > 0.005 and deaf[1] == pytest.approx(0, abs=1e-9)
-    assert (
-        limit_of(own, others) == pytest.approx(0, abs=1e-9) and limit_of(np.array([0.1, 0.9]), np.array([0.4])) == 0.2
-    )
+    assert limit_of(others) == pytest.approx(others.mean() / 2)
 
 
 def replace_scale(codec, scale: float):
@@ -68,10 +66,13 @@ def test_the_model_can_be_asked_what_was_done() -> None:
 def test_a_dream_that_contradicts_itself_gets_no_answer(recording: Recording) -> None:
     referee = referee_of(tiny_model(), recording)
     assert referee.fitted and len(referee.truth) == 6 and referee.recorded is not None
-    value = np.full((1, 3), 0.999)
-    own = np.array([[0.0, referee.limit * 2, np.nan]])
+    value, own = np.full((1, 3), 0.999), referee.limit * np.array([[0.5, 2.0, 0.9]])
     said = referee.answers(Evidence(value, own, own))
     assert said.confidence[1] == 0 and not said.given[1] and said.confidence[0] == said.confidence[2] > 0
+    # Where actions lie far apart, more may be wrong about them before another episode's fit as well.
+    assert referee.answers(Evidence(value, own, 10 * own)).confidence.min() > 0
+    unasked = np.full((1, 3), np.nan)
+    assert referee.answers(Evidence(value, unasked, unasked)).confidence.min() > 0
 
 
 def test_two_dreams_are_asked_where_they_differ(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

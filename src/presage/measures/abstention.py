@@ -38,7 +38,8 @@ def abstention_curve(
     """Accuracy and kappa of the surest answers: those that are at least as sure as the last one of each share.
 
     Args:
-        called, truth: (N,) bool.
+        called: (N,) bool, the verdicts.
+        truth: (N,) bool.
         confidence: (N,) how sure each answer is, in any unit.
 
     Raises:

@@ -14,8 +14,9 @@ from presage.networks.robot import RobotModel
 from presage.simulator.synthesis import Video, label
 from presage.worlds.rollout import RolloutResult, episode_number
 
-USUAL = 0.95
-"""Quantile of the errors in dreams of recorded actions up to which an error is usual"""
+AS_FAR = 0.5
+"""A dream contradicts itself where what is read from it is further from its own actions than this share of how far it
+is, on average, from the actions of another episode"""
 
 
 def can_invert(model: RobotModel) -> bool:
@@ -50,10 +51,9 @@ def given_back(model: RobotModel, dreams: Sequence[RolloutResult]) -> tuple[np.n
     return np.array(own), np.array(others)
 
 
-def limit_of(own: np.ndarray, others: np.ndarray) -> float:
-    """The error from which on a dream contradicts itself, from those of recorded actions: more than is usual, or than
-    half of what the actions of another episode have."""
-    return float(min(np.nanquantile(own, USUAL), np.nanmean(others) / 2))
+def limit_of(others: np.ndarray) -> float:
+    """The error from which on dreams contradict themselves, from those against the actions of other episodes."""
+    return AS_FAR * float(others.mean())
 
 
 def whole_chunks(model: RobotModel, chunks: np.ndarray) -> np.ndarray:

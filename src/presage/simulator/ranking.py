@@ -93,8 +93,10 @@ class Evidence:
     others: np.ndarray  # (D, E) the same against the actions of another episode
 
     def contradicted(self, limit: float) -> np.ndarray:
-        """(E,) bool: on average over the dreams."""
-        return self.own.mean(0) > limit
+        """(E,) bool: on average over the dreams, by the limit of recorded actions or, where these actions lie further
+        apart, by their own."""
+        contradicted: np.ndarray = self.own.mean(0) > np.fmax(limit, limit_of(self.others))
+        return contradicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | N
         told = _joined([_recorded(model, recording, places, each, invert) for each in seeds])
         if np.ptp(told.value, axis=0).max() < ALIKE:
             seeds, told = seeds[:1], Evidence(told.value[:1], told.own[:1], told.others[:1])
-    limit = limit_of(told.own.mean(0), told.others.mean(0)) if invert and told is not None else float("inf")
+    limit = limit_of(told.others) if invert and told is not None else float("inf")
     if enough and told is not None:
         curve, chance = fit(told.value, success), left_out(told.value, success, seed)
     else:

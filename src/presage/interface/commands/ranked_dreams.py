@@ -63,7 +63,7 @@ def shown_of(figures: Mapping[str, Any], policies: Sequence[str]) -> dict[str, A
     first, *others = policies
     for other in others:
         name = f"{other} - {first}"
-        shown[name] = f"{other} is {figures[f'verdict/{name}']}" + _apart(figures, name)
+        shown[name] = figures[f"verdict/{name}"] + _apart(figures, name)
     told = [says for name, says in figures.items() if name.startswith("verdict/")]
     if len(told) > 1:
         shown["pairs"] = f"{sum(says != 'cannot tell' for says in told)} of {len(told)} are told apart"
@@ -75,8 +75,8 @@ def shown_of(figures: Mapping[str, Any], policies: Sequence[str]) -> dict[str, A
 def _apart(figures: Mapping[str, Any], name: str) -> str:
     value, low, high = (figures[f"difference/{name}{end}"] for end in ("", "_low", "_high"))
     if math.isnan(value):
-        return ": no episode has an answer for both"
-    return f": {100 * value:+.0f} % [{100 * low:+.0f}, {100 * high:+.0f}] in {figures[f'pairs/{name}']} episodes"
+        return " (no episode has an answer for both)"
+    return f" ({100 * value:+.0f} % [{100 * low:+.0f}, {100 * high:+.0f}] in {figures[f'pairs/{name}']} episodes)"
 
 
 def _recorded(figures: Mapping[str, Any]) -> str:
