@@ -20,14 +20,19 @@ def imagines_of(folder: Path, denoising: int | None = None, seed: int = 0) -> Im
     Raises:
         UserError: it is damaged, or of a system that makes no pictures of what actions lead to.
     """
-    model, system = open_model(folder), read_config(folder).get("system")
-    usual = 0 if system is None else DENOISING
-    imagine = session_imagines(model, as_shipped(usual if denoising is None else denoising), seed)
+    model = open_model(folder)
+    imagine = session_imagines(model, as_shipped(usual_steps(folder) if denoising is None else denoising), seed)
     try:
         _try(imagine, model)
     except (ValueError, KeyError) as error:
+        system = read_config(folder).get("system")
         raise UserError(f"{folder}: {system} makes no pictures of what given actions lead to ({error})") from None
     return imagine
+
+
+def usual_steps(folder: Path) -> int:
+    """Denoising steps of a frame of a checkpoint, where nothing else is said."""
+    return 0 if read_config(folder).get("system") is None else DENOISING
 
 
 def _try(imagine: Imagines, model: RobotModel) -> None:
