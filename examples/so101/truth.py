@@ -20,7 +20,7 @@ from tyro.conf import Positional
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions
 from presage.measures.agreement import kappa
-from presage.measures.correlation import mmrv, pearson, spearman
+from presage.measures.correlation import MIN_POLICIES, mmrv, pearson, spearman
 from presage.measures.statistics import wilson
 from presage.serving.remote import RemotePolicy
 
@@ -89,27 +89,35 @@ def _replayed(cell: Cell, seed: int, commands: np.ndarray) -> bool:
 
 
 def compare(imagined: Positional[Path], true: Positional[Path]) -> None:
-    """Success that `presage evaluate --data ... --json IMAGINED` imagined, beside the TRUE one of the same episodes."""
-    dreamt, found = _outcomes(imagined), _outcomes(true)
-    names = [name for name in dreamt if name in found]
-    both = {name: [e for e in dreamt[name] if e in found[name]] for name in names}
-    one = [[dreamt[name][e] for e in both[name]] for name in names]
-    two = [[found[name][e] for e in both[name]] for name in names]
-    print(f"{'policy':<36} {'imagined':<22} true")
-    for name, mine, theirs in zip(names, one, two, strict=True):
-        print(f"{name:<36} {rate(mine):<22} {rate(theirs)}")
+    """Success that `presage evaluate --data ... --json IMAGINED` imagined, beside the TRUE one of the same episodes: of
+    all, and of those that it was sure of."""
+    for which, sure in (("all episodes", False), ("episodes with an answer", True)):
+        dreamt, found = _outcomes(imagined, sure), _outcomes(true, False)
+        both = {name: [e for e in dreamt[name] if e in found[name]] for name in dreamt if name in found}
+        one = {name: [dreamt[name][e] for e in episodes] for name, episodes in both.items()}
+        two = {name: [found[name][e] for e in episodes] for name, episodes in both.items()}
+        print(f"\n{which + ', of policy':<36} {'imagined':<22} true")
+        for name in both:
+            print(f"{name:<36} {rate(one[name]):<22} {rate(two[name])}")
+        _agreement([one[name] for name in both if both[name]], [two[name] for name in both if both[name]])
+
+
+def _agreement(one: list[list[bool]], two: list[list[bool]]) -> None:
+    """Of imagined and true success, one list of episodes a policy."""
+    if len(one) < MIN_POLICIES:
+        return print(f"{len(one)} policies: too few to say whether both rank them alike")
     x, y = [float(np.mean(s)) for s in one], [float(np.mean(s)) for s in two]
     fallen = [mine for a, b in zip(one, two, strict=True) for mine, theirs in zip(a, b, strict=True) if not theirs]
-    print(f"policies {len(names)}, Pearson {interval(pearson(x, y))}, Spearman {interval(spearman(x, y))}")
+    print(f"policies {len(x)}, Pearson {interval(pearson(x, y))}, Spearman {interval(spearman(x, y))}")
     print(f"MMRV {mmrv(imagined=x, real=y):.3f}, kappa of episodes {interval(kappa(imagined=one, real=two))}")
     print(f"dreamed success among true failures {rate(fallen)}")
 
 
-def _outcomes(file: Path) -> dict[str, dict[int, bool]]:
-    """Policy -> episode -> success, where it was said."""
+def _outcomes(file: Path, sure: bool) -> dict[str, dict[int, bool]]:
+    """Policy -> episode -> success; sure: where there was an answer."""
     told: dict[str, dict[int, bool]] = defaultdict(dict)
     for row in _read(file):
-        if row.get("answered", True):
+        if row.get("answered", True) or not sure:
             told[row["policy"]][row["episode"]] = bool(row["success"])
     return told
 
