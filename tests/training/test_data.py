@@ -41,7 +41,7 @@ def numbered_rows(lengths: list[int]) -> Rows:
         action_valid=valid,
         quality=np.ones(n, np.float32),
         value=index,
-        value_valid=True,
+        value_valid=np.ones(n, bool),
         instruction=np.repeat(np.arange(len(lengths)), lengths),
         start=start,
         length=lengths_,

@@ -84,7 +84,7 @@ class RobotBase:
             expected[ACTION] = chunk * unknown.to(chunk.dtype)[..., None, None]
         return expected
 
-    def judged(
+    def critic_inputs(
         self, newest: Values, carried: Tensor | None, text: Tensor, chunks: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """What a critic reads of K chunks (B, K, A) after the newest step: the reader's token, the chunks, the state,

@@ -15,6 +15,7 @@ from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.judge import Judge
+from presage.networks.robot import picture_of
 from presage.timeline.backbone import Backbone, Base, Condition
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
@@ -162,15 +163,9 @@ class Composed(nn.Module):
         Raises:
             UserError: a camera is missing or its size is not the model's.
         """
-        out, size = {}, self.size
-        for s in (s for s in self.streams if s.source.startswith(IMAGE)):
-            image = observation.get(s.source)
-            if image is None:
-                raise UserError(f"observation has no {s.source!r}: the model looks through it")
-            if image.shape[1:] != (size, size, 3):
-                raise UserError(f"{s.source!r} has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
-            out[s.name] = self.encode_pictures(s.source, image)
-        return out
+        seen = [s for s in self.streams if s.source.startswith(IMAGE)]
+        shown = {s.source: picture_of(observation, s.source, self.size) for s in seen}
+        return {s.name: self.encode_pictures(s.source, shown[s.source]) for s in seen}
 
     def encode_pictures(self, source: str, images: np.ndarray) -> Tensor:
         """uint8 (B, S, S, 3) of `image.<camera>` -> (B, T, C)."""

@@ -9,10 +9,25 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from presage.errors import UserError
 from presage.timeline.backbone import Condition
 from presage.timeline.session import Block, Model
 from presage.timeline.streams import Values
 from presage.worlds.protocol import Policy
+
+
+def picture_of(observation: Mapping[str, np.ndarray], source: str, size: int) -> np.ndarray:
+    """The pictures (B, size, size, 3) uint8 of `image.<camera>` in an observation.
+
+    Raises:
+        UserError: there are none, or of another size.
+    """
+    image = observation.get(source)
+    if image is None:
+        raise UserError(f"observation has no {source!r}: the model looks through it")
+    if image.shape[1:] != (size, size, 3):
+        raise UserError(f"{source!r} has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
+    return image
 
 
 class Facts(Protocol):

@@ -62,9 +62,10 @@ class Recorded:
     @property
     def fingerprint(self) -> str:
         """A hash of what is learned from it."""
-        names = ("action", "labelled", "state", "quality", "instruction", "length")
-        pictures = {name: x[:: max(1, len(x) // 64)] for name, x in self.frames.items()}
-        return hash_of({name: getattr(self, name) for name in names} | pictures)
+        names = ("action", "labelled", "state", "quality", "instruction", "text", "length", "left")
+        shown = {**self.frames, **{f"latents of {name}": x for name, x in self.latents.items()}}
+        some = {name: x[:: max(1, len(x) // 64)] for name, x in shown.items()}
+        return hash_of({name: getattr(self, name) for name in names} | some)
 
     @property
     def left(self) -> np.ndarray:
