@@ -3,6 +3,7 @@
 Shapes: B batch, N rows, T tokens of a stream, C numbers a token, S pixels a side, A numbers of an action.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.judge import Judge
 from presage.networks.robot import picture_of
-from presage.timeline.backbone import Backbone, Base, Condition
+from presage.timeline.backbone import Backbone, Base, Condition, Tap
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
 from presage.worlds.protocol import Policy
@@ -113,6 +114,20 @@ class Composed(nn.Module):
         return self.shape.fps
 
     @property
+    def pictures(self) -> Sequence[str]:
+        return [s.name for s in self.streams if s.source.startswith(IMAGE)]
+
+    @property
+    def tap(self) -> Tap | None:
+        """As its network says"""
+        said: Tap | None = getattr(self.network, "tap", None)
+        return said
+
+    @property
+    def denoising(self) -> int:
+        return 1
+
+    @property
     def critic(self) -> nn.Module | None:
         return self.parts["critic"] if "critic" in self.parts else None
 
@@ -205,6 +220,20 @@ class Composed(nn.Module):
     def decode_state(self, token: Tensor) -> np.ndarray:
         """(B, 1, D) -> (B, D) raw."""
         return self.shape.state_codec.decode(token[:, 0].float().cpu().numpy())
+
+    def random_twin(self) -> "Composed":
+        """A control: the same codecs and parts; the numbers of each of the network's weights in random order, so that
+        it sees what the network sees and has learned nothing."""
+        twin = copy.deepcopy(self)
+        with torch.no_grad():
+            for weight in twin.network.parameters():
+                order = torch.randperm(weight.numel())
+                weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+        return twin
+
+    def read_scene(self, values: Values, text: Tensor) -> None:
+        """It has no reader of whole frames."""
+        return None
 
     def stored(self) -> dict[str, Tensor]:
         """What a checkpoint holds: all weights, in bf16."""

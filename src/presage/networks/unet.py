@@ -117,6 +117,11 @@ class UNet(nn.Module):
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def tap(self) -> Tap:
+        """Where its features are read, unless somebody says otherwise: at one of the decoder's stages"""
+        return Tap.of(len(self.config.widths) + 1)
+
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()
 

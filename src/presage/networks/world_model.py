@@ -26,7 +26,7 @@ from presage.networks.renderer import Renderer
 from presage.networks.robot import picture_of
 from presage.networks.state_dynamics import StateDynamics
 from presage.networks.transformer import Transformer, TransformerConfig
-from presage.timeline.backbone import Condition
+from presage.timeline.backbone import Condition, Tap
 from presage.timeline.corruption import Flow, Regress
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
@@ -155,6 +155,18 @@ class WorldModel(nn.Module):
     @property
     def state_dim(self) -> int:
         return self.config.state_dim
+
+    @property
+    def pictures(self) -> Sequence[str]:
+        return [f"{VIDEO}.{camera}" for camera in self.cameras]
+
+    @property
+    def tap(self) -> Tap:
+        return self.backbone.tap
+
+    @property
+    def denoising(self) -> int:
+        return 0
 
     @property
     def uses(self) -> Mapping[str, Callable[[Any, int], Policy]]:
