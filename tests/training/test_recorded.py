@@ -8,7 +8,8 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import COLOURS, by_token, colours, emphasised, joined, read_recorded, shape_of
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 from tests.training.test_stage import small_model
@@ -80,4 +81,4 @@ def test_rare_colours_count_more_pixel_by_pixel() -> None:
 
 def test_weights_of_latents_are_the_mean_of_their_pixels() -> None:
     weight = torch.arange(16.0).view(1, 4, 4)
-    assert _by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]
+    assert by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]
