@@ -58,6 +58,7 @@ def refused(capfd, *arguments: object) -> str:
         (["evaluate", "--checkpoint", "nowhere"], "nowhere"),
         (["synthesize", "--out", "x", "--checkpoint", "nowhere"], "nowhere"),
         (["act", "--policy", "127.0.0.1:8000"], "ws://HOST:PORT"),
+        (["evaluate", "--policies", "magic"], "--policies magic: choose from joint, closed_loop"),
         (["serve", "nowhere"], "nowhere"),
         (["serve", "--use", "magic"], "acts by 'joint'"),
         (["serve", "--host", "0.0.0.0"], "PRESAGE_API_KEY"),

@@ -100,7 +100,7 @@ def what_next(robot: "Robot", checkpoint: Path, uses: Sequence[str] = USES) -> s
     from presage.worlds.wordings import WORLDS
 
     if not uses:
-        return f"presage models {checkpoint}   (no command acts with it)"
+        return f"no command acts with it; {checkpoint / 'card.md'} opens it in Python"
     use = "" if "joint" in uses else f" --use '{uses[0]}'"
     if not robot.chunked_rows:
         return f"presage serve {checkpoint}{use}"
