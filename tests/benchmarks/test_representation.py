@@ -32,6 +32,9 @@ def test_a_model_of_pixels_is_set_beside_its_codec_a_reader_and_a_network_that_l
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(representation, "DATASETS", ("t3",))
+    monkeypatch.setattr(representation, "T6", representation.T6[:1])
+    monkeypatch.setattr(representation, "max_steps", lambda args: 2)
     args = BenchArgs(twin(tmp_path / "model", "reference"), 0, None, torch.device("cpu"), quick=True)
     figures = representation.run(args)
     for name in ("features", "codec", "reader", "random_weights"):
