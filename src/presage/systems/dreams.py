@@ -17,11 +17,12 @@ def imagines_of(folder: Path, denoising: int | None = None, seed: int = 0) -> Im
     Raises:
         UserError: it is damaged, or of a system that makes no pictures of what actions lead to.
     """
-    model, system = open_model(folder), read_config(folder).get("system")
+    model = open_model(folder)
     imagine = session_imagines(model, as_shipped(denoising), seed)
     try:
         _try(imagine, model)
     except (ValueError, KeyError) as error:
+        system = read_config(folder).get("system")
         raise UserError(f"{folder}: {system} makes no pictures of what given actions lead to ({error})") from None
     return imagine
 
