@@ -9,7 +9,7 @@ import numpy as np
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.control import behaviour_cloning
 from presage.networks.robot import RobotModel
-from presage.policy import USES, make_policy
+from presage.policy import make_policy, uses_of
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
 from presage.policy.replay import ReplayPolicy
@@ -80,7 +80,7 @@ def policies_to_rank(
     displaced, late, slow or grip late; scripted experts, whole and with such mistakes, or acting for another episode;
     and the trivial ones: noise, random motion, none."""
     seed = args.seed
-    ranked = {use: Ranked(make_policy(use, model, seed)) for use in USES}
+    ranked = {use: Ranked(make_policy(use, model, seed)) for use in uses_of(model)}
     cloned = behaviour_cloning(args)
     if cloned is not None:
         ranked["bc"] = Ranked(cloned)

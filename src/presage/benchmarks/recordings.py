@@ -43,7 +43,7 @@ from presage.simulator.ranking import Imagined, imagine, referee_of
 from presage.simulator.success import record_outcomes
 from presage.simulator.synthesis import label
 from presage.systems.checkpoint import load_for
-from presage.systems.dreams import imagines_of, usual_steps
+from presage.systems.dreams import imagines_of
 from presage.worlds import MT10, ExpertPolicy, rollout
 from presage.worlds.recording import RecordedWorld, Recording
 
@@ -67,7 +67,7 @@ def gate_figures(args: BenchArgs, model: RobotModel, recording: Recording) -> di
     or something of too few episodes."""
     random = with_random_network(model, args.seed)
     deaf: dict[str, Imagines] = {
-        "random_weights": session_imagines(random, as_shipped(usual_steps(args.checkpoint)), args.seed),
+        "random_weights": session_imagines(random, as_shipped(), args.seed),
         "copy": copies,
     }
     shuffled = shuffled_checkpoint(args)

@@ -57,7 +57,8 @@ class Rows:
     action_valid: np.ndarray
     quality: np.ndarray
     value: np.ndarray
-    value_valid: bool
+    value_valid: np.ndarray
+    """(R,) bool: whether and when the episode succeeds is known"""
     instruction: np.ndarray
     """(R,) index into `text`"""
     start: np.ndarray
@@ -82,6 +83,13 @@ def value_from_success(success: np.ndarray, start: np.ndarray, length: np.ndarra
             steps = hits[0] + 1 - np.arange(n)  # success *after* the chunk of row t belongs to frame t + 1
             out[s : s + n] = discount ** np.maximum(steps, 0)
     return out
+
+
+def _outcome_known(dataset: Dataset, success: np.ndarray) -> np.ndarray:
+    """(E,) whether it is known of each episode that it fails, or with which row (R,) it succeeds."""
+    hit = [bool(success[e.rows].any()) for e in dataset.episodes]
+    pairs = zip(episode_success(dataset), hit, strict=True)
+    return np.array([outcome is not None and outcome is found for outcome, found in pairs], bool)
 
 
 def has(dataset: Dataset, column: str) -> bool:
@@ -122,10 +130,10 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
     success = row_success(dataset)
-    known = success is not None and (success.any() or any(s is not None for s in episode_success(dataset)))
-    value = np.zeros(rows, np.float32)
+    value, known = np.zeros(rows, np.float32), np.zeros(rows, bool)
     if success is not None:
         value = value_from_success(success, start, length, config.value_discount)
+        known = np.repeat(_outcome_known(dataset, success), length)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(
@@ -144,7 +152,7 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         valid.astype(bool),
         chunk_quality(dataset).astype(np.float32),
         value,
-        bool(known),
+        known,
         np.repeat(said, length),
         start,
         length,
@@ -225,7 +233,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
         dreamed, known = videos_of(rows.dreams.latents, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[VALUE] = torch.from_numpy(rows.value[index])[:, :, None, None]
-    present = {ACTION: rows.action_valid[index] & frame_valid, VALUE: frame_valid & rows.value_valid}
+    present = {ACTION: rows.action_valid[index] & frame_valid, VALUE: rows.value_valid[index] & frame_valid}
     return Batch(
         values,
         torch.from_numpy(rows.text[rows.instruction[index[:, 0]]]),

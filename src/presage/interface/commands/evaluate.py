@@ -9,7 +9,6 @@ from tyro.conf import arg
 from presage.errors import UserError
 from presage.interface.commands.options import address, identity, real, several
 from presage.interface.commands.with_model import PolicyCommand
-from presage.policy import USES
 from presage.results.output import show_rate
 from presage.results.record import Film, film_both
 
@@ -27,8 +26,6 @@ def split_policy(name: str) -> tuple[str, float]:
     base, _, noise = (name, "", "") if Path(name).is_dir() else name.partition("+")
     if is_url(base):
         address(base)
-    elif base not in (*USES, "random") and not Path(base).is_dir():
-        raise ValueError(f"choose from {', '.join((*USES, 'random'))}, or name a checkpoint or ws://HOST:PORT")
     return base, real(1000)(noise) if "+" in name.removeprefix(base) else 0.0
 
 
@@ -44,9 +41,10 @@ POLICIES = several(a_policy, "POLICY", least=1, key=identity)
 class Evaluate(PolicyCommand):
     """Judge policies in imagination, and in the simulator from the same first frames: does the dream rank them alike?
 
-    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination), `random`, the folder of another
-    checkpoint (which acts with imagination skipped), or the address of a policy server that speaks openpi's protocol;
-    `joint+1.0` is joint with noise of that size on its actions, in halves of their range.
+    A policy is one of the model's uses (joint, closed_loop, open_loop, no_imagination; a system has names of its own),
+    `random`, the folder of another checkpoint (which acts with imagination skipped, or by the first of its own uses),
+    or the address of a policy server that speaks openpi's protocol; `joint+1.0` is joint with noise of that size on its
+    actions, in halves of their range.
 
         presage evaluate --policies joint no_imagination joint+1.0 random --episodes 2
         presage evaluate --policies joint runs/bc/model --tasks push-v3 --episodes 10
@@ -132,18 +130,23 @@ class Evaluate(PolicyCommand):
         self.finish(title, figures, shown_of(figures, list(policies)), rows)
 
     def _policy(self, name: str, model: Any, world: Any) -> Any:
-        from presage.policy import make_policy
+        from presage.policy import make_policy, uses_of
         from presage.simulator.evaluation import Disturbed, action_noise
         from presage.worlds import RandomPolicy
 
         base, noise = split_policy(name)
         low, high = self.action_range(world) if noise or base == "random" else (-1.0, 1.0)
         if Path(base).is_dir():
-            policy: Any = make_policy("no_imagination", self.other_model(Path(base)), self.seed)
+            other = self.other_model(Path(base))
+            skipped = "no_imagination" in uses_of(other)
+            policy: Any = make_policy("no_imagination" if skipped else uses_of(other)[0], other, self.seed)
         elif base == "random":
             policy = RandomPolicy((world.num_envs, *model.chunk_shape), self.seed, low, high)
-        elif base in USES:
+        elif is_url(base):
+            policy = self.remote(base, model)
+        elif base in uses_of(model):
             policy = make_policy(base, model, self.seed)
         else:
-            policy = self.remote(base, model)
+            known = ", ".join((*uses_of(model), "random"))
+            raise UserError(f"--policies {base}: choose from {known}, or name a checkpoint or ws://HOST:PORT")
         return Disturbed(policy, action_noise(noise * (high - low) / 2, self.seed)) if noise else policy

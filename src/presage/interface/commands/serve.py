@@ -44,7 +44,7 @@ class Serve(Command):
     checkpoint: Positional[MaybeFolder] = None
     """Checkpoint folder; the one that comes with presage by default."""
     use: Use = "joint"
-    """joint, closed_loop, open_loop or no_imagination."""
+    """joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     robot: MaybeText = None
     """The robot to serve, where the model was trained on several."""
     host: Host = "127.0.0.1"
@@ -59,7 +59,7 @@ class Serve(Command):
     """Connections at a time; more are turned away."""
 
     def run(self) -> None:
-        from presage.policy import USES, make_policy
+        from presage.policy import make_policy, uses_of
         from presage.results.provenance import describe_checkpoint
         from presage.systems.shipped import default_checkpoint
 
@@ -77,7 +77,9 @@ class Serve(Command):
 
         robot = choose_robot(folder, self.robot)
         model = open_model(folder, default_device())
-        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": list(USES)}
+        make_policy(self.use, model, self.seed)  # what cannot be served is said now, and not to every robot
+        uses = list(uses_of(model))
+        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": uses}
         server = PolicyServer(
             lambda: make_policy(self.use, model, self.seed),
             model,

@@ -47,7 +47,7 @@ class Play(Command):
     out: OutFolder = Path("runs/play")
     """Folder for recordings, one dataset each."""
     use: Use = "joint"
-    """How the policy drives: joint, closed_loop, open_loop or no_imagination."""
+    """How the policy drives: joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     players: Connections = 4
     """Dreams at a time; more browsers are turned away. Each keeps its last minute, about 150 MB."""
     host: Host = "127.0.0.1"
@@ -73,10 +73,12 @@ class Play(Command):
         import torch
 
         from presage.device import default_device
+        from presage.policy import make_policy
         from presage.simulator.success import load_threshold
         from presage.systems.checkpoint import load_for
 
         model = load_for([self.task], folder, default_device())
+        make_policy(self.use, model, self.seed)  # what cannot drive is said now, and not to every player
         # The browser draws on the same machine: with a core of its own neither waits for the other.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         data = None if self.data is None else open_data(self.data, model)
