@@ -78,6 +78,8 @@ def test_the_lab_says_what_is_missing_and_how_to_make_it(capsys) -> None:
 
 def test_the_debug_twin_is_made_in_seconds_and_shown(capsys) -> None:
     assert main(["lab", "make", "plus2", "--quick"]) == 0
-    assert main(["lab", "show", "--quick"]) == 0
+    assert main(["lab", "show", "--quick", "--out", "page"]) == 0
     said = capsys.readouterr().out
-    assert said.count("plus2: demonstrations of two more tasks") == 2 and "rows_per_s" in said
+    assert said.count("plus2: demonstrations of two more tasks") == 3 and "rows_per_s" in said
+    assert "[1/1] plus2: demonstrations of two more tasks (about 1 s, 1 s left)" in said
+    assert "1 of 9 datasets" in Path("page/index.html").read_text()

@@ -22,14 +22,13 @@ from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.success import best_threshold
 from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of
-from presage.systems.lab.artifacts import artifact
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.artifacts import Artifact, Source, artifact, source
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.cloning import Architecture
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.delays import at_least, at_most
-from presage.systems.lab.labels import Seen
+from presage.systems.lab.labels import LABELS, Seen
 from presage.systems.lab.outcome import JUDGE, OUTCOME, judged, put_back, success_shown, with_outcome
-from presage.systems.lab.policies import block_of
 from presage.systems.lab.pool import Member, learned, pool
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
@@ -38,7 +37,6 @@ from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.lab.world_base import table_world
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.training.fingerprint import hash_of
 from presage.training.recorded import Recorded, encoded, joined, shape_of
 
 P_MOST, UNSEEN, HIDDEN = 800, "unseen", T3[-1]
@@ -48,6 +46,12 @@ DRIVERS: tuple[tuple[Architecture, int, int], ...] = (
 )  # fmt: skip
 """Policies whose episodes models learn from: others than those that are judged"""
 FIRST_PUT_BACK = FIRST_ROLLED + 500_000
+HEAD = "outcome-head"
+MAY = (
+    *[Seen(name, LABELS) for name in ("noise", "play")],
+    *[Seen(name, ("next.success",)) for name in ("t3", "put-back")],
+)
+"""Labels that a model which is judged may have seen: no action of a demonstration, which its policies learn from"""
 STARTS, EACH, CALIBRATION = 42, 33, 24
 """Starts that every policy is judged on; successes of a task that are kept, and as many failures; starts of each driver
 that thresholds come from"""
@@ -173,12 +177,12 @@ def compare_alignment(
     for name in names:
         if name not in arms:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(arms)}")
-    began, block = monotonic(), block_of(row, quick, out)
-    base, drivers = table_world(quick, out), learned(DRIVERS[:1] if quick else DRIVERS, quick, out)
+    began, base = monotonic(), table_world(quick, out, MAY)
+    block, drivers = block_of(row, quick, out), learned(DRIVERS[:1] if quick else DRIVERS, quick, out)
     kinds = {name: recorded(name, quick) for name in ("noise", "play")}
     shape = shape_of(kinds["noise"])
-    kinds = {name: encoded(base, part) for name, part in (kinds | rollouts(drivers, quick)).items()}
-    weights = with_head(base, make(shape), shape, kinds["noise"], quick, out)
+    kinds = {name: encoded(base.model, part) for name, part in (kinds | rollouts(drivers, quick)).items()}
+    weights = with_head(base, make(shape), shape, quick, out)
     lab = lab_of(drivers, starts_of(block, T3, STARTS, quick), quick, out)
     starts = [Start(task, i, False) for i, task in enumerate(lab.judged.recorded.task)]
     done = {}
@@ -244,29 +248,23 @@ def rollouts(drivers: Sequence[Member], quick: bool) -> dict[str, Recorded]:
     return {f"P = {P_MOST}": most, "P = 200": most.only(range(0, len(most.length), every)), UNSEEN: most.only(other)}
 
 
-def with_head(
-    base: Composed, system: System, shape: Shape, noise: Recorded, quick: bool, out: Path
-) -> dict[str, torch.Tensor]:
+def with_head(base: Artifact, system: System, shape: Shape, quick: bool, out: Path) -> dict[str, torch.Tensor]:
     """Weights of the base and of a head that is trained on its codec: on demonstrations, perturbed experts and real
     successes with the object put back."""
-    t3 = encoded(base, recorded("t3", quick))
-    back = _labelled(*put_back(T3, 2 if quick else 200, FIRST_PUT_BACK, CAMERAS))
-    shown = {name: success_shown(Dataset(dataset(name, quick))) for name in ("noise", "t3")}
-    data = {"noise": with_outcome(noise, OUTCOME, shown["noise"]), "t3": with_outcome(t3, OUTCOME, shown["t3"])}
+    data = {name: source(name, quick) for name in ("noise", "t3")}
+    for name, part in data.items():
+        shown = success_shown(Dataset(dataset(name, quick)))
+        seen = encoded(base.model, part.recorded.without_labels(range(len(part.recorded.length))))
+        data[name] = replace(part, recorded=with_outcome(seen, OUTCOME, shown))
+    rows, shows = put_back(T3, 2 if quick else 200, FIRST_PUT_BACK, CAMERAS)
+    data["back"] = Source(with_outcome(rows, OUTCOME, shows), "put-back")
     (stage,) = [s for s in system.stages if s.name == JUDGE]
     head = replace(
         system,
-        build=_starting(system, base.state_dict()),
+        build=_starting(system, base.model.state_dict()),
         stages=(replace(stage, data={"noise": 1.0, "t3": 1.0, "back": 2.0}, make={}),),
     )
-    seen = [Seen(name, ("next.success",)) for name in data]
-    eyes = hash_of({name: x.cpu().numpy() for name, x in base.codecs.state_dict().items()})
-    model = artifact(f"outcome-head-{eyes[:6]}", head, shape, {**data, "back": back}, seen, out if quick else None)
-    return dict(model.state_dict())
-
-
-def _labelled(rows: Recorded, success: np.ndarray) -> Recorded:
-    return with_outcome(rows, OUTCOME, success)
+    return dict(artifact(HEAD, head, shape, data, out if quick else None, after=[base], may=MAY).model.state_dict())
 
 
 def _starting(system: System, weights: Mapping[str, torch.Tensor]) -> Callable[[Shape], Composed]:

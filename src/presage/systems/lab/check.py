@@ -88,6 +88,14 @@ def block_for(row: Row, quick: bool) -> Block:
     return take_verdict_block(row.name, 0 if known is None else known.block.number + 1)
 
 
+def block_of(row: Row, quick: bool, out: Path) -> Block:
+    """The starts of a check that writes to `out`: one that goes on keeps those that it began with."""
+    path = out / "block.json"
+    if not path.exists():
+        write_json(path, asdict(block_for(row, quick)))
+    return Block(**read_json(path, f"remove {out}"))
+
+
 def published(row: Row, folder: Path = VERDICTS) -> CheckResult | None:
     """The committed result of a system's check, if there is one."""
     path = folder / f"{row.name}.json"

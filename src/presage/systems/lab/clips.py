@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
 from presage.systems.lab.arms import Judge, recorded, seconds_of, sized, starts_of, success, trained
-from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import HELD_OUT, MANY
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.starts import Start
 from presage.systems.lab.verdict import FLOOR, Sanity, judge
 from presage.systems.system import SMALL, Shape, Size, System
@@ -65,10 +67,10 @@ def compare_clips(
     Raises:
         UserError: there is no such arm, or the lab lacks its dataset.
     """
-    began, block = monotonic(), block_for(row, quick)
+    began, block = monotonic(), block_of(row, quick, out)
     data = recorded("many", quick)
-    episodes, kept = len(data.length), min(HELD, len(data.length) // 4)
-    rows, test = data.only(range(episodes - kept)), data.only(range(episodes - kept, episodes))
+    episodes, held = len(data.length), min(HELD, len(data.length) // 4)
+    rows, test = data.only(range(episodes - held)), data.only(range(episodes - held, episodes))
     shape = shape_of(rows)
     plan = plan_of(shape)
     uses: dict[str, Callable[[Composed, int], Policy]] = {
@@ -104,7 +106,8 @@ def compare_clips(
                 closed = open_loop(plan, every)
                 beside |= {"closed loop": success(closed, some, max_steps=STEPS)}
                 beside |= {"closed loop, with a knock": success(closed, some, around=knocked, max_steps=STEPS)}
-            judged = _judged(name, model, use, beside, starts, seed, len(rows.action))
+            path = folder / "arms" / f"{name.replace(' ', '_')}.json"
+            judged = _judged(name, model, use, beside, starts, seed, len(rows.action), path)
             judged = replace(judged, steps=steps[whose], seconds=judged.seconds + took.get(name, 0.0))
             found[name].append(judged)
             print(f"{name}: {found[name][-1].mean:.2f} {dict(found[name][-1].figures)}", flush=True)
@@ -116,7 +119,7 @@ def compare_clips(
         sanity.append(Sanity(f"best success on {RECORDED}", at_home, at_home >= FLOOR, f"{FLOOR} or more"))
         margins = {name: MARGIN for name in uses if name != row.title}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, row.title, margins, sanity, chance=CHANCE)
-    seconds = monotonic() - began
+    seconds = max(sum(arm.seconds for arm in arms.values()), monotonic() - began)
     beside_all = {line.name: line.value for line in sanity}
     return CheckResult(row, "success", tuple(arms.values()), verdict, tuple(seeds), block, quick, seconds, beside_all)
 
@@ -147,12 +150,19 @@ def _judged(
     starts: Sequence[Start],
     seed: int,
     rows: int,
+    path: Path,
 ) -> Arm:
-    began = monotonic()
-    outcome = tuple(success(use, starts, max_steps=STEPS)(model, seed))
-    figures = {key: sum(each := judge(model, seed)) / len(each) for key, judge in beside.items()}
+    """What an arm does on all starts; kept in `path`."""
+
+    def judged() -> dict[str, Any]:
+        began = monotonic()
+        outcome = success(use, starts, max_steps=STEPS)(model, seed)
+        figures = {key: sum(each := judge(model, seed)) / len(each) for key, judge in beside.items()}
+        return {"outcome": outcome, "figures": figures, "seconds": monotonic() - began}
+
+    done = kept(path, made_of(starts=starts, weights=model, use=use, beside=dict(beside), rows=STEPS), judged)
     parameters = sum(p.numel() for p in model.parameters())
-    return Arm(name, (outcome,), monotonic() - began, parameters, rows, 0, figures)
+    return Arm(name, (tuple(done["outcome"]),), done["seconds"], parameters, rows, 0, done["figures"])
 
 
 def _over_seeds(parts: Sequence[Arm]) -> Arm:

@@ -16,9 +16,9 @@ from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
 from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, success
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
-from presage.systems.lab.policies import block_of, lab_data, shared_codec, with_codec
+from presage.systems.lab.policies import lab_data, shared_codec, with_codec
 from presage.systems.lab.probes import Pairs
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System

@@ -4,7 +4,7 @@ All arms share one codec, which sees pictures alone, the few labels, the starts 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -14,12 +14,11 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, success
-from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
-from presage.systems.lab.files import read_json, write_json
 from presage.systems.lab.labels import few
 from presage.systems.lab.probes import Pairs, action_error
-from presage.systems.lab.starts import Block, tuning_block
+from presage.systems.lab.starts import tuning_block
 from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
@@ -128,7 +127,7 @@ def compare_policies(
             bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, coded, before, out)
         system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
-        figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
+        figures = _figures(success(use, tuning), variant.ask, pairs, probe.ask if name == claimed else None)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
         used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
         arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
@@ -146,12 +145,15 @@ def compare_policies(
 
 
 def _figures(
-    tuned: Judge, ask: Callable[[Composed, Pairs], Values], pairs: Pairs, probe: Probe | None
+    tuned: Judge,
+    ask: Callable[[Composed, Pairs], Values],
+    pairs: Pairs,
+    probe: Callable[[Composed, Pairs], Mapping[str, float]] | None,
 ) -> Callable[[Composed], Mapping[str, float]]:
     def figures(model: Composed) -> Mapping[str, float]:
         outcomes = tuned(model, 0)
         error = action_error(model, pairs, ask(model, pairs))
-        asked = {} if probe is None else probe.ask(model, pairs)
+        asked = {} if probe is None else probe(model, pairs)
         return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked}
 
     return figures
@@ -164,14 +166,6 @@ def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:
         Sanity(name, value, value < probe.limits[name], f"below {probe.limits[name]}") for name, value in values.items()
     ]
     return replace(arm, figures={k: x for k, x in arm.figures.items() if k not in values}), lines
-
-
-def block_of(row: Row, quick: bool, out: Path) -> Block:
-    """The starts of a check; one that goes on keeps those that it began with."""
-    path = out / "block.json"
-    if not path.exists():
-        write_json(path, asdict(block_for(row, quick)))
-    return Block(**read_json(path, f"remove {out}"))
 
 
 def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:

@@ -5,13 +5,13 @@ The reward is a head over imagined frames, the same for all arms. Coverage in th
 and nothing that an arm sees, but for the oracle.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +19,10 @@ from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.planners import Propose, Score
 from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, trained
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import PUSHT
-from presage.systems.lab.files import write_json
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.outcome import COVERAGE, JUDGE, with_outcome
-from presage.systems.lab.policies import block_of
 from presage.systems.lab.pushing import (
     CAMERA,
     ROWS,
@@ -121,9 +120,9 @@ def compare_searches(
     if len(chosen) == len(check.arms):
         outcomes = {name: arm.outcomes for name, arm in arms.items()}
         sanity = [*sanity, *check.lines(outcomes)]
-        tuned = {name: _tuned(check.arms[name], lab, seeds[0], tuning) for name in list(check.claims[0][1])[:1]}
-        figures |= {f"{name} on tuning starts": value for name, value in tuned.items()}
-        verdict = weakest([judge(outcomes, arm, margins, sanity, tuned) for arm, margins in check.claims])
+        base = next(iter(check.claims[0][1]))
+        figures[f"{base} on tuning starts"] = _tuned(check.arms[base], lab, seeds[0], tuning)
+        verdict = weakest([judge(outcomes, arm, margins, sanity) for arm, margins in check.claims])
     seconds = max(time.monotonic() - began, max(arm.seconds for arm in arms.values()))
     return CheckResult(row, "coverage", tuple(arms.values()), verdict, tuple(seeds), block, quick, seconds, figures)
 
@@ -240,16 +239,19 @@ def _failures(acting: Callable[[Composed, int], Policy], policies: Mapping[int, 
 
 def _arm(name: str, arm: Searcher, lab: _Lab, seeds: Sequence[int], starts: Sequence[Start], out: Path) -> Arm:
     """An arm on all starts; what was tried is kept."""
-    asked, outcomes, seconds, model = [s.seed for s in starts], [], 0.0, lab.model(arm.world, seeds[0])
+    outcomes, seconds = [], 0.0
     for seed in seeds:
-        path, began = out / "arms" / name.replace(" ", "_") / f"{seed}.json", time.monotonic()
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        if kept.get("starts") != asked:
-            covered = final_coverage(arm.use, starts)(lab.model(arm.world, seed), seed)
-            kept = {"starts": asked, "coverage": covered, "seconds": time.monotonic() - began}
-            write_json(path, kept)
-        outcomes.append(tuple(kept["coverage"]))
-        seconds += kept["seconds"]
+        model = lab.model(arm.world, seed)
+
+        def tried(model: Composed = model, seed: int = seed) -> dict[str, Any]:
+            began = time.monotonic()
+            covered = final_coverage(arm.use, starts)(model, seed)
+            return {"coverage": covered, "seconds": time.monotonic() - began}
+
+        made = made_of(starts=starts, weights=model, use=arm.use, rows=ROWS)
+        result = kept(out / "arms" / name.replace(" ", "_") / f"{seed}.json", made, tried)
+        outcomes.append(tuple(result["coverage"]))
+        seconds += result["seconds"]
     solved = float(np.mean([[each > 0.95 for each in covered] for covered in outcomes]))
     figures = {"solved": solved, "s a decision": _decision(arm.use, model)}
     parameters = sum(p.numel() for p in model.parameters())
