@@ -37,7 +37,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
         free = moving_square(seed=1).without_labels(range(6))
         return LabData({"labelled": moving_square(), "free": free}, moving_square(episodes=2, seed=2))
 
-    def success(use: object, starts: Sequence[Start]) -> policies.Judge:
+    def success(use: object, starts: Sequence[Start], max_steps: int) -> policies.Judge:
         def judge(model: Composed, seed: int) -> list[float]:
             JUDGED.append(model)
             return [float(i % 2) for i in range(len(starts))]

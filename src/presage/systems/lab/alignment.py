@@ -21,7 +21,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.success import best_threshold
-from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of
+from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of, steps_of
 from presage.systems.lab.artifacts import Artifact, Source, artifact, source
 from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.cloning import Architecture
@@ -32,7 +32,7 @@ from presage.systems.lab.outcome import JUDGE, OUTCOME, judged, put_back, succes
 from presage.systems.lab.pool import Member, learned, pool
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
-from presage.systems.lab.trials import Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
+from presage.systems.lab.trials import ROWS, Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.lab.world_base import table_world
 from presage.systems.system import Shape, System
@@ -92,6 +92,8 @@ class Lab:
     calibration: Trials
     policies: Sequence[tuple[Member, Trials]]
     back: Trials
+    most: int = ROWS
+    """Rows of a dream that a policy acts in"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ OUTSIDE, BACK = "bins in which picks are outside of what agreement says", "put-b
 def picks(model: Composed, lab: Lab, said: Said) -> dict[str, float]:
     """Right picks in dreams that policies act in, bin by bin, and how many bins are outside of what agreement says."""
     true = np.array([trials.success.mean() for _, trials in lab.policies])
-    imagined = np.array([(dreamed_by(model, m.make(), trials) > said.cut).mean() for m, trials in lab.policies])
+    imagined = np.array(
+        [(dreamed_by(model, m.make(), trials, lab.most) > said.cut).mean() for m, trials in lab.policies]
+    )
     measured = right_picks(true, imagined)
     expected = expected_picks(true, said.hit, said.alarm, len(lab.policies[0][1].success))
     both = true.std() > 0 and imagined.std() > 0
@@ -226,12 +230,11 @@ def verdict_of(arms: Mapping[str, Arm], claimed: str, none: str) -> Verdict | No
     blind = ("first frame", f"{claimed}, other actions")
     if not {claimed, none, *blind, "true last frame"} <= set(arms):
         return None
-    figures = arms[claimed].figures
     sanity: list[Sanity] = [
         *[at_most(f"agreement, {name}", arms[name].mean, GUESS) for name in blind],
         at_least("agreement, true last frame", arms["true last frame"].mean, 0.85),
-        at_most(BACK, float(figures[BACK] or 0.0), 0.1),
-        at_most(OUTSIDE, float(figures[OUTSIDE] or 0.0), 0.0),
+        at_most(BACK, arms[claimed].figure(BACK), 0.1),
+        at_most(OUTSIDE, arms[claimed].figure(OUTSIDE), 0.0),
     ]
     return judge({name: arms[name].outcomes for name in (claimed, none)}, claimed, {none: MARGIN}, sanity)
 
@@ -240,8 +243,8 @@ def rollouts(drivers: Sequence[Member], quick: bool) -> dict[str, Recorded]:
     """What models are adapted to: kinds of data by the number of episodes, and all but those of one task."""
     each, parts = (6 if quick else P_MOST) // len(drivers), []
     for d, driver in enumerate(drivers):
-        seeds = [FIRST_ROLLED + d * P_MOST + i for i in range(each)]
-        parts.append(rolled(driver.make(), [T3[i % len(T3)] for i in range(each)], seeds).recorded)
+        tasks, seeds = zip(*((T3[i % len(T3)], FIRST_ROLLED + d * P_MOST + i) for i in range(each)), strict=True)
+        parts.append(rolled(driver.make(), tasks, seeds, max_steps=steps_of(quick)).recorded)
     most = joined(parts)
     every = 2 if quick else P_MOST // 200
     other = [i for i, task in enumerate(most.task) if task != HIDDEN]
@@ -279,10 +282,11 @@ def _starting(system: System, weights: Mapping[str, torch.Tensor]) -> Callable[[
 def lab_of(drivers: Sequence[Member], starts: Sequence[Start], quick: bool, out: Path) -> Lab:
     """starts: of the judged policies."""
     policies = [member for member in pool(quick, out) if not member.trivial]
-    trials = trials_of([member.make() for member in policies], starts)
+    trials = trials_of([member.make() for member in policies], starts, steps_of(quick))
     before = starts_of(tuning_block(1), T3, CALIBRATION, quick)
-    known = together(trials_of([driver.make() for driver in drivers], before))
+    known = together(trials_of([driver.make() for driver in drivers], before, steps_of(quick)))
     whole = together(trials)
     rows, shows = put_back(T3, 2 if quick else 60, FIRST_TUNING_SEED, CAMERAS)
     kept = whole if quick else whole.balanced(EACH)
-    return Lab(kept, known, list(zip(policies, trials, strict=True)), Trials(rows, shows))
+    pairs = list(zip(policies, trials, strict=True))
+    return Lab(kept, known, pairs, Trials(rows, shows), steps_of(quick, ROWS))

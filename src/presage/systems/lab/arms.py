@@ -4,6 +4,7 @@ An arm is a change of a system's value. Arms see the same data, steps and starts
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from presage.worlds.rollout import rollout
 CAMERAS, SIZE, CHUNK = ("front", "top"), 64, 4
 MAX_STEPS = 40
 """Model steps of an episode: 8 seconds."""
+QUICK_STEPS = 3
+"""The same of a debug twin"""
 
 Judge = Callable[[Composed, int], list[float]]
 """A trained model and its seed -> the figure of each start"""
@@ -71,6 +74,11 @@ def success(
 def starts_of(block: Block, tasks: Sequence[str], count: int, quick: bool) -> list[Start]:
     """The starts of a check; two of the first task for a debug twin."""
     return choose_starts(block, tasks[:1], 2) if quick else choose_starts(block, tasks, count)
+
+
+def steps_of(quick: bool, most: int = MAX_STEPS) -> int:
+    """Of an episode."""
+    return min(most, QUICK_STEPS) if quick else most
 
 
 def run_arm(
@@ -118,7 +126,7 @@ def run_arm(
         outcomes.append(tuple(result["outcome"]))
         beside.append(result["figures"])
         seconds, parameters = seconds + result["seconds"], result["parameters"]
-    means = {key: sum(f[key] for f in beside) / len(beside) for key in beside[0]}
+    means = {key: sum(math.nan if f[key] is None else f[key] for f in beside) / len(beside) for key in beside[0]}
     rows = sum(len(part.action) for part in data.values())
     steps = sum(stage.optimiser.steps for stage in system.stages)
     return Arm(name, tuple(outcomes), seconds, parameters, rows, steps, means)

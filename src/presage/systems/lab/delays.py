@@ -15,7 +15,7 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, success
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, steps_of, success
 from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.policies import lab_data, shared_codec, with_codec
@@ -92,7 +92,7 @@ def compare_executions(
         def figures(model: Composed, execution: Execution = execution) -> Mapping[str, float]:
             return execution.figures(model, pairs)
 
-        judged = success(execution.use, starts, around=execution.around)
+        judged = success(execution.use, starts, around=execution.around, max_steps=steps_of(quick))
         arms[name] = run_arm(
             name, system, shape, late, seeds, judged, out, starts, figures, f"training/{execution.training}"
         )
@@ -119,7 +119,7 @@ def asynchrony(arms: Mapping[str, Arm]) -> Verdict | None:
         at_least("grounded / synchronous", float(both["grounded"].mean()) / rate, 0.9),
         at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
         at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
-        *[at_most(name, float(whole.figures[name] or 0.0), limit) for name, limit in FORWARD_LIMITS.items()],
+        *[at_most(name, whole.figure(name), limit) for name, limit in FORWARD_LIMITS.items()],
     ]
     return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
 

@@ -14,7 +14,7 @@ from typing import Any
 from presage.episodes.user_cache import cache_folder
 from presage.errors import UserError
 from presage.systems.lab.alignment import DRIVERS, HEAD, with_head
-from presage.systems.lab.arms import recorded, sized, starts_of
+from presage.systems.lab.arms import recorded, sized, starts_of, steps_of
 from presage.systems.lab.artifacts import artifacts_folder, made_artifacts
 from presage.systems.lab.datasets import PUSHT, T3, Card, Wanted, folder_of, make, read_card, wanted
 from presage.systems.lab.files import read_json
@@ -57,7 +57,7 @@ def _head(quick: bool, out: Path) -> None:
 
 def _success(quick: bool, out: Path) -> None:
     starts = starts_of(tuning_block(SUCCESS_BLOCK), T3, SUCCESS_STARTS, quick)
-    true_success(pool(quick, out), starts, _success_folder(quick, out))
+    true_success(pool(quick, out), starts, _success_folder(quick, out), steps_of(quick))
 
 
 PIECES = (

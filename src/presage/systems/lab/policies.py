@@ -13,7 +13,7 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, success
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, steps_of, success
 from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.labels import few
@@ -114,6 +114,7 @@ def compare_policies(
     codec = next(s for s in first.stages if s.name == shared[0])
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
+    most = steps_of(quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
     bases: dict[tuple[str, ...], Composed] = {(): model}
@@ -127,17 +128,20 @@ def compare_policies(
             bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, coded, before, out)
         system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
-        figures = _figures(success(use, tuning), variant.ask, pairs, probe.ask if name == claimed else None)
+        figures = _figures(
+            success(use, tuning, max_steps=most), variant.ask, pairs, probe.ask if name == claimed else None
+        )
+        judge_policy = success(use, starts, max_steps=most)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
         used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
-        arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
+        arms[name] = run_arm(name, system, shape, used, seeds, judge_policy, out, starts, figures)
         print(f"{name}: {arms[name].mean:.2f} of {len(starts)} starts, {arms[name].seconds:.0f} s", flush=True)
     sanity: list[Sanity] = []
     if claimed in arms:
         arms[claimed], sanity = _parted(arms[claimed], probe)
     verdict = None
     if {claimed, *margins} <= set(arms):
-        tuned = {name: float(arms[name].figures[TUNING] or 0) for name in margins}
+        tuned = {name: arms[name].figure(TUNING) for name in margins}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, claimed, margins, sanity, tuned)
     seconds = max(sum(arm.seconds for arm in arms.values()), monotonic() - began)
     beside = {f"{kind} rows": float(len(part.action)) for kind, part in kinds.items()}
@@ -161,7 +165,7 @@ def _figures(
 
 def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:
     """The arm without the figures of its probe, and those as lines of sanity."""
-    values = {name: float(arm.figures[name] or 0) for name in probe.limits}
+    values = {name: arm.figure(name) for name in probe.limits}
     lines = [
         Sanity(name, value, value < probe.limits[name], f"below {probe.limits[name]}") for name, value in values.items()
     ]

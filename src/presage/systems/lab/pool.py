@@ -132,17 +132,19 @@ def _noisy(base: Callable[[], Policy], spread: float) -> Policy:
     return Noisy(base(), spread)
 
 
-def true_success(members: Sequence[Member], starts: Sequence[Start], folder: Path) -> dict[str, list[float]]:
+def true_success(
+    members: Sequence[Member], starts: Sequence[Start], folder: Path, most: int = MAX_STEPS
+) -> dict[str, list[float]]:
     """Name -> 1 or 0 for each start, in the simulator; kept in `folder` under a name that follows what it is made
     from."""
     out = {}
     for member in members:
 
         def ended(member: Member = member) -> dict[str, Any]:
-            done = rolled(member.make(), [s.task for s in starts], [s.seed for s in starts]).success
+            done = rolled(member.make(), [s.task for s in starts], [s.seed for s in starts], max_steps=most).success
             return {"success": done.astype(float).tolist()}
 
-        made = made_of(policy=member.make, starts=starts, steps=MAX_STEPS)
+        made = made_of(policy=member.make, starts=starts, steps=most)
         name = f"{member.name.replace(', ', '-').replace(' ', '_')}-{hash_of(made)[1:11]}"
         out[member.name] = kept(folder / f"{name}.json", made, ended)["success"]
     return out

@@ -15,7 +15,7 @@ import torch
 from presage.networks.composed import Composed
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import Score
-from presage.systems.lab.arms import SIZE, recorded, trained
+from presage.systems.lab.arms import SIZE, recorded, steps_of, trained
 from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3
 from presage.systems.lab.goals import REACHED, Attempt, Goal, attempt, choose_goals, strangers
@@ -87,7 +87,7 @@ def reach(row: Row, check: Check, arms: Sequence[str], seeds: Sequence[int], qui
     block, tuned = block_of(row, quick, out), _goals(tuning_block(), TUNING_GOALS, quick)
     goals = _goals(block, GOALS, quick)
     with closing(VectorWorld(list(T3), 1, (CAMERA,), SIZE)) as world:
-        lab = _Lab(models, world)
+        lab = _Lab(models, world, steps_of(quick, ROWS))
         tuning = {name: lab.rate(check.arms[name], seeds[:1], tuned) for name in controls}
         blind = lab.rate(check.blind, seeds[:1], tuned)
         done = [_arm(name, check.arms[name], lab, seeds, goals, out) for name in names]
@@ -152,6 +152,8 @@ class _Lab:
 
     models: Mapping[tuple[str, int], Composed]
     world: VectorWorld
+    most: int
+    """Rows of an attempt"""
 
     def attempts(
         self, arm: Reacher, seed: int, goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
@@ -164,7 +166,7 @@ class _Lab:
             policy.aim(model.goal({f"image.{CAMERA}": picture[None]}))
 
         shown = pictures or [goal.picture for goal in goals]
-        return [attempt(policy, aim, goal, self.world, ROWS, picture) for goal, picture in zip(goals, shown)]
+        return [attempt(policy, aim, goal, self.world, self.most, picture) for goal, picture in zip(goals, shown)]
 
     def rate(
         self, arm: Reacher, seeds: Sequence[int], goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
@@ -183,7 +185,7 @@ def _arm(name: str, reacher: Reacher, lab: _Lab, seeds: Sequence[int], goals: Se
             return {"attempts": done, "seconds": time.monotonic() - began}
 
         weights = lab.models[reacher.training, seed]
-        made = made_of(goals=goals, weights=weights, use=reacher.use, rows=ROWS, distance=REACHED)
+        made = made_of(goals=goals, weights=weights, use=reacher.use, rows=lab.most, distance=REACHED)
         result = kept(out / "arms" / name.replace(" ", "_") / f"{seed}.json", made, attempts)
         tried.append([Attempt(*each) for each in result["attempts"]])
         seconds += result["seconds"]

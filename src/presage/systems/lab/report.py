@@ -139,18 +139,19 @@ def page(result: CheckResult, document: Callable[[str, str], str]) -> str:
     title = f"{result.card.title}: {'no verdict' if result.verdict is None else result.verdict.outcome}"
     body = [
         f"<h1>{escape(result.card.title)}</h1><p class='lead'>{escape(result.card.claim)}</p>",
-        f"<p><b>{escape(lead(result))}</b></p><h2>Arms</h2>{_bars(result)}{_html(arms_table(result))}",
+        f"<p><b>{escape(lead(result))}</b></p><h2>Arms</h2>{_bars(result)}{html_table(arms_table(result))}",
     ]
     if result.verdict is not None:
-        body.append(f"<h2>Differences</h2>{_html(differences_table(result.verdict))}")
+        body.append(f"<h2>Differences</h2>{html_table(differences_table(result.verdict))}")
         if result.verdict.sanity:
-            body.append(f"<h2>Sanity lines</h2>{_html(sanity_table(result.verdict))}")
+            body.append(f"<h2>Sanity lines</h2>{html_table(sanity_table(result.verdict))}")
     body += [f"<p>{escape(note)}</p>" for note in result.notes]
     repeated = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(result).items())
     return document(title, "\n".join([*body, f"<h2>Repeat it</h2><dl>{repeated}</dl>"]))
 
 
-def _html(cells: Cells) -> str:
+def html_table(cells: Cells) -> str:
+    """A table whose first row is its head."""
     head, *rows = cells
     first = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     rest = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)

@@ -18,7 +18,7 @@ import numpy as np
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.planners import Propose, Score
-from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, trained
+from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, steps_of, trained
 from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import PUSHT
 from presage.systems.lab.kept import kept, made_of
@@ -168,6 +168,8 @@ class _Lab:
     steps: int
     seconds: Mapping[str, float]
     """Of training each world model, and of the policies"""
+    most: int
+    """Rows of an episode"""
 
     def model(self, world: str, seed: int) -> Composed:
         """The policy of a seed in a world model, until another one is asked for."""
@@ -205,7 +207,7 @@ def _prepare(
     asked = {kind for name in worlds for kind in learned[name] if kind.startswith(ROLLED)}
     most = max((int(kind.removeprefix(ROLLED)) for kind in asked), default=0)
     if most:
-        done = _failures(whole.uses["base"], policies, QUICK_ROLLED if quick else most)
+        done = _failures(whole.uses["base"], policies, QUICK_ROLLED if quick else most, steps_of(quick, ROWS))
         failures = encoded(first, done)
         data |= {kind: failures.only(range(min(int(kind.split()[1]), len(failures.length)))) for kind in asked}
     models = {}
@@ -220,17 +222,20 @@ def _prepare(
         models[name] = trained(system, shape, {kind: data[kind] for kind in shares}, 0, folder)
         seconds[name] = sum(seconds_of(folder / stage) for stage in check.model)
     steps = sum(stage.optimiser.steps for stage in whole.stages)
-    return _Lab(whole.uses["base"], policies, models, sum(len(rows.action) for rows in data.values()), steps, seconds)
+    count, most = sum(len(rows.action) for rows in data.values()), steps_of(quick, ROWS)
+    return _Lab(whole.uses["base"], policies, models, count, steps, seconds, most)
 
 
-def _failures(acting: Callable[[Composed, int], Policy], policies: Mapping[int, Composed], episodes: int) -> Recorded:
+def _failures(
+    acting: Callable[[Composed, int], Policy], policies: Mapping[int, Composed], episodes: int, most: int
+) -> Recorded:
     """Episodes of the policies that are to be improved, seeds in turn: with all that they do wrong. How much each of
     their frames covers, nobody is told."""
     parts = []
     for turn, (seed, model) in enumerate(policies.items()):
         numbers = list(range(FIRST_ROLLED, FIRST_ROLLED + episodes))[turn :: len(policies)]
         if numbers:
-            parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), ROWS).recorded)
+            parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), most).recorded)
     whole = joined(parts)
     order = np.argsort(np.concatenate([np.arange(len(part.length)) for part in parts]), kind="stable")
     whole = whole.only(order.tolist())
@@ -245,10 +250,10 @@ def _arm(name: str, arm: Searcher, lab: _Lab, seeds: Sequence[int], starts: Sequ
 
         def tried(model: Composed = model, seed: int = seed) -> dict[str, Any]:
             began = time.monotonic()
-            covered = final_coverage(arm.use, starts)(model, seed)
+            covered = final_coverage(arm.use, starts, lab.most)(model, seed)
             return {"coverage": covered, "seconds": time.monotonic() - began}
 
-        made = made_of(starts=starts, weights=model, use=arm.use, rows=ROWS)
+        made = made_of(starts=starts, weights=model, use=arm.use, rows=lab.most)
         result = kept(out / "arms" / name.replace(" ", "_") / f"{seed}.json", made, tried)
         outcomes.append(tuple(result["coverage"]))
         seconds += result["seconds"]
@@ -274,4 +279,4 @@ def _decision(use: Use, model: Composed) -> float:
 
 
 def _tuned(arm: Searcher, lab: _Lab, seed: int, starts: Sequence[Start]) -> float:
-    return float(np.mean(final_coverage(arm.use, starts)(lab.model(arm.world, seed), seed)))
+    return float(np.mean(final_coverage(arm.use, starts, lab.most)(lab.model(arm.world, seed), seed)))
