@@ -5,6 +5,7 @@ The reward is a head over imagined frames, the same for all arms. Coverage in th
 and nothing that an arm sees, but for the oracle.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -145,10 +146,14 @@ def _look(
         if name == check.arms[check.claims[0][0]].world:
             for what in ("error / copied frame's", "error / with other actions"):
                 sanity.append(Sanity(f"{what}, {name}", errors[what], errors[what] < LISTENS, f"below {LISTENS}"))
-    back, whole = (float(figures[f"reward of {what}"] or 0) for what in ("its block put back", "a success"))
-    share = back / max(whole, 1e-6)
-    sanity.append(Sanity("reward of a success, its block put back / as it is", share, share < 0.5, "below 0.5"))
-    return figures, sanity
+    return figures, [*sanity, put_back_line(figures)]
+
+
+def put_back_line(figures: Mapping[str, float | None]) -> Sanity:
+    """A reward that reads the hand says of a success whose block is put back what it says of one."""
+    back, whole = (figures[f"reward of {what}"] for what in ("its block put back", "a success"))
+    share = math.nan if back is None or not whole else back / max(whole, 1e-6)
+    return Sanity("reward of a success, its block put back / as it is", share, share < 0.5, "below 0.5")
 
 
 def weakest(verdicts: Sequence[Verdict]) -> Verdict:
