@@ -77,6 +77,8 @@ def contents(value: Any, around: tuple[int, ...] = ()) -> Any:
         return {str(name): inner(x) for name, x in value.items()}
     if isinstance(value, list | tuple | range):
         return [inner(x) for x in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
     if isinstance(value, type | BuiltinFunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, partial):
