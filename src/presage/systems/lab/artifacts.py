@@ -8,13 +8,12 @@ training is given: nobody writes it down, so nobody can forget a label.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 
 from presage.episodes.user_cache import cache_folder, locked
 from presage.networks.composed import STATE, Composed
-from presage.systems.lab.arms import recorded, trained
+from presage.systems.lab.arms import recorded, seconds_of, trained
 from presage.systems.lab.datasets import dataset
 from presage.systems.lab.labels import ArtifactCard, Seen, ledger, read_card, require_within, write_card
 from presage.systems.lab.outcome import COVERAGE, OUTCOME
@@ -93,13 +92,9 @@ def artifact(
         require_within(card, may)
     folder = artifacts_folder(out) / _folder_name(name, system, model, data, after)
     with locked(folder):
-        began, known = monotonic(), (folder / "artifact.json").exists()
-        kinds = {kind: part.recorded for kind, part in data.items()}
-        model = trained(system, shape, kinds, seed, folder)
-        seconds = read_card(folder).seconds if known else monotonic() - began
-        card = replace(card, seconds=seconds)
-        if not known or read_card(folder) != card:
-            write_card(folder, card)
+        model = trained(system, shape, {kind: part.recorded for kind, part in data.items()}, seed, folder)
+        card = replace(card, seconds=sum(seconds_of(folder / stage.name) for stage in system.stages))
+        write_card(folder, card)
     return Artifact(model, card, folder)
 
 
