@@ -57,6 +57,8 @@ def test_a_check_that_fails_says_why_and_leaves_the_others_alone(
     assert sum(" begins: " in line for line in said) == 3
     assert any(line.startswith("PAD: failed: the lab has no dataset (") for line in said)
     assert "left)" not in said[-1]
+    (silent,) = check_all([UWM], scripted(monkeypatch, tmp_path / "other", uwm="pass"), said.append)
+    assert silent.words.startswith("failed: ") and "cannot be read" in silent.words
 
 
 def test_several_run_at_once_with_one_thread_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def check_all(rows: Sequence[Row], batch: Batch, say: Callable[[str], None]) -> 
 
     say: is told what begins and what came of it, and how long all takes yet, by those that came before.
     """
-    waiting, running, done = list(rows), {}, {}
+    waiting, running = list(rows), dict[Row, _Check]()
+    done: dict[Row, Done] = {}
     for row in rows:
         found = finished(row, batch)
         if found is not None:
@@ -102,7 +103,10 @@ class _Check:
     def end(self) -> Done:
         seconds = time.monotonic() - self.began
         if self.process.returncode == 0:
-            return Done(self.row, load(self.folder / "check.json"), seconds)
+            try:
+                return Done(self.row, load(self.folder / "check.json"), seconds)
+            except UserError as error:
+                return Done(self.row, None, seconds, str(error))
         lines = (self.folder / LOG).read_text().replace("\r", "\n").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         return Done(self.row, None, seconds, last.removeprefix("presage: error: "))

@@ -1,7 +1,7 @@
 """`presage lab make | show`."""
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
@@ -29,7 +29,7 @@ class LabCommand(Command):
         found = shelf(self.quick, self.seed)
         self._print(found, names)
         if self.json is not None:
-            figures = {one_.name: None if card is None else asdict(card) for one_, card in found.datasets}
+            figures: dict[str, Any] = {one_.name: card and asdict(card) for one_, card in found.datasets}
             figures |= {piece.name: [asdict(card) for card in cards] or None for piece, cards in found.artifacts}
             write_json(self.json, describe_run(self.seed, {**figures, "pool-success": found.success or None}))
 
@@ -54,7 +54,7 @@ class LabCommand(Command):
             if not there:
                 print(f"\n{piece.name}: not made; presage lab make {piece.name}{remedy}")
                 continue
-            said = {card.name: f"saw {seen_by(card)}; {minutes(card.seconds)}" for card in cards}
+            said: dict[str, Any] = {card.name: f"saw {seen_by(card)}; {minutes(card.seconds)}" for card in cards}
             rates = {} if piece.cards else {name: sum(x) / len(x) for name, x in found.success.items()}
             summary(f"{piece.name}: {piece.what}", {**said, **rates})
 
