@@ -97,7 +97,7 @@ def test_an_inverse_model_is_trained_without_states(recipe: Callable[..., System
         index = np.arange(2 * stage.window).reshape(2, -1)
         batch: Batch = batch_of(model, [recorded], (np.zeros(2, int), index, np.zeros(index.shape, bool)))
         (term,) = stage.objective(model, batch, torch.Generator().manual_seed(0)).values()
-        return float(term.error.mean())
+        return float(term.error.detach().mean())
 
     whole = moving_square(episodes=8, rows=stage.window)
     assert error(whole) == error(replace(whole, state=whole.state[::-1]))
