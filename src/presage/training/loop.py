@@ -33,6 +33,8 @@ class Optimiser:
     cooldown: float = 0.4
     """Last share of the steps in which the rate falls linearly to zero."""
     weight_decay: float = 0.05
+    beta2: float = 0.95
+    """Of the squares of gradients; small batches want a longer memory"""
     ema: float = 0.998
     seed: int = 0
     save_every: int = 250
@@ -59,7 +61,7 @@ def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimiz
     ]
     # The fused kernel walks memory in order: moments that were loaded again are contiguous, so weights must be.
     fused = all(p.is_contiguous() for _, p in trained)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=fused)
 
 
 Objective = Callable[[Drawn, torch.Generator], Terms]
