@@ -15,15 +15,19 @@ from tests.recorded import moving_square
 
 from presage.errors import UserError
 from presage.policy.dreamt import once
-from presage.systems import gpc, uwm
+from presage.policy.features import latents
+from presage.systems import gpc, lingbot_va, mimic_video, uwm
+from presage.systems.lab.early import Reader, ways
 from presage.systems.lab.kept import contents, kept, made_of
 from presage.systems.lab.starts import Start
-from presage.systems.system import DEBUG
+from presage.systems.system import DEBUG, SMALL, Size
+from presage.systems.table import ROWS, Row, has_recipe, recipe
 from presage.training.loop import Optimiser
 from presage.training.recorded import shape_of
 
 STEPS = 3
-SHAPE = shape_of(moving_square())
+DATA = moving_square()
+SHAPE = shape_of(DATA)
 
 
 def walker(length: float) -> Callable[[float], float]:
@@ -61,6 +65,29 @@ def test_uses_of_a_system_are_told_apart(use: str) -> None:
     assert contents(uses[use]) == contents(gpc.uses(["image.top"])[use])
     assert all(contents(uses[use]) != contents(each) for name, each in uses.items() if name != use)
     assert contents(uses[use]) != contents(gpc.uses(["image.front"])[use])
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if has_recipe(row)], ids=lambda row: row.name)
+def test_every_recipe_is_known_by_its_content(row: Row) -> None:
+    def known(size: Size) -> list[Any]:
+        system = getattr(recipe(row), row.name)(SHAPE, size)
+        assert isinstance(contents([system.build, system.uses]), list)
+        return contents(system.stages)
+
+    assert known(DEBUG) == known(DEBUG) != known(SMALL)
+
+
+def test_ways_to_execute_and_to_read_are_known_by_their_content() -> None:
+    for arms in (lingbot_va.executions(DATA), mimic_video_arms()):
+        said = [str(contents(arm)) for arm in arms.values()]
+        assert len(set(said)) == len(arms)
+    assert str(contents(lingbot_va.executions(DATA))) == str(contents(lingbot_va.executions(DATA)))
+
+
+def mimic_video_arms() -> dict[str, Any]:
+    """As its check makes them."""
+    size, present = DEBUG, latents(("image.front", "image.top"))
+    return ways(Reader(partial(mimic_video.imagined, size), present, mimic_video.tap_of(size), 4, 5))
 
 
 def test_stages_weights_and_data_are_told_apart() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -142,10 +143,12 @@ def at_least(name: str, value: float, limit: float) -> Sanity:
 
 
 def misled(foresee: Foresight, recorded: Recorded, seed: int = 0) -> Foresight:
-    """Foresight under a chunk of any recorded row in place of the running one."""
-    rng, known = np.random.default_rng(seed), recorded.action[recorded.labelled]
+    """Foresight under a chunk of any recorded row in place of the running one, which says which: a check that goes on
+    draws what it would have drawn."""
+    known = recorded.action[recorded.labelled]
 
     def foresee_another(session: Session, running: np.ndarray) -> None:
+        rng = np.random.default_rng((seed, crc32(running.tobytes())))
         foresee(session, known[rng.integers(len(known), size=len(running))])
 
     return foresee_another
