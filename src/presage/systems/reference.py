@@ -27,6 +27,7 @@ from presage.training.stage import Stage
 
 PAST, DREAMED, EARLIER = 4, 4, 64
 """Rows of past that a step sees, steps that are dreamed in a row, rows back that the oldest frame may be"""
+HIDDEN = tuple(f"*.{name}.*" for name in ("down", "shrink", "up", "grow", "time", "layers", "to_tokens", "from_tokens"))
 SEES, ACTS = Uniform(0.6, "sees"), Uniform(0.3, "acts")
 FELT = {"state": UNKNOWN}
 """Inverse dynamics reads frames: the state would say where the hand is going."""
@@ -64,21 +65,21 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
 
-    def imagined(name: str, own: float, asks: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
-        """A share `own` of the batches goes on from what the model said itself; in others so many steps are asked."""
+    def imagined(name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
+        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself."""
         return Stage(
             name,
-            Unroll(ask, PAST, own=own, asks=asks, alone=alone, hidden=("state",)),
+            Unroll(ask, PAST, own=own, alone=alone, hidden=("state",)),
             data=data,
-            window=1 + PAST + DREAMED,
+            window=1 + PAST + asked,
             back=EARLIER,
             emphasis=12.0,
             weights={"action*": 1.0, "image.*": 100.0, "state": 0.5},
-            optimiser=scaled(replace(optimiser, warmup=200, beta2=0.99, save_every=500), size),
+            optimiser=scaled(replace(optimiser, orthogonal=HIDDEN, warmup=200, save_every=250), size),
         )
 
-    world = imagined("world", 0.0, 1, None, Optimiser(steps=500, batch=16, cooldown=0.0, ema=0.998))
-    long = imagined("long", 0.5, 2, ACTS, Optimiser(steps=20000, batch=8, ema=0.999))
+    world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
+    long = imagined("long", 0.5, DREAMED, ACTS, Optimiser(steps=10000, batch=8, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),

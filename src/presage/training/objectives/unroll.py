@@ -36,9 +36,6 @@ class Unroll:
     """Rows before the first question, beside the first of the window"""
     own: float = 0.5
     """Share of batches that are dreamed: their past becomes what the model said"""
-    asks: int | None = None
-    """Steps that are asked for where a batch is not dreamed, any of its window; None: all. They cost the same in more
-    windows, which differ more"""
     alone: Draw | None = None
     """Levels of what the robot does where nothing else is asked, after the true past"""
     short: float = 0.3
@@ -65,11 +62,8 @@ class Unroll:
         felt = {name: (torch.rand(b, 1, generator=generator) < 0.5).to(device) for name in self.hidden}
 
         dreams = float(torch.rand(1, generator=generator)) < self.own
-        asks = torch.arange(first, n)
-        if not dreams and self.asks is not None:
-            asks = asks[torch.randperm(n - first, generator=generator)[: self.asks].sort().values]
         seen = self._past(generator)
-        rows = seen if dreams else [*seen, *range(first, int(asks[-1]))]
+        rows = seen if dreams else [*seen, *range(first, n - 1)]
         history = [self._row(streams, batch, i, felt) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
@@ -79,7 +73,7 @@ class Unroll:
             how = Condition(text, context=0 if blind else None)
             terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
         ask = replace(self.ask, levels=DREAM, poor=None, unlabelled=None) if dreams else self.ask
-        asked = ask.questions_at(streams, batch, quality, told, asks, generator)
+        asked = ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
         if dreams:
             said = self._said(model, batch, asked.window, memory, condition, felt)
         else:  # nothing depends on what is said, so all steps are asked at once, each after its own past
