@@ -1,8 +1,6 @@
 """DreamGen's debug twin: it dreams, labels and imitates, and its check runs; labels never see a state."""
 
 import inspect
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +10,8 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 from presage.networks.composed import Composed
 from presage.policy.dreamt import dreams, mislabelled, once, replays
 from presage.policy.translators import ClipPlan
-from presage.systems.dreamgen import check, dreamgen, plan_of
+from presage.systems.dreamgen import dreamgen, plan_of
 from presage.systems.fit import with_what_there_is
-from presage.systems.lab import policies
-from presage.systems.lab.arms import success
 from presage.systems.system import DEBUG
 from presage.systems.unipi import EVERY, KEYFRAMES
 from presage.training.recorded import shape_of
@@ -72,10 +68,3 @@ def test_replays_are_true_keyframes_coded_twice(model: Composed) -> None:
     true = RECORDED.frames["image.front"][[0, EVERY, 7]]
     shown = made.frames["image.front"][[0, 1, KEYFRAMES]]
     assert np.abs(shown.astype(int) - true).mean() < np.abs(shown.astype(int) - 255).mean()
-
-
-def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "success", partial(success, max_steps=2))
-    result = check((), (0,), True, tmp_path)
-    assert [arm.name for arm in result.arms] == ["real + dreams", "real", "real + wrong labels", "real + replays"]
-    assert result.verdict is not None and len(result.verdict.sanity) == 2 and result.block.kind == "tuning"

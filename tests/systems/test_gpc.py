@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
-from presage.systems.gpc import AHEAD, REWARD, check, gpc
-from presage.systems.lab import searches
+from presage.systems.gpc import AHEAD, REWARD, gpc
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
 from presage.training.recorded import shape_of
@@ -43,13 +42,3 @@ def test_a_gradient_finds_the_same_future_again(tmp_path: Path) -> None:
     candidates = torch.zeros(1, 1, AHEAD, CHUNK * ACTIONS)
     assert torch.equal(REWARD(session, candidates), REWARD(session, candidates))
     assert not torch.equal(REWARD(session, candidates), REWARD(session, candidates + 0.5))
-
-
-def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("presage.systems.lab.pushing.ROWS", 3)
-    monkeypatch.setattr(searches, "ROWS", 3)
-    result = check((), (0,), True, tmp_path)
-    assert [arm.name for arm in result.arms][0] == "base" and len(result.arms) == 8
-    assert result.verdict is not None and len(result.verdict.sanity) == 4 and result.block.kind == "tuning"
-    again = check(("base",), (0,), True, tmp_path)
-    assert again.verdict is None and again.arms[0].outcomes == result.arms[0].outcomes

@@ -1,16 +1,12 @@
 """GR-1's debug twin: its queries are seen by nobody, video alone trains it, and one pass over the newest frame acts."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
-from presage.systems.gr1 import FUTURE, LIMITS, answers, check, foresees, gr1
-from presage.systems.lab import policies
-from presage.systems.lab.arms import success
+from presage.systems.gr1 import FUTURE, LIMITS, answers, foresees, gr1
 from presage.systems.lab.probes import Pairs
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
@@ -67,11 +63,3 @@ def test_what_a_query_says_does_not_follow_other_queries_and_actions_are_never_s
         said.append(session.observe(seen[1], chunk).answers)
         session.rewind(0)
     torch.testing.assert_close(*(x[FUTURE + "front"] for x in said))
-
-
-def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "success", partial(success, max_steps=3))
-    result = check((), (0,), True, tmp_path)
-    assert [arm.name for arm in result.arms][0] == "pretrained + image loss" and len(result.arms) == 4
-    assert result.verdict is not None and {line.name for line in result.verdict.sanity} == set(LIMITS)
-    assert (tmp_path / "shuffled video").exists()

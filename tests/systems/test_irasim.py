@@ -8,8 +8,7 @@ import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.systems.fit import with_what_there_is
-from presage.systems.irasim import AHEAD, WORLDS, check, irasim
-from presage.systems.lab import searches
+from presage.systems.irasim import AHEAD, irasim
 from presage.systems.system import DEBUG
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -55,13 +54,3 @@ def test_an_action_modulates_its_own_frame_or_all_alike(monkeypatch: pytest.Monk
         changed = (clips[by_frame, 0.0] - clips[by_frame, 1.0]).abs().amax((1, 2)) > 1e-6
         assert changed.tolist() == [not by_frame] * (AHEAD - 1) + [True]
     assert not torch.allclose(clips[False, 0.0][0], clips[False, 0.0][1])  # a frame still knows which it is
-
-
-def test_the_check_runs_on_debug_data_and_rolls_the_policy_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presage.systems.lab.pushing.ROWS", 3)
-    monkeypatch.setattr(searches, "ROWS", 4)
-    result = check((), (0,), True, tmp_path)
-    assert result.arms[0].name == "P = 400, K = 30" and len(result.arms) == 2 * len(WORLDS) + 2
-    assert result.verdict is not None and result.verdict.arm == "P = 400, K = 30"
-    assert "P = 0: K = 30 over K = 1" in [line.name for line in result.verdict.sanity]
-    assert "error / copied frame's, P = 400, one modulation" in result.figures

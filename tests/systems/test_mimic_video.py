@@ -1,19 +1,15 @@
 """mimic-video's debug twin: the video model stands still while its decoder learns, and acts at any level."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.policy.features import told
-from presage.systems.lab import delays
-from presage.systems.lab.arms import success
-from presage.systems.lab.early import LEVELS, SEES, TRUE, coming
+from presage.systems.lab.early import LEVELS, coming
 from presage.systems.lab.probes import Pairs, session_of
-from presage.systems.mimic_video import FRAMES, PAST, check, imagined, looking, mimic_video, of_codec, random, tap_of
+from presage.systems.mimic_video import FRAMES, PAST, imagined, looking, mimic_video, of_codec, random, tap_of
 from presage.systems.system import DEBUG
 from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
@@ -59,11 +55,3 @@ def test_controls_have_no_video_stage_and_windows_hold_all_that_a_session_sees()
     assert [s.name for s in random(shape, DEBUG).stages] == ["codec", "decode"]
     assert [s.name for s in of_codec(shape, DEBUG).stages] == ["codec", "clone"]
     assert {s.window for s in mimic_video(shape, DEBUG).stages[1:]} == {PAST + FRAMES}
-
-
-def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delays, "success", partial(success, max_steps=2))
-    result = check((), (0,), True, tmp_path)
-    assert len(result.arms) == len(LEVELS) + len(TRUE) + 2
-    assert result.verdict is not None and set(SEES) < {line.name for line in result.verdict.sanity}
-    assert sorted(path.name for path in (tmp_path / "training").iterdir()) == ["codec", "random", "video"]

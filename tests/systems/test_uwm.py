@@ -7,7 +7,6 @@ import torch
 from tests.recorded import moving_square
 
 from presage.networks.composed import Composed
-from presage.systems import uwm as recipe
 from presage.systems.lab.probes import Pairs, imagine, truth
 from presage.systems.system import DEBUG
 from presage.systems.uwm import JOINT, LIMITS, modes, uwm
@@ -71,7 +70,3 @@ def test_unknown_actions_are_noise_that_is_not_scored() -> None:
 
     assert terms(kinds["labelled"])["action"] > 0
     assert terms(kinds["free"]) == {"action": 0, "image.front": 2}
-
-
-def test_the_check_has_controls() -> None:
-    assert recipe.check.__module__ == "presage.systems.uwm" and len(LIMITS) == 7

@@ -1,7 +1,5 @@
 """V-JEPA 2-AC as a debug twin: it trains, and plans towards a picture."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -79,16 +77,3 @@ def test_without_training_nothing_is_imagined_to_change(model: Composed) -> None
 def test_a_goal_is_a_picture_of_its_camera(model: Composed) -> None:
     with pytest.raises(UserError, match="a goal is a picture of image.front; got state"):
         model.goal({"state": PLAY.state[:1]})
-
-
-def test_the_check_runs_on_debug_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from presage.systems.lab import reaching
-    from presage.systems.vjepa2_ac import check
-
-    monkeypatch.setattr(reaching, "ROWS", 2)
-    result = check((), (0,), True, tmp_path)
-    assert [arm.name for arm in result.arms][0] == "CEM" and len(result.arms) == 4
-    assert result.verdict is not None and result.verdict.starts == 2 and result.block.kind == "tuning"
-    assert 0 < (result.figures["minimum within a cell, chance"] or 0) < 0.2
-    again = check(("CEM",), (0,), True, tmp_path)
-    assert again.verdict is None and again.arms[0].outcomes == result.arms[0].outcomes

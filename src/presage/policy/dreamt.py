@@ -9,6 +9,7 @@ Shapes: B clips, N keyframes, T places, C numbers a place.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import update_wrapper
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def once(make: Make) -> Make:
             made.append(make(model, data))
         return made[0]
 
-    return again
+    return update_wrapper(again, make, assigned=(), updated=())  # it is known by what it makes
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ The video network sees no action, and the head's gradient stops at the tap. Late
 in for Stable Video Diffusion, EDM and 16.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from presage.policy.heads import ActionTransformer, VideoFormer
 from presage.systems.lab.check import CheckResult
 from presage.systems.lab.policies import Probe, Variant, compare_policies
 from presage.systems.lab.probes import Pairs
-from presage.systems.lab.readings import asked_of, moves, redrawn
+from presage.systems.lab.readings import asked_of, beside_random, redrawn
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.system import DEBUG, SMALL, Card, Shape, Size, System
 from presage.systems.table import find
@@ -107,13 +106,7 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
 
 def sees(model: Composed, pairs: Pairs) -> Mapping[str, float]:
     """How much the features follow the frame, of this network and of one with random weights, which must see it too."""
-    frame, noise = moves(model, pairs, ONE_STEP)
-    random_frame, random_noise = moves(redrawn(copy.deepcopy(model)), pairs, ONE_STEP)
-    return {
-        "noise / frame, one-step features": noise / frame,
-        "noise / frame, random U-Net": random_noise / random_frame,
-        "frame of the trained / of the random U-Net": frame / random_frame,
-    }
+    return dict(zip(PROBE.limits, beside_random(model, pairs, ONE_STEP), strict=True))
 
 
 PROBE = Probe(

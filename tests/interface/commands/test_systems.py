@@ -78,6 +78,18 @@ def test_the_lab_says_what_is_missing_and_how_to_make_it(capsys) -> None:
 
 def test_the_debug_twin_is_made_in_seconds_and_shown(capsys) -> None:
     assert main(["lab", "make", "plus2", "--quick"]) == 0
-    assert main(["lab", "show", "--quick"]) == 0
+    assert main(["lab", "show", "--quick", "--out", "page"]) == 0
     said = capsys.readouterr().out
-    assert said.count("plus2: demonstrations of two more tasks") == 2 and "rows_per_s" in said
+    assert said.count("plus2: demonstrations of two more tasks") == 3 and "rows_per_s" in said
+    assert "[1/1] plus2: demonstrations of two more tasks (about 1 s, 1 s left)" in said
+    assert "1 of 9 datasets" in Path("page/index.html").read_text()
+
+
+def test_two_systems_are_compared_in_the_terminal_and_on_a_page(capsys) -> None:
+    assert main(["systems", "compare", "VPP", "24", "--out", "both", "--json", "both.json"]) == 0
+    said = capsys.readouterr().out
+    assert "Video Prediction Policy (22)" in said.splitlines()[0] and "margin +0.10" in said
+    assert "<h1>Video Prediction Policy and UWM</h1>" in Path("both/index.html").read_text()
+    assert json.loads(Path("both.json").read_text())["figures"]["vpp"]["check"]["figure"] == "success"
+    for names in (["vpp"], ["vpp", "22"], ["vpp", "uwm", "pad"]):
+        assert main(["systems", "compare", *names]) == 2

@@ -25,19 +25,21 @@ VARIANTS = {
     for name, data in (("with video", BOTH), ("without", FEW))
 }
 
+JUDGED: list[Composed] = []
+
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """The lab replaced: a moving square, and a judge that notes whom it judges and lets every second succeed."""
-    models: list[Composed] = []
+    JUDGED.clear()
 
     def lab(quick: bool, labelled: int) -> LabData:
         free = moving_square(seed=1).without_labels(range(6))
         return LabData({"labelled": moving_square(), "free": free}, moving_square(episodes=2, seed=2))
 
-    def success(use: object, starts: Sequence[Start]) -> policies.Judge:
+    def success(use: object, starts: Sequence[Start], max_steps: int) -> policies.Judge:
         def judge(model: Composed, seed: int) -> list[float]:
-            models.append(model)
+            JUDGED.append(model)
             return [float(i % 2) for i in range(len(starts))]
 
         return judge
@@ -45,8 +47,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     monkeypatch.setattr(policies, "lab_data", lab)
     monkeypatch.setattr(policies, "success", success)
     monkeypatch.setattr(policies, "starts_of", lambda block, tasks, count, quick: STARTS)
-    monkeypatch.setattr(policies, "block_for", lambda row, quick: tuning_block())
-    return models
+    monkeypatch.setattr(policies, "block_of", lambda row, quick, out: tuning_block())
+    return JUDGED
 
 
 def ask(model: Composed, pairs: Pairs) -> Mapping[str, float]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from presage.systems.lab.pool import Still, pool, true_success
+from presage.systems.lab.pool import Noisy, Still, pool, true_success
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.starts import Start
 
@@ -37,7 +38,10 @@ def test_true_success_is_measured_once(tmp_path: Path, monkeypatch) -> None:
 
     members = [module.Member("still", True, lambda: Still(4, 2))]
     starts = [Start("pusht", 1, False)]
-    monkeypatch.setattr(module, "rolled", lambda *a: rolled(*a, ("top",), 1))
-    first = true_success(members, starts, tmp_path)
+    monkeypatch.setattr(module, "rolled", lambda *a, **settings: rolled(*a, ("top",), **settings))
+    first = true_success(members, starts, tmp_path, 1)
     monkeypatch.setattr(module, "rolled", None)
-    assert true_success(members, starts, tmp_path) == first == {"still": [0.0]}
+    assert true_success(members, starts, tmp_path, 1) == first == {"still": [0.0]}
+    noisy = [module.Member("still", True, lambda: Noisy(Still(4, 2), 1.0))]  # of that name, and another policy
+    with pytest.raises(TypeError):
+        true_success(noisy, starts, tmp_path, 1)

@@ -40,7 +40,8 @@ def test_the_documentation_has_every_system_and_a_section_for_each_verdict(tmp_p
     save(tmp_path / "uwm.json", make_result())
     said = systems_page(tmp_path)
     assert all(f"| {row.number} | {row.title}" in said for row in ROWS)
-    assert said.count(" | - |\n") == 35
+    assert said.count(" | - | - | - | - |\n") == 35
+    assert "| success 0." in said and "| without 0." in said and "| [shown](#uwm) | 25 |\n" in said
     assert "[2504.02792](https://arxiv.org/abs/2504.02792)" in said
     section = said[said.index("## UWM") :]
     assert "**shown**" in section and "`presage systems check uwm`" in section and "block 2" in section

@@ -6,10 +6,8 @@ import numpy as np
 import torch
 from tests.recorded import moving_square
 
-from presage.systems.lab.artifacts import artifact
-from presage.systems.lab.labels import Seen, read_card
 from presage.systems.lab.outcome import COVERAGE, JUDGE, judge_part, judge_stage, judged_frames, with_outcome
-from presage.systems.lab.world_base import world_base, world_model
+from presage.systems.lab.world_base import world_model
 from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.timeline.levels import Schedule
@@ -19,18 +17,6 @@ from presage.training.stage import train_stages
 
 PLAY = moving_square(8)
 SHAPE = shape_of(PLAY)
-
-
-def test_it_is_trained_once_and_its_card_says_what_it_saw(tmp_path: Path) -> None:
-    system = world_base(SHAPE, DEBUG, {"labelled": 1.0})
-    first, again = (
-        artifact("w-base", system, SHAPE, {"labelled": PLAY}, [Seen("play", ("action",))], tmp_path) for _ in range(2)
-    )
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
-    (folder,) = (path for path in (tmp_path / "artifacts").iterdir() if path.is_dir())
-    assert read_card(folder).seen == (Seen("play", ("action",)),)
-    other = artifact("w-base", system, SHAPE, {"labelled": moving_square(8, seed=1)}, [], tmp_path)
-    assert not all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), other.state_dict().values()))
 
 
 def test_actions_matter_and_words_do_not() -> None:

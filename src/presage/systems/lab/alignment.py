@@ -21,24 +21,22 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.success import best_threshold
-from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of
-from presage.systems.lab.artifacts import artifact
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.arms import CAMERAS, recorded, run_arm, starts_of, steps_of
+from presage.systems.lab.artifacts import Artifact, Source, artifact, source
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.cloning import Architecture
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.delays import at_least, at_most
-from presage.systems.lab.labels import Seen
+from presage.systems.lab.labels import LABELS, Seen
 from presage.systems.lab.outcome import JUDGE, OUTCOME, judged_frames, put_back, success_shown, with_outcome
-from presage.systems.lab.policies import block_of
 from presage.systems.lab.pool import Member, learned, pool
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
-from presage.systems.lab.trials import Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
+from presage.systems.lab.trials import ROWS, Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.lab.world_base import table_world
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
-from presage.training.fingerprint import hash_of
 from presage.training.recorded import Recorded, encoded, joined, shape_of
 
 P_MOST, UNSEEN, HIDDEN = 800, "unseen", T3[-1]
@@ -48,6 +46,12 @@ DRIVERS: tuple[tuple[Architecture, int, int], ...] = (
 )  # fmt: skip
 """Policies whose episodes models learn from: others than those that are judged"""
 FIRST_PUT_BACK = FIRST_ROLLED + 500_000
+HEAD = "outcome-head"
+MAY = (
+    *[Seen(name, LABELS) for name in ("noise", "play")],
+    *[Seen(name, ("next.success",)) for name in ("t3", "put-back")],
+)
+"""Labels that a model which is judged may have seen: no action of a demonstration, which its policies learn from"""
 STARTS, EACH, CALIBRATION = 42, 33, 24
 """Starts that every policy is judged on; successes of a task that are kept, and as many failures; starts of each driver
 that thresholds come from"""
@@ -88,6 +92,8 @@ class Lab:
     calibration: Trials
     policies: Sequence[tuple[Member, Trials]]
     back: Trials
+    most: int = ROWS
+    """Rows of a dream that a policy acts in"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,9 @@ OUTSIDE, BACK = "bins in which picks are outside of what agreement says", "put-b
 def picks(model: Composed, lab: Lab, said: Said) -> dict[str, float]:
     """Right picks in dreams that policies act in, bin by bin, and how many bins are outside of what agreement says."""
     true = np.array([trials.success.mean() for _, trials in lab.policies])
-    imagined = np.array([(dreamed_by(model, m.make(), trials) > said.cut).mean() for m, trials in lab.policies])
+    imagined = np.array(
+        [(dreamed_by(model, m.make(), trials, lab.most) > said.cut).mean() for m, trials in lab.policies]
+    )
     measured = right_picks(true, imagined)
     expected = expected_picks(true, said.hit, said.alarm, len(lab.policies[0][1].success))
     both = true.std() > 0 and imagined.std() > 0
@@ -173,12 +181,12 @@ def compare_alignment(
     for name in names:
         if name not in arms:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(arms)}")
-    began, block = monotonic(), block_of(row, quick, out)
-    base, drivers = table_world(quick, out), learned(DRIVERS[:1] if quick else DRIVERS, quick, out)
+    began, base = monotonic(), table_world(quick, out, MAY)
+    block, drivers = block_of(row, quick, out), learned(DRIVERS[:1] if quick else DRIVERS, quick, out)
     kinds = {name: recorded(name, quick) for name in ("noise", "play")}
     shape = shape_of(kinds["noise"])
-    kinds = {name: encoded(base, part) for name, part in (kinds | rollouts(drivers, quick)).items()}
-    weights = with_head(base, make(shape), shape, kinds["noise"], quick, out)
+    kinds = {name: encoded(base.model, part) for name, part in (kinds | rollouts(drivers, quick)).items()}
+    weights = with_head(base, make(shape), shape, quick, out)
     lab = lab_of(drivers, starts_of(block, T3, STARTS, quick), quick, out)
     starts = [Start(task, i, False) for i, task in enumerate(lab.judged.recorded.task)]
     done = {}
@@ -222,12 +230,11 @@ def verdict_of(arms: Mapping[str, Arm], claimed: str, none: str) -> Verdict | No
     blind = ("first frame", f"{claimed}, other actions")
     if not {claimed, none, *blind, "true last frame"} <= set(arms):
         return None
-    figures = arms[claimed].figures
     sanity: list[Sanity] = [
         *[at_most(f"agreement, {name}", arms[name].mean, GUESS) for name in blind],
         at_least("agreement, true last frame", arms["true last frame"].mean, 0.85),
-        at_most(BACK, float(figures[BACK] or 0.0), 0.1),
-        at_most(OUTSIDE, float(figures[OUTSIDE] or 0.0), 0.0),
+        at_most(BACK, arms[claimed].figure(BACK), 0.1),
+        at_most(OUTSIDE, arms[claimed].figure(OUTSIDE), 0.0),
     ]
     return judge({name: arms[name].outcomes for name in (claimed, none)}, claimed, {none: MARGIN}, sanity)
 
@@ -236,37 +243,31 @@ def rollouts(drivers: Sequence[Member], quick: bool) -> dict[str, Recorded]:
     """What models are adapted to: kinds of data by the number of episodes, and all but those of one task."""
     each, parts = (6 if quick else P_MOST) // len(drivers), []
     for d, driver in enumerate(drivers):
-        seeds = [FIRST_ROLLED + d * P_MOST + i for i in range(each)]
-        parts.append(rolled(driver.make(), [T3[i % len(T3)] for i in range(each)], seeds).recorded)
+        tasks, seeds = zip(*((T3[i % len(T3)], FIRST_ROLLED + d * P_MOST + i) for i in range(each)), strict=True)
+        parts.append(rolled(driver.make(), tasks, seeds, max_steps=steps_of(quick)).recorded)
     most = joined(parts)
     every = 2 if quick else P_MOST // 200
     other = [i for i, task in enumerate(most.task) if task != HIDDEN]
     return {f"P = {P_MOST}": most, "P = 200": most.only(range(0, len(most.length), every)), UNSEEN: most.only(other)}
 
 
-def with_head(
-    base: Composed, system: System, shape: Shape, noise: Recorded, quick: bool, out: Path
-) -> dict[str, torch.Tensor]:
+def with_head(base: Artifact, system: System, shape: Shape, quick: bool, out: Path) -> dict[str, torch.Tensor]:
     """Weights of the base and of a head that is trained on its codec: on demonstrations, perturbed experts and real
     successes with the object put back."""
-    t3 = encoded(base, recorded("t3", quick))
-    back = _labelled(*put_back(T3, 2 if quick else 200, FIRST_PUT_BACK, CAMERAS))
-    shown = {name: success_shown(Dataset(dataset(name, quick))) for name in ("noise", "t3")}
-    data = {"noise": with_outcome(noise, OUTCOME, shown["noise"]), "t3": with_outcome(t3, OUTCOME, shown["t3"])}
+    data = {name: source(name, quick) for name in ("noise", "t3")}
+    for name, part in data.items():
+        shown = success_shown(Dataset(dataset(name, quick)))
+        seen = encoded(base.model, part.recorded.without_labels(range(len(part.recorded.length))))
+        data[name] = replace(part, recorded=with_outcome(seen, OUTCOME, shown))
+    rows, shows = put_back(T3, 2 if quick else 200, FIRST_PUT_BACK, CAMERAS)
+    data["back"] = Source(with_outcome(rows, OUTCOME, shows), "put-back")
     (stage,) = [s for s in system.stages if s.name == JUDGE]
     head = replace(
         system,
-        build=_starting(system, base.state_dict()),
+        build=_starting(system, base.model.state_dict()),
         stages=(replace(stage, data={"noise": 1.0, "t3": 1.0, "back": 2.0}, make={}),),
     )
-    seen = [Seen(name, ("next.success",)) for name in data]
-    eyes = hash_of({name: x.cpu().numpy() for name, x in base.codecs.state_dict().items()})
-    model = artifact(f"outcome-head-{eyes[:6]}", head, shape, {**data, "back": back}, seen, out if quick else None)
-    return dict(model.state_dict())
-
-
-def _labelled(rows: Recorded, success: np.ndarray) -> Recorded:
-    return with_outcome(rows, OUTCOME, success)
+    return dict(artifact(HEAD, head, shape, data, out if quick else None, after=[base], may=MAY).model.state_dict())
 
 
 def _starting(system: System, weights: Mapping[str, torch.Tensor]) -> Callable[[Shape], Composed]:
@@ -281,10 +282,11 @@ def _starting(system: System, weights: Mapping[str, torch.Tensor]) -> Callable[[
 def lab_of(drivers: Sequence[Member], starts: Sequence[Start], quick: bool, out: Path) -> Lab:
     """starts: of the judged policies."""
     policies = [member for member in pool(quick, out) if not member.trivial]
-    trials = trials_of([member.make() for member in policies], starts)
+    trials = trials_of([member.make() for member in policies], starts, steps_of(quick))
     before = starts_of(tuning_block(1), T3, CALIBRATION, quick)
-    known = together(trials_of([driver.make() for driver in drivers], before))
+    known = together(trials_of([driver.make() for driver in drivers], before, steps_of(quick)))
     whole = together(trials)
     rows, shows = put_back(T3, 2 if quick else 60, FIRST_TUNING_SEED, CAMERAS)
     kept = whole if quick else whole.balanced(EACH)
-    return Lab(kept, known, list(zip(policies, trials, strict=True)), Trials(rows, shows))
+    pairs = list(zip(policies, trials, strict=True))
+    return Lab(kept, known, pairs, Trials(rows, shows), steps_of(quick, ROWS))

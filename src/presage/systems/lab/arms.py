@@ -4,6 +4,7 @@ An arm is a change of a system's value. Arms see the same data, steps and starts
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from presage.episodes.dataset import Dataset
 from presage.networks.composed import Composed
 from presage.systems.lab.check import Arm
 from presage.systems.lab.datasets import dataset
-from presage.systems.lab.files import write_json
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.starts import Block, Start, choose_starts
 from presage.systems.system import DEBUG, Shape, Size, System
 from presage.training.fingerprint import Fingerprint, entry
@@ -29,6 +30,8 @@ from presage.worlds.rollout import rollout
 CAMERAS, SIZE, CHUNK = ("front", "top"), 64, 4
 MAX_STEPS = 40
 """Model steps of an episode: 8 seconds."""
+QUICK_STEPS = 3
+"""The same of a debug twin"""
 
 Judge = Callable[[Composed, int], list[float]]
 """A trained model and its seed -> the figure of each start"""
@@ -73,6 +76,11 @@ def starts_of(block: Block, tasks: Sequence[str], count: int, quick: bool) -> li
     return choose_starts(block, tasks[:1], 2) if quick else choose_starts(block, tasks, count)
 
 
+def steps_of(quick: bool, most: int = MAX_STEPS) -> int:
+    """Of an episode."""
+    return min(most, QUICK_STEPS) if quick else most
+
+
 def run_arm(
     name: str,
     system: System,
@@ -85,34 +93,40 @@ def run_arm(
     figures: Callable[[Composed], Mapping[str, float]] = lambda model: {},
     training: str = "",
 ) -> Arm:
-    """Train and judge an arm with every seed. What is done lies in `out/name/SEED` and is not done again.
+    """Train and judge an arm with every seed. What is done lies in `out/name/SEED` and is not done again (`kept`).
 
     figures: printed beside the outcomes, of each seed's model; their means are kept. training: arms that name the same
     one share it; it lies in `out/training/SEED`.
+
+    Raises:
+        UserError: what lies there was made from something else.
     """
+    made = made_of(
+        starts=starts,
+        system=[system.card.name, system.stages, system.build, shape],
+        data=data,
+        judge=judge,
+        figures=figures,
+    )
     outcomes, seconds, beside, parameters = [], 0.0, [], 0
     for seed in seeds:
-        folder = out / name.replace(" ", "_") / str(seed)
-        done = folder / "outcome.json"
-        asked = [[s.task, s.seed] for s in starts]
-        kept: dict[str, Any] = json.loads(done.read_text()) if done.exists() else {}
-        if kept.get("starts") != asked:
+
+        def judged(seed: int = seed) -> dict[str, Any]:
             began = time.monotonic()
             model = trained(system, shape, data, seed, out / (training or name).replace(" ", "_") / str(seed))
-            figure = judge(model, seed)
-            kept = {
-                "starts": asked,
-                "outcome": figure,
+            outcome = judge(model, seed)
+            return {
+                "outcome": outcome,
                 "figures": dict(figures(model)),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "seconds": time.monotonic() - began,
             }
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(done, kept)
-        outcomes.append(tuple(kept["outcome"]))
-        beside.append(kept["figures"])
-        seconds, parameters = seconds + kept["seconds"], kept["parameters"]
-    means = {key: sum(f[key] for f in beside) / len(beside) for key in beside[0]}
+
+        result = kept(out / name.replace(" ", "_") / str(seed) / "outcome.json", made, judged)
+        outcomes.append(tuple(result["outcome"]))
+        beside.append(result["figures"])
+        seconds, parameters = seconds + result["seconds"], result["parameters"]
+    means = {key: sum(math.nan if f[key] is None else f[key] for f in beside) / len(beside) for key in beside[0]}
     rows = sum(len(part.action) for part in data.values())
     steps = sum(stage.optimiser.steps for stage in system.stages)
     return Arm(name, tuple(outcomes), seconds, parameters, rows, steps, means)

@@ -8,6 +8,7 @@ arms: names of those to run, empty for all. seeds: of training, one run of every
 seconds, on tuning starts. out: folder for whatever it writes (checkpoints, films, logs); a repeated call continues.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,6 +44,11 @@ class Arm:
     def mean(self) -> float:
         count = sum(map(len, self.outcomes))
         return sum(map(sum, self.outcomes)) / count if count else float("nan")
+
+    def figure(self, name: str) -> float:
+        """One printed beside; NaN where it is unknown or was not finite, which no limit admits."""
+        value = self.figures[name]
+        return math.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,14 @@ def block_for(row: Row, quick: bool) -> Block:
         return tuning_block()
     known = published(row)
     return take_verdict_block(row.name, 0 if known is None else known.block.number + 1)
+
+
+def block_of(row: Row, quick: bool, out: Path) -> Block:
+    """The starts of a check that writes to `out`: one that goes on keeps those that it began with."""
+    path = out / "block.json"
+    if not path.exists():
+        write_json(path, asdict(block_for(row, quick)))
+    return Block(**read_json(path, f"remove {out}"))
 
 
 def published(row: Row, folder: Path = VERDICTS) -> CheckResult | None:

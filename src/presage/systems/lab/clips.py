@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from presage.policy.executors import OpenLoop, open_loop
 from presage.policy.heads import answer
 from presage.policy.translators import ClipPlan, of_others, repeated
 from presage.systems.lab.arms import Judge, recorded, seconds_of, sized, starts_of, success, trained
-from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import HELD_OUT, MANY
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.starts import Start
 from presage.systems.lab.verdict import FLOOR, Sanity, judge
 from presage.systems.system import SMALL, Shape, Size, System
@@ -65,10 +67,10 @@ def compare_clips(
     Raises:
         UserError: there is no such arm, or the lab lacks its dataset.
     """
-    began, block = monotonic(), block_for(row, quick)
+    began, block = monotonic(), block_of(row, quick, out)
     data = recorded("many", quick)
-    episodes, kept = len(data.length), min(HELD, len(data.length) // 4)
-    rows, test = data.only(range(episodes - kept)), data.only(range(episodes - kept, episodes))
+    episodes, held = len(data.length), min(HELD, len(data.length) // 4)
+    rows, test = data.only(range(episodes - held)), data.only(range(episodes - held, episodes))
     shape = shape_of(rows)
     plan = plan_of(shape)
     uses: dict[str, Callable[[Composed, int], Policy]] = {
@@ -82,7 +84,7 @@ def compare_clips(
         if name not in uses:
             raise UserError(f"{row.title} has no arm {name!r}: there are {', '.join(uses)}")
     starts, known = starts_of(block, HELD_OUT, EPISODES, quick), starts_of(block, MANY[::2], BESIDE, quick)
-    some = starts[:BESIDE]
+    some, most = starts[:BESIDE], KNOCK + 1 if quick else STEPS
     found: dict[str, list[Arm]] = {name: [] for name in uses if not names or name in names}
     sanity: list[Sanity] = []
     for seed in seeds:
@@ -98,13 +100,14 @@ def compare_clips(
             model, use = models[whose], uses[name]
             beside: dict[str, Judge] = {}
             if name in (row.title, "cloning"):
-                beside = {RECORDED: success(use, known, max_steps=STEPS)}
-                beside |= {"with a knock": success(use, some, around=knocked, max_steps=STEPS)}
+                beside = {RECORDED: success(use, known, max_steps=most)}
+                beside |= {"with a knock": success(use, some, around=knocked, max_steps=most)}
             if name == row.title:
                 closed = open_loop(plan, every)
-                beside |= {"closed loop": success(closed, some, max_steps=STEPS)}
-                beside |= {"closed loop, with a knock": success(closed, some, around=knocked, max_steps=STEPS)}
-            judged = _judged(name, model, use, beside, starts, seed, len(rows.action))
+                beside |= {"closed loop": success(closed, some, max_steps=most)}
+                beside |= {"closed loop, with a knock": success(closed, some, around=knocked, max_steps=most)}
+            path = folder / "arms" / f"{name.replace(' ', '_')}.json"
+            judged = _judged(name, model, use, beside, starts, seed, len(rows.action), most, path)
             judged = replace(judged, steps=steps[whose], seconds=judged.seconds + took.get(name, 0.0))
             found[name].append(judged)
             print(f"{name}: {found[name][-1].mean:.2f} {dict(found[name][-1].figures)}", flush=True)
@@ -112,11 +115,11 @@ def compare_clips(
     arms = {name: _over_seeds(parts) for name, parts in found.items()}
     verdict = None
     if len(arms) == len(uses):
-        at_home = max(float(arms[name].figures[RECORDED] or 0) for name in (row.title, "cloning"))
+        at_home = max(arms[name].figure(RECORDED) for name in (row.title, "cloning"))
         sanity.append(Sanity(f"best success on {RECORDED}", at_home, at_home >= FLOOR, f"{FLOOR} or more"))
         margins = {name: MARGIN for name in uses if name != row.title}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, row.title, margins, sanity, chance=CHANCE)
-    seconds = monotonic() - began
+    seconds = max(sum(arm.seconds for arm in arms.values()), monotonic() - began)
     beside_all = {line.name: line.value for line in sanity}
     return CheckResult(row, "success", tuple(arms.values()), verdict, tuple(seeds), block, quick, seconds, beside_all)
 
@@ -147,16 +150,24 @@ def _judged(
     starts: Sequence[Start],
     seed: int,
     rows: int,
+    most: int,
+    path: Path,
 ) -> Arm:
-    began = monotonic()
-    outcome = tuple(success(use, starts, max_steps=STEPS)(model, seed))
-    figures = {key: sum(each := judge(model, seed)) / len(each) for key, judge in beside.items()}
+    """What an arm does on all starts, in at most `most` chunks; kept in `path`."""
+
+    def judged() -> dict[str, Any]:
+        began = monotonic()
+        outcome = success(use, starts, max_steps=most)(model, seed)
+        figures = {key: sum(each := judge(model, seed)) / len(each) for key, judge in beside.items()}
+        return {"outcome": outcome, "figures": figures, "seconds": monotonic() - began}
+
+    done = kept(path, made_of(starts=starts, weights=model, use=use, beside=dict(beside), rows=most), judged)
     parameters = sum(p.numel() for p in model.parameters())
-    return Arm(name, (outcome,), monotonic() - began, parameters, rows, 0, figures)
+    return Arm(name, (tuple(done["outcome"]),), done["seconds"], parameters, rows, 0, done["figures"])
 
 
 def _over_seeds(parts: Sequence[Arm]) -> Arm:
-    figures = {key: sum(float(p.figures[key] or 0) for p in parts) / len(parts) for key in parts[0].figures}
+    figures = {key: sum(p.figure(key) for p in parts) / len(parts) for key in parts[0].figures}
     outcomes = tuple(outcome for part in parts for outcome in part.outcomes)
     return replace(parts[0], outcomes=outcomes, seconds=sum(p.seconds for p in parts), figures=figures)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -15,10 +16,10 @@ from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import Foresight
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, success
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, run_arm, starts_of, steps_of, success
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
-from presage.systems.lab.policies import block_of, lab_data, shared_codec, with_codec
+from presage.systems.lab.policies import lab_data, shared_codec, with_codec
 from presage.systems.lab.probes import Pairs
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.system import Shape, System
@@ -92,7 +93,7 @@ def compare_executions(
         def figures(model: Composed, execution: Execution = execution) -> Mapping[str, float]:
             return execution.figures(model, pairs)
 
-        judged = success(execution.use, starts, around=execution.around)
+        judged = success(execution.use, starts, around=execution.around, max_steps=steps_of(quick))
         arms[name] = run_arm(
             name, system, shape, late, seeds, judged, out, starts, figures, f"training/{execution.training}"
         )
@@ -119,7 +120,7 @@ def asynchrony(arms: Mapping[str, Arm]) -> Verdict | None:
         at_least("grounded / synchronous", float(both["grounded"].mean()) / rate, 0.9),
         at_most("stopping costs, noisy", arms["noisy, whole video"].mean - whole.mean, 0.05),
         at_least("stopping costs, clean", arms["clean, whole video"].mean - arms["clean, half"].mean, 0.10),
-        *[at_most(name, float(whole.figures[name] or 0.0), limit) for name, limit in FORWARD_LIMITS.items()],
+        *[at_most(name, whole.figure(name), limit) for name, limit in FORWARD_LIMITS.items()],
     ]
     return judge(both, "grounded", {"naive": 0.15, "misled": 0.15}, sanity)
 
@@ -142,10 +143,12 @@ def at_least(name: str, value: float, limit: float) -> Sanity:
 
 
 def misled(foresee: Foresight, recorded: Recorded, seed: int = 0) -> Foresight:
-    """Foresight under a chunk of any recorded row in place of the running one."""
-    rng, known = np.random.default_rng(seed), recorded.action[recorded.labelled]
+    """Foresight under a chunk of any recorded row in place of the running one, which says which: a check that goes on
+    draws what it would have drawn."""
+    known = recorded.action[recorded.labelled]
 
     def foresee_another(session: Session, running: np.ndarray) -> None:
+        rng = np.random.default_rng((seed, crc32(running.tobytes())))
         foresee(session, known[rng.integers(len(known), size=len(running))])
 
     return foresee_another

@@ -18,7 +18,7 @@ from presage.systems.lab.check import Arm
 from presage.systems.lab.delays import Execution, at_least, at_most
 from presage.systems.lab.foretold import Foretold, ToldPolicy
 from presage.systems.lab.probes import Pairs, action_error, session_of
-from presage.systems.lab.readings import moves, redrawn
+from presage.systems.lab.readings import beside_random
 from presage.systems.lab.verdict import Verdict, judge
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
@@ -50,7 +50,7 @@ def ways(reader: Reader) -> dict[str, Execution]:
     def reading(training: str, read: Read, sees: bool = False) -> Execution:
         def figures(model: Composed, pairs: Pairs) -> Mapping[str, float]:
             error = action_error(model, pairs, answered(session_of(model, pairs), read))
-            beside = _sees(model, pairs, read) if sees else {}
+            beside = dict(zip(SEES, beside_random(model, pairs, read), strict=True)) if sees else {}
             return {"action error": error, "ms a chunk": milliseconds(model, pairs, read), **beside}
 
         def use(model: Composed, seed: int) -> Policy:
@@ -110,14 +110,6 @@ SEES = {"noise / frame": 1.0, "noise / frame, random backbone": 10.0, "frame of 
 """Each below its limit: the random backbone must see the frame at least a third as well."""
 
 
-def _sees(model: Composed, pairs: Pairs, read: Read) -> dict[str, float]:
-    frame, noise = moves(model, pairs, read)
-    weights = {name: x.clone() for name, x in model.network.state_dict().items()}
-    random_frame, random_noise = moves(redrawn(model), pairs, read)
-    model.network.load_state_dict(weights)
-    return dict(zip(SEES, (noise / frame, random_noise / random_frame, frame / random_frame), strict=True))
-
-
 def early(arms: Mapping[str, Arm]) -> Verdict | None:
     """Whether decoding at pure noise beats the codec and a random backbone, is as good as any level, the fastest, and
     behind being told."""
@@ -126,12 +118,12 @@ def early(arms: Mapping[str, Arm]) -> Verdict | None:
     if not {first, *later, *told_at, "random backbone", "codec latents"} <= set(arms):
         return None
     mean = {name: arm.mean for name, arm in arms.items()}
-    ms = {name: arms[name].figures["ms a chunk"] or 0.0 for name in (first, *later)}
+    ms = {name: arms[name].figure("ms a chunk") for name in (first, *later)}
     sanity = [
         at_most("best later level - level 1", max(mean[n] for n in later) - mean[first], 0.05),
         at_least("ms a chunk, fastest later level / level 1", min(ms[n] for n in later) / max(ms[first], 1e-9), 1.0),
         at_least("best true future - level 1", max(mean[n] for n in told_at) - mean[first], 0.10),
-        *[at_most(name, float(arms[first].figures[name] or 0.0), limit) for name, limit in SEES.items()],
+        *[at_most(name, arms[first].figure(name), limit) for name, limit in SEES.items()],
     ]
     outcomes = {name: arms[name].outcomes for name in (first, "codec latents", "random backbone")}
     return judge(outcomes, first, {"codec latents": 0.10, "random backbone": 0.10}, sanity)

@@ -4,7 +4,7 @@ A claim about few labels is void when a part was trained on more of them. So an 
 check refuses an artifact that saw more than its arm may.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from presage.systems.lab.files import read_json, write_json
 
 LABELS = ("action", "observation.state", "observation.environment_state", "next.success", "quality")
 """Columns that `free` episodes are used without."""
+CARD = "artifact.json"
 
 
 @dataclass(frozen=True)
@@ -55,43 +56,58 @@ class Seen:
     columns: tuple[str, ...]
     episodes: tuple[int, ...] | None = None
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(column for column in self.columns if column in LABELS)
+
 
 @dataclass(frozen=True)
 class ArtifactCard:
-    """What a trained artifact is, and what it saw in all stages of its training."""
+    """What a trained artifact is, and what it saw in all stages of its training and of all that it started from.
+
+    seconds: of training it. sources: folders of the lab's datasets that it was made from.
+    """
 
     name: str
     seen: tuple[Seen, ...]
     seconds: float = 0.0
-    """Of training it."""
+    parameters: int = 0
+    steps: int = 0
+    sources: tuple[str, ...] = ()
 
 
-def require_unseen(card: ArtifactCard, columns: Sequence[str], datasets: Mapping[str, Collection[int] | None]) -> None:
-    """Refuse an artifact that saw any of `columns` in `datasets`.
+def require_within(card: ArtifactCard, may: Sequence[Seen]) -> None:
+    """Refuse an artifact that saw a label which an arm may not have seen.
 
-    datasets: name -> numbers of the episodes whose columns must not have been seen (such as `Split.free`); None: all.
+    may: labels of datasets that are granted, of all or some episodes; what is not named is not granted. Pictures and
+    words are no labels.
 
     Raises:
-        UserError: it did.
+        UserError: it saw more.
     """
     for seen in card.seen:
-        if seen.dataset not in datasets:
-            continue
-        barred = datasets[seen.dataset]
-        both = [column for column in columns if column in seen.columns]
-        if seen.episodes is None or barred is None:
-            touched = barred is None or len(barred) > 0
-        else:
-            touched = not set(barred).isdisjoint(seen.episodes)
-        if both and touched:
-            raise UserError(
-                f"{card.name} saw {both[0]!r} of dataset {seen.dataset}, which this arm may not use: train it without"
-            )
+        for column in seen.labels:
+            granted = [m.episodes for m in may if m.dataset == seen.dataset and column in m.labels]
+            if None in granted:
+                continue
+            known = {episode for episodes in granted if episodes is not None for episode in episodes}
+            if seen.episodes is None or not known.issuperset(seen.episodes):
+                count = "all episodes" if seen.episodes is None else f"{len(seen.episodes)} episodes"
+                least = f"{len(known)} of them" if known else "none"
+                raise UserError(
+                    f"{card.name} saw {column} of {count} of {seen.dataset}, its arm may have seen {least}: "
+                    "train it without"
+                )
+
+
+def ledger(seen: Sequence[Seen]) -> tuple[Seen, ...]:
+    """The same without what is said twice."""
+    return tuple(dict.fromkeys(seen))
 
 
 def write_card(folder: Path, card: ArtifactCard) -> None:
     """Write `artifact.json` beside an artifact's weights."""
-    write_json(folder / "artifact.json", asdict(card))
+    write_json(folder / CARD, asdict(card))
 
 
 def read_card(folder: Path) -> ArtifactCard:
@@ -100,10 +116,11 @@ def read_card(folder: Path) -> ArtifactCard:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path, remedy = folder / "artifact.json", "make the artifact again"
+    path, remedy = folder / CARD, "make the artifact again"
     content = read_json(path, remedy)
     try:
-        return ArtifactCard(content["name"], tuple(map(_seen, content["seen"])), content["seconds"])
+        changed = {"seen": tuple(map(_seen, content["seen"])), "sources": tuple(content.get("sources", ()))}
+        return ArtifactCard(**{**content, **changed})
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is no card of an artifact ({error}): {remedy}") from None
 

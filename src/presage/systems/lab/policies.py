@@ -4,7 +4,7 @@ All arms share one codec, which sees pictures alone, the few labels, the starts 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -13,13 +13,12 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.composed import Composed
-from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, success
-from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE, Judge, run_arm, starts_of, steps_of, success
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3, dataset
-from presage.systems.lab.files import read_json, write_json
 from presage.systems.lab.labels import few
 from presage.systems.lab.probes import Pairs, action_error
-from presage.systems.lab.starts import Block, tuning_block
+from presage.systems.lab.starts import tuning_block
 from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
 from presage.systems.table import Row
@@ -115,6 +114,7 @@ def compare_policies(
     codec = next(s for s in first.stages if s.name == shared[0])
     kinds = {kind: encoded(model, part) for kind, part in data.kinds.items()}
     pairs, starts = Pairs.of(data.held, PAIRS), starts_of(block, T3, EPISODES, quick)
+    most = steps_of(quick)
     tuning = starts_of(tuning_block(1), T3, TUNING_EPISODES, quick)
     arms = {}
     bases: dict[tuple[str, ...], Composed] = {(): model}
@@ -128,17 +128,20 @@ def compare_policies(
             bases[before] = _shared(replace(whole, stages=(codec, *more)), shape, coded, before, out)
         system = _taking(whole, variant.takes, bases[before].state_dict(), shared)
         use = system.uses[variant.use]
-        figures = _figures(success(use, tuning), variant.ask, pairs, probe if name == claimed else None)
+        figures = _figures(
+            success(use, tuning, max_steps=most), variant.ask, pairs, probe.ask if name == claimed else None
+        )
+        judge_policy = success(use, starts, max_steps=most)
         read = {kind: part for kind, part in kinds.items() if kind in system.stages[-1].data}
         used = read or {"labelled": kinds["labelled"]}  # what a stage makes, it makes of labelled rows
-        arms[name] = run_arm(name, system, shape, used, seeds, success(use, starts), out, starts, figures)
+        arms[name] = run_arm(name, system, shape, used, seeds, judge_policy, out, starts, figures)
         print(f"{name}: {arms[name].mean:.2f} of {len(starts)} starts, {arms[name].seconds:.0f} s", flush=True)
     sanity: list[Sanity] = []
     if claimed in arms:
         arms[claimed], sanity = _parted(arms[claimed], probe)
     verdict = None
     if {claimed, *margins} <= set(arms):
-        tuned = {name: float(arms[name].figures[TUNING] or 0) for name in margins}
+        tuned = {name: arms[name].figure(TUNING) for name in margins}
         verdict = judge({name: arm.outcomes for name, arm in arms.items()}, claimed, margins, sanity, tuned)
     seconds = max(sum(arm.seconds for arm in arms.values()), monotonic() - began)
     beside = {f"{kind} rows": float(len(part.action)) for kind, part in kinds.items()}
@@ -146,12 +149,15 @@ def compare_policies(
 
 
 def _figures(
-    tuned: Judge, ask: Callable[[Composed, Pairs], Values], pairs: Pairs, probe: Probe | None
+    tuned: Judge,
+    ask: Callable[[Composed, Pairs], Values],
+    pairs: Pairs,
+    probe: Callable[[Composed, Pairs], Mapping[str, float]] | None,
 ) -> Callable[[Composed], Mapping[str, float]]:
     def figures(model: Composed) -> Mapping[str, float]:
         outcomes = tuned(model, 0)
         error = action_error(model, pairs, ask(model, pairs))
-        asked = {} if probe is None else probe.ask(model, pairs)
+        asked = {} if probe is None else probe(model, pairs)
         return {TUNING: sum(outcomes) / len(outcomes), "action error": error, **asked}
 
     return figures
@@ -159,19 +165,11 @@ def _figures(
 
 def _parted(arm: Arm, probe: Probe) -> tuple[Arm, list[Sanity]]:
     """The arm without the figures of its probe, and those as lines of sanity."""
-    values = {name: float(arm.figures[name] or 0) for name in probe.limits}
+    values = {name: arm.figure(name) for name in probe.limits}
     lines = [
         Sanity(name, value, value < probe.limits[name], f"below {probe.limits[name]}") for name, value in values.items()
     ]
     return replace(arm, figures={k: x for k, x in arm.figures.items() if k not in values}), lines
-
-
-def block_of(row: Row, quick: bool, out: Path) -> Block:
-    """The starts of a check; one that goes on keeps those that it began with."""
-    path = out / "block.json"
-    if not path.exists():
-        write_json(path, asdict(block_for(row, quick)))
-    return Block(**read_json(path, f"remove {out}"))
 
 
 def shared_codec(system: System, shape: Shape, data: LabData, out: Path) -> Composed:

@@ -6,26 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from presage.episodes.dataset import Dataset
-from presage.systems.lab.arms import CHUNK, recorded, sized
-from presage.systems.lab.artifacts import artifact
+from presage.systems.lab.arms import CHUNK, MAX_STEPS, sized
+from presage.systems.lab.artifacts import Source, artifact, source
 from presage.systems.lab.cloning import Architecture, cloned_policy
 from presage.systems.lab.datasets import T3, dataset
-from presage.systems.lab.files import read_json, write_json
-from presage.systems.lab.labels import Seen, few
+from presage.systems.lab.kept import kept, made_of
+from presage.systems.lab.labels import few
 from presage.systems.lab.policies import with_codec
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.starts import Start
 from presage.systems.system import SMALL
+from presage.training.fingerprint import hash_of
 from presage.training.recorded import shape_of
 from presage.worlds.protocol import Observation, Policy
 from presage.worlds.rollout import episodes_of, row_generators
 from presage.worlds.world import find_world
 
-LEARNED: tuple[tuple[Architecture, int, int], ...] = (
+Learned = tuple[Architecture, int, int]
+"""Architecture, demonstrations a task, seed"""
+LEARNED: tuple[Learned, ...] = (
     ("flow", 3, 0),
     ("flow", 5, 0),
     ("flow", 10, 0),
@@ -37,7 +41,7 @@ LEARNED: tuple[tuple[Architecture, int, int], ...] = (
     ("pooled", 20, 0),
     ("pooled", 50, 0),
 )
-"""Architecture, demonstrations a task, seed"""
+CODEC = "pool-codec"
 BASE, NOISE = 4, (0.5, 1.0)
 """Which of them is disturbed, and by noise of which deviations"""
 
@@ -64,27 +68,33 @@ def pool(quick: bool, out: Path) -> list[Member]:
     return [*members, Member("random", True, partial(_noisy, still, 1.0)), Member("still", True, still)]
 
 
-def learned(chosen: Sequence[tuple[Architecture, int, int]], quick: bool, out: Path) -> list[Member]:
-    """Policies by architecture, demonstrations a task and seed, trained the first time.
+def learned(chosen: Sequence[Learned], quick: bool, out: Path) -> list[Member]:
+    """Policies, trained the first time, on one codec that saw pictures alone.
 
     Raises:
         UserError: the lab's demonstrations were not made.
     """
-    t3, opened = recorded("t3", quick), Dataset(dataset("t3", quick))
-    shape, size, where = shape_of(t3), sized(SMALL, quick), out if quick else None
-    whole = cloned_policy(shape, size)
-    pictures = {"labelled": t3.without_labels(range(len(t3.length))), "free": t3.only([0])}
+    t3, opened = source("t3", quick), Dataset(dataset("t3", quick))
+    shape, size, where = shape_of(t3.recorded), sized(SMALL, quick), out if quick else None
+    whole, shown = cloned_policy(shape, size), t3.recorded
+    pictures = {"labelled": shown.without_labels(range(len(shown.length))), "free": shown.without_labels([0]).only([0])}
     codec = replace(whole, stages=whole.stages[:1])
-    eyes = artifact("pool-codec", codec, shape, pictures, [], where).codecs.state_dict()
+    eyes = artifact(CODEC, codec, shape, {kind: replace(t3, recorded=x) for kind, x in pictures.items()}, where)
     members = []
     for architecture, count, seed in chosen:
         numbers = few(opened, 1 if quick else count).labelled
-        system = with_codec(cloned_policy(shape, size, architecture), eyes)
-        name, seen = f"pool-{architecture}-{count}-{seed}", [Seen("t3", ("action",), numbers)]
-        model = artifact(name, system, shape, {"labelled": t3.only(numbers)}, seen, where, seed)
+        system = with_codec(cloned_policy(shape, size, architecture), eyes.model.codecs.state_dict())
+        few_of = {"labelled": Source(shown.only(numbers), t3.dataset, numbers, t3.folder)}
+        of = (architecture, count, seed)
+        model = artifact(name_of(of), system, shape, few_of, where, seed, [eyes]).model
         words = f"{architecture}, {count} demonstrations, seed {seed}"
         members.append(Member(words, False, partial(system.uses["policy"], model, seed)))
     return members
+
+
+def name_of(member: Learned) -> str:
+    """Of a member as an artifact."""
+    return "pool-" + "-".join(map(str, member))
 
 
 class Still:
@@ -122,15 +132,19 @@ def _noisy(base: Callable[[], Policy], spread: float) -> Policy:
     return Noisy(base(), spread)
 
 
-def true_success(members: Sequence[Member], starts: Sequence[Start], folder: Path) -> dict[str, list[float]]:
-    """Name -> 1 or 0 for each start, in the simulator; kept in `folder`."""
-    asked, out = [[s.task, s.seed] for s in starts], {}
+def true_success(
+    members: Sequence[Member], starts: Sequence[Start], folder: Path, most: int = MAX_STEPS
+) -> dict[str, list[float]]:
+    """Name -> 1 or 0 for each start, in the simulator; kept in `folder` under a name that follows what it is made
+    from."""
+    out = {}
     for member in members:
-        path = folder / f"{member.name.replace(' ', '_')}.json"
-        kept = read_json(path, "remove it") if path.exists() else {}
-        if kept.get("starts") != asked:
-            ended = rolled(member.make(), [s.task for s in starts], [s.seed for s in starts]).success
-            kept = {"starts": asked, "success": ended.astype(float).tolist()}
-            write_json(path, kept)
-        out[member.name] = kept["success"]
+
+        def ended(member: Member = member) -> dict[str, Any]:
+            done = rolled(member.make(), [s.task for s in starts], [s.seed for s in starts], max_steps=most).success
+            return {"success": done.astype(float).tolist()}
+
+        made = made_of(policy=member.make, starts=starts, steps=most)
+        name = f"{member.name.replace(', ', '-').replace(' ', '_')}-{hash_of(made)[1:11]}"
+        out[member.name] = kept(folder / f"{name}.json", made, ended)["success"]
     return out

@@ -83,7 +83,7 @@ def _covering(name: str, quick: bool) -> Recorded:
     return with_outcome(recorded(name, quick, (CAMERA,)), COVERAGE, coverage_at(places))
 
 
-def final_coverage(use: Use, starts: Sequence[Start]) -> Callable[[Composed, int], list[float]]:
+def final_coverage(use: Use, starts: Sequence[Start], rows: int = ROWS) -> Callable[[Composed, int], list[float]]:
     """The figure of a policy: how much of the goal is covered at the end, in the simulator."""
 
     def covered(model: Composed, seed: int) -> list[float]:
@@ -91,7 +91,7 @@ def final_coverage(use: Use, starts: Sequence[Start]) -> Callable[[Composed, int
         with closing(VectorWorld(list(PUSHT), min(17, len(starts)), (CAMERA,), SIZE, chunk=CHUNK)) as world:
             for i in range(0, len(starts), world.num_envs):
                 now = starts[i : i + world.num_envs]
-                rollout(use(model, seed, world), world, [s.task for s in now], [s.seed for s in now], ROWS)
+                rollout(use(model, seed, world), world, [s.task for s in now], [s.seed for s in now], rows)
                 out += coverage_in(world.snapshot(range(len(now)))).tolist()
         return out
 

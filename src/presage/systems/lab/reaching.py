@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,11 @@ import torch
 from presage.networks.composed import Composed
 from presage.policy.grounded import GroundedPolicy
 from presage.simulator.planners import Score
-from presage.systems.lab.arms import SIZE, recorded, trained
-from presage.systems.lab.check import Arm, CheckResult, block_for
+from presage.systems.lab.arms import SIZE, recorded, steps_of, trained
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import T3
-from presage.systems.lab.files import write_json
-from presage.systems.lab.goals import Attempt, Goal, attempt, choose_goals, strangers
+from presage.systems.lab.goals import REACHED, Attempt, Goal, attempt, choose_goals, strangers
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.starts import Block, Start, choose_starts, tuning_block
 from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import Shape, System
@@ -83,10 +84,10 @@ def reach(row: Row, check: Check, arms: Sequence[str], seeds: Sequence[int], qui
     models = _train(check, play, seeds, out)
     names = [name for name in check.arms if not arms or name in arms]
     main, controls = next(iter(check.arms)), [name for name in names if name in check.margins]
-    block, tuned = block_for(row, quick), _goals(tuning_block(), TUNING_GOALS, quick)
+    block, tuned = block_of(row, quick, out), _goals(tuning_block(), TUNING_GOALS, quick)
     goals = _goals(block, GOALS, quick)
     with closing(VectorWorld(list(T3), 1, (CAMERA,), SIZE)) as world:
-        lab = _Lab(models, world)
+        lab = _Lab(models, world, steps_of(quick, ROWS))
         tuning = {name: lab.rate(check.arms[name], seeds[:1], tuned) for name in controls}
         blind = lab.rate(check.blind, seeds[:1], tuned)
         done = [_arm(name, check.arms[name], lab, seeds, goals, out) for name in names]
@@ -151,6 +152,8 @@ class _Lab:
 
     models: Mapping[tuple[str, int], Composed]
     world: VectorWorld
+    most: int
+    """Rows of an attempt"""
 
     def attempts(
         self, arm: Reacher, seed: int, goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
@@ -163,7 +166,7 @@ class _Lab:
             policy.aim(model.goal({f"image.{CAMERA}": picture[None]}))
 
         shown = pictures or [goal.picture for goal in goals]
-        return [attempt(policy, aim, goal, self.world, ROWS, picture) for goal, picture in zip(goals, shown)]
+        return [attempt(policy, aim, goal, self.world, self.most, picture) for goal, picture in zip(goals, shown)]
 
     def rate(
         self, arm: Reacher, seeds: Sequence[int], goals: Sequence[Goal], pictures: Sequence[np.ndarray] | None = None
@@ -173,18 +176,19 @@ class _Lab:
 
 def _arm(name: str, reacher: Reacher, lab: _Lab, seeds: Sequence[int], goals: Sequence[Goal], out: Path) -> Arm:
     """An arm on all goals; what was tried is kept."""
-    asked = [[g.task, g.moved, *g.hand.tolist()] for g in goals]
     tried, seconds = [], 0.0
     for seed in seeds:
-        path, began = out / "arms" / name.replace(" ", "_") / f"{seed}.json", time.monotonic()
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        if kept.get("goals") != asked:
-            attempts = lab.attempts(reacher, seed, goals)
-            kept = {"goals": asked, "attempts": [[a.reached, a.missed, a.seconds] for a in attempts]}
-            kept["seconds"] = time.monotonic() - began
-            write_json(path, kept)
-        tried.append([Attempt(*each) for each in kept["attempts"]])
-        seconds += kept["seconds"]
+
+        def attempts(seed: int = seed) -> dict[str, Any]:
+            began = time.monotonic()
+            done = [[a.reached, a.missed, a.seconds] for a in lab.attempts(reacher, seed, goals)]
+            return {"attempts": done, "seconds": time.monotonic() - began}
+
+        weights = lab.models[reacher.training, seed]
+        made = made_of(goals=goals, weights=weights, use=reacher.use, rows=lab.most, distance=REACHED)
+        result = kept(out / "arms" / name.replace(" ", "_") / f"{seed}.json", made, attempts)
+        tried.append([Attempt(*each) for each in result["attempts"]])
+        seconds += result["seconds"]
     moved = np.array([g.moved for g in goals])
     reached, missed = np.array([[[a.reached, a.missed] for a in each] for each in tried]).mean(0).T
     figures = {

@@ -1,5 +1,6 @@
 """Controls of systems that read features: what a head makes of held-out rows, and whether a network sees the frame."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -26,6 +27,18 @@ def redrawn(model: Composed, seed: int = 0) -> Composed:
 def asked_of(read: Read, steps: int = 5) -> Callable[[Composed, Pairs], Values]:
     """What a head would do after each pair's first row."""
     return lambda model, pairs: answered(session_of(model, pairs), read, steps=steps)
+
+
+def beside_random(model: Composed, pairs: Pairs, read: Read) -> tuple[float, float, float]:
+    """How far features follow the noise over the frame; the same of the network with random weights; and how far the
+    former follow the frame over the latter. Infinite where a network is blind: it is no control then."""
+    frame, noise = moves(model, pairs, read)
+    random_frame, random_noise = moves(redrawn(copy.deepcopy(model)), pairs, read)
+    return _over(noise, frame), _over(random_noise, random_frame), _over(frame, random_frame)
+
+
+def _over(a: float, b: float) -> float:
+    return a / b if b > 0 else math.inf
 
 
 def moves(model: Composed, pairs: Pairs, read: Read) -> tuple[float, float]:

@@ -6,6 +6,7 @@ writes docs/systems.md anew from the table of systems and the committed verdicts
 """
 
 import html
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -139,18 +140,19 @@ def page(result: CheckResult, document: Callable[[str, str], str]) -> str:
     title = f"{result.card.title}: {'no verdict' if result.verdict is None else result.verdict.outcome}"
     body = [
         f"<h1>{escape(result.card.title)}</h1><p class='lead'>{escape(result.card.claim)}</p>",
-        f"<p><b>{escape(lead(result))}</b></p><h2>Arms</h2>{_bars(result)}{_html(arms_table(result))}",
+        f"<p><b>{escape(lead(result))}</b></p><h2>Arms</h2>{_bars(result)}{html_table(arms_table(result))}",
     ]
     if result.verdict is not None:
-        body.append(f"<h2>Differences</h2>{_html(differences_table(result.verdict))}")
+        body.append(f"<h2>Differences</h2>{html_table(differences_table(result.verdict))}")
         if result.verdict.sanity:
-            body.append(f"<h2>Sanity lines</h2>{_html(sanity_table(result.verdict))}")
+            body.append(f"<h2>Sanity lines</h2>{html_table(sanity_table(result.verdict))}")
     body += [f"<p>{escape(note)}</p>" for note in result.notes]
     repeated = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(result).items())
     return document(title, "\n".join([*body, f"<h2>Repeat it</h2><dl>{repeated}</dl>"]))
 
 
-def _html(cells: Cells) -> str:
+def html_table(cells: Cells) -> str:
+    """A table whose first row is its head."""
     head, *rows = cells
     first = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     rest = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -192,23 +194,61 @@ seeds, then over starts; pairs kept), all training seeds agree, and every sanity
 the interval lies below half the margin. *Not shown*: all else, with its reason. Models here are a thousand times
 smaller than those of the papers, so a verdict is about the direction of an effect.
 
-The lab is what all checks share: `presage lab make` records its datasets, `presage lab show` lists them. Starts of
-verdicts are used once, and half of them lie where nothing was ever recorded.
+Two systems stand side by side with `presage systems compare A B`. `presage systems check --all` makes the lab and
+checks every recipe, two at a time; it goes on after a kill, and leaves what is finished alone. With `--quick` all of it
+is a debug twin of minutes, whose figures are worth nothing.
+
+## The lab
+
+The lab is what all checks share. `presage lab make` records its datasets and trains what checks start from: a world
+model of the table, an outcome head, a pool of policies with their true success, and others whose episodes are learned
+from. Each lies in the cache under a name that follows its content, so a changed setting never meets old data; a call
+that was killed goes on. `presage lab show` says what is there, and `--out DIR` draws it: films, ledgers, rates.
+
+Starts of verdicts are used once, and half of them lie where nothing was ever recorded. What was judged is kept beside
+all that it was made from: system, weights, data, starts, the way to judge, the simulators' versions. Where one of these
+differs, the check refuses to go on in that folder, since its starts have been seen: another `--out` takes the next.
+
+An artifact's card holds its **ledger**: which labels (actions, states, outcomes) of which episodes its training was
+given, whether it read them or not, and what those saw that it started from. A check says which labels an arm may have
+seen, and refuses an artifact that saw more, in one line and before anything is trained.
+
+Five ways to meet a check by accident have a test each (`tests/systems/lab/test_accidents.py`): labels that follow from
+a state, a random network that is blind to the frame, a scorer that sees more than imagined frames, a simulator that
+waits for its robot, a judge that reads the hand and not the object.
+
+## All 36
 """
 
 
 def systems_page(folder: Path = check.VERDICTS) -> str:
     """docs/systems.md as text: it follows from the verdicts alone, so a new recipe does not change it."""
-    lines = ["| | system | use | claim | verdict |", "|---|---|---|---|---|"]
+    lines = ["| | system | use | claim | figure | control | verdict | min |", "|---|---|---|---|---|---|---|---|"]
     sections = []
     for row in ROWS:
-        _, words = check.state_of(row, folder)
         paper = f" ([{row.paper}](https://arxiv.org/abs/{row.paper}))" if row.paper else ""
-        lines.append(f"| {row.number} | {row.title}{paper} | {uses_of(row)} | {row.claim} | {words or '-'} |")
         result = check.published(row, folder)
+        found = ["-"] * 4 if result is None else _found(result)
+        lines.append(f"| {' | '.join([str(row.number), f'{row.title}{paper}', uses_of(row), row.claim, *found])} |")
         if result is not None:
             sections.append(_section(result))
     return "\n".join([HEAD, *lines, "", *sections])
+
+
+def _found(result: CheckResult) -> list[str]:
+    """Figure, control, verdict and minutes, as cells of the table."""
+    means = {arm.name: f" {arm.mean:.2f}" for arm in result.arms}  # an arm that was pooled from others has none
+    cells = [result.figure, "-", lead(result)]
+    if result.verdict is not None:
+        arm, hardest = result.verdict.arm, result.verdict.comparisons[0]
+        cells = [f"{result.figure}{means.get(arm, '')}", f"{hardest.control}{means.get(hardest.control, '')}", cells[2]]
+    figure, control, words = (cell.replace("|", "\\|") for cell in cells)
+    return [figure, control, f"[{words}](#{_anchor(result.card.title)})", f"{result.seconds / 60:.0f}"]
+
+
+def _anchor(title: str) -> str:
+    """Of a section, as Markdown makes it."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
 
 
 def _section(result: CheckResult) -> str:

@@ -5,25 +5,25 @@ The reward is a head over imagined frames, the same for all arms. Coverage in th
 and nothing that an arm sees, but for the oracle.
 """
 
-import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.simulator.planners import Propose, Score
-from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, trained
-from presage.systems.lab.check import Arm, CheckResult
+from presage.systems.lab.arms import CHUNK, SIZE, seconds_of, starts_of, steps_of, trained
+from presage.systems.lab.check import Arm, CheckResult, block_of
 from presage.systems.lab.datasets import PUSHT
-from presage.systems.lab.files import write_json
+from presage.systems.lab.kept import kept, made_of
 from presage.systems.lab.outcome import COVERAGE, JUDGE, with_outcome
-from presage.systems.lab.policies import block_of
 from presage.systems.lab.pushing import (
     CAMERA,
     ROWS,
@@ -121,9 +121,9 @@ def compare_searches(
     if len(chosen) == len(check.arms):
         outcomes = {name: arm.outcomes for name, arm in arms.items()}
         sanity = [*sanity, *check.lines(outcomes)]
-        tuned = {name: _tuned(check.arms[name], lab, seeds[0], tuning) for name in list(check.claims[0][1])[:1]}
-        figures |= {f"{name} on tuning starts": value for name, value in tuned.items()}
-        verdict = weakest([judge(outcomes, arm, margins, sanity, tuned) for arm, margins in check.claims])
+        base = next(iter(check.claims[0][1]))
+        figures[f"{base} on tuning starts"] = _tuned(check.arms[base], lab, seeds[0], tuning)
+        verdict = weakest([judge(outcomes, arm, margins, sanity) for arm, margins in check.claims])
     seconds = max(time.monotonic() - began, max(arm.seconds for arm in arms.values()))
     return CheckResult(row, "coverage", tuple(arms.values()), verdict, tuple(seeds), block, quick, seconds, figures)
 
@@ -146,10 +146,14 @@ def _look(
         if name == check.arms[check.claims[0][0]].world:
             for what in ("error / copied frame's", "error / with other actions"):
                 sanity.append(Sanity(f"{what}, {name}", errors[what], errors[what] < LISTENS, f"below {LISTENS}"))
-    back, whole = (float(figures[f"reward of {what}"] or 0) for what in ("its block put back", "a success"))
-    share = back / max(whole, 1e-6)
-    sanity.append(Sanity("reward of a success, its block put back / as it is", share, share < 0.5, "below 0.5"))
-    return figures, sanity
+    return figures, [*sanity, put_back_line(figures)]
+
+
+def put_back_line(figures: Mapping[str, float | None]) -> Sanity:
+    """A reward that reads the hand says of a success whose block is put back what it says of one."""
+    back, whole = (figures[f"reward of {what}"] for what in ("its block put back", "a success"))
+    share = math.nan if back is None or not whole else back / max(whole, 1e-6)
+    return Sanity("reward of a success, its block put back / as it is", share, share < 0.5, "below 0.5")
 
 
 def weakest(verdicts: Sequence[Verdict]) -> Verdict:
@@ -169,6 +173,8 @@ class _Lab:
     steps: int
     seconds: Mapping[str, float]
     """Of training each world model, and of the policies"""
+    most: int
+    """Rows of an episode"""
 
     def model(self, world: str, seed: int) -> Composed:
         """The policy of a seed in a world model, until another one is asked for."""
@@ -206,7 +212,7 @@ def _prepare(
     asked = {kind for name in worlds for kind in learned[name] if kind.startswith(ROLLED)}
     most = max((int(kind.removeprefix(ROLLED)) for kind in asked), default=0)
     if most:
-        done = _failures(whole.uses["base"], policies, QUICK_ROLLED if quick else most)
+        done = _failures(whole.uses["base"], policies, QUICK_ROLLED if quick else most, steps_of(quick, ROWS))
         failures = encoded(first, done)
         data |= {kind: failures.only(range(min(int(kind.split()[1]), len(failures.length)))) for kind in asked}
     models = {}
@@ -221,17 +227,20 @@ def _prepare(
         models[name] = trained(system, shape, {kind: data[kind] for kind in shares}, 0, folder)
         seconds[name] = sum(seconds_of(folder / stage) for stage in check.model)
     steps = sum(stage.optimiser.steps for stage in whole.stages)
-    return _Lab(whole.uses["base"], policies, models, sum(len(rows.action) for rows in data.values()), steps, seconds)
+    count, most = sum(len(rows.action) for rows in data.values()), steps_of(quick, ROWS)
+    return _Lab(whole.uses["base"], policies, models, count, steps, seconds, most)
 
 
-def _failures(acting: Callable[[Composed, int], Policy], policies: Mapping[int, Composed], episodes: int) -> Recorded:
+def _failures(
+    acting: Callable[[Composed, int], Policy], policies: Mapping[int, Composed], episodes: int, most: int
+) -> Recorded:
     """Episodes of the policies that are to be improved, seeds in turn: with all that they do wrong. How much each of
     their frames covers, nobody is told."""
     parts = []
     for turn, (seed, model) in enumerate(policies.items()):
         numbers = list(range(FIRST_ROLLED, FIRST_ROLLED + episodes))[turn :: len(policies)]
         if numbers:
-            parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), ROWS).recorded)
+            parts.append(rolled(acting(model, seed), list(PUSHT) * len(numbers), numbers, (CAMERA,), most).recorded)
     whole = joined(parts)
     order = np.argsort(np.concatenate([np.arange(len(part.length)) for part in parts]), kind="stable")
     whole = whole.only(order.tolist())
@@ -240,16 +249,19 @@ def _failures(acting: Callable[[Composed, int], Policy], policies: Mapping[int, 
 
 def _arm(name: str, arm: Searcher, lab: _Lab, seeds: Sequence[int], starts: Sequence[Start], out: Path) -> Arm:
     """An arm on all starts; what was tried is kept."""
-    asked, outcomes, seconds, model = [s.seed for s in starts], [], 0.0, lab.model(arm.world, seeds[0])
+    outcomes, seconds = [], 0.0
     for seed in seeds:
-        path, began = out / "arms" / name.replace(" ", "_") / f"{seed}.json", time.monotonic()
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        if kept.get("starts") != asked:
-            covered = final_coverage(arm.use, starts)(lab.model(arm.world, seed), seed)
-            kept = {"starts": asked, "coverage": covered, "seconds": time.monotonic() - began}
-            write_json(path, kept)
-        outcomes.append(tuple(kept["coverage"]))
-        seconds += kept["seconds"]
+        model = lab.model(arm.world, seed)
+
+        def tried(model: Composed = model, seed: int = seed) -> dict[str, Any]:
+            began = time.monotonic()
+            covered = final_coverage(arm.use, starts, lab.most)(model, seed)
+            return {"coverage": covered, "seconds": time.monotonic() - began}
+
+        made = made_of(starts=starts, weights=model, use=arm.use, rows=lab.most)
+        result = kept(out / "arms" / name.replace(" ", "_") / f"{seed}.json", made, tried)
+        outcomes.append(tuple(result["coverage"]))
+        seconds += result["seconds"]
     solved = float(np.mean([[each > 0.95 for each in covered] for covered in outcomes]))
     figures = {"solved": solved, "s a decision": _decision(arm.use, model)}
     parameters = sum(p.numel() for p in model.parameters())
@@ -272,4 +284,4 @@ def _decision(use: Use, model: Composed) -> float:
 
 
 def _tuned(arm: Searcher, lab: _Lab, seed: int, starts: Sequence[Start]) -> float:
-    return float(np.mean(final_coverage(arm.use, starts)(lab.model(arm.world, seed), seed)))
+    return float(np.mean(final_coverage(arm.use, starts, lab.most)(lab.model(arm.world, seed), seed)))

@@ -12,6 +12,7 @@ import torch
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import forward
+from presage.systems.lab.arms import MAX_STEPS
 from presage.systems.lab.outcome import OUTCOME, judged_frames
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.starts import Start
@@ -65,9 +66,9 @@ class Trials:
         return {name: x[self.recorded.start] for name, x in self.recorded.frames.items()}
 
 
-def trials_of(policies: Sequence[Policy], starts: Sequence[Start]) -> list[Trials]:
+def trials_of(policies: Sequence[Policy], starts: Sequence[Start], most: int = MAX_STEPS) -> list[Trials]:
     """Of each policy, on the same starts."""
-    ended = [rolled(p, [s.task for s in starts], [s.seed for s in starts]) for p in policies]
+    ended = [rolled(p, [s.task for s in starts], [s.seed for s in starts], max_steps=most) for p in policies]
     return [Trials(each.recorded, each.success) for each in ended]
 
 
@@ -100,14 +101,14 @@ def dreamed(model: Composed, recorded: Recorded, others: np.ndarray | None = Non
     return np.concatenate(out)
 
 
-def dreamed_by(model: Composed, policy: Policy, trials: Trials) -> np.ndarray:
+def dreamed_by(model: Composed, policy: Policy, trials: Trials, most: int = ROWS) -> np.ndarray:
     """(K,) the same where the policy itself acts in the dream, from the first frames."""
     recorded = trials.recorded
     session = Session(model, torch.from_numpy(trials.text).to(model.device), float("nan"))
     seen = {**trials.first, "state": recorded.state[recorded.start]}
     session.observe(seen)
     policy.reset([instructions(task)[0] for task in recorded.task])
-    for _ in range(ROWS):
+    for _ in range(most):
         forward(STEPS)(session, np.clip(policy.act(seen), -1, 1))
         seen |= model.decode_images(session.last.values)
     return judged_frames(model, {name: seen[name] for name in trials.first}, trials.text, OUTCOME)

@@ -12,8 +12,8 @@ from torch import nn
 
 from presage.networks.composed import Composed
 from presage.networks.unet import UNet, UNetConfig
-from presage.systems.lab.arms import recorded, sized
-from presage.systems.lab.artifacts import artifact
+from presage.systems.lab.arms import sized
+from presage.systems.lab.artifacts import Artifact, artifact, source
 from presage.systems.lab.labels import Seen
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.system import SMALL, Card, Shape, Size, System
@@ -31,7 +31,7 @@ PAST, AHEAD = 2, 2
 """Frames that are seen, since one does not show how fast things are; chunks of the second phase's rollouts"""
 ONE_STEP = Denoise(Levels((Role(Uniform(0.5), GIVEN),)), history_noise=0.1)
 """Half of the questions begin in pure noise, where a dream of one denoising step is asked"""
-SEEN = tuple(Seen(name, ("action",)) for name in ("noise", "play"))
+W_BASE = "w-base"
 
 
 def world_model(
@@ -85,14 +85,14 @@ def world_base(shape: Shape, size: Size = SMALL, data: Mapping[str, float] | Non
     return System(card, lambda shape: world_model(shape, size), stages)
 
 
-def table_world(quick: bool, out: Path) -> Composed:
+def table_world(quick: bool, out: Path, may: Sequence[Seen] | None = None) -> Artifact:
     """W-base of the table, trained on the lab's perturbed experts and play the first time.
 
-    out: where a debug twin lies.
+    out: where a debug twin lies. may: what the arm that asks may have seen.
 
     Raises:
-        UserError: one of the two datasets was not made.
+        UserError: one of the two datasets was not made, or the arm may not have seen them.
     """
-    data = {name: recorded(name, quick) for name in ("noise", "play")}
-    shape = shape_of(data["noise"])
-    return artifact("w-base", world_base(shape, sized(SMALL, quick)), shape, data, SEEN, out if quick else None)
+    data = {name: source(name, quick) for name in ("noise", "play")}
+    shape = shape_of(data["noise"].recorded)
+    return artifact(W_BASE, world_base(shape, sized(SMALL, quick)), shape, data, out if quick else None, may=may)
