@@ -114,7 +114,9 @@ def choose_robot(folder: Path, name: str | None = None) -> Embodiment | None:
     try:
         robots = Robot.all_from_config(config, path)
         slots = Slots(**config["slots"]) if "slots" in config else Slots.of(robots)
-        size, middle = config["model"]["codec"]["size"], config["state_codec"]["center"]
+        shape = config.get("shape")  # of a system
+        size = shape["size"] if shape else config["model"]["codec"]["size"]
+        middle = (shape or config)["state_codec"]["center"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: field {error} does not fit; retrain or fetch it again") from None
     named = _distinct(robots)

@@ -66,7 +66,7 @@ def calibrate_on(model: RobotModel, recording: Recording, seed: int = 0) -> Thre
     if not places:
         raise UserError(
             f"{where}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when a dream "
-            "has succeeded; record next.success, or success of each episode"
+            "has succeeded; label some (presage label), or record next.success"
         )
     if len(places) > MOST:
         places = sorted(np.random.default_rng(seed).permutation(places)[:MOST].tolist())

@@ -17,10 +17,10 @@ from websockets.sync.client import connect
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.interface.cli import main
+from presage.interface.doorway import read_files
 from presage.interface.play.dream import Dream
 from presage.interface.play.message import FIELDS, MAX_BYTES, read_message
 from presage.interface.play.player import IN_FLIGHT, Player
-from presage.interface.play.server import read_files
 from presage.interface.play.studio import Studio
 
 
@@ -56,8 +56,8 @@ def test_the_page_is_plain_files_of_its_own(address) -> None:
         page, headers = response.read().decode(), response.headers
     assert page.startswith("<!doctype html>") and headers["Content-Type"] == "text/html; charset=utf-8"
     assert f"connect-src 'self' ws://{address}" in headers["Content-Security-Policy"]
-    assert {"/", "/play.js", "/style.css"} <= set(read_files())
-    for name, (body, _) in read_files().items():
+    assert {"/", "/play.js", "/style.css"} <= set(read_files("presage.interface.play"))
+    for name, (body, _) in read_files("presage.interface.play").items():
         assert set(re.findall(rb"https?://[a-z0-9.]+", body)) <= {b"http://www.w3.org"}, (
             name
         )  # the name of SVG, never asked

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from presage.errors import UserError
 from presage.interface.commands.options import (
     Command,
     Connections,
@@ -58,15 +57,14 @@ class Play(Command):
     """File that holds the token."""
 
     def run(self) -> None:
+        from presage.interface.doorway import page_address, token_for
         from presage.interface.play.server import PlayServer
         from presage.interface.play.studio import UNCALIBRATED, Studio, open_data
         from presage.results.provenance import describe_checkpoint
-        from presage.serving.host import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+        from presage.serving.host import run_until_signalled
         from presage.systems.shipped import default_checkpoint
 
-        token = api_key(self.token_file, "--token-file")
-        if token is None and not is_loopback(self.host):
-            raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --token-file")
+        token = token_for(self.host, self.token_file)
         folder = self.checkpoint or default_checkpoint()
         name = describe_checkpoint(folder)["name"]
 
@@ -91,9 +89,7 @@ class Play(Command):
         server = PlayServer(studio, name, self.out, token, self.seed)
 
         def ready(port: int) -> None:
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            secret = "" if token is None else f"#token={token}"
-            print(f"play with {name} at http://{host}:{port}/{secret} (Ctrl-C stops it)", flush=True)
+            print(f"play with {name} at {page_address(self.host, port, token)} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)
         figures = {"players": server.served, "recordings": studio.recordings}
