@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from presage.episodes.steps import NO_INSTRUCTION
 from presage.errors import UserError
 from presage.networks.base import step, value_of
 from presage.networks.executable import executable
@@ -121,7 +122,7 @@ def require_judge(model: RobotModel) -> None:
     """Raise `UserError` where a model cannot say how good an imagined future is."""
     observation = {f"image.{c}": np.zeros((1, model.size, model.size, 3), np.uint8) for c in model.cameras}
     observation["state"] = np.zeros((1, model.state_dim), np.float32)
-    session = Session(model, [""])
+    session = Session(model, [NO_INSTRUCTION])
     session.observe(observation)
     value_of(session)
 

@@ -19,7 +19,7 @@ from presage.interface.doorway import Doorway, read_files
 from presage.interface.play.dream import Dream
 from presage.interface.play.message import MAX_BYTES
 from presage.interface.play.player import Player
-from presage.interface.play.studio import Studio
+from presage.interface.play.studio import Stage
 
 log = logging.getLogger("presage.play")
 
@@ -39,7 +39,7 @@ class PlayServer:
 
     def __init__(
         self,
-        studio: Studio,
+        studio: Stage,
         name: str,
         out: Path,
         token: str | None = None,
@@ -56,7 +56,7 @@ class PlayServer:
         """Serve until `draining` is set. `ready` is told the port, which is chosen for `port` 0.
 
         Raises:
-            UserError: the address cannot be used, or the first episode cannot be drawn.
+            UserError: the address cannot be used, or the first frame cannot be shown.
         """
         doorway = Doorway(read_files("presage.interface.play"), "/play", "presage play", host, self.token)
         loop = asyncio.get_running_loop()
@@ -75,7 +75,7 @@ class PlayServer:
     def _warm_up(self) -> None:
         """A step of nobody's dream: what is missing is said now, and the first player waits for nothing."""
         dream = Dream(self.studio, 0, self.seed)
-        dream.reset(self.studio.task, self.seed)
+        dream.begin()
         dream.step(np.zeros(self.studio.model.chunk_shape[1], np.float32))
 
     # -- players
