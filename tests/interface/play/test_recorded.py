@@ -186,12 +186,13 @@ def test_the_page_shows_what_was_recorded_and_sliders_take_over(studio: Recorded
             page.wait_for_function("window.presage.state !== undefined")
             assert page.locator("figure.real figcaption").first.inner_text() == "recorded front"
             page.keyboard.press("KeyT")
-            page.wait_for_function("window.presage.state.driver === 'recording' && window.presage.measure.frames > 2")
+            page.wait_for_function("window.presage.state.row === 5 && !window.presage.state.running")  # to its end
             page.locator("#sliders input").nth(1).fill("0.5")
             page.wait_for_function("window.presage.state.driver === 'person' && window.presage.state.running")
             assert page.locator("#sliders label").count() == 4 and not page.locator("#pad").is_visible()
+            page.keyboard.press("Escape")  # the slider lets go of the keys
             page.keyboard.press("KeyN")
-            page.wait_for_function("window.presage.strip.path.length === 1 || window.presage.state.row === 0")
+            page.wait_for_function("window.presage.state.row < 3")
             for width in (360, 1280):
                 page.set_viewport_size({"width": width, "height": 800})
                 page.wait_for_timeout(100)
