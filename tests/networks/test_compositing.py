@@ -1,15 +1,15 @@
-"""How a frame is composed: copied, warped, recalled or painted, pixel by pixel."""
+"""How a frame is composed: copied with a change, recalled or painted, pixel by pixel."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from presage.codecs.pixels import PixelCodec, PixelCodecConfig
-from presage.networks.compositing import Change, Composite, warped
+from presage.networks.compositing import Change, Composite
 
 SIZE, PATCH, CAMERAS = 8, 2, 2
 PLACE = 3 * PATCH**2
-NEWEST, OLDEST, PAINT, WARP = range(4)
+NEWEST, OLDEST, PAINT = range(3)
 
 
 def frames(seed: int) -> Tensor:
@@ -19,31 +19,28 @@ def frames(seed: int) -> Tensor:
     return tokens.transpose(1, 2).reshape(1, CAMERAS * PLACE, SIZE // PATCH, SIZE // PATCH)
 
 
-def answer(head: Composite, choose: int, paint: Tensor | None = None, flow: tuple[float, float] = (0, 0)) -> Tensor:
+def answer(choose: int, paint: Tensor | None = None, change: float = 0.0) -> Tensor:
     """The output that takes every pixel from one source."""
     grid = SIZE // PATCH
     blank = torch.zeros(CAMERAS, PLACE, grid, grid)
-    logits = torch.zeros(CAMERAS, PATCH**2, head.sources, grid, grid)
+    logits = torch.zeros(CAMERAS, PATCH**2, Composite.SOURCES, grid, grid)
     logits[:, :, choose] = 50.0
-    shifts = torch.tensor(flow).view(1, 2, 1, 1).expand(CAMERAS, 2, grid, grid)
     colours = blank if paint is None else paint.view(CAMERAS, PLACE, grid, grid)
-    return torch.cat([colours, logits.flatten(1, 2), shifts[:, : 2 * head.warps]], 1).flatten(0, 1)[None]
+    return torch.cat([colours, logits.flatten(1, 2), blank + change], 1).flatten(0, 1)[None]
 
 
 @pytest.mark.parametrize(("choose", "seed"), [(NEWEST, 1), (OLDEST, 2), (PAINT, 3)])
 def test_every_pixel_comes_from_the_source_that_is_chosen(choose: int, seed: int) -> None:
     head, newest, oldest, paint = Composite(CAMERAS * PLACE, CAMERAS), frames(1), frames(2), frames(3)
-    out = head(answer(head, choose, paint), newest, oldest)
+    out = head(answer(choose, paint), newest, oldest)
     torch.testing.assert_close(out, {1: newest, 2: oldest, 3: paint}[seed])
 
 
-def test_a_warp_moves_the_newest_frame_by_pixels() -> None:
-    head, newest = Composite(CAMERAS * PLACE, CAMERAS, warps=1), frames(1)
-    one_right = float(torch.atanh(torch.tensor(1 / 8.0)))  # of at most eight pixels
-    out = head(answer(head, WARP, flow=(one_right, 0.0)), newest, frames(2))
-    before, after = head._pixels(newest), head._pixels(out)
-    torch.testing.assert_close(after[..., :-1], before[..., 1:], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(after[..., -1], before[..., -1], atol=1e-5, rtol=1e-4)  # nothing is beyond the border
+@pytest.mark.parametrize(("choose", "by"), [(NEWEST, 0.25), (OLDEST, 0.0), (PAINT, 0.0)])
+def test_a_change_is_one_of_the_newest_frame_alone(choose: int, by: float) -> None:
+    head, newest, oldest, paint = Composite(CAMERAS * PLACE, CAMERAS), frames(1), frames(2), frames(3)
+    plain, changed = (head(answer(choose, paint, change), newest, oldest) for change in (0.0, 0.25))
+    torch.testing.assert_close(changed, plain + by)
 
 
 def test_at_first_nearly_all_stays_as_it_is() -> None:
@@ -58,10 +55,6 @@ def test_a_change_keeps_what_it_is_not_sure_of() -> None:
     painted = head(torch.cat([paint, torch.full_like(paint, 50.0)], 1), newest, newest)
     torch.testing.assert_close(kept, newest)
     torch.testing.assert_close(painted, paint)
-
-
-def test_without_a_flow_there_is_no_warp() -> None:
-    assert warped(torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, 0, SIZE, SIZE)) == []
 
 
 def test_a_place_must_hold_a_square_of_coloured_pixels() -> None:

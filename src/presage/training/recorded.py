@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from presage.codecs.pixels import patches
@@ -237,10 +238,23 @@ def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.nd
     emphasis = {}
     for s in (s for s in model.streams if s.source in recorded.rare and not pictures):
         weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
+        weight = moving(weight.unflatten(0, (b, n)), seen[s.source].unflatten(0, (b, n))).flatten(0, 1)
         emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
     shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
     left = torch.from_numpy(recorded.left[index]).float()
     return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown, to_success=left)
+
+
+NOTICED, MOVING = 16, 3.0
+"""Of 255 levels, a change that is seen; how many times as much a pixel counts that changed"""
+
+
+def moving(weight: Tensor, images: Tensor) -> Tensor:
+    """Weights (B, N, S, S) of pixels (B, N, S, S, 3), those of a row made such that what left a place counts there as
+    what came, and that changes count more: else an object that moves may as well leave a ghost."""
+    was, before = (torch.cat([x[:, :1], x[:, :-1]], 1) for x in (weight, images))
+    changed = ((images.int() - before.int()).abs().amax(-1) > NOTICED).float()
+    return torch.maximum(weight, was) * (1 + (MOVING - 1) * F.max_pool2d(changed, 3, 1, 1))
 
 
 def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:

@@ -118,7 +118,7 @@ def test_an_unrolled_window_shows_its_past_alone_and_makes_no_error_either() -> 
     begins = set()
     for seed in range(20):
         network = Asked((MOVE, BALL))
-        unroll = Unroll(FORWARD, past=2, own=1.0, short=0.7, noise=0.0)
+        unroll = Unroll(FORWARD, past=2, own=1.0, short=0.7)
         terms = unroll(Line(network), batch(), torch.Generator().manual_seed(seed))
         assert terms[BALL.name].weight.all() and not terms[BALL.name].error.any()
         rows = [w for w in network.heard if w.remember]

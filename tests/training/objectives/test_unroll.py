@@ -23,7 +23,7 @@ from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
 RECORDED = moving_square(4, rows=8)
 PAST, ROWS = 2, 6
 FORWARD = Denoise(Levels((Role(UNKNOWN, GIVEN),)))
-UNROLL = Unroll(FORWARD, past=PAST, own=1.0, short=0.0, noise=0.0)
+UNROLL = Unroll(FORWARD, past=PAST, own=1.0, short=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def model_of() -> Composed:
     config = UNetConfig(("seen",), (8, 16), 16, 1, 2, past=PAST, head="composite")
     network = UNet(streams, config)
     for p in network.parameters():
-        torch.nn.init.normal_(p, std=0.1)
+        torch.nn.init.normal_(p, std=0.06)  # so small that nothing leaves the range of pictures
     return Composed(streams, {"image.front": codec}, network, shape_of(RECORDED), context=ROWS).eval()
 
 
@@ -81,13 +81,24 @@ def test_the_loss_is_the_error_of_a_session_that_dreams_or_is_shown_the_truth(ow
     assert abs(float(term.error[:, -1].detach().mean()) - other[-1]) > 1e-4  # the two are not the same
 
 
-def test_what_is_imagined_without_the_action_is_no_past_of_the_recorded_one() -> None:
-    model = model_of()
-    video = replace(UNROLL, ask=Denoise(Levels((Role(UNKNOWN, UNKNOWN),))))
+def test_a_dream_goes_on_from_the_truth_where_nobody_recorded_the_action() -> None:
+    model, batch = model_of(), windows(model_of())
+    unknown = replace(batch, present={"done": torch.zeros(2, ROWS, dtype=torch.bool)})
     dreaming, shown = (
-        replace(video, own=own)(model, windows(model), torch.Generator().manual_seed(0))["seen"] for own in (1.0, 0.0)
+        replace(UNROLL, own=own)(model, unknown, torch.Generator().manual_seed(0))["seen"] for own in (1.0, 0.0)
     )
     torch.testing.assert_close(dreaming.error, shown.error)
+
+
+def test_a_dream_is_asked_at_full_noise_whatever_other_windows_are() -> None:
+    model = model_of()
+    easier = replace(UNROLL, ask=Denoise(Levels((Role(0.0, 0.5),))))
+    said = easier(model, windows(model), torch.Generator().manual_seed(0))["seen"]
+    dreamed = UNROLL(model, windows(model), torch.Generator().manual_seed(0))["seen"]
+    torch.testing.assert_close(said.error, dreamed.error)
+    assert said.weight.all()
+    shown = replace(easier, own=1e-9)(model, windows(model), torch.Generator().manual_seed(0))
+    assert "seen" not in shown or not shown["seen"].weight.any()
 
 
 def test_a_hidden_stream_is_unknown_in_half_of_the_windows() -> None:

@@ -1,9 +1,10 @@
 """Unroll: one step after the other, each after what was imagined just before it.
 
-A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. What the model says
-of a step, at whatever level it was asked, is the past of the next one in a share of the windows, and the goal stays the
-truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015, scheduled sampling;
-Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops between steps.
+A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. A share of the
+windows is dreamed: what an action leads to is asked at full noise, what the model says of a step is the past of the
+next one, and the goal stays the truth: so it learns from its own small errors at the price of a step each (Bengio et
+al. 2015, scheduled sampling; Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops
+between steps.
 
 Shapes: B windows, N rows, K steps that are asked for, T tokens of a stream, C numbers a token.
 """
@@ -15,29 +16,30 @@ import torch
 from torch import Tensor
 
 from presage.timeline.backbone import Condition, Window
-from presage.timeline.levels import GIVEN, Draw
+from presage.timeline.levels import GIVEN, UNKNOWN, Draw, Levels, Role
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.sampler import predict
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
 from presage.training.batch import Batch, Terms
-from presage.training.objectives.denoise import Asked, Denoise, alone_at, noise_like
+from presage.training.objectives.denoise import Asked, Denoise, alone_at
+
+DREAM = Levels((Role(UNKNOWN, GIVEN),))
+"""What a dream asks: from levels in between, a step would be nearer to the truth than one that is dreamed."""
 
 
 @dataclass(frozen=True)
 class Unroll:
     ask: Denoise
-    """Levels of the questions, and what its other fields say of told quality and of text"""
+    """Levels of the questions after the true past, and what its other fields say of told quality and of text"""
     past: int = 2
     """Rows before the first question, beside the first of the window"""
     own: float = 0.5
-    """Share of windows whose past becomes what the model said"""
+    """Share of windows that are a dream: their past becomes what the model said"""
     alone: Draw | None = None
     """Levels of what the robot does where nothing else is asked, after the true past"""
     short: float = 0.3
     """Share of batches that begin as a session does: with fewer rows of past, and none from earlier"""
-    noise: float = 0.1
-    """Half of the frames of the past are noised up to this level"""
     hidden: Sequence[str] = ()
     """Streams that half of the windows do without"""
 
@@ -62,7 +64,7 @@ class Unroll:
         seen = self._past(generator)
         alike = not self.own  # nothing depends on what is said, so all steps are asked at once, each after its own past
         rows = [*seen, *range(first, n - 1)] if alike else seen
-        history = [self._row(streams, batch, i, felt, generator) for i in rows]
+        history = [self._row(streams, batch, i, felt) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
         if self.alone is not None:
@@ -70,12 +72,15 @@ class Unroll:
             asked = alone_at(streams, batch, told, self.alone, torch.tensor([first]), generator)
             how = Condition(text, context=0 if blind else None)
             terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
-        asked = self.ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
+        steps = torch.arange(first, n)
+        asked = self.ask.questions_at(streams, batch, quality, told, steps, generator)
         if alike:
             said = [model.backbone([asked.window], memory, condition).raw[0]]
         else:
             own = (torch.rand(b, generator=generator) < self.own).to(device)
-            said = self._said(model, batch, asked.window, memory, condition, own, felt, generator)
+            dreamt = replace(self.ask, levels=DREAM, poor=None, unlabelled=None)
+            asked = _either(own, dreamt.questions_at(streams, batch, quality, told, steps, generator), asked)
+            said = self._said(model, batch, asked.window, memory, condition, own, felt)
         raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
         return terms | asked.terms(streams, batch, raws, {})
 
@@ -88,7 +93,6 @@ class Unroll:
         condition: Condition,
         own: Tensor,
         felt: Values,
-        generator: torch.Generator,
     ) -> list[Values]:
         """The network's outputs for the steps of a question in turn, each after what was said of the one before in the
         windows `own` (B,), and after the truth in the others."""
@@ -99,7 +103,7 @@ class Unroll:
             raw = model.backbone([question], memory, condition).raw[0]
             out.append(raw)
             if k + 1 < n:
-                row = _after(self._row(streams, batch, first + k, felt, generator), streams, question, raw, own)
+                row = _after(self._row(streams, batch, first + k, felt), streams, question, raw, own)
                 memory = model.backbone([row], memory, condition).memory
         return out
 
@@ -110,19 +114,29 @@ class Unroll:
         rows = 1 + int(torch.randint(self.past, (1,), generator=generator))
         return list(range(1 + self.past - rows, 1 + self.past))
 
-    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values, generator: torch.Generator) -> Window:
-        """History at a row as it was recorded, here and there a little noisy."""
+    def _row(self, streams: Sequence[Stream], batch: Batch, i: int, felt: Values) -> Window:
+        """History at a row as it was recorded."""
         b, device = len(batch.exists), batch.text.device
-        noisy = torch.rand(b, 1, generator=generator) < 0.5
-        level = (torch.rand(b, 1, generator=generator) * self.noise * noisy).to(device)
         values, levels, present = {}, {}, {}
         for s in (s for s in streams if s.imagined and not s.acts and s.name in batch.values):
-            x = batch.values[s.name][:, i : i + 1]
-            values[s.name] = s.corruption.corrupt(x, level, noise_like(x, generator))
-            levels[s.name] = level
+            values[s.name] = batch.values[s.name][:, i : i + 1]
+            levels[s.name] = torch.zeros(b, 1, device=device)
             there = batch.there(s)[:, i : i + 1]
             present[s.name] = there & felt[s.name] if s.name in felt else there
         return Window(values, levels, torch.full((b, 1), i, device=device), remember=True, present=present)
+
+
+def _either(mine: Tensor, ours: Asked, others: Asked) -> Asked:
+    """`ours` in the windows `mine` (B,), `others` elsewhere. Both ask for the same streams at the same steps."""
+
+    def chosen(a: Values, b: Values) -> Values:
+        return {k: torch.where(mine.view(-1, *[1] * (x.ndim - 1)), x, b[k]) for k, x in a.items()}
+
+    a, b = ours.window, others.window
+    window = replace(
+        a, values=chosen(a.values, b.values), levels=chosen(a.levels, b.levels), present=chosen(a.present, b.present)
+    )
+    return Asked(window, chosen(ours.noise, others.noise))
 
 
 def _after(row: Window, streams: Sequence[Stream], question: Window, raw: Values, own: Tensor) -> Window:
