@@ -15,6 +15,7 @@ from presage.episodes.labels import Labels, beside, known_by, read_labels, requi
 from presage.episodes.outcome import chunk_quality, episode_success, steps_to_success
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps
+from presage.episodes.survey import survey
 from presage.errors import UserError
 from presage.training.data import open_dataset
 
@@ -114,6 +115,15 @@ def test_labels_elsewhere_are_given_and_taken_by_the_dataset_that_they_are_of(tm
     opened = [open_dataset(root, labels=files) for root in roots]
     assert [d.labels for d in opened] == [{1: True}, {}]
     require_used(opened, files)
+
+
+def test_a_survey_counts_labels_and_says_what_is_wrong_with_them(tmp_path: Path) -> None:
+    root = write_unknown(tmp_path / "arm")
+    label(root, {0: True, 2: False})
+    found = survey(root)
+    assert found.success == (1, 2) and found.dataset.labels == {0: True, 2: False} and found.notes == []
+    beside(root).write_text("[]")
+    assert "holds no labels" in survey(root).damage[0]
 
 
 def test_copies_carry_labels_along_and_a_dataset_that_grows_keeps_them(tmp_path: Path) -> None:

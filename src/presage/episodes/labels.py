@@ -32,7 +32,7 @@ class Answer:
     """None: it was skipped, nobody knows"""
     rows: int
     mark: str = ""
-    """Empty where the dataset has no numbers to know an episode by"""
+    """Empty where the dataset has no numbers to know an episode by, or they cannot be read"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def misfit(labels: Labels, dataset: Dataset) -> str | None:
             return f"episode {number}, which it does not have"
         if rows != answer.rows:
             return f"an episode {number} of {answer.rows} rows, where it has {rows}"
-        if number in here and here[number].mark != answer.mark:
+        mark = here[number].mark if number in here else ""
+        if mark and answer.mark and mark != answer.mark:
             return f"an episode {number} in which something else was done"
     return None
 
