@@ -18,6 +18,7 @@ from presage.episodes.steps import Steps
 from presage.episodes.survey import survey
 from presage.errors import UserError
 from presage.training.data import open_dataset
+from presage.training.recorded import read_recorded
 
 
 def write_unknown(root: Path, episodes: int = 4, facts: tuple[bool | None, ...] = ()) -> Path:
@@ -53,6 +54,9 @@ def test_labels_count_like_recorded_outcomes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(steps_to_success(dataset)[:12], [5, 4, 3, 2, 1, 0, *[np.inf] * 6])
     assert np.isnan(steps_to_success(dataset)[12:]).all()
     np.testing.assert_array_equal(steps_to_success(steps)[:6], [2, 1, 0, *[np.inf] * 3])
+    known = read_recorded(steps, ["front"], 16, 2, 2)
+    np.testing.assert_array_equal(known.left, steps_to_success(steps))
+    assert (known.quality[3:6] == 0).all()
     # Nobody imitates an episode that failed.
     assert (chunk_quality(dataset)[6:12] == 0).all() and np.isnan(chunk_quality(dataset)[:6]).all()
     assert "outcome of 2 episodes of arm is labelled" in dataset.notes[-1]

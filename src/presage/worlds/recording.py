@@ -115,7 +115,7 @@ class Recording:
         first, length = self.row(episode, 0), int(self.length[episode])
         if self._row_success is not None and self._row_success[first : first + length].any():
             return bool(self._row_success[first : first + row].any())
-        return bool(self.success[episode]) and row == self.length[episode] - 1
+        return bool(self.success[episode]) and row == length - 1
 
 
 class RecordedWorld(ChunkEnv):
