@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SURE = 4.0
+"""How fast a choice is made up: weights that are not sure mix still pixels with paint"""
+
 
 class Head(Protocol):
     channels: int
@@ -65,7 +68,7 @@ class Composite:
     def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
         paint, choice, change = self._split(answer)
         start = torch.tensor([3.0, 0.0, 0.0], device=choice.device)  # at first, nearly all stays as it is
-        weight = (choice + start.view(1, -1, 1, 1)).softmax(1)
+        weight = (SURE * choice + start.view(1, -1, 1, 1)).softmax(1)
         shown = (self._pixels(newest) + change, self._pixels(oldest), paint)
         return self._places(sum((weight[:, k : k + 1] * x for k, x in enumerate(shown)), torch.zeros_like(paint)))
 

@@ -2,7 +2,7 @@
 
 It works on pixels. A frame is composed of the newest frame, the oldest that was seen and fresh paint; what an action
 leads to is asked without words, what to do with them. The robot's state is told where there is one, and half of the
-training does without. In the second stage half of the windows are dreams of eight steps.
+training does without. In the second stage half of the batches are dreams of four steps.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,9 @@ from presage.training.objectives.judge import JudgeSuccess, told
 from presage.training.objectives.unroll import Unroll
 from presage.training.stage import Stage
 
-PAST, EARLIER = 4, 64
-"""Rows of past that a step sees, rows back that the oldest frame may be"""
+PAST, DREAMED, EARLIER = 4, 4, 64
+"""Rows of past that a step sees, steps that are dreamed in a row, rows back that the oldest frame may be"""
+HIDDEN = tuple(f"*.{name}.*" for name in ("down", "shrink", "up", "grow", "time", "layers", "to_tokens", "from_tokens"))
 SEES, ACTS = Uniform(0.6, "sees"), Uniform(0.3, "acts")
 FELT = {"state": UNKNOWN}
 """Inverse dynamics reads frames: the state would say where the hand is going."""
@@ -64,23 +65,21 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
 
-    def imagined(name: str, own: float, asked: int, optimiser: Optimiser) -> Stage:
-        """A share `own` of the windows goes on from what the model said itself, for so many steps."""
+    def imagined(name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
+        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself."""
         return Stage(
             name,
-            Unroll(ask, PAST, own=own, alone=ACTS, hidden=("state",)),
+            Unroll(ask, PAST, own=own, alone=alone, hidden=("state",)),
             data=data,
             window=1 + PAST + asked,
             back=EARLIER,
             emphasis=12.0,
             weights={"action*": 1.0, "image.*": 100.0, "state": 0.5},
-            optimiser=scaled(optimiser, size),
+            optimiser=scaled(replace(optimiser, orthogonal=HIDDEN, warmup=200, save_every=250), size),
         )
 
-    world = imagined(
-        "world", 0.0, 6, Optimiser(steps=500, batch=4, warmup=200, cooldown=0.0, ema=0.998, save_every=500)
-    )
-    long = imagined("long", 0.5, 8, Optimiser(steps=10000, batch=4, warmup=200, ema=0.999, save_every=500))
+    world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
+    long = imagined("long", 0.5, DREAMED, ACTS, Optimiser(steps=10000, batch=8, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),

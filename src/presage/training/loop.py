@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.errors import UserError
 from presage.training.batch import Terms, Weights, weighted, weights_at
 from presage.training.fingerprint import Fingerprint, settings
+from presage.training.muon import Muon
 from presage.training.resume import load_state, save_state, step_generator, truncate_log
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW at a rate that warms up, stays, and falls to zero."""
+    """AdamW, or Muon, at a rate that warms up, stays, and falls to zero."""
 
     steps: int = 5000
     batch: int = 16
@@ -33,6 +35,8 @@ class Optimiser:
     cooldown: float = 0.4
     """Last share of the steps in which the rate falls linearly to zero."""
     weight_decay: float = 0.05
+    orthogonal: tuple[str, ...] = ()
+    """Names, by pattern, of hidden layers whose matrices Muon trains in place of AdamW (`muon.py`)"""
     ema: float = 0.998
     seed: int = 0
     save_every: int = 250
@@ -48,8 +52,14 @@ def rate(config: Optimiser, step: int) -> float:
 
 
 def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, vectors and embeddings do not. Frozen weights are left out."""
+    """AdamW, or Muon for hidden layers that the config names; matrices decay, vectors and embeddings do not. Frozen
+    weights are left out."""
     trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    if config.orthogonal:
+        hidden = [p for n, p in trained if p.ndim > 1 and any(fnmatchcase(n, each) for each in config.orthogonal)]
+        chosen = {id(p) for p in hidden}
+        others = [p for _, p in trained if id(p) not in chosen]
+        return Muon(hidden, others, config.lr, config.weight_decay)
     matrices = [p for n, p in trained if p.ndim == 2 and "positions" not in n]
     chosen = {id(p) for p in matrices}
     others = [p for _, p in trained if id(p) not in chosen]

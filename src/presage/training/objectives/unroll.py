@@ -1,10 +1,10 @@
 """Unroll: one step after the other, each after what was imagined just before it.
 
-A window of rows is one view from earlier, some rows of past, and steps that are asked for in turn. A share of the
-windows is dreamed: what an action leads to is asked at full noise, what the model says of a step is the past of the
-next one, and the goal stays the truth: so it learns from its own small errors at the price of a step each (Bengio et
-al. 2015, scheduled sampling; Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops
-between steps.
+A window of rows is one view from earlier, some rows of past, and steps that are asked for. A share of the batches is
+dreamed: what an action leads to is asked at full noise, what the model says of a step is the past of the next one, and
+the goal stays the truth: so it learns from its own small errors at the price of a step each (Bengio et al. 2015,
+scheduled sampling; Alonso et al. 2024, DIAMOND, where several steps are trained in a row). The gradient stops between
+steps.
 
 Shapes: B windows, N rows, K steps that are asked for, T tokens of a stream, C numbers a token.
 """
@@ -35,7 +35,7 @@ class Unroll:
     past: int = 2
     """Rows before the first question, beside the first of the window"""
     own: float = 0.5
-    """Share of windows that are a dream: their past becomes what the model said"""
+    """Share of batches that are dreamed: their past becomes what the model said"""
     alone: Draw | None = None
     """Levels of what the robot does where nothing else is asked, after the true past"""
     short: float = 0.3
@@ -61,9 +61,9 @@ class Unroll:
         condition = Condition(text)
         felt = {name: (torch.rand(b, 1, generator=generator) < 0.5).to(device) for name in self.hidden}
 
+        dreams = float(torch.rand(1, generator=generator)) < self.own
         seen = self._past(generator)
-        alike = not self.own  # nothing depends on what is said, so all steps are asked at once, each after its own past
-        rows = [*seen, *range(first, n - 1)] if alike else seen
+        rows = seen if dreams else [*seen, *range(first, n - 1)]
         history = [self._row(streams, batch, i, felt) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
@@ -72,30 +72,19 @@ class Unroll:
             asked = alone_at(streams, batch, told, self.alone, torch.tensor([first]), generator)
             how = Condition(text, context=0 if blind else None)
             terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
-        steps = torch.arange(first, n)
-        asked = self.ask.questions_at(streams, batch, quality, told, steps, generator)
-        if alike:
+        ask = replace(self.ask, levels=DREAM, poor=None, unlabelled=None) if dreams else self.ask
+        asked = ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
+        if dreams:
+            said = self._said(model, batch, asked.window, memory, condition, felt)
+        else:  # nothing depends on what is said, so all steps are asked at once, each after its own past
             said = [model.backbone([asked.window], memory, condition).raw[0]]
-        else:
-            own = (torch.rand(b, generator=generator) < self.own).to(device)
-            dreamt = replace(self.ask, levels=DREAM, poor=None, unlabelled=None)
-            asked = _either(own, dreamt.questions_at(streams, batch, quality, told, steps, generator), asked)
-            said = self._said(model, batch, asked.window, memory, condition, own, felt)
         raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
         return terms | asked.terms(streams, batch, raws, {})
 
     def _said(
-        self,
-        model: Model,
-        batch: Batch,
-        window: Window,
-        memory: Memory[Entry],
-        condition: Condition,
-        own: Tensor,
-        felt: Values,
+        self, model: Model, batch: Batch, window: Window, memory: Memory[Entry], condition: Condition, felt: Values
     ) -> list[Values]:
-        """The network's outputs for the steps of a question in turn, each after what was said of the one before in the
-        windows `own` (B,), and after the truth in the others."""
+        """The network's outputs for the steps of a question in turn, each after what was said of the one before."""
         streams, (_, n), out = model.backbone.streams, window.steps.shape, []
         first = int(window.steps[0, 0])
         for k in range(n):
@@ -103,7 +92,7 @@ class Unroll:
             raw = model.backbone([question], memory, condition).raw[0]
             out.append(raw)
             if k + 1 < n:
-                row = _after(self._row(streams, batch, first + k, felt), streams, question, raw, own)
+                row = _after(self._row(streams, batch, first + k, felt), streams, question, raw)
                 memory = model.backbone([row], memory, condition).memory
         return out
 
@@ -126,27 +115,14 @@ class Unroll:
         return Window(values, levels, torch.full((b, 1), i, device=device), remember=True, present=present)
 
 
-def _either(mine: Tensor, ours: Asked, others: Asked) -> Asked:
-    """`ours` in the windows `mine` (B,), `others` elsewhere. Both ask for the same streams at the same steps."""
-
-    def chosen(a: Values, b: Values) -> Values:
-        return {k: torch.where(mine.view(-1, *[1] * (x.ndim - 1)), x, b[k]) for k, x in a.items()}
-
-    a, b = ours.window, others.window
-    window = replace(
-        a, values=chosen(a.values, b.values), levels=chosen(a.levels, b.levels), present=chosen(a.present, b.present)
-    )
-    return Asked(window, chosen(ours.noise, others.noise))
-
-
-def _after(row: Window, streams: Sequence[Stream], question: Window, raw: Values, own: Tensor) -> Window:
-    """History at a row as the model said it, in the windows `own` (B,) and where it knew what was done: what it says of
-    a step whose action it was not told is not what that action led to."""
+def _after(row: Window, streams: Sequence[Stream], question: Window, raw: Values) -> Window:
+    """History at a row as the model said it, where it knew what was done: what it says of a step whose action it was
+    not told is not what that action led to."""
     done = torch.stack([question.levels[s.name] == GIVEN for s in streams if s.acts and s.name in question.levels])
     values, levels = dict(row.values), dict(row.levels)
     for s in (s for s in streams if s.name in raw and s.name in values):
         level, x = question.levels[s.name], question.values[s.name]
-        mine = own[:, None] & done.all(0) & (level > 0)
+        mine = done.all(0) & (level > 0)
         clean = predict(s, raw[s.name].detach(), x, level)
         clean = s.corruption.step(x, clean, level.clamp(min=0.01), torch.zeros_like(level))
         values[s.name] = torch.where(mine[..., None, None], clean, values[s.name])
