@@ -105,7 +105,7 @@ class LabelServer:
     async def _show(self, connection: ServerConnection) -> None:
         """Ask what is asked now."""
         number = self.answers.now
-        facts = {"episode": number, **self.answers.counts(), "file": str(self.answers.path)}
+        facts: dict[str, Any] = {"episode": number, **self.answers.counts(), "file": str(self.answers.path)}
         if number is None:
             await _say(connection, "show", **facts)
             return
