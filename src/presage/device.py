@@ -11,6 +11,10 @@ FP32_VARIABLE = "PRESAGE_FP32"
 """
 
 
+EAGER_VARIABLE = "PRESAGE_EAGER"
+"""Environment variable; when it is not empty nothing is compiled."""
+
+
 def default_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -28,6 +32,30 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16
     return torch.bfloat16 if multiplies_bf16() else torch.float32
+
+
+def sent(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`x` on a device. What goes to a card does not wait for what the card still computes."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def quicken(network: torch.nn.Module, backend: str = "inductor") -> None:
+    """Compile the blocks that a network repeats, in place, and let its convolutions choose their kernels by trying.
+
+    What cannot be compiled runs as it is written; with the variable PRESAGE_EAGER everything does.
+    """
+    if os.environ.get(EAGER_VARIABLE):
+        return
+    import torch._dynamo
+
+    torch._dynamo.config.suppress_errors = True
+    torch.backends.cudnn.benchmark = True
+    for blocks in (m for m in network.modules() if isinstance(m, torch.nn.ModuleList)):
+        for block in blocks:
+            if not isinstance(block, torch.nn.ModuleList) and next(block.children(), None) is not None:
+                block.compile(backend=backend)
 
 
 def multiplies_bf16() -> bool:

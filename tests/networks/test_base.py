@@ -4,16 +4,21 @@ are changes of it."""
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from tests.recorded import moving_square
 from tests.tiny import grounded, tiny_chunk, tiny_model, tiny_observation
 
 from presage.networks.base import next_values, step
 from presage.networks.names import ACTION, LIMIT, SCENE, STATE
 from presage.networks.world_model import WorldModel
+from presage.systems.reference import reference
+from presage.systems.system import DEBUG
 from presage.timeline.backbone import Window
 from presage.timeline.levels import GIVEN, Schedule, flat
 from presage.timeline.session import Session
+from presage.training.recorded import shape_of
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,26 @@ def simplest(session: Session) -> dict[str, torch.Tensor]:
     newest = {name: x[:, None] for name, x in session.last.values.items()}
     with torch.inference_mode():
         return session.model.base(newest, session.last.carried[:, None], question, session.condition)
+
+
+def test_a_dream_takes_as_many_steps_as_its_model_says(model: WorldModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every command: none where the base prediction redraws the robot, and one of a system."""
+    asked: list[int] = []
+    imagine = Session.imagine
+    monkeypatch.setattr(Session, "imagine", lambda s, how, *a, **k: asked.append(how.steps) or imagine(s, how, *a, **k))
+    shape = shape_of(moving_square(1))
+    system = reference(shape, DEBUG).build(shape).eval()
+    first = {name: x[:2] for name, x in moving_square(1).frames.items()} | {"state": np.zeros((2, 2), np.float32)}
+    alone = Session(system, ["move"] * 2)
+    alone.observe(first)
+    chunk = np.zeros((2, 2, 2), np.float32)
+    for how in (None, 3):
+        step(alone, chunk, how)
+    assert (model.denoising, system.denoising, asked) == (0, 1, [1, 3])
+    world = grounded(model, 2)
+    monkeypatch.setattr(world.model.network, "forward", lambda *_: pytest.fail("the network is not asked"))
+    monkeypatch.setattr(Session, "_read", lambda *_: world.last)
+    step(world, tiny_chunk(world.batch))
 
 
 def test_where_the_action_is_given_the_state_is_the_one_that_it_leads_to(model: WorldModel) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from presage.policy.features import candidates, latents
 from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
-from presage.systems.lab.cloning import cloning
+from presage.systems.lab.cloning import cloned_policy
 from presage.systems.system import DEBUG
 from presage.timeline.corruption import Corruption, Flow, Regress
 from presage.timeline.levels import Uniform
@@ -153,7 +153,7 @@ def test_candidates_differ_by_their_noise_and_answer_several_chunks() -> None:
     torch.manual_seed(0)
     recorded = moving_square(episodes=2)
     shape = shape_of(recorded)
-    model = cloning(shape, DEBUG, chunks=3).build(shape).eval()
+    model = cloned_policy(shape, DEBUG, chunks=3).build(shape).eval()
     for p in model.parts.parameters():
         torch.nn.init.normal_(p, std=0.1)
     session = Session(model, ["move"] * 2, context=0)

@@ -3,19 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from tests.recorded import moving_square
 from tests.tiny import tiny_model, tiny_observation
 
+from presage.codecs.scalars import ScalarCodec
 from presage.episodes.dataset import Dataset
 from presage.episodes.episode import Episode
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.networks.composed import Composed, Shape
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.representation import (
+    WIDTH,
     Head,
     HeadConfig,
     dataset_features,
     default_tap,
+    equal_head,
     load_head,
     random_twin,
     read_source,
@@ -24,9 +29,13 @@ from presage.policy.representation import (
     train_head,
     video_features,
 )
+from presage.systems.pad import pad
+from presage.systems.reference import reference
 from presage.systems.shipped import SHIPPED
+from presage.systems.system import DEBUG
 from presage.timeline.session import Session
 from presage.training.checkpoint import load_model
+from presage.training.recorded import shape_of
 
 
 def recorded(root, lengths=(3, 2)):
@@ -101,21 +110,70 @@ def test_the_shipped_heads_are_of_the_shipped_weights(random: bool) -> None:
     assert load_head(SHIPPED, load_model(SHIPPED), random) is not None
 
 
-def test_equal_heads_read_what_is_there_without_a_video_model():
-    model = tiny_model()
+def grounded(model, seed=1):
     session = Session(model, ["open the drawer"] * 2)
-    session.observe(tiny_observation(2, seed=1))
-    latents = read_source(session, "codec", 1, 64)
-    assert latents.shape == (2, 8, 64)
+    size = model.size
+    session.observe(tiny_observation(2, seed=seed, size=size))
+    return session
+
+
+def test_equal_heads_read_what_is_there_without_a_video_model():
+    session = grounded(tiny_model())
+    latents = read_source(session, "codec", None)
+    assert latents.shape == (2, 8, 16)
     assert not torch.equal(latents[0], latents[1])  # of different frames
-    assert read_source(session, "reader", 1, 32).shape == (2, 1, 32)
-    with pytest.raises(ValueError, match="do not fit into 16"):
-        read_source(session, "codec", 1, 16)
+    token = read_source(session, "reader", None)
+    assert token.shape == (2, 1, 32)
+    for read in (latents, token, read_source(session, "features", 1)):
+        config = equal_head(read, torch.zeros(2, 16), 1)
+        assert (config.width, config.queries) == (WIDTH, 4) and Head(config)(read).shape == (2, 1, 16)
 
 
 def test_the_places_of_latents_are_told():
-    """A frame whose latents are all alike is still as many different tokens."""
-    model = tiny_model()
-    session = Session(model, ["open the drawer"])
-    session.observe({name: x * 0 for name, x in tiny_observation(1).items()})
-    assert len(read_source(session, "codec", 1, 64)[0].unique(dim=0)) == 8
+    """Two frames that differ by where a latent is are two inputs of the head."""
+    read = torch.randn(1, 8, 16, generator=torch.Generator().manual_seed(0))
+    told = Head(equal_head(read, torch.zeros(1, 4), None))
+    assert not torch.allclose(told(read), told(read.flip(1)))
+    untold = Head(HeadConfig(16, 4, None))
+    torch.testing.assert_close(untold(read), untold(read.flip(1)))
+
+
+def test_a_head_hears_no_scale():
+    """What a source is measured in does not matter to its head."""
+    read = torch.randn(20, 8, 16, generator=torch.Generator().manual_seed(0))
+    config, actions = equal_head(read, torch.zeros(20, 4), None), read[:, 0, :4]
+    small, large = (train_head(config, x, actions, steps=3)(x) for x in (read, 100 * read))
+    torch.testing.assert_close(small, large, atol=1e-4, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Composed:
+    """An untrained twin of presage's own model: two cameras of 32 by 32 tokens, one a pixel."""
+    codecs = ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4)
+    shape = Shape(("front", "top"), 32, 4, 4, 4, *codecs, 5.0)
+    return reference(shape, DEBUG).build(shape).eval()
+
+
+def test_pixels_are_laid_together_and_none_is_lost(pixels: Composed) -> None:
+    read = read_source(grounded(pixels), "codec", None)
+    assert read.shape == (2, 2 * 16 * 16, 3 * 2 * 2)  # of two cameras, 1,024 tokens of a pixel each
+    frame = tiny_observation(2, seed=1, size=32)["image.front"][0]
+    corner = torch.from_numpy(frame[:2, 2:4].reshape(-1)).float() / 127.5 - 1
+    torch.testing.assert_close(read[0, 1], corner)  # the second place: two by two pixels, beside the first
+
+
+def test_features_of_any_network_that_can_be_tapped(pixels: Composed) -> None:
+    """The control sees the frame, too: whoever shows it another reads other features, from the same noise."""
+    tap = default_tap(pixels)
+    assert tap == 3
+    for model in (pixels, random_twin(pixels, 3)):
+        read, other = (read_source(grounded(model, seed), "features", tap) for seed in (1, 2))
+        assert read.shape[:2] == (2, 16 * 16) and not torch.allclose(read, other)
+    with pytest.raises(ValueError, match="no scene reader"):
+        read_source(grounded(pixels), "reader", None)
+
+
+def test_a_network_without_layers_to_read_is_refused() -> None:
+    shape = shape_of(moving_square(1))
+    with pytest.raises(UserError, match="no layer to read features at"):
+        default_tap(pad(shape, DEBUG).build(shape))

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from presage.simulator.planners import CEM, BestOf, Gradient, committed, held, planned, shifted, uniform
 from presage.simulator.scorers import goal_distance
-from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 
 NEAR = goal_distance("ball")
@@ -128,7 +127,7 @@ def test_a_perturbed_policy_proposes_its_own_action_shifted() -> None:
     """The offset is one for all actions of a chunk, and nothing is beyond the range of actions."""
     session = Session(tiny_model(), ["open the drawer", "reach the goal"])
     session.observe(tiny_observation(2))
-    near, far = (shifted(spread, Schedule.policy(1))(session, 5).view(2, 5, 4, 4) for spread in (0.01, 5.0))
+    near, far = (shifted(spread)(session, 5).view(2, 5, 4, 4) for spread in (0.01, 5.0))
     assert far.abs().max() == 1 and session.step == 0
     inside = (near.abs() < 1).all(2).all(1)  # (row, number): no action of any candidate was cut
     offset = (near - near[:, :1]).permute(0, 3, 1, 2)[inside]

@@ -10,7 +10,8 @@ from presage.systems.lab.check import Arm
 from presage.systems.lab.delays import FORWARD_LIMITS, asynchrony, late
 from presage.systems.lingbot_va import lingbot_va, objective
 from presage.systems.system import DEBUG
-from presage.training.recorded import Recorded, batch_of, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 
 

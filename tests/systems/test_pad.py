@@ -11,7 +11,8 @@ from presage.systems import pad as recipe
 from presage.systems.lab.probes import Pairs
 from presage.systems.pad import JOINT, LIMITS, pad, reads
 from presage.systems.system import DEBUG
-from presage.training.recorded import Recorded, batch_of, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 
 ROOT = Path(__file__).parents[2]

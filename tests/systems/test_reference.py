@@ -12,7 +12,8 @@ from presage.systems.cloning import cloning
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
-from presage.training.recorded import batch_of, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 
 RECORDED = moving_square(rows=14)

@@ -12,7 +12,8 @@ from presage.systems.lab.probes import Pairs, imagine, truth
 from presage.systems.system import DEBUG
 from presage.systems.uwm import JOINT, LIMITS, modes, uwm
 from presage.timeline.levels import Schedule
-from presage.training.recorded import Recorded, batch_of, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 
 

@@ -41,7 +41,7 @@ def numbered_rows(lengths: list[int]) -> Rows:
         action_valid=valid,
         quality=np.ones(n, np.float32),
         value=index,
-        value_valid=True,
+        value_valid=np.ones(n, bool),
         instruction=np.repeat(np.arange(len(lengths)), lengths),
         start=start,
         length=lengths_,
@@ -108,6 +108,22 @@ def test_a_dataset_is_refused_by_the_size_of_its_chunks_and_may_have_no_state(tm
     assert rows.action[:, 0].tolist() == [0.5, 0.5, 0, 0.5, 0.5, 0] and np.isnan(rows.quality).all()
     batch = make_batch(rows, model, np.array([[0, 1, 2]]), np.ones((1, 3), bool))
     assert set(batch.values) == {"video.front", "action", "value"}
+
+
+def test_a_value_is_known_of_the_episodes_whose_outcome_and_its_row_are_known(tmp_path: Path) -> None:
+    told = [{"success": True}, {"success": False}, {"success": True}, {}]  # of the third no row says when
+
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        hits = np.array([False, episode == 0, episode == 0])
+        return {"action": np.zeros((3, 16), np.float32), "action.valid": np.ones(3, bool), "next.success": hits}
+
+    data = Dataset(write_numbers(tmp_path / "arm", columns, episodes=4, facts=lambda episode: told[episode]))
+    config = replace(tiny_model().config, cameras=["front"], state_dim=0, state_dynamics=0, renderer=0)
+    model = WorldModel(config, ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([], [])).eval()
+    rows = load_rows(data, model)
+    assert rows.value_valid.reshape(4, 3).all(1).tolist() == [True, True, False, True]
+    batch = make_batch(rows, model, np.array([[1, 2], [7, 8]]), np.ones((2, 2), bool))
+    assert batch.present["value"].tolist() == [[True, True], [False, False]]
 
 
 def test_numbers_that_a_robot_has_not_are_0() -> None:

@@ -1,14 +1,18 @@
 """Recordings in memory: chosen, joined, their labels withheld."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from presage.episodes.dataset import Dataset
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import COLOURS, _by_token, batch_of, colours, emphasised, joined, read_recorded, shape_of
+from presage.training.held import batch_of
+from presage.training.recorded import COLOURS, by_token, colours, emphasised, joined, read_recorded, shape_of
 from tests.episodes.robots import write_numbers
 from tests.recorded import moving_square
 from tests.training.test_stage import small_model
@@ -27,6 +31,24 @@ def test_what_is_joined_keeps_its_episodes_and_words() -> None:
         assert np.array_equal(getattr(again, name), getattr(second, name))
     assert np.array_equal(again.frames["image.front"], second.frames["image.front"])
     assert np.array_equal(again.text[again.instruction], second.text[second.instruction])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text": np.ones((1, 256), np.float32)},
+        {"to_success": np.zeros(8)},
+        {"to_success": None},
+        {"latents": {"image.front": np.zeros((8, 4, 2), np.float16)}},
+        {"frames": {"image.front": np.zeros((8, 16, 16, 3), np.uint8)}},
+        {"quality": np.zeros(8, np.float32)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_fingerprint_is_of_all_that_is_learned(changes: dict[str, Any]) -> None:
+    recorded = moving_square(episodes=2, rows=4)
+    assert recorded.fingerprint == moving_square(episodes=2, rows=4).fingerprint
+    assert replace(recorded, **changes).fingerprint != recorded.fingerprint
 
 
 def test_video_without_labels_says_so_in_its_batches() -> None:
@@ -80,4 +102,4 @@ def test_rare_colours_count_more_pixel_by_pixel() -> None:
 
 def test_weights_of_latents_are_the_mean_of_their_pixels() -> None:
     weight = torch.arange(16.0).view(1, 4, 4)
-    assert _by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]
+    assert by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]

@@ -49,3 +49,15 @@ def test_what_names_no_seed_cannot_be_simulated_again(recorded: Path) -> None:
     assert can_replay(dataset)
     del dataset.episodes[0].info["seed"]
     assert not can_replay(dataset)
+    with pytest.raises(UserError, match="does not say from which task and seed"):
+        object_masks(dataset, ["top"], 32)
+
+
+@pytest.mark.parametrize("behaviour", ["play", "branch"])
+def test_what_was_played_cannot_be_simulated_again(behaviour: str, recorded: Path) -> None:
+    """Its scene was made otherwise than by a reset to its seed."""
+    dataset = Dataset(recorded)
+    dataset.episodes[1].info["behaviour"] = behaviour
+    for ask in (can_replay, lambda data: object_masks(data, ["top"], 32)):
+        with pytest.raises(UserError, match="episode 1 was played .* leave out what --play recorded"):
+            ask(dataset)

@@ -20,6 +20,10 @@ BENCHES: dict[str, tuple[str, str]] = {
     "dream": ("presage.benchmarks.dream", "long dreams, asked of their frames: objects, sharpness, actions, contacts"),
     "cache": ("presage.benchmarks.cache", "cached against recomputed sessions: same numbers, how much faster"),
     "evaluation": ("presage.benchmarks.evaluation", "does imagination rank policies as the simulator does"),
+    "recordings": (
+        "presage.benchmarks.recordings",
+        "from recordings alone: does the gate find deaf models, are policies ranked as the simulator does",
+    ),
     "planning": ("presage.benchmarks.planning", "best of N imagined futures, beside random choice and an oracle"),
     "synthesis": ("presage.benchmarks.synthesis", "are the labels of real and dreamed videos executable"),
     "representation": ("presage.benchmarks.representation", "features of the video model, beside random weights"),

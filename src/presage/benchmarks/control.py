@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
-from presage.policy import USES, make_policy
+from presage.policy import make_policy, uses_of
 from presage.policy.base_policy import base_policy
 from presage.policy.grounded import GroundedPolicy
 from presage.systems.checkpoint import load_for
@@ -29,7 +29,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     model = load_for(MT10, args.checkpoint, args.device)
     tasks, seeds = task_list(args, episodes=20)
     world = world_for(model, len(tasks))
-    policies: dict[str, Policy] = {use: make_policy(use, model, args.seed) for use in USES}
+    policies: dict[str, Policy] = {use: make_policy(use, model, args.seed) for use in uses_of(model)}
     cloned = behaviour_cloning(args)
     if cloned is not None:
         policies["bc"] = cloned

@@ -9,7 +9,7 @@ import numpy as np
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.control import behaviour_cloning
 from presage.networks.robot import RobotModel
-from presage.policy import USES, make_policy
+from presage.policy import make_policy, uses_of
 from presage.policy.grounded import GroundedPolicy
 from presage.policy.joint import joint
 from presage.policy.replay import ReplayPolicy
@@ -56,9 +56,21 @@ class Ranked:
 
     def imagined(self, dream: DreamWorld, real: Sequence[RolloutResult], max_steps: int) -> list[RolloutResult]:
         """The episodes of `real` in a dream."""
-        done = [episode.actions for episode in real if episode.actions is not None]
-        policy = ReplayPolicy(done) if self.blind else self.policy
+        policy = self.in_dreams(real, dream.num_envs)
         return rollout(policy, dream, [e.task for e in real], [e.seed for e in real], max_steps)
+
+    def in_dreams(self, real: Sequence[RolloutResult], batch: int, dreams: int = 1) -> Policy:
+        """What acts in so many dreams of each batch of the episodes of `real`, one dream after the other."""
+        if not self.blind:
+            return self.policy
+        done = [episode.actions for episode in real if episode.actions is not None]
+        parts = [done[i : i + batch] for i in range(0, len(done), batch)]
+        return ReplayPolicy([each for part in parts for _ in range(dreams) for each in filled(part, batch)])
+
+
+def filled(part: list[np.ndarray], batch: int) -> list[np.ndarray]:
+    """As many as a batch has: the last one waits in the places that are left."""
+    return part + part[-1:] * (batch - len(part))
 
 
 def policies_to_rank(
@@ -68,7 +80,7 @@ def policies_to_rank(
     displaced, late, slow or grip late; scripted experts, whole and with such mistakes, or acting for another episode;
     and the trivial ones: noise, random motion, none."""
     seed = args.seed
-    ranked = {use: Ranked(make_policy(use, model, seed)) for use in USES}
+    ranked = {use: Ranked(make_policy(use, model, seed)) for use in uses_of(model)}
     cloned = behaviour_cloning(args)
     if cloned is not None:
         ranked["bc"] = Ranked(cloned)

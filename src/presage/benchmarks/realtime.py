@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import MAX_STEPS, max_steps, task_list, world_for
-from presage.benchmarks.wall_clock import TICK, Report, Scene, anticipate, foreseen, run_live
+from presage.benchmarks.wall_clock import TICK, Report, Scene, anticipate, run_live, stepping
 from presage.networks.robot import RobotModel
 from presage.policy.asynchronous import Asynchronous
 from presage.policy.grounded import CONTEXT
@@ -77,7 +77,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     tasks, seeds = task_list(args, episodes=20)
     world = world_for(model, len(tasks))
     print(f"success at this setting: {len(tasks)} episodes in lock step", file=sys.stderr)
-    grounded = Asynchronous(model, sampled(Schedule.joint(STEPS)), 1, foreseen(STEPS), seed=args.seed)
+    grounded = Asynchronous(model, sampled(Schedule.joint(STEPS)), 1, stepping(STEPS), seed=args.seed)
     results = rollout(grounded, world, tasks, seeds, max_steps(args))
     world.close()
     return figures | success_figures("success_at_this_setting", [r.success for r in results])

@@ -75,7 +75,7 @@ def random_rows(model: WorldModel, count: int, seed: int) -> Rows:
         action_valid=np.ones(count, bool),
         quality=(rng.random(count) < 0.5).astype(np.float32),
         value=rng.random(count).astype(np.float32),
-        value_valid=True,
+        value_valid=np.ones(count, bool),
         instruction=np.repeat(np.arange(episodes), 20),
         start=np.arange(episodes) * 20,
         length=np.full(episodes, 20),

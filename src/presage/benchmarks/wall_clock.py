@@ -29,7 +29,7 @@ TICK = 0.05
 """Seconds of one environment step: Meta-World is controlled at 20 Hz."""
 
 
-def foreseen(steps: int) -> Foresight:
+def stepping(steps: int) -> Foresight:
     """The base prediction's step, denoised in `steps` steps."""
     return lambda session, running: step(session, running, steps)
 
@@ -37,7 +37,7 @@ def foreseen(steps: int) -> Foresight:
 def anticipate(session: Session, executing: np.ndarray, steps: int) -> np.ndarray:
     """The chunk (B, chunk, A) to execute after `executing` (B, chunk, A), which has just begun: what the grounded
     executor decides with a latency of one chunk. Video and action are denoised together."""
-    return decide_ahead(session, [executing], sampled(Schedule.joint(steps)), foreseen(steps))
+    return decide_ahead(session, [executing], sampled(Schedule.joint(steps)), stepping(steps))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,29 @@ def squares(size: int, fit: Fit) -> Convert:
     return crop if fit == "crop" else letterbox
 
 
+def restored(square: np.ndarray, around: np.ndarray, fit: Fit) -> np.ndarray:
+    """The inverse of `squares`: what a model shows (S, S, 3) as a picture like `around` (H, W, 3). What the square does
+    not show, beside a crop, is taken from there."""
+    height, width = around.shape[:2]
+    short, long = sorted((height, width))
+    if fit == "letterbox":
+        inner = [max(1, round(len(square) * side / long)) for side in (height, width)]
+        top, left = ((len(square) - side) // 2 for side in inner)
+        return _enlarged(square[top : top + inner[0], left : left + inner[1]], height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    whole = around.copy()
+    whole[top : top + short, left : left + short] = _enlarged(square, short, short)
+    return whole
+
+
+def _enlarged(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    if image.shape[:2] == (height, width):
+        return image
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    bicubic = Interpolation.BICUBIC
+    return VideoReformatter().reformat(frame, width=width, height=height, interpolation=bicubic, threads=1).to_ndarray()
+
+
 def same_proportions(size: Sequence[int], other: Sequence[int]) -> bool:
     """Whether pictures of one size (height, width) are those of the other one scaled, to a pixel of `other`."""
     return abs(size[0] * other[1] - size[1] * other[0]) <= max(other)
@@ -125,3 +148,12 @@ def tile(images: Sequence[np.ndarray], size: int) -> np.ndarray:
         top, left = cell * (number // across), cell * (number % across)
         square[..., top : top + cell, left : left + cell, :] = image
     return square
+
+
+def untile(square: np.ndarray, cameras: int) -> list[np.ndarray]:
+    """The inverse of `tile`: one picture (..., cell, cell, 3) of each of so many cameras."""
+    cell, across = cell_size(square.shape[-2], cameras), math.ceil(math.sqrt(cameras))
+    if cameras == 1:
+        return [square]
+    places = [(cell * (number // across), cell * (number % across)) for number in range(cameras)]
+    return [square[..., top : top + cell, left : left + cell, :] for top, left in places]

@@ -2,7 +2,7 @@
 on, so that held-out ones can be told from them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from presage.errors import UserError
 TOLD_BY = ("action", "observation.state")
 """Columns that make the mark; all numbers but the rows' own where a dataset has neither."""
 COUNTING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+DIGITS, ONCE = 16, 8
+"""Hexadecimal digits of a mark, and of those in older checkpoints"""
 
 
 def episode_marks(dataset: Dataset) -> list[str]:
@@ -34,8 +36,13 @@ def all_marks(datasets: Sequence[Dataset], before: str = "") -> str:
     return " ".join(dict.fromkeys(marks))
 
 
+def among(mark: str, marks: Collection[str]) -> bool:
+    """Whether a checkpoint that keeps `marks` was trained on the episode of a mark."""
+    return mark in marks or mark[:ONCE] in marks
+
+
 def _mark(parts: list[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.tobytes())
-    return digest.hexdigest()[:8]
+    return digest.hexdigest()[:DIGITS]

@@ -56,6 +56,10 @@ class Slots:
         """(..., action_dim) -> the robot's own (..., A)."""
         return action[..., self.action_entries(robot)]
 
+    def take_state(self, robot: Robot, state: np.ndarray) -> np.ndarray:
+        """(..., state_dim) -> the robot's own (..., S)."""
+        return state[..., _entries(self.state, robot.state)]
+
     def action_entries(self, robot: Robot) -> list[int]:
         """(A,) entry of the shared vector of each of the robot's action columns."""
         return _entries(self.action, robot.action)

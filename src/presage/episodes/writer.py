@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,15 @@ class RollingTables:
         self._writer, self._bytes = None, 0
 
 
-def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None) -> Path:
+def write_dataset(
+    spool: Path, root: Path, *, fps: float, robot_type: str | None, names: Mapping[str, Any] | None = None
+) -> Path:
     """Turn a spool into the dataset ``root`` (LeRobotDataset v3.0) and delete the spool.
 
     Episodes come in sorted order of their keys. The dataset is written under a hidden name and renamed when whole.
     Features that some episodes lack are stored as nulls there. Episodes that an earlier run left in the spool are
-    written too, and a line on stderr names them. Returns root. Raises UserError when the spool is empty, its episodes
-    do not fit together, or root exists or cannot be written.
+    written too, and a line on stderr names them. names: of the numbers of a feature, as in info.json. Returns root.
+    Raises UserError when the spool is empty, its episodes do not fit together, or root exists or cannot be written.
     """
     keys = sorted(spooled.spooled_keys(spool))
     if not keys:
@@ -78,7 +80,7 @@ def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None
     try:
         shutil.rmtree(hidden, ignore_errors=True)
         hidden.mkdir(parents=True)
-        _Writer(spool, hidden, facts, fps, robot_type).write()
+        _Writer(spool, hidden, facts, fps, robot_type, names or {}).write()
         os.rename(hidden, root)
         shutil.rmtree(spool)
     except OSError as error:
@@ -91,7 +93,16 @@ def write_dataset(spool: Path, root: Path, *, fps: float, robot_type: str | None
 class _Writer:
     """State of one write: the tables that grow episode by episode."""
 
-    def __init__(self, spool: Path, root: Path, facts: dict[str, dict[str, Any]], fps: float, robot_type: str | None):
+    def __init__(
+        self,
+        spool: Path,
+        root: Path,
+        facts: dict[str, dict[str, Any]],
+        fps: float,
+        robot_type: str | None,
+        names: Mapping[str, Any],
+    ):
+        self.names = names
         self.spool, self.root, self.facts, self.fps, self.robot_type = spool, root, facts, fps, robot_type
         self.rows = {key: spooled.read_rows(spool, key) for key in facts}
         self.tasks = list(dict.fromkeys(fact["instruction"] for fact in facts.values()))
@@ -131,7 +142,7 @@ class _Writer:
         features: dict[str, dict[str, Any]] = {}
         for key, columns in self.rows.items():
             for name, column in columns.items():
-                feature = layout.column_feature(column)
+                feature = layout.column_feature(column) | {"names": self.names.get(name)}
                 if features.setdefault(name, feature) != feature:
                     raise UserError(
                         f"{self.spool / key}: column {name!r} is {feature['dtype']} {feature['shape']}, "

@@ -34,6 +34,15 @@ def kappa(
     return Interval(value, min(low, value), max(high, value))
 
 
+def cohen(imagined: ArrayLike, real: ArrayLike) -> float:
+    """`kappa` of one list of outcomes (E,), without its interval.
+
+    Raises:
+        ValueError: lengths differ.
+    """
+    return float(_kappa(_table(np.asarray(imagined, bool), np.asarray(real, bool))[None])[0])
+
+
 def _table(imagined: np.ndarray, real: np.ndarray) -> np.ndarray:
     """(4,) episodes: success in both, imagined alone, real alone, in neither."""
     if imagined.ndim != 1 or imagined.shape != real.shape:

@@ -84,7 +84,7 @@ class RobotBase:
             expected[ACTION] = chunk * unknown.to(chunk.dtype)[..., None, None]
         return expected
 
-    def judged(
+    def critic_inputs(
         self, newest: Values, carried: Tensor | None, text: Tensor, chunks: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """What a critic reads of K chunks (B, K, A) after the newest step: the reader's token, the chunks, the state,
@@ -125,10 +125,12 @@ class BaseAlone:
         return {s.name: torch.zeros(*question.steps.shape, s.tokens, s.dim).to(question.steps.device) for s in held}
 
 
-def next_values(session: "Session", action: Tensor, state: Tensor | None = None, steps: int = 0) -> Values:
+def next_values(session: "Session", action: Tensor, state: Tensor | None = None, steps: int | None = None) -> Values:
     """Forward dynamics: values of the step that action values (B, 1, A) lead to, or that shows the state they are known
-    to have led to. Without denoising steps the robot is redrawn, where the model can do that, and all else stays."""
+    to have led to. In `steps` denoising steps, by default as many as the model takes; without any the robot is redrawn,
+    where the model can do that, and all else stays."""
     base, carried = session.model.base, session.last.carried
+    steps = session.model.denoising if steps is None else steps
     if not steps and base is not None and base.redraws and carried is not None:
         session = session.through(BaseAlone(session.model.backbone))
     schedule, given = Schedule.forward(max(1, steps)), {ACTION: action}
@@ -137,7 +139,7 @@ def next_values(session: "Session", action: Tensor, state: Tensor | None = None,
     return session.imagine(schedule, given).values
 
 
-def step(session: "Session", chunk: np.ndarray, steps: int = 0) -> "Block":
+def step(session: "Session", chunk: np.ndarray, steps: int | None = None) -> "Block":
     """Imagine what `chunk` (B, chunk, A) leads to, and step into it."""
     return session.append(next_values(session, session.model.encode_action(chunk), steps=steps), imagined=True)
 

@@ -3,6 +3,7 @@
 Shapes: B batch, N rows, T tokens of a stream, C numbers a token, S pixels a side, A numbers of an action.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from presage.codecs.scalars import ScalarCodec
 from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.judge import Judge
-from presage.timeline.backbone import Backbone, Base, Condition
+from presage.networks.robot import picture_of
+from presage.timeline.backbone import Backbone, Base, Condition, Tap
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
 from presage.worlds.protocol import Policy
@@ -112,6 +114,20 @@ class Composed(nn.Module):
         return self.shape.fps
 
     @property
+    def pictures(self) -> Sequence[str]:
+        return [s.name for s in self.streams if s.source.startswith(IMAGE)]
+
+    @property
+    def tap(self) -> Tap | None:
+        """As its network says"""
+        said: Tap | None = getattr(self.network, "tap", None)
+        return said
+
+    @property
+    def denoising(self) -> int:
+        return 1
+
+    @property
     def critic(self) -> nn.Module | None:
         return self.parts["critic"] if "critic" in self.parts else None
 
@@ -162,15 +178,9 @@ class Composed(nn.Module):
         Raises:
             UserError: a camera is missing or its size is not the model's.
         """
-        out, size = {}, self.size
-        for s in (s for s in self.streams if s.source.startswith(IMAGE)):
-            image = observation.get(s.source)
-            if image is None:
-                raise UserError(f"observation has no {s.source!r}: the model looks through it")
-            if image.shape[1:] != (size, size, 3):
-                raise UserError(f"{s.source!r} has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
-            out[s.name] = self.encode_pictures(s.source, image)
-        return out
+        seen = [s for s in self.streams if s.source.startswith(IMAGE)]
+        shown = {s.source: picture_of(observation, s.source, self.size) for s in seen}
+        return {s.name: self.encode_pictures(s.source, shown[s.source]) for s in seen}
 
     def encode_pictures(self, source: str, images: np.ndarray) -> Tensor:
         """uint8 (B, S, S, 3) of `image.<camera>` -> (B, T, C)."""
@@ -210,6 +220,20 @@ class Composed(nn.Module):
     def decode_state(self, token: Tensor) -> np.ndarray:
         """(B, 1, D) -> (B, D) raw."""
         return self.shape.state_codec.decode(token[:, 0].float().cpu().numpy())
+
+    def random_twin(self) -> "Composed":
+        """A control: the same codecs and parts; the numbers of each of the network's weights in random order, so that
+        it sees what the network sees and has learned nothing."""
+        twin = copy.deepcopy(self)
+        with torch.no_grad():
+            for weight in twin.network.parameters():
+                order = torch.randperm(weight.numel())
+                weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+        return twin
+
+    def read_scene(self, values: Values, text: Tensor) -> None:
+        """It has no reader of whole frames."""
+        return None
 
     def stored(self) -> dict[str, Tensor]:
         """What a checkpoint holds: all weights, in bf16."""

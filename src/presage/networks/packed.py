@@ -33,6 +33,11 @@ class KV(NamedTuple):
 class TokenNetwork(Protocol):
     """Tensors that it returns are opaque along their last axis: it may let ride along whatever it needs again later."""
 
+    @property
+    def depth(self) -> int:
+        """Its layers"""
+        ...
+
     def embed(
         self,
         stream: str,
@@ -83,6 +88,11 @@ class Packed(nn.Module):
         self.network, self.context, self.rule, self.from_base = network, context, rule, from_base
         self.streams: Sequence[Stream] = streams
         self._layouts: dict[Hashable, _Layout] = {}
+
+    @property
+    def tap(self) -> Tap:
+        """Where its features are read, unless somebody says otherwise"""
+        return Tap.of(self.network.depth)
 
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()

@@ -9,10 +9,25 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from presage.timeline.backbone import Condition
+from presage.errors import UserError
+from presage.timeline.backbone import Condition, Tap
 from presage.timeline.session import Block, Model
 from presage.timeline.streams import Values
 from presage.worlds.protocol import Policy
+
+
+def picture_of(observation: Mapping[str, np.ndarray], source: str, size: int) -> np.ndarray:
+    """The pictures (B, size, size, 3) uint8 of `image.<camera>` in an observation.
+
+    Raises:
+        UserError: there are none, or of another size.
+    """
+    image = observation.get(source)
+    if image is None:
+        raise UserError(f"observation has no {source!r}: the model looks through it")
+    if image.shape[1:] != (size, size, 3):
+        raise UserError(f"{source!r} has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
+    return image
 
 
 class Facts(Protocol):
@@ -45,8 +60,23 @@ class RobotModel(Model, Facts, Protocol):
     """B batch, T tokens of a stream, C numbers a token; the rest as in `Facts`."""
 
     @property
+    def pictures(self) -> Sequence[str]:
+        """Streams that show what cameras see"""
+        ...
+
+    @property
+    def tap(self) -> Tap | None:
+        """Where features of its network are read; None: it has none"""
+        ...
+
+    @property
     def network(self) -> nn.Module:
         """What imagines, without codecs and parts beside it"""
+        ...
+
+    @property
+    def denoising(self) -> int:
+        """Steps in which it makes a frame that actions lead to, unless it is told; 0: its base prediction as it is"""
         ...
 
     @property
@@ -57,6 +87,15 @@ class RobotModel(Model, Facts, Protocol):
     @property
     def critic(self) -> nn.Module | None:
         """Says Q of a chunk (networks/critic.py), where there is one"""
+        ...
+
+    def random_twin(self) -> "RobotModel":
+        """A control: the same codecs and parts, a network of random weights."""
+        ...
+
+    def read_scene(self, values: Values, text: Tensor) -> Tensor | None:
+        """The token (B, N, 1, D) that a network read off frames (B, N, T, C) at once to say what to do; None where the
+        model has no such reader."""
         ...
 
     def stored(self) -> dict[str, Tensor]:

@@ -103,6 +103,10 @@ class Transformer(nn.Module):
             assert isinstance(output, nn.Linear)
             nn.init.zeros_(output.weight)
 
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
     def embed(
         self,
         stream: str,

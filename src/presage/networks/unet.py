@@ -117,6 +117,11 @@ class UNet(nn.Module):
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def tap(self) -> Tap:
+        """Where its features are read, unless somebody says otherwise: at one of the decoder's stages"""
+        return Tap.of(len(self.config.widths) + 1)
+
     def start(self, batch: int) -> Memory[Entry]:
         return Memory()
 
@@ -159,7 +164,7 @@ class UNet(nn.Module):
         steps = window.steps[0].tolist()
         first = [steps[0]] * len(steps) if window.together else steps
         reach = self.config.past if condition.context is None else max(1, min(self.config.past, condition.context))
-        when = [int(e.steps[0]) for e in memory]
+        when = _when(memory)
         seen = [[i for i, t in enumerate(when) if s - reach <= t < s][::-1] for s in first]
         return seen if self.config.tiled or not window.together else [seen[0], *[[] for _ in steps[1:]]]
 
@@ -216,6 +221,8 @@ class UNet(nn.Module):
         for s, x in zip(self.vectors, vectors):
             if s.name in window.levels:
                 raw[s.name] = x.float().view(b, n, s.tokens, s.dim)
+        if self.training and device.type == "cuda":  # to look at levels is to wait; what was given costs nothing
+            return raw, {}
         return {name: x for name, x in raw.items() if bool(window.levels[name].any())}, {}
 
     def _told(self) -> int:
@@ -230,7 +237,7 @@ class UNet(nn.Module):
         (b, n), p, device = window.steps.shape, self.config.past, window.steps.device
         ones, none = torch.ones(b, n, device=device), torch.zeros(b, device=device)
         known = torch.tensor([[float(i < len(s)) for i in range(p)] for s in seen], device=device).expand(b, n, p)
-        first, when = window.steps[0].tolist(), [int(e.steps[0]) for e in memory]
+        first, when = window.steps[0].tolist(), _when(memory)
         ahead = [t - (when[places[0]] if places else first[0] - 1) for t, places in zip(first, seen)]
         inside = [t - first[0] if window.together else 0 for t in first]
         placed = torch.tensor([ahead, inside], device=device)[:, None].expand(2, b, n) / 32
@@ -312,3 +319,9 @@ class UNet(nn.Module):
         """Back to (B * N, pictures, T, C)."""
         x = F.pixel_unshuffle(images, self.config.fold)
         return x.unflatten(1, (len(self.pictures), -1)).flatten(3).transpose(2, 3)
+
+
+def _when(memory: Memory[Entry]) -> list[int]:
+    """Absolute steps of what is kept, on the clock of the first row, asked of a card at once."""
+    steps = [e.steps[0] for e in memory]
+    return torch.stack(steps).tolist() if steps else []

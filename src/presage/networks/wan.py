@@ -119,6 +119,10 @@ class WanNetwork(nn.Module):
 
     # -- the seam -----------------------------------------------------------------------------------------------------
 
+    @property
+    def depth(self) -> int:
+        return len(self.gates)
+
     def embed(
         self,
         stream: str,

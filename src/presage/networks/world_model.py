@@ -23,9 +23,10 @@ from presage.networks.names import ACTION, LIMIT, SCENE, STATE, VALUE, VIDEO, is
 from presage.networks.packed import Packed
 from presage.networks.reader import SceneReader
 from presage.networks.renderer import Renderer
+from presage.networks.robot import picture_of
 from presage.networks.state_dynamics import StateDynamics
 from presage.networks.transformer import Transformer, TransformerConfig
-from presage.timeline.backbone import Condition
+from presage.timeline.backbone import Condition, Tap
 from presage.timeline.corruption import Flow, Regress
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
@@ -156,6 +157,18 @@ class WorldModel(nn.Module):
         return self.config.state_dim
 
     @property
+    def pictures(self) -> Sequence[str]:
+        return [f"{VIDEO}.{camera}" for camera in self.cameras]
+
+    @property
+    def tap(self) -> Tap:
+        return self.backbone.tap
+
+    @property
+    def denoising(self) -> int:
+        return 0
+
+    @property
     def uses(self) -> Mapping[str, Callable[[Any, int], Policy]]:
         return {}
 
@@ -264,15 +277,8 @@ class WorldModel(nn.Module):
         Raises:
             UserError: a camera is missing or its size is not the model's.
         """
-        size = self.config.codec.size
-        images = []
-        for camera in self.config.cameras:
-            image = observation.get(f"image.{camera}")
-            if image is None:
-                raise UserError(f"observation has no 'image.{camera}': the model looks through {self.config.cameras}")
-            if image.shape[1:] != (size, size, 3):
-                raise UserError(f"'image.{camera}' has shape {image.shape}: the model needs (N, {size}, {size}, 3)")
-            images.append(torch.from_numpy(np.ascontiguousarray(image)))
+        shown = [picture_of(observation, f"image.{camera}", self.size) for camera in self.config.cameras]
+        images = [torch.from_numpy(np.ascontiguousarray(x)) for x in shown]
         tokens = self.codec.encode(torch.cat(images).to(self.device))  # one batch for all cameras
         return {f"{VIDEO}.{c}": t for c, t in zip(self.config.cameras, tokens.chunk(len(images)), strict=True)}
 

@@ -15,11 +15,16 @@ USES = ("joint", "closed_loop", "open_loop", "no_imagination")
 """Ways to act with a world model alone; `representation` and `planning` need more than the model."""
 
 
+def uses_of(model: "RobotModel") -> tuple[str, ...]:
+    """The ways to act that a model was trained for: its own where it has some, else `USES`."""
+    return tuple(model.uses) or USES
+
+
 def make_policy(use: str, model: "RobotModel", seed: int = 0) -> "Policy":
-    """A world model as a policy, used in one of the ways `USES`.
+    """A model as a policy, used in one of the ways `uses_of` it: other streams that it has were never trained alone.
 
     Raises:
-        UserError: there is no such use, or the model imagines no actions and acts in ways of its own alone.
+        UserError: there is no such use, or the model imagines no actions.
     """
     from presage.policy.closed_loop import closed_loop
     from presage.policy.grounded import Decision, GroundedPolicy
@@ -27,14 +32,13 @@ def make_policy(use: str, model: "RobotModel", seed: int = 0) -> "Policy":
     from presage.policy.open_loop import OpenLoopPolicy
     from presage.timeline.corruption import Given
 
+    if use not in uses_of(model):
+        raise UserError(f"no use {use!r}: this model acts by {', '.join(map(repr, uses_of(model)))}")
     if use in model.uses:
         return model.uses[use](model, seed)
     if not any(s.acts and s.corruption != Given() for s in model.backbone.streams):
-        own = ", ".join(map(repr, model.uses)) or "nothing"
-        raise UserError(f"no use {use!r}: this model imagines no actions, it acts by {own} (system.uses, in Python)")
+        raise UserError(f"no use {use!r}: this model imagines no actions, and has no way of its own to act")
     if use == "open_loop":
         return OpenLoopPolicy(model, seed=seed)
     decisions: dict[str, Decision] = {"joint": joint, "closed_loop": closed_loop, "no_imagination": no_imagination}
-    if use not in decisions:
-        raise UserError(f"unknown use {use!r}; choose from {', '.join(USES)}")
     return GroundedPolicy(model, decisions[use], seed=seed)

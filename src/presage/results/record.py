@@ -1,5 +1,6 @@
 """What a result file (`--json`) holds: the figures, the episodes and films behind them, and all that repeats them."""
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -112,19 +113,21 @@ def film_both(policy: str, real: Sequence[Any], imagined: Sequence[Any], count: 
     return films
 
 
-def dreams_written(root: Path, world: Any, count: int) -> tuple[list[dict[str, Any]], list[Film]]:
+def dreams_written(
+    root: Path, world: Any, count: int, rows_a_step: float = 1.0
+) -> tuple[list[dict[str, Any]], list[Film]]:
     """One row for each dream of the dataset `root`, and films of `count` of them: what was dreamed, beside what its
-    labels do in the simulator when they are executed from the same first frame."""
+    labels do in the simulator when they are executed from the same first frame. Films need rows that are steps."""
     from presage.episodes.dataset import Dataset
     from presage.policy.replay import ReplayPolicy
     from presage.results.tables import episode_rows
     from presage.worlds import RolloutResult, rollout
 
     data = Dataset(root)
-    dreams = [
-        RolloutResult(str(e.info["task"]), int(e.info["seed"]), bool(e.info["success"]), e.length - 1, e.instruction)
-        for e in data.episodes
-    ]
+    dreams = []
+    for e in data.episodes:
+        steps, success = math.ceil((e.length - 1) / rows_a_step), bool(e.info["success"])
+        dreams.append(RolloutResult(str(e.info["task"]), int(e.info["seed"]), success, steps, e.instruction))
     rows = episode_rows("dream", dreams, "imagined")
     shown = [dreams.index(d) for d in choose_episodes(dreams, True, count)]
     shown = sorted(shown + [dreams.index(d) for d in choose_episodes(dreams, False, count - len(shown))])

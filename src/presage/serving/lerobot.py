@@ -35,7 +35,7 @@ from torch import Tensor
 
 from presage.errors import UserError
 from presage.networks.robot import RobotModel
-from presage.policy import USES, make_policy
+from presage.policy import make_policy
 from presage.serving.pictures import as_squares
 from presage.systems.checkpoint import open_model
 from presage.training.checkpoint import read_config
@@ -124,7 +124,7 @@ class PresageConfig(PreTrainedConfig):
     """How LeRobot describes a presage checkpoint; what the model is stands in presage's own config.json."""
 
     use: str = "joint"
-    """joint, closed_loop, open_loop or no_imagination."""
+    """joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     seed: int = 0
     instruction: str = ""
     """What to do where a batch brings no task."""
@@ -133,11 +133,6 @@ class PresageConfig(PreTrainedConfig):
     normalization_mapping: dict[str, NormalizationMode] = field(
         default_factory=lambda: dict.fromkeys(("VISUAL", "STATE", "ACTION"), NormalizationMode.IDENTITY)
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.use not in USES:
-            raise ValueError(f"use {self.use!r} is not one of {', '.join(USES)}")
 
     @classmethod
     def of(cls, model: RobotModel, **options: Any) -> "PresageConfig":

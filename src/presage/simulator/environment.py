@@ -29,10 +29,12 @@ class DreamWorld(ChunkEnv):
     Args:
         world: where first frames come from: `reset` resets it, and it is never stepped.
         threshold: value above which an imagined frame shows success (see `simulator/success.py`).
-        steps: denoising steps of a frame (`networks.base.step`).
+        steps: denoising steps of a frame, by default as many as the model takes (`networks.base.step`).
     """
 
-    def __init__(self, model: RobotModel, world: Any, threshold: float, steps: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, model: RobotModel, world: Any, threshold: float, steps: int | None = None, seed: int = 0
+    ) -> None:
         bound = float(np.max(world.single_action_space.high))
         super().__init__(world.num_envs, list(model.cameras), model.size, model.state_dim, model.chunk_shape, bound)
         self.model, self.world, self.threshold = model, world, threshold

@@ -13,12 +13,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from presage.errors import UserError
+from presage.networks.base import step, value_of
+from presage.networks.names import STATE
 from presage.networks.robot import RobotModel
-from presage.simulator.success import Threshold, best_threshold, describe, dreamed_value, load_threshold
+from presage.simulator.success import (
+    Threshold,
+    best_threshold,
+    describe,
+    dreamed_value,
+    first_observation,
+    load_threshold,
+)
+from presage.timeline.session import Session
+from presage.worlds.protocol import Observation
 from presage.worlds.recording import Recording
-from presage.worlds.rollout import RolloutResult
+from presage.worlds.rollout import RolloutResult, episode_number
 
 MOST = 200
 """Episodes that a threshold is calibrated on"""
@@ -30,6 +42,26 @@ BATCH = 60
 def known_outcomes(recording: Recording) -> list[int]:
     """Places of the episodes whose outcome and actions were recorded."""
     return [e for e, told in enumerate(recording.success) if told is not None and len(recording.actions(e))]
+
+
+def chosen_outcomes(recording: Recording, seed: int = 0) -> list[int]:
+    """Those of at most `MOST` of them."""
+    places = known_outcomes(recording)
+    return sorted(np.random.default_rng(seed).permutation(places)[:MOST].tolist()) if len(places) > MOST else places
+
+
+def none_known(recording: Recording) -> UserError:
+    return UserError(
+        f"{recording.steps.root}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when "
+        "a dream has succeeded; label some (presage label), or record next.success"
+    )
+
+
+def too_alike(recording: Recording, success: np.ndarray) -> UserError:
+    return UserError(
+        f"{recording.steps.root}: {success.sum()} successes and {(~success).sum()} failures are known of its held-out "
+        f"episodes; what a success in the dream is takes at least {LEAST} of each"
+    )
 
 
 def recorded_episodes(recording: Recording, places: Sequence[int]) -> list[RolloutResult]:
@@ -49,6 +81,39 @@ def dreamed_again(model: RobotModel, recording: Recording, places: Sequence[int]
     return np.concatenate([dreamed_value(model, recorded_episodes(recording, part)) for part in parts])
 
 
+@torch.inference_mode()
+def dream_recorded(
+    model: RobotModel, recording: Recording, places: Sequence[int], seed: int = 0
+) -> list[RolloutResult]:
+    """Recorded episodes as they are dreamed from their first frame with their actions: frames, states and values of the
+    dream. Its noise follows from `seed` and the episode alone."""
+    episodes = recorded_episodes(recording, places)
+    noise = [(seed, episode_number(e.task, e.seed)) for e in episodes]
+    session = Session(model, [e.instruction for e in episodes], float("nan"), noise)
+    seen = [first_observation(episodes)]
+    session.observe(seen[0])
+    value = [value_of(session).cpu().numpy()]
+    for t in range(max(e.steps for e in episodes)):
+        chunk = np.zeros((len(episodes), *model.chunk_shape), np.float32)
+        for row, episode in enumerate(episodes):
+            if t < episode.steps and episode.actions is not None:
+                chunk[row] = episode.actions[t]
+        block = step(session, chunk)
+        frame = model.decode_images(block.values)
+        state = model.decode_state(block.values[STATE]) if model.state_dim else seen[0]["state"]
+        seen.append({**frame, "state": state})
+        value.append(value_of(session).cpu().numpy())
+    return [_dreamt(each, row, seen, value) for row, each in enumerate(episodes)]
+
+
+def _dreamt(episode: RolloutResult, row: int, seen: list[Observation], value: list[np.ndarray]) -> RolloutResult:
+    """A row of a batch of dreams, as long as its episode."""
+    rows = slice(0, episode.steps + 1)
+    frames = {c: np.stack([each[f"image.{c}"][row] for each in seen[rows]]) for c in episode.frames}
+    states, values = (np.stack([each[row] for each in x[rows]]) for x in ([each["state"] for each in seen], value))
+    return replace(episode, frames=frames, states=states, values=values)
+
+
 def left_out_accuracy(value: np.ndarray, success: np.ndarray) -> float:
     """Balanced accuracy where each of the episodes (E,) is judged by the threshold of all others."""
     without = [best_threshold(np.delete(value, i), np.delete(success, i)).threshold for i in range(len(value))]
@@ -62,21 +127,12 @@ def calibrate_on(model: RobotModel, recording: Recording, seed: int = 0) -> Thre
     Raises:
         UserError: too few outcomes are known, or they are alike.
     """
-    places, where = known_outcomes(recording), recording.steps.root
+    places = chosen_outcomes(recording, seed)
     if not places:
-        raise UserError(
-            f"{where}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when a dream "
-            "has succeeded; label some (presage label), or record next.success"
-        )
-    if len(places) > MOST:
-        places = sorted(np.random.default_rng(seed).permutation(places)[:MOST].tolist())
+        raise none_known(recording)
     success = np.array([bool(recording.success[e]) for e in places])
-    good, bad = int(success.sum()), int((~success).sum())
-    if min(good, bad) < LEAST:
-        raise UserError(
-            f"{where}: {good} successes and {bad} failures are known of its held-out episodes; what a success in the "
-            f"dream is takes at least {LEAST} of each"
-        )
+    if min(success.sum(), (~success).sum()) < LEAST:
+        raise too_alike(recording, success)
     value = dreamed_again(model, recording, places)
     accuracy = left_out_accuracy(value, success)
     tasks = tuple(dict.fromkeys(recording.task))

@@ -56,11 +56,10 @@ def uniform(horizon: int, dim: int, radius: float = 1.0) -> Propose:
     return propose
 
 
-def shifted(spread: float, schedule: Schedule | None = None) -> Propose:
-    """One step of what the model would do itself, imagined once by `schedule` (joint by default); each candidate is
-    shifted by an offset of its own for all actions of the step, of standard deviation `spread` in half action ranges.
-    """
-    schedule = schedule or Schedule.joint(2)
+def shifted(spread: float) -> Propose:
+    """One step of what the model would do itself, imagined once with the video it leads to; each candidate is shifted
+    by an offset of its own for all actions of the step, of standard deviation `spread` in half action ranges."""
+    schedule = Schedule.joint(2)
 
     def propose(session: Session, n: int) -> Tensor:
         acting = next(s for s in session.backbone.streams if s.acts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.labels import require_used
-from presage.episodes.marks import episode_marks
+from presage.episodes.marks import among, episode_marks
 from presage.episodes.robot import Robot, find_robot
 from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
@@ -112,7 +112,7 @@ def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> list[int]:
     marks = episode_marks(dataset) if trained_on is not None else []
     if trained_on is None or not marks:
         return numbers
-    return [number for number, mark in zip(numbers, marks, strict=True) if mark not in trained_on]
+    return [number for number, mark in zip(numbers, marks, strict=True) if not among(mark, trained_on)]
 
 
 def open_held_out(sight: Sight, data: Path, labels: Sequence[Path] = (), also: Sequence[int] = ()) -> Recording:

@@ -118,5 +118,5 @@ def critic_says(session: Session, chunks: Tensor) -> Tensor | None:
     critic, newest = session.model.critic, session.last
     if critic is None:
         return None
-    inputs = session.model.base.judged(newest.values, newest.carried, session.condition.text, chunks)
+    inputs = session.model.base.critic_inputs(newest.values, newest.carried, session.condition.text, chunks)
     return None if inputs is None else critic(*inputs)

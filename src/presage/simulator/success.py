@@ -63,7 +63,7 @@ def record_outcomes(
     return results
 
 
-def dreamed_value(model: RobotModel, episodes: Sequence[RolloutResult], steps: int = 0) -> np.ndarray:
+def dreamed_value(model: RobotModel, episodes: Sequence[RolloutResult], steps: int | None = None) -> np.ndarray:
     """The highest value (N,) predicted in a dream of each recorded episode: its first frame, its actions."""
     session = Session(model, [e.instruction for e in episodes], float("nan"))
     session.observe(first_observation(episodes))

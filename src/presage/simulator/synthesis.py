@@ -5,10 +5,11 @@ reads the actions from the finished video alone, as it would from a person's (Ja
 and 2.3). What the dream thought it was doing is not used: a label has to explain what is seen.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -128,22 +129,56 @@ def tokens(model: RobotModel, observation: Observation) -> Values:
     return values
 
 
+def succeeded(video: Video, threshold: float) -> np.ndarray:
+    """(T + 1,) bool: whether the dream has shown success by each frame."""
+    reached: np.ndarray = np.maximum.accumulate(video.value > threshold)
+    return reached
+
+
+class Form(Protocol):
+    """How dreams are stored."""
+
+    @property
+    def fps(self) -> float: ...
+    @property
+    def robot_type(self) -> str | None: ...
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """Of the numbers of a feature, as in info.json"""
+        ...
+
+    def episode(self, video: Video, chunks: np.ndarray, threshold: float, info: dict[str, Any]) -> Episode:
+        """A video with its labels (T, chunk, A)."""
+        ...
+
+
+@dataclass(frozen=True)
+class InSteps:
+    """As rows that are model steps and hold a chunk each, like what `presage collect` records."""
+
+    fps: float
+    robot_type: str | None
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+    def episode(self, video: Video, chunks: np.ndarray, threshold: float, info: dict[str, Any]) -> Episode:
+        return as_episode(video, chunks, threshold, info)
+
+
 def as_episode(video: Video, chunks: np.ndarray, threshold: float, info: dict[str, Any]) -> Episode:
     """A labelled video as an episode to store. Quality says whether the dream got there: 1, else 0."""
-    reached = video.value > threshold
-    success = np.maximum.accumulate(reached)
+    success = succeeded(video, threshold)
     action = np.zeros((video.steps + 1, chunks[0].size), np.float32)  # nothing is executed after the last frame
     action[:-1] = chunks.reshape(video.steps, -1)
     columns = {
         "action": action,
         "action.valid": np.arange(video.steps + 1) < video.steps,
-        "quality": np.full(video.steps + 1, float(reached.any()), np.float32),
+        "quality": np.full(video.steps + 1, float(success[-1]), np.float32),
         "next.success": np.append(success[1:], success[-1]),
         "value": video.value.astype(np.float32),
     }
     if video.states.shape[1]:
         columns["observation.state"] = video.states
-    return Episode(video.frames, columns, video.instruction, {**info, "success": bool(reached.any())})
+    return Episode(video.frames, columns, video.instruction, {**info, "success": bool(success[-1])})
 
 
 def synthesize(
@@ -155,12 +190,13 @@ def synthesize(
     max_steps: int = 40,
     steps: int = 2,
     seed: int = 0,
+    form: Form | None = None,
 ) -> dict[str, float]:
     """Dream one episode per (task, world seed, instruction) and write them as the dataset `root`.
 
     The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call
-    continues
-    where it was when it is repeated: every dream depends on its start and `seed` alone.
+    continues where it was when it is repeated: every dream depends on its start and `seed` alone. Rows are of `form`,
+    by default model steps.
 
     Returns episodes, rows and the share of dreams that reached predicted success.
 
@@ -176,7 +212,9 @@ def synthesize(
         raise UserError(
             f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call"
         )
-    n = world.num_envs
+    n, form = world.num_envs, form or InSteps(model.fps, world.robot)
+    # Whoever has no dynamics of the robot's own state has learned to read actions from pictures alone.
+    labels = partial(label, model, states=model.base is not None)
     for i in tqdm(range(0, len(starts), n), desc=f"dream {root.name}", unit="batch"):
         part = list(range(i, min(i + n, len(starts))))
         if all(keys[j] in done for j in part):
@@ -187,10 +225,10 @@ def synthesize(
         first = {name: x[: len(part)] for name, x in first.items()}
         seeds = [(seed, episode_number(starts[j][0], starts[j][1])) for j in part]
         videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seeds)
-        for j, video, chunks in zip(part, videos, label(model, videos, seed=seeds), strict=True):
+        for j, video, chunks in zip(part, videos, labels(videos, seed=seeds), strict=True):
             info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream"}
-            spool_episode(spool, keys[j], as_episode(video, chunks, threshold, info), model.fps)
-    write_dataset(spool, root, fps=model.fps, robot_type=world.robot)
+            spool_episode(spool, keys[j], form.episode(video, chunks, threshold, info), form.fps)
+    write_dataset(spool, root, fps=form.fps, robot_type=form.robot_type, names=form.names)
     from presage.episodes.dataset import Dataset
 
     written = Dataset(root)

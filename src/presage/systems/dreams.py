@@ -10,22 +10,19 @@ from presage.simulator.frames.imagine import Imagines, Shown, as_shipped, sessio
 from presage.systems.checkpoint import open_model
 from presage.training.checkpoint import read_config
 
-DENOISING = 5
-"""Steps in which a system makes a frame, unless it is told"""
-
 
 def imagines_of(folder: Path, denoising: int | None = None, seed: int = 0) -> Imagines:
-    """denoising: steps of a frame; by default `DENOISING` of a system, and as it ships of a world model.
+    """denoising: steps of a frame; by default as many as the model takes.
 
     Raises:
         UserError: it is damaged, or of a system that makes no pictures of what actions lead to.
     """
-    model, system = open_model(folder), read_config(folder).get("system")
-    usual = 0 if system is None else DENOISING
-    imagine = session_imagines(model, as_shipped(usual if denoising is None else denoising), seed)
+    model = open_model(folder)
+    imagine = session_imagines(model, as_shipped(denoising), seed)
     try:
         _try(imagine, model)
     except (ValueError, KeyError) as error:
+        system = read_config(folder).get("system")
         raise UserError(f"{folder}: {system} makes no pictures of what given actions lead to ({error})") from None
     return imagine
 

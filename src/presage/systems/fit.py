@@ -25,11 +25,13 @@ LABELLED, FREE, NOISE = "labelled", "free", "noise"
 class Fitted:
     """What a training left.
 
-    checkpoint: None where stages are still to be trained. stages: name -> the last line of its log.
+    checkpoint: None where stages are still to be trained. stages: name -> the last line of its log. uses: the ways to
+    act that it was trained for.
     """
 
     checkpoint: Path | None
     stages: Mapping[str, Mapping[str, float]]
+    uses: Sequence[str]
 
 
 def settings_of(name: str, size: str, seed: int, datasets: int) -> Fingerprint:
@@ -78,8 +80,9 @@ def fit_system(
     done = {stage.name: last_log(out / stage.name) for stage in stages}
     done = {name: line for name, line in done.items() if line}
     if only not in (None, stages[-1].name):
-        return Fitted(None, done)
-    return Fitted(save_system(model, name, shape, size, out / "model", card(done), extra or {}), done)
+        return Fitted(None, done, list(system.uses))
+    folder = save_system(model, name, shape, size, out / "model", card(done), extra or {})
+    return Fitted(folder, done, list(system.uses))
 
 
 def kinds_of(parts: Sequence[tuple[str, Recorded]], stages: Sequence[Stage]) -> dict[str, Recorded]:

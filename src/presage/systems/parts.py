@@ -39,8 +39,9 @@ def codec_stage(size: Size, data: dict[str, float], steps: int = 1000) -> Stage:
 
 
 def scaled(optimiser: Optimiser, size: Size) -> Optimiser:
-    """With as many steps as a size has, and batches of at most 8 in a debug twin."""
+    """With as many steps as a size has, batches of at most 8 in a debug twin, and of no fewer than a card's."""
     from dataclasses import replace
 
     steps = max(2, round(optimiser.steps * size.steps))
-    return replace(optimiser, steps=steps, batch=min(optimiser.batch, steps * 4), warmup=min(optimiser.warmup, steps))
+    batch = max(size.batch, min(optimiser.batch, steps * 4))
+    return replace(optimiser, steps=steps, batch=batch, warmup=min(optimiser.warmup, steps))

@@ -2,7 +2,7 @@
 
 It works on pixels. A frame is composed of the newest frame, the oldest that was seen and fresh paint; what an action
 leads to is asked without words, what to do with them. The robot's state is told where there is one, and half of the
-training does without. In the second stage half of the batches are dreams of four steps.
+training does without. In later stages half of the batches are dreams, of two steps and then of six.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ from presage.training.objectives.judge import JudgeSuccess, told
 from presage.training.objectives.unroll import Unroll
 from presage.training.stage import Stage
 
-PAST, DREAMED, EARLIER = 4, 4, 64
-"""Rows of past that a step sees, steps that are dreamed in a row, rows back that the oldest frame may be"""
+PAST, EARLIER = 4, 64
+"""Rows of past that a step sees, rows back that the oldest frame may be"""
 HIDDEN = tuple(f"*.{name}.*" for name in ("down", "shrink", "up", "grow", "time", "layers", "to_tokens", "from_tokens"))
 SEES, ACTS = Uniform(0.6, "sees"), Uniform(0.3, "acts")
 FELT = {"state": UNKNOWN}
@@ -79,7 +79,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         )
 
     world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
-    long = imagined("long", 0.5, DREAMED, ACTS, Optimiser(steps=10000, batch=8, ema=0.999))
+    near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=6000, batch=16, cooldown=0.0, ema=0.999))
+    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=2000, batch=6, cooldown=0.8, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),
@@ -94,7 +95,7 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
     return System(
         Card.of("reference"),
         build,
-        (world, long, judge),
+        (world, near, far, judge),
         {
             "no_imagination": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),

@@ -64,6 +64,11 @@ class Tap:
     layer: int | None = None
     """After so many layers, as they are; None: after the last, as the output layers see them"""
 
+    @staticmethod
+    def of(layers: int) -> "Tap":
+        """Two thirds of the way: late layers turn back to pixels (Hu et al. 2024, VPP, tap half-way up, too)."""
+        return Tap(max(1, round(layers * 2 / 3)))
+
 
 @dataclass(frozen=True, eq=False)
 class Output:

@@ -116,11 +116,12 @@ def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:
     Raises:
         ValueError: a term has no weight, or a weight no term could have.
     """
-    total, left = torch.zeros(()), dict(terms)
+    first = next(iter(terms.values()), None)
+    total, left = torch.zeros((), device=None if first is None else first.error.device), dict(terms)
     for pattern, weight in weights.items():
         chosen = [left.pop(name) for name in list(left) if fnmatchcase(name, pattern)]
         if chosen:
-            total = total.to(chosen[0].error.device) + weight * torch.stack([t.mean for t in chosen]).mean()
+            total = total + weight * torch.stack([t.mean for t in chosen]).mean()
     if left:
         raise ValueError(f"no weight for {', '.join(left)}: weights are for {', '.join(weights)}")
     return total

@@ -57,7 +57,7 @@ def read_rows(rows: Rows, model: WorldModel, at: np.ndarray) -> tuple[Tensor, ..
     }
     text = torch.from_numpy(rows.text[rows.instruction[at]]).to(model.device)
     chunks = torch.from_numpy(told.action[at]).to(model.device)
-    inputs = model.base.judged(values, model.base.remember(values, {}, None), text, chunks)
+    inputs = model.base.critic_inputs(values, model.base.remember(values, {}, None), text, chunks)
     assert inputs is not None
     return *inputs, torch.from_numpy(told.value[at]).to(model.device)
 

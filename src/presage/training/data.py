@@ -18,7 +18,7 @@ from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
 from presage.episodes.labels import add_labels
-from presage.episodes.outcome import chunk_quality, episode_success, row_success, told_rows, valid_actions
+from presage.episodes.outcome import chunk_quality, episode_success, told_rows, valid_actions
 from presage.errors import UserError
 from presage.networks.names import ACTION, STATE, VALUE, VIDEO
 from presage.networks.world_model import WorldModel
@@ -58,7 +58,8 @@ class Rows:
     action_valid: np.ndarray
     quality: np.ndarray
     value: np.ndarray
-    value_valid: bool
+    value_valid: np.ndarray
+    """(R,) bool: whether and when the episode succeeds is known"""
     instruction: np.ndarray
     """(R,) index into `text`"""
     start: np.ndarray
@@ -83,6 +84,13 @@ def value_from_success(success: np.ndarray, start: np.ndarray, length: np.ndarra
             steps = hits[0] + 1 - np.arange(n)  # success *after* the chunk of row t belongs to frame t + 1
             out[s : s + n] = discount ** np.maximum(steps, 0)
     return out
+
+
+def _outcome_known(dataset: Dataset, success: np.ndarray) -> np.ndarray:
+    """(E,) whether it is known of each episode that it fails, or with which row (R,) it succeeds."""
+    hit = [bool(success[e.rows].any()) for e in dataset.episodes]
+    pairs = zip(episode_success(dataset), hit, strict=True)
+    return np.array([outcome is not None and outcome is found for outcome, found in pairs], bool)
 
 
 def has(dataset: Dataset, column: str) -> bool:
@@ -122,11 +130,11 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         action = np.where(valid[:, None], action, 0.0)  # what was not recorded is NaN, and NaN times a mask stays NaN
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
-    column, (success, told) = row_success(dataset), told_rows(dataset)
-    kept = column is not None and (column.any() or any(s is not None for s in episode_success(dataset)))
-    value, known = np.zeros(rows, np.float32), kept or told.all()
-    if known:
+    success, told = told_rows(dataset)
+    value, known = np.zeros(rows, np.float32), told
+    if told.any():
         value = value_from_success(success, start, length, config.value_discount)
+        known = told & np.repeat(_outcome_known(dataset, success), length)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(
@@ -145,7 +153,7 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         valid.astype(bool),
         chunk_quality(dataset).astype(np.float32),
         value,
-        bool(known),
+        known,
         np.repeat(said, length),
         start,
         length,
@@ -226,7 +234,7 @@ def make_batch(rows: Rows, model: WorldModel, index: np.ndarray, frame_valid: np
         dreamed, known = videos_of(rows.dreams.latents, model, index), np.asarray(rows.dreams.known[index])
     values[ACTION] = torch.from_numpy(rows.action[index])[:, :, None]
     values[VALUE] = torch.from_numpy(rows.value[index])[:, :, None, None]
-    present = {ACTION: rows.action_valid[index] & frame_valid, VALUE: frame_valid & rows.value_valid}
+    present = {ACTION: rows.action_valid[index] & frame_valid, VALUE: rows.value_valid[index] & frame_valid}
     return Batch(
         values,
         torch.from_numpy(rows.text[rows.instruction[index[:, 0]]]),

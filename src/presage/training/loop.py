@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from presage.device import autocast
+from presage.device import autocast, quicken
 from presage.episodes.mixture import Drawn, Mixture
 from presage.errors import UserError
 from presage.training.batch import Terms, Weights, weighted, weights_at
@@ -120,6 +120,9 @@ def optimise(
     board = SummaryWriter(str(out / "tensorboard"), purge_step=step)
     bar = tqdm(total=config.steps, initial=step, desc=name, unit="step", disable=quiet)
     recent: list[dict[str, Tensor]] = []
+    finite = torch.ones((), dtype=torch.bool, device=device)
+    if device.type == "cuda":
+        quicken(trained)
     with open(out / "log.jsonl", "a") as log:
         while step < config.steps:
             for group in optimizer.param_groups:
@@ -129,7 +132,10 @@ def optimise(
                 loss = weighted(terms, weights_at(weights, step))
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-            if not torch.isfinite(norm):
+            finite = finite & torch.isfinite(norm)
+            # To ask a card is to wait for it: there only where figures are read or a state is kept.
+            kept = (step + 1) % config.save_every == 0 or step + 1 == config.steps
+            if (device.type == "cpu" or kept or (step + 1) % config.log_every == 0) and not bool(finite):
                 raise FloatingPointError(f"step {step}: the gradient is not finite; lower --lr or look at the data")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -152,7 +158,7 @@ def optimise(
                 shown = "  ".join(f"{k} {v:.3f}" for k, v in list(means.items())[:4])
                 bar.set_postfix_str(shown, refresh=False)
             bar.update()
-            if step % config.save_every == 0 or step == config.steps:
+            if kept:
                 run = {"step": step, "seconds": time.monotonic() - began, "data": data.state(), "steps": steps}
                 save_state(out, trained, ema, optimizer, run, made)
     bar.close()

@@ -68,7 +68,7 @@ def train_reader(
 ) -> None:
     """Fit the reader of `model` in place; a model without one, and data that say nothing of what
     to do and how it goes, leave it as it is. Resumes from `out`."""
-    known = any(r.action_valid.any() or r.value_valid for r, _ in parts)
+    known = any(r.action_valid.any() or r.value_valid.any() for r, _ in parts)
     if not known or not any(s.derive is not None for s in model.streams):
         return
     reader = model.network.inputs[SCENE]

@@ -355,6 +355,6 @@ def fit(
             parts = [(r, w) for r, (_, w) in zip(dreamed, parts, strict=True)]
         train(model, parts, recipe.training, out / "state", trained | of_dreams(recipe.dream_every))
     base = {"judges": False} if start_from is None else read_config(start_from)
-    judges = bool(base.get("judges", True)) or any(rows.value_valid for rows, _ in parts)
+    judges = bool(base.get("judges", True)) or any(rows.value_valid.any() for rows, _ in parts)
     known = {"judges": judges, "trained_on": all_marks(recorded, str(base.get("trained_on", "")))}
     return save_model(model, out / "model", card(), described | known)

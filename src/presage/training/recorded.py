@@ -1,4 +1,4 @@
-"""Recorded datasets in memory, as a composed model's batches.
+"""Recorded datasets in memory; `held.py` makes a composed model's batches of them.
 
 Shapes: R rows, B windows, N rows of a window, S pixels a side, A numbers of an action.
 """
@@ -17,11 +17,8 @@ from presage.codecs.scalars import ScalarCodec, Spread
 from presage.codecs.text import embed_said
 from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
-from presage.episodes.mixture import Drawn
 from presage.episodes.outcome import chunk_quality, steps_to_success, valid_actions
-from presage.networks.composed import ACTION, IMAGE, STATE, Composed, Shape, module
-from presage.timeline.streams import Values
-from presage.training.batch import Batch, cat_batches
+from presage.networks.composed import IMAGE, Composed, Shape, module
 from presage.training.fingerprint import hash_of
 
 
@@ -63,9 +60,10 @@ class Recorded:
     @property
     def fingerprint(self) -> str:
         """A hash of what is learned from it."""
-        names = ("action", "labelled", "state", "quality", "instruction", "length")
-        pictures = {name: x[:: max(1, len(x) // 64)] for name, x in self.frames.items()}
-        return hash_of({name: getattr(self, name) for name in names} | pictures)
+        names = ("action", "labelled", "state", "quality", "instruction", "text", "length", "left")
+        shown = {**self.frames, **{f"latents of {name}": x for name, x in self.latents.items()}}
+        some = {name: x[:: max(1, len(x) // 64)] for name, x in shown.items()}
+        return hash_of({name: getattr(self, name) for name in names} | some)
 
     @property
     def left(self) -> np.ndarray:
@@ -199,52 +197,6 @@ def encoded(model: Composed, recorded: Recorded, batch: int = 256) -> Recorded:
     return replace(recorded, latents=latents)
 
 
-def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn, pictures: bool = False) -> Batch:
-    """The batch of windows drawn by a `Mixture` of `parts`, on the model's device. Windows come grouped by part."""
-    source, index, is_pad = drawn
-    mine = [(part, index[source == i], is_pad[source == i]) for i, part in enumerate(parts) if (source == i).any()]
-    batches = [_batch(model, *each, pictures) for each in mine]
-    return (batches[0] if len(batches) == 1 else cat_batches(batches)).to(model.device)
-
-
-def _batch(model: Composed, recorded: Recorded, index: np.ndarray, is_pad: np.ndarray, pictures: bool) -> Batch:
-    b, n = index.shape
-    rows = index.ravel()
-    exists = torch.from_numpy(~is_pad)
-    labelled = torch.from_numpy(recorded.labelled[index]) & exists
-    values: Values = {}
-    present: dict[str, Tensor] = {}
-    sources = {s.source for s in model.streams if s.name not in recorded.latents and not pictures}
-    frames = {name: torch.from_numpy(x[rows]) for name, x in recorded.frames.items() if name in sources}
-    seen = {name: x.to(model.device) for name, x in frames.items()}
-    for s in model.streams:
-        if s.name in recorded.latents:
-            x = torch.from_numpy(recorded.latents[s.name][rows]).float()
-        elif s.source.startswith(IMAGE):
-            if pictures:
-                continue
-            x = model.codec(s.source).encode(seen[s.source])
-        elif s.source == ACTION:
-            x = model.encode_action(recorded.action[rows]).cpu()
-            present[s.name] = labelled
-        elif s.source == STATE:
-            x = torch.from_numpy(model.shape.state_codec.encode(recorded.state[rows])).float()
-            present[s.name] = labelled
-        else:
-            continue
-        values[s.name] = x.reshape(b, n, s.tokens, s.dim)
-    text = model.condition(torch.from_numpy(recorded.text[recorded.instruction[index[:, 0]]])).text.cpu()
-    quality = torch.from_numpy(recorded.quality[index])
-    emphasis = {}
-    for s in (s for s in model.streams if s.source in recorded.rare and not pictures):
-        weight = torch.from_numpy(recorded.rare[s.source]).to(model.device)[colours(seen[s.source])]
-        weight = moving(weight.unflatten(0, (b, n)), seen[s.source].unflatten(0, (b, n))).flatten(0, 1)
-        emphasis[s.name] = _by_token(weight, s.tokens, s.dim).view(b, n, s.tokens, s.dim)
-    shown = {source: torch.from_numpy(x[index]) for source, x in recorded.frames.items()} if pictures else {}
-    left = torch.from_numpy(recorded.left[index]).float()
-    return Batch(values, text, exists, present, quality, emphasis=emphasis, pictures=shown, to_success=left)
-
-
 NOTICED, MOVING = 16, 3.0
 """Of 255 levels, a change that is seen; how many times as much a pixel counts that changed"""
 
@@ -257,7 +209,7 @@ def moving(weight: Tensor, images: Tensor) -> Tensor:
     return torch.maximum(weight, was) * (1 + (MOVING - 1) * F.max_pool2d(changed, 3, 1, 1))
 
 
-def _by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
+def by_token(weight: Tensor, tokens: int, dim: int) -> Tensor:
     """Weights of pixels (M, S, S) as those of tokens (M, T, C) that are the places of a square grid: pixel by pixel
     where a token's numbers are its pixels' colours, else their mean."""
     grid = math.isqrt(tokens)

@@ -14,8 +14,9 @@ from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
+from presage.training.held import held, pick
 from presage.training.loop import Optimiser, optimise
-from presage.training.recorded import Recorded, batch_of, emphasised, encoded
+from presage.training.recorded import Recorded, emphasised, encoded
 from presage.training.resume import read_run
 
 
@@ -106,7 +107,7 @@ def _train(
         parts = [encoded(model, part) for part in parts]
     if stage.emphasis > 1:
         parts = [emphasised(part, stage.emphasis) for part in parts]
-    config = stage.optimiser
+    config, rows = stage.optimiser, [held(model, part) for part in parts]
     windows = [
         Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back) for part in parts
     ]
@@ -118,7 +119,7 @@ def _train(
     trained.requires_grad_(True)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
-        return stage.objective(model, batch_of(model, parts, drawn, stage.raw), generator)
+        return stage.objective(model, pick(model, rows, drawn, stage.raw), generator)
 
     made = made_from | {
         "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))

@@ -14,7 +14,7 @@ import numpy as np
 from presage.episodes.cache import row_cache
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.worlds.behaviours import CHUNK
+from presage.worlds.behaviours import CHUNK, PLAYED
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.world import find_world
 
@@ -27,12 +27,19 @@ def can_replay(dataset: Dataset) -> bool:
     """Whether every episode says from which task and seed it is, and every row has a chunk that the robot could
     execute.
 
-    Raises `UserError` for a task that no world has."""
+    Raises:
+        UserError: no world has such a task, or an episode was played: its scene does not follow from its seed.
+    """
     features = dataset.features
     if "observation.state" not in features or "action" not in features:
         return False
     if not all("task" in e.info and "seed" in e.info for e in dataset.episodes):
         return False
+    for e in (e for e in dataset.episodes if e.info.get("behaviour") in PLAYED):
+        raise UserError(
+            f"{dataset.root}: episode {e.index} was played from a scene that its seed does not give, so it cannot be "
+            "simulated again; leave out what --play recorded"
+        )
     world = find_world(str(dataset.episodes[0].info["task"]))
     shape = [world.state_size], [CHUNK * world.action_size]
     return (features["observation.state"]["shape"], features["action"]["shape"]) == shape
@@ -42,8 +49,11 @@ def object_masks(dataset: Dataset, cameras: Sequence[str], size: int, workers: i
     """Masks (rows, cameras, size, size / 8) uint8, eight pixels a byte (`unpack`); cached beside the dataset.
 
     Raises:
-        UserError: an episode runs otherwise than it was recorded, for example in another version of the simulator.
+        UserError: an episode cannot be simulated again, or runs otherwise than it was recorded, for example in another
+            version of the simulator.
     """
+    if not can_replay(dataset):
+        raise UserError(f"{dataset.root}: it does not say from which task and seed each of its episodes is")
     states = dataset.column("observation.state").reshape(dataset.num_rows, -1)
     actions = dataset.column("action").reshape(dataset.num_rows, CHUNK, -1)
     start = np.array([e.start for e in dataset.episodes])

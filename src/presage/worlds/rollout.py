@@ -16,7 +16,8 @@ class RolloutResult:
     """One episode. `steps` counts model steps (chunks) until success, or until the end.
 
     Recorded only on request: frames, camera -> (steps + 1, H, W, 3) uint8; states (steps + 1, S) float32; actions
-    (steps, chunk, A) float32, within what the world allows, action t executed after frame t.
+    (steps, chunk, A) float32, within what the world allows, action t executed after frame t; values (steps + 1,), what
+    a dream predicted of each frame.
     """
 
     task: str
@@ -27,6 +28,7 @@ class RolloutResult:
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     states: np.ndarray | None = None
     actions: np.ndarray | None = None
+    values: np.ndarray | None = None
 
 
 class ExpertPolicy:
@@ -124,6 +126,7 @@ def _batch(
     bounds = world.single_action_space
     observations: list[dict[str, np.ndarray]] = [observation]
     actions: list[np.ndarray] = []
+    values = [info["value"]] if "value" in info else []
     for _ in range(max_steps):
         if not active.any():
             break
@@ -136,6 +139,7 @@ def _batch(
         if record:
             observations.append(observation)
             actions.append(chunks)
+            values += [info["value"]] if values else []
     results = []
     for i in range(count):
         recorded: dict[str, Any] = {}
@@ -150,6 +154,8 @@ def _batch(
             recorded["states"] = np.stack([row.get("state", blind)[i] for row in rows])
             done = np.array([chunks[i] for chunks in actions[: steps[i]]], np.float32)
             recorded["actions"] = done.reshape(-1, *bounds.shape)  # of an episode that was over at once too
+            if values:
+                recorded["values"] = np.array([row[i] for row in values[: steps[i] + 1]])
         results.append(
             RolloutResult(tasks[i], seeds[i], bool(success[i]), int(steps[i]), info["instruction"][i], **recorded)
         )

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.episodes.robots import forget_outcomes, write_robot
 from tests.interface.test_cli import refused
@@ -15,9 +16,11 @@ from presage.episodes.labels import Labels, beside, known_by, write_labels
 from presage.episodes.marks import all_marks
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
+from presage.episodes.steps import Steps
 from presage.interface.cli import main
 from presage.simulator.success import Threshold, save_threshold
 from presage.training.checkpoint import save_model, weights_hash
+from presage.training.recorded import joined, read_recorded
 
 TASK = "lift the cube"
 HOW = ["--data", "arm", "--checkpoint", "run", "--max-steps", "3"]
@@ -50,18 +53,22 @@ def test_evaluate_ranks_in_imagination_beside_the_recorded_outcome(capsys: pytes
     assert main(["evaluate", *HOW, *policies, "--episodes", "9", "--json", "ranked.json"]) == 0
     said = capsys.readouterr().out
     assert "arm: 6 of 6 held-out episodes: 2, 3, 4, 5, 6, 7" in said and "their true outcome needs one" in said
-    assert "on episodes left out one at a time, of 3 recorded successes and 3 failures" in said
-    assert "random - no_imagination" in said and "of 6 with known outcome" in said
+    assert "on 3 recorded successes and 3 failures, each told by the others" in said
+    assert "of 6 with known outcome" in said and "nothing in this dream is left to chance" in said
     record = json.loads(Path("ranked.json").read_text())
     figures, rows = record["figures"], record["episodes"]
-    assert figures["recorded"] == 0.5 and figures["recorded_episodes"] == 6
-    for other, one in (("other", "no_imagination"), ("random", "other")):
-        apart = figures[f"imagined/{other}"] - figures[f"imagined/{one}"]
-        assert figures[f"difference/{other}/{one}"] == pytest.approx(apart)
-        low, high = (figures[f"difference/{other}/{one}_{end}"] for end in ("low", "high"))
-        assert low <= apart <= high and high - low > 0.1
+    assert figures["recorded"] == 0.5 and figures["recorded_episodes"] == 6 and figures["dreams"] == 1
+    assert [f"abstention_accuracy/{k}" in figures for k in (10, 50, 100)] == [True] * 3
+    assert 0 <= figures["abstention_answered/50"] <= 1
+    for pair in ("other - no_imagination", "random - other"):
+        assert figures[f"verdict/{pair}"] in ("better", "worse", "cannot tell")
+        assert figures[f"pairs/{pair}"] <= 6 and f"difference/{pair}_low" in figures
     assert not any("pearson" in name or "mmrv" in name or name.startswith("real/") for name in figures)
     assert {row["world"] for row in rows} == {"imagined"} and [row["episode"] for row in rows] == [*range(2, 8)] * 4
+    for name in ("other", "random"):
+        mine = [row for row in rows if row["policy"] == name]
+        assert figures[f"answered/{name}"] == pytest.approx(sum(row["answered"] for row in mine) / 6)
+        assert [row["success"] for row in mine] == [row["probability"] > 0.5 for row in mine]
 
 
 def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,12 +80,22 @@ def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str
     assert all(row["episode"] >= 2 for row in rows)
 
 
-def test_synthesize_begins_in_recordings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["synthesize", *HOW, "--out", "dreams", "--episodes", "1", "--instruction", "put it down"]) == 0
-    assert "its rows are model steps with the 4 actions that follow" in capsys.readouterr().out
-    made = Dataset(Path("dreams"))
-    assert made.robot_type == "arm_steps" and made.fps == 5 and made.features["action"]["shape"] == [16]
-    assert [e.instruction for e in made.episodes] == ["put it down"]
+def test_synthesized_episodes_are_trained_on_with_the_recordings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ["--out", "dreams", "--episodes", "1", "--instruction", "put it down"]
+    assert main(["synthesize", *HOW, *how]) == 0
+    assert "Next: presage train --data arm dreams --out runs/dreams" in capsys.readouterr().out
+    source, made = Dataset(folder / "arm"), Dataset(folder / "dreams")
+    assert made.robot_type == "arm" and made.fps == 20 and made.features == source.features
+    assert [e.instruction for e in made.episodes] == ["put it down"] and made.num_rows == 12  # 3 steps of 4 actions
+    robots = [Robot.from_dataset(each) for each in (source, made)]
+    assert robots[0] == robots[1]
+    steps = [Steps(each, robots[0]) for each in (source, made)]
+    parts = [read_recorded(each, ["front", "top"], 32, 4) for each in steps]
+    together = joined(parts)
+    assert together.labelled.sum() == sum(part.labelled.sum() for part in parts) and parts[1].labelled.sum() == 9
+    assert together.action.shape[1:] == (4, 4) and np.isfinite(together.action[together.labelled]).all()
 
 
 def test_a_checkpoint_that_has_a_threshold_needs_no_recorded_outcome(

@@ -90,7 +90,7 @@ def test_a_token_is_asked_for(tmp_path) -> None:
     [
         (["--host", "0.0.0.0"], "lets other machines in"),
         (["--task", "drawer-opn"], "did you mean drawer-open-v3"),
-        (["--use", "guess"], "--use guess: choose from joint"),
+        (["--use", "guess"], "no use 'guess': this model acts by 'joint'"),
         (["--port", "70000"], "--port 70000"),
         (["--players", "0"], "--players 0"),
         (["--token-file", "/nowhere"], "--token-file /nowhere: there is nothing"),

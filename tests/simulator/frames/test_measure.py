@@ -11,7 +11,6 @@ from presage.simulator.frames.imagine import (
     as_shipped,
     codec_floor,
     copies,
-    denoised,
     session_imagines,
     shuffled_weights,
     with_random_network,
@@ -78,7 +77,7 @@ def test_a_model_is_shown_frames_actions_and_maybe_states(recorded: dict[str, Sc
 
 def test_any_session_model_can_be_measured(recorded: dict[str, Scenes]) -> None:
     model, given = tiny_model(size=64), recorded["wander"]
-    frames = dream(session_imagines(model, denoised(1)), given, 3)
+    frames = dream(session_imagines(model, as_shipped(1)), given, 3)
     assert frames.shape == (len(given), 3, *given.frames.shape[2:]) and frames.dtype == np.uint8
     assert codec_floor(model)(given.at(given.frames, 1)).shape == given.at(given.frames, 1).shape
 

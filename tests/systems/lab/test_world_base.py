@@ -8,7 +8,7 @@ from tests.recorded import moving_square
 
 from presage.systems.lab.artifacts import artifact
 from presage.systems.lab.labels import Seen, read_card
-from presage.systems.lab.outcome import COVERAGE, JUDGE, judge_part, judge_stage, judged, with_outcome
+from presage.systems.lab.outcome import COVERAGE, JUDGE, judge_part, judge_stage, judged_frames, with_outcome
 from presage.systems.lab.world_base import world_base, world_model
 from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
@@ -57,5 +57,5 @@ def test_a_head_learns_how_it_ended_from_frames_alone(tmp_path: Path) -> None:
     train_stages(model, stages, data, tmp_path, {}, quiet=True)
     moved = {name.split(".")[0] for name, x in model.state_dict().items() if not torch.equal(x, before[name])}
     assert moved == {"codecs", "parts"}
-    said = judged(model, PLAY.frames, np.repeat(PLAY.text, 64, 0), COVERAGE)
+    said = judged_frames(model, PLAY.frames, np.repeat(PLAY.text, 64, 0), COVERAGE)
     assert said.shape == (64,) and np.isfinite(said).all()

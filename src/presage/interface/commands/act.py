@@ -27,7 +27,7 @@ class Act(PolicyCommand):
     """
 
     use: Use = "joint"
-    """joint, closed_loop, open_loop or no_imagination."""
+    """joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     policy: MaybeAddress = None
     """A policy server that acts instead of the model."""
     instruction: MaybeText = None

@@ -72,7 +72,8 @@ class Dream(Command):
     past: Count = 1
     """Frames that the model is shown first."""
     denoising: MaybeNatural = None
-    """Denoising steps of a frame; by default 5 of a system, and as it ships of a world model."""
+    """Denoising steps of a frame; by default as many as the model takes in every command: one, or none where it has a
+    base prediction that redraws the robot."""
     films: Natural = 4
     """Episodes shown as films."""
     size: MaybePixels = None

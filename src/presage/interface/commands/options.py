@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 from tyro.constructors import PrimitiveConstructorSpec
 
 from presage.errors import UserError
-from presage.policy import USES
 from presage.results.output import check_new_folder, check_writable
 from presage.worlds.instructions import check_task
 
 Read = Callable[[str], Any]
 BILLION = 1_000_000_000
-SIZES = ("debug", "small", "base")
+SIZES = ("debug", "small", "base", "card")
 """Names of presage.systems.system.SIZES, without importing it."""
 LONGEST_NAME = 200
 """Bytes of an output's name: file systems allow 255, and its temporary name is longer."""
@@ -284,7 +283,7 @@ Weights = Annotated[tuple[float, ...], several(real(BILLION), "WEIGHT")]
 Size = Annotated[int | str | None, one(size, "SIZE")]
 Text = Annotated[str, one(words, "TEXT")]
 MaybeText = Annotated[str | None, one(words, "TEXT")]
-Use = Annotated[str, one(choice(USES), "USE")]
+Use = Annotated[str, one(words, "USE")]
 MaybeTask = Annotated[str | None, one(check_task, "TASK")]
 Tasks = Annotated[tuple[str, ...], several(check_task, "TASK", least=1, key=identity)]
 Cameras = Annotated[tuple[str, ...], several(words, "CAMERA", key=identity)]

@@ -58,7 +58,7 @@ class Serve(Command):
     checkpoint: Positional[MaybeFolder] = None
     """Checkpoint folder; the one that comes with presage by default."""
     use: Use = "joint"
-    """joint, closed_loop, open_loop or no_imagination."""
+    """joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     plan: bool = False
     """Act on the best of several imagined futures."""
     candidates: Annotated[int | None, one(whole(1, 4096), "N")] = None
@@ -81,7 +81,7 @@ class Serve(Command):
     """Connections at a time; more are turned away."""
 
     def run(self) -> None:
-        from presage.policy import USES
+        from presage.policy import uses_of
         from presage.results.provenance import describe_checkpoint
         from presage.systems.shipped import default_checkpoint
 
@@ -102,7 +102,8 @@ class Serve(Command):
         model = open_model(folder, default_device())
         use = "plan" if self.plan else self.use
         make = self._planner(folder, model) if self.plan else self._policy(model)
-        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": use, "uses": list(USES)}
+        uses = list(uses_of(model))
+        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": use, "uses": uses}
         server = PolicyServer(make, model, metadata, key, self.deadline, self.sessions, robot)
 
         def ready(port: int) -> None:

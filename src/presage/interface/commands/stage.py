@@ -147,7 +147,7 @@ class Stage:
         from presage.device import default_device
         from presage.policy.grounded import GroundedPolicy
         from presage.policy.representation import load_head, random_twin, representation
-        from presage.training.checkpoint import load_model
+        from presage.systems.checkpoint import open_model
 
         say("2.2 representation")
         what = "reads the features of one pass of the video model; a small head decodes the action"
@@ -157,7 +157,7 @@ class Stage:
                 absent = Measured("this checkpoint has no head: presage bench representation fits one", "-")
                 return Use("2.2", "representation", what, absent, absent, 0.0)
             seed = head.config.random_seed
-            model = self.model if seed is None else random_twin(load_model(self.folder, default_device()), seed)
+            model = self.model if seed is None else random_twin(open_model(self.folder, default_device()), seed)
             self.act(name, GroundedPolicy(model, representation(head), seed=self.seed))
         row = self.use("2.2", "features", what, "random_weights", "the same head on random weights")
         return replace(row, name="representation")

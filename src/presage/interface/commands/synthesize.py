@@ -1,12 +1,15 @@
 """`presage synthesize`: dreams, labelled with actions, as a dataset."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from presage.errors import UserError
 from presage.interface.commands.options import MaybeText, NewFolder
 from presage.interface.commands.with_model import DataCommand
 from presage.results.record import dreams_written
+
+if TYPE_CHECKING:
+    from presage.simulator.synthesis import Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +17,9 @@ class Synthesize(DataCommand):
     """Dream episodes, read the actions from the dreamed video by inverse dynamics, and write them as a LeRobot dataset.
 
     Every dream starts from a first frame of the simulator, or of recordings (--data); --instruction asks for something
-    else than the episode's own wording. Rows have `quality` 1 where the dream reached predicted success, else 0. A
-    killed call goes on where it was when it is repeated. The dataset serves `presage train` like any other.
+    else than the episode's own wording. A dream that reached predicted success has the fact `success` (presage dataset
+    filter --success yes keeps these alone). With --data rows are like the recorded ones: the same features, rate and
+    commands, to train on together. A killed call goes on where it was when it is repeated.
 
         presage synthesize --out data/dreams --episodes 20
         presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
@@ -47,15 +51,26 @@ class Synthesize(DataCommand):
         model, world, tasks, seeds = self.prepare()
         threshold = self.threshold(model, world, tasks)
         starts = [(t, s, self.instruction or self._told(world, t, s)) for t, s in zip(tasks, seeds, strict=True)]
-        figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed)
-        rows, films = dreams_written(self.out, world, self.films)
+        form = self._form(world)
+        figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed, form=form)
+        rows, films = dreams_written(self.out, world, self.films, 1.0 if form is None else form.fps / model.fps)
         rows = self.numbered(rows, world)
         world.close()
         self.finish(f"dataset {self.out}", figures, figures, rows, films)
-        if self.data is not None:
-            chunk = model.chunk_shape[0]
-            print(f"its rows are model steps with the {chunk} actions that follow, in the model's own numbers")
-        print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")
+        mixed = "" if self.data is None else f"{self.data} "
+        print(f"\nNext: presage train --data {mixed}{self.out} --out runs/{self.out.name}")
+
+    def _form(self, world: Any) -> "Form | None":
+        """How dreams are stored: those that begin in recordings like these."""
+        from presage.simulator.as_recorded import as_recorded
+        from presage.simulator.recordings import sight_of
+
+        if self.data is None:
+            return None
+        form = as_recorded(sight_of(self.folder()), self.data, world)
+        if gone := form.left_out():
+            print(f"not dreamed, so left out: {', '.join(gone)}", flush=True)
+        return form
 
     def _told(self, world: Any, task: str, seed: int) -> str:
         """The instruction of an episode."""

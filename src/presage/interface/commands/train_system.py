@@ -1,12 +1,13 @@
 """`presage train --system NAME`: a published system on anybody's datasets."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presage.interface.commands.applies import check_system_options
+from presage.policy import USES
 from presage.results.output import command_line, show, summary, write_json
 from presage.results.record import describe_run
 
@@ -90,19 +91,22 @@ def train_system(options: "Train", name: str) -> None:
         summary(f"{options.out}: stage {only} of {name} is trained", stages)
     else:
         summary(f"checkpoint {fitted.checkpoint}", {"system": find(name).title, "size": size, **stages})
-        print(f"\nNext: {what_next(robots[0], fitted.checkpoint)}")
+        print(f"\nNext: {what_next(robots[0], fitted.checkpoint, fitted.uses)}")
     if options.json is not None:
         figures = {f"{stage}/{name}": x for stage, log in fitted.stages.items() for name, x in log.items()}
         write_json(options.json, describe_run(options.seed, figures))
 
 
-def what_next(robot: "Robot", checkpoint: Path) -> str:
-    """A command that uses a new checkpoint."""
+def what_next(robot: "Robot", checkpoint: Path, uses: Sequence[str] = USES) -> str:
+    """A command that uses a new checkpoint, which acts in the ways `uses`."""
     from presage.worlds.wordings import WORLDS
 
+    if not uses:
+        return f"no command acts with it; {checkpoint / 'card.md'} opens it in Python"
+    use = "" if "joint" in uses else f" --use '{uses[0]}'"
     if not robot.chunked_rows:
-        return f"presage serve {checkpoint}"
-    simulated = f"presage act --checkpoint {checkpoint}"
+        return f"presage serve {checkpoint}{use}"
+    simulated = f"presage act --checkpoint {checkpoint}{use}"
     if robot.name in WORLDS:  # Push-T and Fetch; the benches, and what act plays by default, are Meta-World's
         return f"{simulated} --tasks {' '.join(WORLDS[robot.name])}"
     return f"{simulated}   or   presage bench control --checkpoint {checkpoint}"

@@ -49,6 +49,16 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
         "missed": ("<=", 0.15),
         "putback_success": ("<=", 0.05),
     },
+    "recordings": {
+        "gate_wrong": ("<=", 0),
+        "gate_right/model": (">=", 1),
+        "policies": (">=", 12),
+        "pearson": (">=", 0.9),
+        "mmrv": ("<=", 0.06),
+        "hallucinated": ("<=", 0.15),
+        "video_replay_ratio": (">=", 0.8),
+        "video_shuffled_ratio": (">=", 2),
+    },
     "planning": {
         "gain_imagination": (">=", 0.1),
         "gain_imagination_low": (">", 0),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from presage.interface.pages.page import _, document, points_table
 from presage.interface.pages.plots import Point, scatter
+from presage.interface.pages.report_abstention import abstention
 from presage.interface.pages.report_figures import all_figures, curves, goals
 from presage.interface.pages.report_tables import rates, success_tables, table
 from presage.measures.calibration import calibration_line
@@ -34,6 +35,7 @@ def render(runs: Sequence[Run]) -> Page:
     sections = [
         ("success", "Success", success_tables(runs)),
         ("imagination", "Imagination against the simulator", _imagination(runs)),
+        ("abstention", "Where imagination cannot tell", abstention(runs)),
         ("films", "Films", films),
         ("curves", "Curves", curves(runs)),
         ("goals", "Goals", goals(runs)),

@@ -67,7 +67,7 @@ class Play(Command):
     out: OutFolder = Path("runs/play")
     """Folder for recordings, one dataset each."""
     use: Use = "joint"
-    """How the policy drives: joint, closed_loop, open_loop or no_imagination."""
+    """How the policy drives: joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
     players: Connections = 4
     """Dreams at a time; more browsers are turned away. Each keeps its last minute, about 150 MB."""
     host: Host = "127.0.0.1"
@@ -117,15 +117,18 @@ class Play(Command):
     def _simulated(self, folder: Path) -> "Stage":
         from presage.device import default_device
         from presage.interface.play.studio import Studio
+        from presage.policy import make_policy
         from presage.systems.checkpoint import load_for
 
         task = self.task or TASK
         model = load_for([task], folder, default_device())
+        make_policy(self.use, model, self.seed)  # what cannot drive is said now, and not to every player
         return Studio(model, task, self.use, self._threshold(folder, [task]), self.players)
 
     def _recorded(self, folder: Path, data: Path) -> "Stage":
         from presage.device import default_device
         from presage.interface.play.recorded import RecordedStudio, action_names
+        from presage.policy import make_policy
         from presage.simulator.recordings import open_held_out, sight_of
         from presage.systems.checkpoint import open_model
 
@@ -136,6 +139,7 @@ class Play(Command):
         threshold = self._threshold(folder, list(dict.fromkeys(recording.task)))
         begins, names = (self.episode, self.row), action_names(sight, recording)
         model = open_model(folder, default_device())
+        make_policy(self.use, model, self.seed)
         return RecordedStudio(model, recording, names, self.use, threshold, self.players, *begins)
 
     def _threshold(self, folder: Path, tasks: list[str]) -> float:

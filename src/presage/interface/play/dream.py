@@ -85,7 +85,7 @@ class Dream:
 
     def __init__(self, studio: Stage, slot: int, seed: int = 0) -> None:
         self.studio, self.slot = studio, slot
-        self.settings = Settings(seed=seed)
+        self.settings = Settings(steps=studio.model.denoising, seed=seed)
         self.moments: dict[int, Moment] = {}
         self.now: Moment
         self.task, self.scene = "", seed

@@ -14,7 +14,6 @@ from presage.codecs.text import embed_said
 from presage.networks.base import step
 from presage.networks.robot import RobotModel
 from presage.simulator.frames.placed import CAMERAS
-from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
@@ -54,22 +53,9 @@ Advance = Callable[[Session[Any], np.ndarray], Values]
 """Imagines what chunks (B, chunk, A) lead to, and steps into it; returns its values."""
 
 
-def as_shipped(denoising: int = 0) -> Advance:
-    """As the shipped model dreams (`networks.base.step`)."""
+def as_shipped(denoising: int | None = None) -> Advance:
+    """As every command dreams (`networks.base.step`)."""
     return lambda session, chunk: step(session, chunk, denoising).values
-
-
-def denoised(steps: int) -> Advance:
-    """By forward dynamics, in `steps` steps: any model of streams."""
-
-    def advance(session: Session[Any], chunk: np.ndarray) -> Values:
-        acts = next(s for s in session.backbone.streams if s.acts)
-        given = {acts.name: session.model.encode_action(chunk)}
-        values = session.imagine(Schedule.forward(steps), given).values
-        session.append(values, imagined=True)
-        return values
-
-    return advance
 
 
 def session_imagines(model: RobotModel, advance: Advance, seed: int = 0) -> Imagines:

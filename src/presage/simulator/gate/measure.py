@@ -5,7 +5,7 @@ Shapes: B clips, N steps, C cameras of S pixels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -41,6 +41,22 @@ class Measured:
     @property
     def steps(self) -> int:
         return self.pixels["all"].shape[1]
+
+    def of(self, episodes: np.ndarray) -> "Measured":
+        """Clips of some episodes alone; energies are those of all."""
+        rows = np.isin(self.episode, episodes)
+        error = {name: _rows(regions, rows) for name, regions in self.error.items()}
+        return replace(
+            self,
+            episode=self.episode[rows],
+            pixels=_rows(self.pixels, rows),
+            error=error,
+            apart=_rows(self.apart, rows),
+        )
+
+
+def _rows(sums: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: x[rows] for name, x in sums.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from presage.systems.lab.cloning import Architecture
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.delays import at_least, at_most
 from presage.systems.lab.labels import Seen
-from presage.systems.lab.outcome import JUDGE, OUTCOME, judged, put_back, success_shown, with_outcome
+from presage.systems.lab.outcome import JUDGE, OUTCOME, judged_frames, put_back, success_shown, with_outcome
 from presage.systems.lab.policies import block_of
 from presage.systems.lab.pool import Member, learned, pool
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
@@ -108,8 +108,8 @@ Reading = Callable[[Composed, Trials], np.ndarray]
 READINGS: Mapping[str, Reading] = {
     "dream": lambda model, trials: dreamed(model, trials.recorded),
     "other actions": lambda model, t: dreamed(model, t.recorded, shuffled_in_tasks(t.recorded.task)),
-    "first frame": lambda model, trials: judged(model, trials.first, trials.text, OUTCOME),
-    "true last frame": lambda model, trials: judged(model, trials.last, trials.text, OUTCOME),
+    "first frame": lambda model, trials: judged_frames(model, trials.first, trials.text, OUTCOME),
+    "true last frame": lambda model, trials: judged_frames(model, trials.last, trials.text, OUTCOME),
 }
 
 
@@ -214,7 +214,7 @@ def compare_alignment(
 
 def beside(model: Composed, lab: Lab, said: Said) -> dict[str, float]:
     """Picks, and what the head says of real successes whose object is put back."""
-    shown = judged(model, lab.back.last, lab.back.text, OUTCOME) > 0.5
+    shown = judged_frames(model, lab.back.last, lab.back.text, OUTCOME) > 0.5
     return {BACK: _share(shown[~lab.back.success]), **picks(model, lab, said)}
 
 

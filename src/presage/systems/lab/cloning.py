@@ -48,7 +48,7 @@ def policy_stage(size: Size, pictures: tuple[str, ...], chunks: int = 1, steps: 
     return Stage("policy", reads, ("parts.head",), {"labelled": 1.0}, window=chunks, optimiser=optimiser)
 
 
-def cloning(
+def cloned_policy(
     shape: Shape, size: Size = SMALL, architecture: Architecture = "flow", chunks: int = 1, steps: int = 1500
 ) -> System:
     """chunks: that the head answers at once; the first is executed."""

@@ -85,7 +85,7 @@ def blurred(read: Read, most: float) -> Read:
 
 
 @torch.inference_mode()
-def judged(model: Composed, frames: Mapping[str, np.ndarray], text: np.ndarray, stream: Stream) -> np.ndarray:
+def judged_frames(model: Composed, frames: Mapping[str, np.ndarray], text: np.ndarray, stream: Stream) -> np.ndarray:
     """What the head says of frames alone: `image.<camera>` (R, S, S, 3) uint8 and embedded words (R, E) -> (R,) the
     probability of success, or the coverage."""
     seen = [model.encode_pictures(s.source, frames[s.source]) for s in model.streams if s.source.startswith(IMAGE)]

@@ -12,7 +12,7 @@ import numpy as np
 from presage.episodes.dataset import Dataset
 from presage.systems.lab.arms import CHUNK, recorded, sized
 from presage.systems.lab.artifacts import artifact
-from presage.systems.lab.cloning import Architecture, cloning
+from presage.systems.lab.cloning import Architecture, cloned_policy
 from presage.systems.lab.datasets import T3, dataset
 from presage.systems.lab.files import read_json, write_json
 from presage.systems.lab.labels import Seen, few
@@ -72,14 +72,14 @@ def learned(chosen: Sequence[tuple[Architecture, int, int]], quick: bool, out: P
     """
     t3, opened = recorded("t3", quick), Dataset(dataset("t3", quick))
     shape, size, where = shape_of(t3), sized(SMALL, quick), out if quick else None
-    whole = cloning(shape, size)
+    whole = cloned_policy(shape, size)
     pictures = {"labelled": t3.without_labels(range(len(t3.length))), "free": t3.only([0])}
     codec = replace(whole, stages=whole.stages[:1])
     eyes = artifact("pool-codec", codec, shape, pictures, [], where).codecs.state_dict()
     members = []
     for architecture, count, seed in chosen:
         numbers = few(opened, 1 if quick else count).labelled
-        system = with_codec(cloning(shape, size, architecture), eyes)
+        system = with_codec(cloned_policy(shape, size, architecture), eyes)
         name, seen = f"pool-{architecture}-{count}-{seed}", [Seen("t3", ("action",), numbers)]
         model = artifact(name, system, shape, {"labelled": t3.only(numbers)}, seen, where, seed)
         words = f"{architecture}, {count} demonstrations, seed {seed}"

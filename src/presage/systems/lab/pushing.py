@@ -20,8 +20,7 @@ from presage.simulator.planners import Propose, Score, Search, committed
 from presage.simulator.scorers import led_to
 from presage.systems.lab.arms import CHUNK, SIZE, recorded
 from presage.systems.lab.datasets import PUSHT, dataset
-from presage.systems.lab.outcome import COVERAGE, with_outcome
-from presage.systems.lab.outcome import judged as judged_frames
+from presage.systems.lab.outcome import COVERAGE, judged_frames, with_outcome
 from presage.systems.lab.probes import MOVED
 from presage.systems.lab.recording import OBJECT
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start

@@ -12,7 +12,7 @@ import torch
 from presage.errors import UserError
 from presage.networks.composed import Composed
 from presage.policy.asynchronous import forward
-from presage.systems.lab.outcome import OUTCOME, judged
+from presage.systems.lab.outcome import OUTCOME, judged_frames
 from presage.systems.lab.rolled import rolled
 from presage.systems.lab.starts import Start
 from presage.timeline.session import Session
@@ -96,7 +96,7 @@ def dreamed(model: Composed, recorded: Recorded, others: np.ndarray | None = Non
             if ends.any():
                 for name, x in model.decode_images(session.last.values).items():
                     last[name][ends] = x[ends]
-        out.append(judged(model, last, text, OUTCOME))
+        out.append(judged_frames(model, last, text, OUTCOME))
     return np.concatenate(out)
 
 
@@ -110,7 +110,7 @@ def dreamed_by(model: Composed, policy: Policy, trials: Trials) -> np.ndarray:
     for _ in range(ROWS):
         forward(STEPS)(session, np.clip(policy.act(seen), -1, 1))
         seen |= model.decode_images(session.last.values)
-    return judged(model, {name: seen[name] for name in trials.first}, trials.text, OUTCOME)
+    return judged_frames(model, {name: seen[name] for name in trials.first}, trials.text, OUTCOME)
 
 
 def shuffled_in_tasks(task: Sequence[str], seed: int = 0) -> np.ndarray:

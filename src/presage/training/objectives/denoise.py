@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
+from presage.device import sent
 from presage.timeline.backbone import Base, Condition, Window
 from presage.timeline.corruption import Given
 from presage.timeline.levels import Draw, Levels, Uniform
@@ -64,12 +65,12 @@ class Denoise:
         b, n = batch.exists.shape
         device, streams = batch.text.device, model.backbone.streams
         quality = torch.full((b, n), float("nan"), device=device) if batch.quality is None else batch.quality
-        untold = (torch.rand(b, 1, generator=generator) < self.drop_quality).to(device)
+        untold = sent(torch.rand(b, 1, generator=generator) < self.drop_quality, device)
         told = torch.where(untold, float("nan"), quality)
         alone = float(torch.rand(1, generator=generator)) < self.memoryless
         text = batch.text
         if self.drop_text:
-            text = text * (torch.rand(b, 1, generator=generator) >= self.drop_text).to(device)
+            text = text * sent(torch.rand(b, 1, generator=generator) >= self.drop_text, device)
         condition = Condition(text, context=0 if alone else None)
         past = 1 if self.past == 1 else 1 + int(torch.randint(self.past, (1,), generator=generator))
         history = self._history(streams, batch, generator, alone, past)
@@ -105,23 +106,23 @@ class Denoise:
     ) -> Window:
         """Clean steps, some a little noisy. Step i holds what was done after row i - 1; step 0 has none."""
         device, (b, n) = batch.text.device, batch.exists.shape
-        drop = (torch.rand(b, generator=generator) < self.drop_actions).to(device)
+        drop = sent(torch.rand(b, generator=generator) < self.drop_actions, device)
         level = Uniform()(b * n, generator).view(b, n) * self.history_noise
-        level = (level * (torch.rand(b, n, generator=generator) < 0.5)).to(device)
+        level = sent(level * (torch.rand(b, n, generator=generator) < 0.5), device)
         values: Values = {}
         levels: Values = {s.name: torch.ones(b, n, device=device) if s.asked else level for s in streams}
         present: Values = {}
         shown = [s for s in streams if s.imagined and not s.acts and s.name in batch.values]
         for s in shown:
             if self.spared and fnmatchcase(s.name, self.spared):
-                levels[s.name] = level * (torch.rand(b, 1, generator=generator) < 0.5).to(device)
+                levels[s.name] = level * sent(torch.rand(b, 1, generator=generator) < 0.5, device)
         for s in shown:
             x = batch.values[s.name]
             values[s.name] = s.corruption.corrupt(x, levels[s.name], noise_like(x, generator))
             if s.name in batch.present:
                 present[s.name] = batch.present[s.name]
         if batch.dreamed and batch.dream_known is not None:
-            asleep = (torch.rand(b, 1, generator=generator) < self.dreamed).to(device) & batch.dream_known
+            asleep = sent(torch.rand(b, 1, generator=generator) < self.dreamed, device) & batch.dream_known
             values |= {k: torch.where(asleep[..., None, None], x, values[k]) for k, x in batch.dreamed.items()}
         for s in streams:
             if s.acts:
@@ -147,18 +148,22 @@ class Denoise:
         """What is asked of the steps `chosen` (M,), at levels that are drawn."""
         assert self.levels is not None
         device, b, m = batch.text.device, len(batch.exists), len(chosen)
-        chosen = chosen.to(device)
+        chosen = sent(chosen, device)
         acting = [s for s in streams if s.acts]
-        levels = self.levels.draw(streams, b, m, generator)
+
+        def drawn(levels: Levels) -> Values:
+            return {name: sent(level, device) for name, level in levels.draw(streams, b, m, generator).items()}
+
+        levels = drawn(self.levels)
         if self.poor is not None:
-            poor = (quality[:, chosen - 1] < 0.5).cpu()
-            other = self.poor.draw(streams, b, m, generator)
+            poor, other = quality[:, chosen - 1] < 0.5, drawn(self.poor)
             levels = {name: torch.where(poor, other[name], level) for name, level in levels.items()}
-        there = torch.stack([batch.there(s)[:, chosen - 1] for s in acting]).all(0).cpu() if acting else None
-        if self.unlabelled is not None and there is not None and not bool(there.all()):
-            other = self.unlabelled.draw(streams, b, m, generator)
+        there = torch.stack([batch.there(s)[:, chosen - 1] for s in acting]).all(0) if acting else None
+        # To look whether it is so costs nothing on a CPU, and on a card more than to draw in vain.
+        if self.unlabelled is not None and there is not None and (device.type == "cuda" or not bool(there.all())):
+            other = drawn(self.unlabelled)
             levels = {name: torch.where(there, level, other[name]) for name, level in levels.items()}
-        levels = {s.name: levels[s.name].to(device) for s in streams if not s.asked and s.name in levels}
+        levels = {s.name: levels[s.name] for s in streams if not s.asked and s.name in levels}
         _refuse_leaks(streams, levels)
         acting = [s for s in acting if s.name in levels]
         present = {s.name: batch.there(s)[:, chosen - 1] for s in acting}
@@ -219,8 +224,8 @@ def alone_at(
     """What leads to the steps `chosen` (M,) is asked for, and nothing else of them."""
     device, b, m = batch.text.device, len(batch.exists), len(chosen)
     acting = [s for s in streams if s.acts]
-    level = draw(b * m, generator).view(b, m).to(device)
-    steps = chosen.to(device).expand(b, m)
+    level = sent(draw(b * m, generator).view(b, m), device)
+    steps = sent(chosen, device).expand(b, m)
     present = {s.name: at(batch.there(s), s, steps) for s in acting}
     quality = told[:, steps[0] - 1]
     window = Window({}, {s.name: level for s in acting}, steps, present=present, quality=quality)

@@ -19,7 +19,8 @@ from presage.timeline.levels import Draw, Uniform
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream, matching
 from presage.training.batch import Batch, Term, Terms, per_step
-from presage.training.recorded import Recorded, batch_of, encoded, joined
+from presage.training.held import held, pick
+from presage.training.recorded import Recorded, encoded, joined
 
 Read = Callable[[Session], Tensor]
 """Features (B, M, T, D) of a session whose newest block is real"""
@@ -105,6 +106,7 @@ def readings(read: Read, name: str, kind: str = "labelled", draws: int = 4, batc
 
     def make(model: Composed, data: Mapping[str, Recorded]) -> Recorded:
         labelled = encoded(model, data[kind])
+        held_rows = held(model, labelled)
         parts = []
         for draw in range(draws):
             rows = np.array_split(np.arange(len(labelled.action)), -(-len(labelled.action) // batch))
@@ -112,7 +114,7 @@ def readings(read: Read, name: str, kind: str = "labelled", draws: int = 4, batc
             for i in rows:
                 drawn = (np.zeros(len(i), int), i[:, None], np.zeros((len(i), 1), bool))
                 seed = int(i[0]) * draws + draw
-                found.append(_read(read, model, batch_of(model, [labelled], drawn), seed, 0).flatten(1, 2).half().cpu())
+                found.append(_read(read, model, pick(model, [held_rows], drawn), seed, 0).flatten(1, 2).half().cpu())
             parts.append(replace(labelled, latents=labelled.latents | {name: torch.cat(found).numpy()}))
         return joined(parts)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from presage.device import sent
 from presage.timeline.backbone import Condition, Window
 from presage.timeline.levels import GIVEN, UNKNOWN, Draw, Levels, Role
 from presage.timeline.memory import Entry, Memory
@@ -53,13 +54,13 @@ class Unroll:
             raise ValueError(f"a window of {n} rows has none to ask for after {first}")
         streams, device = model.backbone.streams, batch.text.device
         quality = torch.full((b, n), float("nan"), device=device) if batch.quality is None else batch.quality
-        untold = (torch.rand(b, 1, generator=generator) < self.ask.drop_quality).to(device)
+        untold = sent(torch.rand(b, 1, generator=generator) < self.ask.drop_quality, device)
         told = torch.where(untold, float("nan"), quality)
         text = batch.text
         if self.ask.drop_text:
-            text = text * (torch.rand(b, 1, generator=generator) >= self.ask.drop_text).to(device)
+            text = text * sent(torch.rand(b, 1, generator=generator) >= self.ask.drop_text, device)
         condition = Condition(text)
-        felt = {name: (torch.rand(b, 1, generator=generator) < 0.5).to(device) for name in self.hidden}
+        felt = {name: sent(torch.rand(b, 1, generator=generator) < 0.5, device) for name in self.hidden}
 
         dreams = float(torch.rand(1, generator=generator)) < self.own
         seen = self._past(generator)

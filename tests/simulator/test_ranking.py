@@ -1,0 +1,124 @@
+"""What recordings say of a policy's dreams: success, failure, or nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.episodes.robots import write_robot
+from tests.tiny import tiny_model
+
+from presage.episodes.dataset import Dataset
+from presage.episodes.robot import Robot
+from presage.errors import UserError
+from presage.simulator import backwards, ranking
+from presage.simulator.backwards import can_invert, given_back, limit_of
+from presage.simulator.familiar import Familiar, warning
+from presage.simulator.outcomes import dream_recorded, dreamed_again, recorded_episodes
+from presage.simulator.ranking import Evidence, imagine, referee_of
+from presage.simulator.recordings import recording_of_robot
+from presage.simulator.success import Threshold
+from presage.worlds.recording import RecordedWorld, Recording
+from presage.worlds.rollout import RandomPolicy
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """Six episodes of an arm, of which every second succeeded; their actions lie apart by 1 in every joint."""
+    root = write_robot(tmp_path / "arm", ("front", "top"), joints=4, length=13, fps=20, episodes=6)
+    return recording_of_robot(Robot.from_dataset(Dataset(root)), Dataset(root), 32)
+
+
+def test_a_recorded_dream_has_frames_states_and_values(recording: Recording) -> None:
+    model = tiny_model()
+    first, other = dream_recorded(model, recording, [2, 5])
+    assert first.frames["top"].shape == (4, 32, 32, 3) and first.states is not None and first.values is not None
+    assert np.array_equal(first.frames["top"][0], recording.frames(2)[0, 1]) and len(first.states) == 4
+    np.testing.assert_allclose(
+        [first.values.max(), other.values.max()],  # type: ignore[union-attr]
+        dreamed_again(model, recording, [2, 5]),
+        atol=1e-4,
+    )
+
+
+def test_actions_that_come_out_again_do_not_contradict(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    model.action_codec = replace_scale(model.action_codec, 10.0)
+    dreams = dream_recorded(model, recording, [0, 1, 4])
+    done = [each.actions for each in recorded_episodes(recording, [0, 1, 4])]
+    monkeypatch.setattr(backwards, "label", lambda *_, **__: done)
+    own, others = given_back(model, dreams)
+    assert own.tolist() == pytest.approx([0, 0, 0], abs=1e-9) and (others > 0.005).all()
+    monkeypatch.setattr(backwards, "label", lambda *_, **__: [done[1]] * 3)  # whatever was done, it reads the same
+    deaf, _ = given_back(model, dreams)
+    assert deaf[0] > 0.005 and deaf[1] == pytest.approx(0, abs=1e-9)
+    assert limit_of(others) == pytest.approx(others.mean() / 2)
+
+
+def replace_scale(codec, scale: float):
+    return type(codec)(list(codec.center), [scale] * len(codec.scale))
+
+
+def test_the_model_can_be_asked_what_was_done() -> None:
+    assert can_invert(tiny_model())
+
+
+def test_a_dream_that_contradicts_itself_gets_no_answer(recording: Recording) -> None:
+    referee = referee_of(tiny_model(), recording)
+    assert referee.fitted and len(referee.truth) == 6 and referee.recorded is not None
+    value, own = np.full((1, 3), 0.999), referee.limit * np.array([[0.5, 2.0, 0.9]])
+    said = referee.answers(Evidence(value, own, own))
+    assert said.confidence[1] == 0 and not said.given[1] and said.confidence[0] == said.confidence[2] > 0
+    # Where actions lie far apart, more may be wrong about them before another episode's fit as well.
+    assert referee.answers(Evidence(value, own, 10 * own)).confidence.min() > 0
+    unasked = np.full((1, 3), np.nan)
+    assert referee.answers(Evidence(value, unasked, unasked)).confidence.min() > 0
+
+
+def test_two_dreams_are_asked_where_they_differ(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, dreams = tiny_model(), ranking.dream_recorded
+    assert len(referee_of(model, recording).seeds) == 1  # a tiny model leaves nothing to chance
+
+    def noisy(model, recording, places, seed=0):
+        made = dreams(model, recording, places, seed)
+        return [replace(each, values=np.clip(each.values + 0.1 * seed, 0, 1)) for each in made]
+
+    monkeypatch.setattr(ranking, "dream_recorded", noisy)
+    referee = referee_of(model, recording)
+    assert len(referee.seeds) == 2
+    world = RecordedWorld(recording, 2)
+    random = RandomPolicy((2, *model.chunk_shape), 0)
+    tasks, seeds = [recording.task[0]] * 3, [0, 1, 2]
+    found = imagine(random, model, world, tasks, seeds, 2, referee)
+    assert found.evidence.value.shape == (2, 3) and [each.steps for each in found.results] == [2, 2, 2]
+    assert [each.success for each in found.results] == found.answers.called.tolist()
+    assert all(not each.frames for each in found.results) and len(found.actions) == 3
+
+
+def test_without_outcomes_the_checkpoint_has_to_know(recording: Recording) -> None:
+    recording.success = [True] * 6
+    with pytest.raises(UserError, match="6 successes and 0 failures"):
+        referee_of(tiny_model(), recording)
+    referee = referee_of(tiny_model(), recording, Threshold(0.5, 0.9, 4, 4))
+    assert not referee.fitted and len(referee.truth) == 6 and "told by the checkpoint's" in referee.describe()[0]
+    recording.success = [None] * 6
+    with pytest.raises(UserError, match="no outcome is known"):
+        referee_of(tiny_model(), recording)
+    silent = referee_of(tiny_model(), recording, Threshold(0.5, 0.9, 4, 4))
+    assert silent.recorded is None and silent.curve() is None and "no recorded outcome" in silent.describe()[0]
+
+
+def test_actions_that_nobody_recorded_are_far_off(recording: Recording) -> None:
+    familiar = Familiar.of(recording)
+    assert familiar is not None
+    usual = [recording.actions(e) + 0.01 for e in (1, 2)]
+    far = [each + 100 for each in usual]
+    assert familiar.far_off(usual) < 0.1 and familiar.far_off([usual[0], far[1]]) == 0.5
+    assert familiar.far_off(far) == 1 and np.isnan(familiar.far_off([usual[0][:0]]))
+    assert "random: 40 % of its actions are unlike" in warning("random", 0.4)
+    assert not warning("joint", 0.05) and not warning("joint", float("nan"))
+
+
+def test_one_episode_says_nothing_of_what_is_usual(recording: Recording) -> None:
+    recording.valid[4:] = False
+    assert Familiar.of(recording) is None
