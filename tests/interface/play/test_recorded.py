@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,9 +207,9 @@ def test_the_page_shows_what_was_recorded_and_sliders_take_over(studio: Recorded
 def test_the_command_needs_no_simulator(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "presage.interface.cli", "play", "--data", "arm", "--checkpoint", "run"]
     options = ["--episode", "0", "--row", "3", "--port", "0", "--out", str(tmp_path / "played")]
-    with subprocess.Popen([*command, *options], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "no success threshold of this checkpoint was calibrated on lift the cube" in process.stdout.readline()
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, *options], cwd=folder, **pipes) as process:
+        assert process.stdout is not None and process.stderr is not None
         client = Client(process.stdout.readline().split("http://")[1].split("/")[0])
         state = client.hello["state"]
         assert (state["episode"], state["row"]) == (0, 3)  # asked for by name, though the model was trained on it
@@ -216,6 +217,7 @@ def test_the_command_needs_no_simulator(folder: Path, tmp_path: Path) -> None:
         client.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+        assert "no success threshold of this checkpoint was calibrated on lift the cube" in process.stderr.read()
 
 
 @pytest.mark.parametrize(

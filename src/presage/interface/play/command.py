@@ -1,8 +1,9 @@
 """`presage play`: drive the robot in the dream, in a browser."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from presage.errors import UserError
 from presage.interface.commands.options import (
@@ -134,13 +135,14 @@ class Play(Command):
 
         sight = sight_of(folder)
         recording = open_held_out(sight, data, also=() if self.episode is None else (self.episode,))
-        for note in recording.steps.notes:
-            print(note)
-        threshold = self._threshold(folder, list(dict.fromkeys(recording.task)))
-        begins, names = (self.episode, self.row), action_names(sight, recording)
-        model = open_model(folder, default_device())
+        names, model = action_names(sight, recording), open_model(folder, default_device())
         make_policy(self.use, model, self.seed)
-        return RecordedStudio(model, recording, names, self.use, threshold, self.players, *begins)
+        begins: dict[str, Any] = {"episode": self.episode, "row": self.row}
+        studio = RecordedStudio(model, recording, names, self.use, players=self.players, **begins)
+        for note in recording.steps.notes:
+            print(note, file=sys.stderr)
+        studio.threshold = self._threshold(folder, studio.tasks)
+        return studio
 
     def _threshold(self, folder: Path, tasks: list[str]) -> float:
         from presage.interface.play.studio import UNCALIBRATED
@@ -149,5 +151,6 @@ class Play(Command):
         calibrated = load_threshold(folder, tasks)
         if calibrated is None:
             what = ", ".join(tasks[:3]) + (", ..." if len(tasks) > 3 else "")
-            print(f"no success threshold of this checkpoint was calibrated on {what}: {UNCALIBRATED} stands in for it")
+            missing = f"no success threshold of this checkpoint was calibrated on {what}"
+            print(f"{missing}: {UNCALIBRATED} stands in for it", file=sys.stderr)
         return UNCALIBRATED if calibrated is None else calibrated.threshold
