@@ -212,9 +212,9 @@ def _print_camera(found: "Measured", camera: int) -> None:
     from presage.simulator.gate.figures import horizons, rows_of
 
     steps = horizons(found.steps)
-    print(f"\n{found.cameras[camera] + ', after so many steps':<40}" + "".join(f"{step:>8}" for step in steps))
+    print(f"\n{found.cameras[camera] + ', after so many steps':<40}" + "".join(f"{step:>10}" for step in steps))
     for name, values in rows_of(found, camera):
-        print(f"{name:<40}" + "".join(f"{show(float(values[step - 1])):>8}" for step in steps))
+        print(f"{name:<40}" + "".join(f"{show(float(values[step - 1])):>10}" for step in steps))
 
 
 def _short(figures: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Record the arm as a LeRobot dataset, successes and failures:
+
+    python record.py --out data/so101 --episodes 200
+
+A killed call goes on where it was.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import tyro
+from behaviours import somehow
+from cell import FPS, INSTRUCTION, NAMES, ROBOT, Cell
+
+from presage.episodes.episode import Episode
+from presage.episodes.spool import spool_episode
+from presage.episodes.writer import write_dataset
+
+
+def record_one(cell: Cell, seed: int) -> Episode:
+    cell.reset(seed)
+    seen: list[dict[str, np.ndarray]] = []
+    states, success = [], []
+    commands = somehow(cell.arm, cell.state, cell.cube, seed)
+    for command in commands:
+        seen.append(cell.look())
+        states.append(cell.state)
+        cell.step(command)
+        success.append(cell.success or success[-1:] == [True])
+    frames = {camera: np.stack([each[camera] for each in seen]) for camera in seen[0]}
+    columns = {"observation.state": np.stack(states), "action": commands, "next.success": np.array(success)}
+    return Episode(frames, columns, INSTRUCTION, {"success": success[-1], "seed": seed})
+
+
+def main(out: Path, episodes: int = 200, first_seed: int = 0) -> None:
+    cell, spool, begun = Cell(), out.with_name(f"{out.name}.partial"), time.time()
+    for number, seed in enumerate(range(first_seed, first_seed + episodes)):
+        key = f"{seed:06d}"
+        if (spool / key).exists():
+            continue
+        episode = record_one(cell, seed)
+        spool_episode(spool, key, episode, FPS)
+        took = (time.time() - begun) / (number + 1)
+        print(f"{number + 1} of {episodes}: success {episode.info['success']}, {took:.1f} s an episode", flush=True)
+    names = {"observation.state": NAMES, "action": NAMES}
+    write_dataset(spool, out, fps=FPS, robot_type=ROBOT, names=names)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
