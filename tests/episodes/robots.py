@@ -49,6 +49,12 @@ def write_robot(
     return write_dataset(spool, root, fps=fps, robot_type=name)
 
 
+def forget_outcomes(root: Path) -> None:
+    """Leave a dataset as one of which nobody wrote down what succeeded."""
+    for path in (root / "meta/episodes").rglob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["info/success"]), path)
+
+
 def forget_codec(video: Path) -> None:
     """Give the pictures of an mp4 a codec that nobody knows."""
     data = video.read_bytes()

@@ -29,7 +29,7 @@ class Dataset:
     name of its feature. features: info.json's features, pictures in height, width, channels. stats: feature -> {mean,
     std, min, max, count, quantiles}, of those that have usable ones. tasks: text of each task_index. episodes: one
     EpisodeRecord each, by number. num_rows: rows N of all episodes together. notes: what was read otherwise than it is
-    written.
+    written. labels: number of an episode -> its outcome, where a person told it (`labels.py`).
 
     chosen: numbers of the episodes to read, all by default; the files of others need not be there. Rows are then
     counted within the chosen episodes, whose ``index`` stays the number in the whole dataset. tolerated: where given,
@@ -74,6 +74,7 @@ class Dataset:
             if self._is_camera(name, feature)
         }
         self.cameras = list(self.camera_features)
+        self.labels: dict[int, bool] = {}
         self._columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._checked: set[str] = set()
         self._apart: set[tuple[str, str]] = set()
@@ -83,6 +84,11 @@ class Dataset:
     def lengths(self) -> np.ndarray:
         """Rows of each episode (E,) int64."""
         return np.array([episode.length for episode in self.episodes], dtype=np.int64)
+
+    @property
+    def all_lengths(self) -> dict[int, int]:
+        """Number -> rows of every episode, chosen or not."""
+        return {episode.index: episode.length for episode in self._all_episodes}
 
     def rows_in(self, file: str) -> int:
         """Rows of all episodes in a data or video file, chosen or not."""

@@ -50,13 +50,25 @@ STAYS = 2
 """Rows after the first success that still show it; what comes later nobody wrote down, since success is latched"""
 
 
+def told_rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """((R,), (R,)) bool: whether the task had succeeded when the chunk of a row was over, and whether that is known. It
+    is by `next.success`, or else by the fact `success` of the episode: its last frame shows how it ended."""
+    rows, told, success = row_success(dataset), np.zeros(dataset.num_rows, bool), np.zeros(dataset.num_rows, bool)
+    if rows is not None and rows.any():  # a column that never says so of any row was not kept
+        told, success = dataset.recorded("next.success").copy(), rows.copy()
+    for e in dataset.episodes:
+        fact = as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'")
+        if fact is not None and not told[e.rows].any():
+            told[e.rows] = True
+            success[e.start + max(0, e.length - 2)] = fact
+    return success, told
+
+
 def steps_to_success(dataset: Dataset) -> np.ndarray:
-    """(R,) rows until what a row shows is a success, by `next.success`: 0 where it is one, infinite where none comes
-    in its episode, NaN where it is unknown: later than `STAYS` rows after a success, or no row of the episode says."""
-    success, out = row_success(dataset), np.full(dataset.num_rows, np.nan)
-    if success is None or not success.any():
-        return out  # a column that never says so of any row was not kept
-    said = dataset.recorded("next.success")
+    """(R,) rows until what a row shows is a success, by `told_rows`: 0 where it is one, infinite where none comes in
+    its episode, NaN where it is unknown: later than `STAYS` rows after a success, or nobody told of the episode."""
+    out = np.full(dataset.num_rows, np.nan)
+    success, said = told_rows(dataset)
     for episode in (e for e in dataset.episodes if said[e.rows].any()):
         hits = np.flatnonzero(success[episode.start : episode.start + episode.length])
         left = (hits[0] + 1 if len(hits) else np.inf) - np.arange(episode.length, dtype=float)

@@ -65,7 +65,8 @@ class Steps(Dataset):
         grid = _lay_out(dataset, robot)
         self._grid = grid
         self.root, self.version, self.robot_type = dataset.root, dataset.version, dataset.robot_type
-        self.stats, self.tasks = dataset.stats, dataset.tasks
+        self.stats, self.tasks, self.notes = dataset.stats, dataset.tasks, dataset.notes
+        self.labels = dataset.labels
         self.fps = robot.steps_per_second
         success = episode_success(dataset)
         self.episodes = [_with_success(e, success[i]) for e, i in zip(grid.episodes, grid.source, strict=True)]

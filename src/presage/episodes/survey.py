@@ -16,6 +16,7 @@ from tqdm import tqdm
 from presage.episodes.clock import lacks_unseen, rate_of
 from presage.episodes.dataset import Dataset
 from presage.episodes.features import PICTURES, is_readable
+from presage.episodes.labels import add_labels
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.naming import column_names, find_grippers, look_alikes, numeric_features
 from presage.episodes.outcome import episode_success
@@ -92,7 +93,11 @@ def survey(root: Path, chosen: list[int] | None = None, full: bool = False) -> S
     """
     tolerated: list[UserError] = []
     dataset = Dataset(root, chosen, tolerated)
-    found = Survey(dataset, notes=dataset.notes, damage=[str(error) for error in tolerated])
+    found = Survey(dataset, notes=list(dataset.notes), damage=[str(error) for error in tolerated])
+    try:
+        add_labels(dataset)
+    except UserError as error:
+        found.damage.append(str(error))
     found.unread = _not_read(dataset)
     told = Counter(episode.instruction.strip() or "(none)" for episode in dataset.episodes)
     found.instructions = told.most_common()

@@ -26,6 +26,7 @@ from presage.errors import UserError
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "collect": ("collect", "Collect", "record scripted experts in the simulator as a LeRobot dataset"),
     "inspect": ("inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
+    "label": (".label.command", "Label", "say which recorded episodes succeeded, in a browser"),
     "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
     "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
     "act": ("act", "Act", "let the model control the robot in the simulator"),

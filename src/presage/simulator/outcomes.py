@@ -53,7 +53,7 @@ def chosen_outcomes(recording: Recording, seed: int = 0) -> list[int]:
 def none_known(recording: Recording) -> UserError:
     return UserError(
         f"{recording.steps.root}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when "
-        "a dream has succeeded; record next.success, or success of each episode"
+        "a dream has succeeded; label some (presage label), or record next.success"
     )
 
 

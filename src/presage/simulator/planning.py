@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from presage.episodes.steps import NO_INSTRUCTION
 from presage.errors import UserError
 from presage.networks.base import step, value_of
 from presage.networks.executable import executable
 from presage.networks.names import ACTION
+from presage.networks.robot import RobotModel
 from presage.simulator.scorers import critic_says
 from presage.timeline.levels import Schedule
 from presage.timeline.noise import draw
@@ -91,7 +93,7 @@ def imagine_candidates(
     batch = session.batch
     fork = session.fork(n)
     first = fork.imagine(Schedule.joint(steps)).values[ACTION]
-    first = first + _offsets(fork, n, spread, keep_own)
+    first = first + _offsets(fork, n, spread, keep_own).view_as(first)  # one token, or one an action
     chunks = [executable(session.model, first)]
     q = critic_says(session, session.model.encode_action(chunks[0]).view(batch, n, -1))
     step(fork, chunks[0])
@@ -108,12 +110,21 @@ def imagine_candidates(
 
 
 def _offsets(fork: Session, n: int, spread: float, keep_own: bool) -> Tensor:
-    """(B * n, 1, chunk * A); zero for the first of each n if that is kept."""
+    """(B * n, chunk * A); zero for the first of each n if that is kept."""
     chunk, action_dim = fork.model.chunk_shape
     offset = draw(fork.noise, (1, action_dim), fork.model.device)
     if keep_own:
         offset[::n] = 0
-    return spread * offset.repeat(1, 1, chunk)
+    return spread * offset.repeat(1, 1, chunk)[:, 0]
+
+
+def require_judge(model: RobotModel) -> None:
+    """Raise `UserError` where a model cannot say how good an imagined future is."""
+    observation = {f"image.{c}": np.zeros((1, model.size, model.size, 3), np.uint8) for c in model.cameras}
+    observation["state"] = np.zeros((1, model.state_dim), np.float32)
+    session = Session(model, [NO_INSTRUCTION])
+    session.observe(observation)
+    value_of(session)
 
 
 def best_of(

@@ -17,7 +17,8 @@ from presage.codecs.scalars import FARTHEST, ScalarCodec
 from presage.episodes.cache import frame_cache, row_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.hub import download, hub_name
-from presage.episodes.outcome import chunk_quality, episode_success, row_success, valid_actions
+from presage.episodes.labels import add_labels
+from presage.episodes.outcome import chunk_quality, episode_success, told_rows, valid_actions
 from presage.errors import UserError
 from presage.networks.names import ACTION, STATE, VALUE, VIDEO
 from presage.networks.world_model import WorldModel
@@ -129,11 +130,11 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         action = np.where(valid[:, None], action, 0.0)  # what was not recorded is NaN, and NaN times a mask stays NaN
     else:
         action, valid = np.zeros((rows, flat_action), np.float32), np.zeros(rows, bool)
-    success = row_success(dataset)
-    value, known = np.zeros(rows, np.float32), np.zeros(rows, bool)
-    if success is not None:
+    success, told = told_rows(dataset)
+    value, known = np.zeros(rows, np.float32), told
+    if told.any():
         value = value_from_success(success, start, length, config.value_discount)
-        known = np.repeat(_outcome_known(dataset, success), length)
+        known = told & np.repeat(_outcome_known(dataset, success), length)
     state = dataset.column("observation.state").reshape(rows, -1) if config.state_dim else np.zeros((rows, 0))
     if config.state_dim and not dataset.recorded("observation.state").all():
         raise UserError(
@@ -261,16 +262,25 @@ def videos_of(latents: np.ndarray, model: WorldModel, index: np.ndarray) -> dict
     return {f"{VIDEO}.{c}": torch.from_numpy(np.ascontiguousarray(picked[:, :, i])) for i, c in enumerate(cameras)}
 
 
-def open_dataset(path: Path, episodes: Sequence[int] | None = None) -> Dataset:
+def open_dataset(path: Path, episodes: Sequence[int] | None = None, labels: Sequence[Path] | None = ()) -> Dataset:
     """Open a dataset: a folder, or `user/name` on the hub where there is no such folder.
 
-    episodes: numbers of the episodes to read, all by default.
+    episodes: numbers of the episodes to read, all by default. labels: files of outcomes that people told
+    (`episodes/labels.py`), of which those of this dataset count; that beside the dataset by default; None: no label
+    counts.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the labels are damaged or of another dataset.
     """
-    if not Path(path).exists() and (repository := hub_name(path)) is not None:
+    dataset = _open(Path(path), episodes)
+    if labels is not None:
+        add_labels(dataset, labels)
+    return dataset
+
+
+def _open(path: Path, episodes: Sequence[int] | None) -> Dataset:
+    if not path.exists() and (repository := hub_name(path)) is not None:
         return Dataset(download(repository, episodes), episodes)
-    if not Path(path).exists():
+    if not path.exists():
         raise UserError(f"dataset {path} does not exist: collect one with `presage collect --out {path}`")
-    return Dataset(Path(path), episodes)
+    return Dataset(path, episodes)

@@ -131,6 +131,8 @@ def of_dataset(number: int, path: Path, dataset: Dataset, robot: Robot | None, c
         ),
         "pictures": Entry(hash_of(shown), f"pictures of {path}"),
     }
+    if dataset.labels:
+        made["labels"] = Entry(hash_of(sorted(dataset.labels.items())), f"labels of {path}")
     for name, value in (asdict(robot) if robot else {}).items():
         made[f"robot.{name}"] = entry(f"{_option(name)} of {path}", value)
     return {f"{number}.{name}": value for name, value in made.items()}

@@ -279,6 +279,7 @@ def fit(
     episodes: Sequence[int] | None = None,
     wan: WanModelConfig | None = None,
     only: Sequence[str] = (),
+    labels: Sequence[Path] = (),
 ) -> Path:
     """Train a checkpoint from nothing (or on the codec of another checkpoint) and write it to `out/model`.
 
@@ -291,6 +292,7 @@ def fit(
         start_from: a checkpoint to continue from: its codecs, network, size and robots are kept, whatever the recipe
             says.
         wan: a published backbone to adapt instead, and the robot it is for.
+        labels: files of outcomes that people told; those beside the datasets by default.
         only: of `PARTS`; these are trained, and everything else stays what it is in `start_from`.
 
     Raises:
@@ -305,7 +307,7 @@ def fit(
         kept = read_config(start_from)
         described |= {name: kept[name] for name in described if name in kept}
         slots = Slots(**described["slots"])
-    recorded = [open_dataset(path, episodes) for path, _ in datasets]
+    recorded = [open_dataset(path, episodes, labels) for path, _ in datasets]
     made = run_fingerprint(recipe, datasets, codec_from, start_from, robots, described, recorded)
     require_same_run(out, made)
     opened: list[tuple[Dataset, float]] = []
@@ -352,5 +354,7 @@ def fit(
             dreamed = [dream_rows(model, r, recipe.dream_every, f, trained) for f, (r, _) in zip(folders, parts)]
             parts = [(r, w) for r, (_, w) in zip(dreamed, parts, strict=True)]
         train(model, parts, recipe.training, out / "state", trained | of_dreams(recipe.dream_every))
-    before = "" if start_from is None else str(read_config(start_from).get("trained_on", ""))
-    return save_model(model, out / "model", card(), described | {"trained_on": all_marks(recorded, before)})
+    base = {"judges": False} if start_from is None else read_config(start_from)
+    judges = bool(base.get("judges", True)) or any(rows.value_valid.any() for rows, _ in parts)
+    known = {"judges": judges, "trained_on": all_marks(recorded, str(base.get("trained_on", "")))}
+    return save_model(model, out / "model", card(), described | known)

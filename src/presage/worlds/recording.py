@@ -112,10 +112,10 @@ class Recording:
 
     def succeeded(self, episode: int, row: int) -> bool:
         """Whether success was recorded before the frame of `row`; where no row says so, at the end of the episode."""
-        if self._row_success is not None and self._row_success.any():
-            first = self.row(episode, 0)
+        first, length = self.row(episode, 0), int(self.length[episode])
+        if self._row_success is not None and self._row_success[first : first + length].any():
             return bool(self._row_success[first : first + row].any())
-        return bool(self.success[episode]) and row == self.length[episode] - 1
+        return bool(self.success[episode]) and row == length - 1
 
 
 class RecordedWorld(ChunkEnv):

@@ -1,17 +1,18 @@
 """Commands on recordings, without a simulator: what they say of held-out episodes, and what they refuse."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.episodes.robots import write_robot
+from tests.episodes.robots import forget_outcomes, write_robot
 from tests.interface.test_cli import refused
 from tests.tiny import tiny_model
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.edit import write_episodes
+from presage.episodes.labels import Labels, beside, known_by, write_labels
 from presage.episodes.marks import all_marks
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
@@ -110,6 +111,24 @@ def test_a_checkpoint_that_has_a_threshold_needs_no_recorded_outcome(
     assert "good: 2 of 2 episodes (trained on? the checkpoint is silent)" in said
 
 
+def test_labels_stand_in_for_outcomes_that_nobody_recorded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    silent = write_robot(tmp_path / "silent", ("front", "top"), joints=4, length=21, fps=20, episodes=8)
+    forget_outcomes(silent)
+    how = ["act", "--data", str(silent), "--checkpoint", "run", "--max-steps", "1", "--use", "no_imagination"]
+    assert main(how) == 2
+    assert (
+        "no outcome is known of its 6 held-out episodes" in (said := capsys.readouterr().err) and "label some" in said
+    )
+    known = known_by(Dataset(silent))
+    labels = Labels("silent", {number: replace(known[number], success=number > 4) for number in range(2, 8)})
+    for path, options in ((tmp_path / "mine.json", ["--labels", str(tmp_path / "mine.json")]), (beside(silent), [])):
+        write_labels(path, labels)
+        assert main([*how, *options]) == 0
+        said = capsys.readouterr().out
+        assert f"{path}: the outcome of 6 episodes of silent is labelled" in said
+        assert "of 3 recorded successes and 3 failures" in said
+
+
 def test_what_needs_a_simulator_or_an_outcome_is_refused_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["act", *HOW, "--tasks", "push-v3"], "--tasks names tasks of a simulator and does not apply to --data"),
@@ -119,6 +138,8 @@ def test_what_needs_a_simulator_or_an_outcome_is_refused_in_one_line(capfd: pyte
         (["evaluate", *HOW, "--policies", "late", "random"], "late: actions differ from those of the world model"),
         (["evaluate", "--data", "arm", "--checkpoint", "late", "--policy", "ws://127.0.0.1:1"], "or relative actions"),
         (["plan", "--data", "arm"], "--data"),
+        (["act", "--data", "arm", "--checkpoint", "run", "--labels", "arm/meta/info.json"], "holds no labels"),
+        (["act", "--labels", "arm/meta/info.json"], "--labels are of recordings and do not apply without --data"),
     ):
         assert message in refused(capfd, *arguments), arguments
     assert not Path("x.json").exists()

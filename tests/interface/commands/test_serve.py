@@ -7,21 +7,34 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.embodied import ARM, HAND, by_hand, save_robots, sight
-from tests.servers import greeted, serving
+from tests.episodes.robots import write_robot
+from tests.servers import ask, ask_at_once, greeted, serving
 from tests.tiny import tiny_model, tiny_observation
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
+from presage.codecs.scalars import ScalarCodec
+from presage.episodes.dataset import Dataset
+from presage.episodes.robot import Robot
+from presage.episodes.slots import Slots
 from presage.errors import UserError
 from presage.interface.cli import main
+from presage.interface.commands.serve import Serve
+from presage.networks.composed import Shape
+from presage.networks.robot import RobotModel
 from presage.policy import make_policy
+from presage.policy.grounded import GroundedPolicy
 from presage.serving.host import api_key, is_loopback
 from presage.serving.server import PolicyServer
 from presage.serving.wire import pack, unpack
+from presage.simulator.planning import best_of
+from presage.systems.checkpoint import save_system, system_of
 from presage.training.checkpoint import load_model, save_model
 
 
@@ -80,6 +93,82 @@ def test_one_of_two_robots_is_served_by_name(tmp_path, start, capfd) -> None:
         connection.send(pack({**sight(HAND), "prompt": "close"}))
         answer = unpack(connection.recv(60))["actions"]
     np.testing.assert_allclose(answer, by_hand(load_model(folder), HAND, [0], "close")[0], atol=1e-3)
+
+
+def save_reference(folder: Path, seen: int) -> Path:
+    """A system that knows the arm of `write_robot`; its judge has seen so many batches with known outcomes."""
+    arm = Robot.from_dataset(Dataset(write_robot(folder.parent / "arm", ("front", "top"), joints=4, fps=20)))
+    scales = ScalarCodec([0.0] * 16, [4.0] * 16), ScalarCodec([1.0] * 4, [2.0] * 4)
+    shape = Shape(("front", "top"), 32, 4, 4, 4, *scales, fps=5)
+    torch.manual_seed(0)
+    model = system_of("reference", shape, "debug").build(shape).eval()
+    model.parts["judge"].taught.fill_(seen)
+    facts = {"robots": [arm.to_config()], "slots": asdict(Slots.of([arm]))}
+    return save_system(model, "reference", shape, "debug", folder, "# card", facts)
+
+
+def planned(model: RobotModel, requests: list[dict[str, np.ndarray]], prompt: str, **options: int) -> list[np.ndarray]:
+    """What best of N answers to requests of an episode, one after the other."""
+    policy = GroundedPolicy(model, best_of(**options))
+    policy.reset([prompt])
+    return [policy.act({name: x[None] for name, x in each.items()})[0] for each in requests]
+
+
+def test_a_planner_is_served_over_the_same_wire_as_a_policy(checkpoint, start) -> None:
+    line = start(checkpoint, "--plan", "--candidates", 3, "--horizon", 2).stdout.readline()
+    assert line.startswith("serving plan of tiny on ws://127.0.0.1:")
+    rows = [{name: x[0] for name, x in tiny_observation(1, seed=t).items()} for t in range(3)]
+    with greeted(line.split("ws://")[1].split()[0]) as connection:
+        answers = [ask(connection, {**row, "prompt": "close the drawer"})["actions"] for row in rows]
+    model = load_model(checkpoint)
+    expected = planned(model, rows, "close the drawer", n=3, horizon=2)
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+    alone = planned(model, rows, "close the drawer", n=1)  # acting at once
+    assert np.abs(np.array(expected) - alone).max() > 0.01
+
+
+def test_planners_that_are_asked_at_once_share_a_batch(checkpoint) -> None:
+    model = load_model(checkpoint)
+    make = Serve(plan=True, candidates=3)._planner(checkpoint, model)
+
+    def request(seed: int, prompt: str) -> dict:
+        return {**{name: x[0] for name, x in tiny_observation(1, seed=seed).items()}, "prompt": prompt}
+
+    with serving(lambda: PolicyServer(make, model, {})) as (server, address):
+        answers = ask_at_once(server, address, 3, 3, request)
+    for i, chunks in answers.items():
+        rows = [{name: x[0] for name, x in tiny_observation(1, seed=100 * i + t).items()} for t in range(3)]
+        np.testing.assert_allclose(chunks, planned(model, rows, f"task {i}", n=3), atol=1e-3)
+
+
+def test_a_system_that_was_told_outcomes_plans_for_its_robot(tmp_path, start) -> None:
+    folder = save_reference(tmp_path / "run" / "model", seen=5)
+    line = start(folder, "--plan", "--candidates", 2).stdout.readline()
+    assert line.startswith("serving plan of run to arm on ws://127.0.0.1:")
+    sight = {f"image.{c}": np.full((48, 64, 3), 40 * i, np.uint8) for i, c in enumerate(("front", "top"))}
+    with greeted(line.split("ws://")[1].split()[0]) as connection:
+        answer = ask(connection, {**sight, "state": np.ones(4, np.float32), "prompt": "lift the cube"})["actions"]
+    assert answer.shape == (4, 4) and np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["silent", "--plan"], "--plan: silent cannot say how good a future is (no outcome was in what this model"),
+        (["run", "--plan"], "--plan: run cannot say how good a future is (this model has no judge of success"),
+        (["tiny", "--plan", "--use", "open_loop"], "--use open_loop does not apply to --plan"),
+        (["tiny", "--candidates", "4"], "--candidates goes with --plan: give both or neither"),
+        (["tiny", "--plan", "--candidates", "0"], "--candidates 0"),
+    ],
+)
+def test_what_cannot_plan_is_one_line(arguments, message, tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(tiny_model(), Path("silent"), "# card", {"judges": False})
+    save_model(tiny_model(), Path("tiny"), "# card")
+    save_reference(Path("run"), seen=0)
+    assert main(["serve", *arguments]) == 2
+    said = capfd.readouterr().err
+    assert message in said and said.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_one_line(checkpoint, capfd) -> None:

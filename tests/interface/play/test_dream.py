@@ -10,7 +10,7 @@ from presage.errors import UserError
 from presage.interface.play import dream as dreams
 from presage.interface.play.dream import Dream, Row
 from presage.interface.play.recording import Recording
-from presage.interface.play.studio import Studio, open_data, steering
+from presage.interface.play.studio import Studio, steering
 from presage.interface.play.view import planes
 from presage.networks.base import step, value_of
 from presage.timeline.levels import Schedule
@@ -183,6 +183,12 @@ def test_only_tasks_of_this_world_are_played(dream: Dream) -> None:
         dream.reset("reach-v3", 0)
 
 
+def test_without_recordings_there_is_none_to_begin_in_or_to_follow(dream: Dream) -> None:
+    for ask in (lambda: dream.start(0, 0), dream.follow):
+        with pytest.raises(UserError, match="there is no recording to .*--data"):
+            ask()
+
+
 # -- steering ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,37 +268,3 @@ def test_recordings_do_not_overwrite_each_other(dream: Dream, tmp_path) -> None:
     empty.stop(dream.now.row.number)
     with pytest.raises(UserError, match="nothing was recorded"):
         empty.write(tmp_path, 2.5, "pusher")
-
-
-def test_a_dream_starts_from_a_recorded_frame(dream: Dream, tmp_path) -> None:
-    recording = record(dream)
-    for _ in range(3):
-        recording.add(dream.step(RIGHT))
-    recording.stop(dream.now.row.number)
-    data = open_data(recording.write(tmp_path, 2.5, "pusher"), dream.studio.model)
-    later = Dream(Studio(dream.studio.model, TASK, data=data), 0)
-    row = later.start(*later.studio.recorded(0, 2))
-    assert row.real is None and later.settings.instruction == dream.settings.instruction
-    assert (row.imagined["image.top"][0] == data.frames(0, "top")[2]).all()
-    assert later.step(RIGHT).real is None
-    for interfere in (later.ground, lambda: later.disturb("knock"), lambda: record(later, "real")):
-        with pytest.raises(UserError, match="no simulator beside"):
-            interfere()
-    for episode, frame in ((1, 0), (0, 4)):
-        with pytest.raises(UserError, match="episode"):
-            later.studio.recorded(episode, frame)
-    with pytest.raises(UserError, match="--data"):
-        dream.studio.recorded(0, 0)
-
-
-def test_recorded_episodes_go_by_their_numbers(dream: Dream, tmp_path) -> None:
-    recording = record(dream)
-    for act in (lambda: dream.step(RIGHT), lambda: dream.disturb("knock"), lambda: dream.step(UP)):
-        recording.add(act())
-    recording.stop(dream.now.row.number)
-    part = Dataset(recording.write(tmp_path, 2.5, "pusher"), [1])
-    later = Studio(dream.studio.model, TASK, data=part)
-    observation, _ = later.recorded(1, 1)
-    assert (observation["image.top"][0] == part.frames(0, "top")[1]).all()
-    with pytest.raises(UserError, match="episode 0: the dataset has 1 to 1"):
-        later.recorded(0, 0)

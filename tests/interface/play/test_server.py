@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.players import TASK, Client, arena_model, arena_server
+from tests.players import TASK, Client, arena_server
 from tests.servers import get, serving, wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -17,11 +17,9 @@ from websockets.sync.client import connect
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.interface.cli import main
-from presage.interface.play.dream import Dream
+from presage.interface.doorway import read_files
 from presage.interface.play.message import FIELDS, MAX_BYTES, read_message
-from presage.interface.play.player import IN_FLIGHT, Player
-from presage.interface.play.server import read_files
-from presage.interface.play.studio import Studio
+from presage.interface.play.player import IN_FLIGHT
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +54,8 @@ def test_the_page_is_plain_files_of_its_own(address) -> None:
         page, headers = response.read().decode(), response.headers
     assert page.startswith("<!doctype html>") and headers["Content-Type"] == "text/html; charset=utf-8"
     assert f"connect-src 'self' ws://{address}" in headers["Content-Security-Policy"]
-    assert {"/", "/play.js", "/style.css"} <= set(read_files())
-    for name, (body, _) in read_files().items():
+    assert {"/", "/play.js", "/style.css"} <= set(read_files("presage.interface.play"))
+    for name, (body, _) in read_files("presage.interface.play").items():
         assert set(re.findall(rb"https?://[a-z0-9.]+", body)) <= {b"http://www.w3.org"}, (
             name
         )  # the name of SVG, never asked
@@ -129,6 +127,8 @@ def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> No
         ('{"type": "settings", "steps": 1, "rate": 1e9, "seed": 0, "spread": true}', "settings.rate must be"),
         ('{"type": "reset", "task": "../../etc", "scene": 0}', "is not played here"),
         ('{"type": "start", "episode": 0, "frame": 0}', "--data"),
+        ('{"type": "drive", "by": "recording"}', "there is no recording to follow"),
+        ('{"type": "drive", "by": "chance"}', "drive.by must be one of person, policy, recording"),
         ('{"type": "disturb", "kind": "__init__"}', "unknown disturbance"),
         ('{"type": "instruct", "text": " "}', "instruct.text must be"),
         (b"\x80\x04K\x01.", "a binary message"),
@@ -253,15 +253,6 @@ def test_more_players_than_there_is_room_for_are_turned_away(tmp_path) -> None:
         old = Client(address, fresh.hello["session"])  # was kept for half a second
         assert not old.hello["resumed"] and len(server.players) == 1
         old.close()
-
-
-def test_a_recording_of_a_dream_from_a_recorded_frame_names_no_scene(tmp_path) -> None:
-    dream = Dream(Studio(arena_model(), TASK, players=1), 0)
-    row = dream.reset(TASK, 3)
-    player = Player("key", dream, None, None, tmp_path, "tiny")
-    assert player._facts() == {"task": TASK, "seed": 3, "denoising_steps": 0}
-    dream.start(row.imagined, "push the block")
-    assert player._facts() == {"denoising_steps": 0}
 
 
 def test_recordings_are_written_when_stopped_and_when_the_server_stops(tmp_path) -> None:

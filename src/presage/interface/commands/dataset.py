@@ -98,7 +98,6 @@ class Split(Tool):
     def run(self) -> None:
         import numpy as np
 
-        from presage.episodes.dataset import Dataset
         from presage.episodes.edit import write_episodes
         from presage.training.data import open_dataset
 
@@ -119,7 +118,7 @@ class Split(Tool):
         shutil.rmtree(hidden, ignore_errors=True)
         try:
             written = {
-                self.out / name: write_episodes([Dataset(whole.root, numbers)], hidden / name)
+                self.out / name: write_episodes([open_dataset(whole.root, numbers)], hidden / name)
                 for name, numbers in chosen.items()
             }
             os.rename(hidden, self.out)
@@ -138,7 +137,7 @@ class Filter(Tool):
     contains: MaybeText = None
     """Part of the instruction, or of the task recorded with the episode; upper and lower case are the same."""
     success: Annotated[str | None, one(choice(("yes", "no")), "{yes,no}")] = None
-    """Whether the episode was recorded as a success."""
+    """Whether the episode was recorded, or labelled, as a success."""
     min_length: MaybeNatural = None
     max_length: MaybeNatural = None
     episodes: MaybeSpan = None
@@ -146,7 +145,6 @@ class Filter(Tool):
 
     def run(self) -> None:
         from presage.episodes.choose import Wanted, parse_episodes
-        from presage.episodes.dataset import Dataset
         from presage.episodes.edit import write_episodes
         from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
@@ -164,7 +162,7 @@ class Filter(Tool):
         if not kept:
             raise UserError(f"{self.data}: no episode of {len(whole.episodes)} meets the conditions; loosen them")
         print(f"{len(kept)} of {len(whole.episodes)} episodes")
-        self.finish({self.out: write_episodes([Dataset(whole.root, kept)], self.out)})
+        self.finish({self.out: write_episodes([open_dataset(whole.root, kept)], self.out)})
 
 
 @dataclass(frozen=True, kw_only=True)

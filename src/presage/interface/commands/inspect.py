@@ -92,6 +92,7 @@ def figures_of(found: "Survey") -> dict[str, Any]:
         "gripper-like": ", ".join(dict.fromkeys(grippers)) or None,
         "instructions": f"{len(found.instructions)}; most frequent: {found.instructions[0][0]!r}",
         "success": None if found.success is None else f"{found.success[0]} of {found.success[1]} episodes",
+        **({"success told by labels": f"{len(data.labels)} episodes"} if data.labels else {}),
         "rows not recorded": ", ".join(f"{name}: {count}" for name, count in missing.items()) or None,
         "columns not read": ", ".join(found.unread) or None,
         "repaired": len(found.notes),

@@ -1,7 +1,10 @@
 """`presage serve`: the model answers robots over openpi's websocket protocol."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
@@ -10,16 +13,23 @@ from presage.interface.commands.options import (
     Command,
     Connections,
     Host,
+    MaybeDistance,
     MaybeFile,
     MaybeFolder,
     MaybeText,
     Port,
     Seconds,
     Use,
+    one,
+    whole,
 )
 from presage.results.output import summary, write_json
 from presage.results.record import describe_run
 from presage.serving.host import KEY_VARIABLE, api_key, is_loopback, run_until_signalled
+
+if TYPE_CHECKING:
+    from presage.networks.robot import RobotModel
+    from presage.worlds.protocol import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +42,13 @@ class Serve(Command):
     A model trained on your own robot is served in that robot's terms: its cameras in any size, its state, and the
     commands that it executes.
 
+    With --plan it imagines several futures at every request and answers with the first chunk of the one that ends best
+    (presage plan compares that with acting at once). The model has to know what success looks like.
+
         presage serve
         presage serve runs/mt10/model --use no_imagination --port 8001
         presage serve runs/both/model --robot arm
+        presage serve runs/arm/model --plan --candidates 16
         PRESAGE_API_KEY=... presage serve --host 0.0.0.0
 
     Other machines are let in only with a key, from the variable PRESAGE_API_KEY or --api-key-file; clients send it as
@@ -45,6 +59,14 @@ class Serve(Command):
     """Checkpoint folder; the one that comes with presage by default."""
     use: Use = "joint"
     """joint, closed_loop, open_loop or no_imagination; a system has names of its own."""
+    plan: bool = False
+    """Act on the best of several imagined futures."""
+    candidates: Annotated[int | None, one(whole(1, 4096), "N")] = None
+    """With --plan: futures per request, 8 by default. The time of an answer grows with them."""
+    horizon: Annotated[int | None, one(whole(1, 256), "N")] = None
+    """With --plan: chunks each future is imagined ahead, 1 by default."""
+    spread: MaybeDistance = None
+    """With --plan: how far candidates differ, in halves of the action range; 0.1 by default."""
     robot: MaybeText = None
     """The robot to serve, where the model was trained on several."""
     host: Host = "127.0.0.1"
@@ -59,10 +81,11 @@ class Serve(Command):
     """Connections at a time; more are turned away."""
 
     def run(self) -> None:
-        from presage.policy import make_policy, uses_of
+        from presage.policy import uses_of
         from presage.results.provenance import describe_checkpoint
         from presage.systems.shipped import default_checkpoint
 
+        self._check_options()
         key = api_key(self.api_key_file)
         if key is None and not is_loopback(self.host):
             raise UserError(f"--host {self.host} lets other machines in: set {KEY_VARIABLE} or give --api-key-file")
@@ -77,18 +100,11 @@ class Serve(Command):
 
         robot = choose_robot(folder, self.robot)
         model = open_model(folder, default_device())
-        make_policy(self.use, model, self.seed)  # what cannot be served is said now, and not to every robot
+        use = "plan" if self.plan else self.use
+        make = self._planner(folder, model) if self.plan else self._policy(model)
         uses = list(uses_of(model))
-        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": self.use, "uses": uses}
-        server = PolicyServer(
-            lambda: make_policy(self.use, model, self.seed),
-            model,
-            metadata,
-            key,
-            self.deadline,
-            self.sessions,
-            robot,
-        )
+        metadata = {"server": f"presage {presage.__version__}", "model": name, "use": use, "uses": uses}
+        server = PolicyServer(make, model, metadata, key, self.deadline, self.sessions, robot)
 
         def ready(port: int) -> None:
             host = f"[{self.host}]" if ":" in self.host else self.host
@@ -98,7 +114,7 @@ class Serve(Command):
                     f"presage: {folder} does not say which pictures training saw: send them as recorded",
                     file=sys.stderr,
                 )
-            print(f"serving {self.use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
+            print(f"serving {use} of {whom} on ws://{host}:{port} (Ctrl-C stops it)", flush=True)
 
         run_until_signalled(server, self.host, self.port, ready)
         figures = {
@@ -109,3 +125,44 @@ class Serve(Command):
         summary("served", figures)
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
+
+    def _check_options(self) -> None:
+        """Raise UserError for options that do not go together."""
+        if self.plan and self.use != "joint":
+            raise UserError(f"--use {self.use} does not apply to --plan, which searches around joint: leave one out")
+        if not self.plan:
+            for name in ("candidates", "horizon", "spread"):
+                if getattr(self, name) is not None:
+                    raise UserError(f"--{name} goes with --plan: give both or neither")
+
+    def _policy(self, model: "RobotModel") -> "Callable[[], Policy]":
+        """Makes the policy of a connection. One is made now: what is missing is said before anybody connects."""
+        from presage.policy import make_policy
+
+        make_policy(self.use, model, self.seed)
+        return lambda: make_policy(self.use, model, self.seed)
+
+    def _planner(self, folder: Path, model: "RobotModel") -> "Callable[[], Policy]":
+        """Makes the planner of a connection; all share one search, so what they ask at once is one batch.
+
+        Raises:
+            UserError: the model imagines no actions, or nobody in it says how good a future is.
+        """
+        from presage.policy import make_policy
+        from presage.policy.grounded import GroundedPolicy
+        from presage.simulator.planning import CANDIDATES, HORIZON, SPREAD, best_of, require_judge
+        from presage.training.checkpoint import read_config
+
+        make_policy("joint", model, self.seed)
+        try:
+            if read_config(folder).get("judges") is False:
+                raise UserError("no outcome was in what this model learned from")
+            require_judge(model)
+        except UserError as error:
+            raise UserError(
+                f"--plan: {folder} cannot say how good a future is ({error}); label outcomes (presage label) and train "
+                "it again, or serve it without --plan"
+            ) from None
+        spread = SPREAD if self.spread is None else self.spread
+        decide = best_of(self.candidates or CANDIDATES, self.horizon or HORIZON, spread)
+        return lambda: GroundedPolicy(model, decide, seed=self.seed)

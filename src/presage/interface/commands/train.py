@@ -13,6 +13,7 @@ from presage.interface.commands.options import (
     Command,
     ManyData,
     MaybeCount,
+    MaybeFiles,
     MaybeFolder,
     MaybeRate,
     MaybeSpan,
@@ -119,9 +120,12 @@ class Train(Command):
     """Actions trained as differences from the state before their chunk; `all`: all but grippers."""
     episodes: MaybeSpan = None
     """Which episodes to read: 0:50, or 3,7,20:30. All by default."""
+    labels: MaybeFiles = ()
+    """Outcomes that people told (presage label), where they do not lie beside their dataset as DATA.labels.json."""
 
     def run(self) -> None:
         from presage.episodes.choose import parse_episodes
+        from presage.episodes.labels import require_used
         from presage.training import recipes
         from presage.training.data import open_dataset
 
@@ -132,7 +136,8 @@ class Train(Command):
         check_options(self)
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
         recipe = recipes.RECIPES[self.recipe]()
-        datasets = [open_dataset(folder, episodes) for folder in self.data]
+        datasets = [open_dataset(folder, episodes, self.labels) for folder in self.data]
+        require_used(datasets, self.labels)
         for note in dict.fromkeys(note for data in datasets for note in data.notes):
             print(note, file=sys.stderr)
         robots = self.robots(datasets, recipe.model)
@@ -163,9 +168,8 @@ class Train(Command):
         def card() -> str:
             return self._card(recipe, self._last_log(), episodes)
 
-        checkpoint = recipes.fit(
-            recipe, data, self.out, self.codec_from, card, self.start_from, robots, episodes, wan, self.only
-        )
+        sources = (self.codec_from, card, self.start_from)
+        checkpoint = recipes.fit(recipe, data, self.out, *sources, robots, episodes, wan, self.only, self.labels)
         figures = self._last_log()
         made = {"trained": " ".join(self.only)} if self.only else {"recipe": self.recipe}
         summary(f"checkpoint {checkpoint}", made | figures)

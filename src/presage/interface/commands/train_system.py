@@ -26,6 +26,7 @@ def train_system(options: "Train", name: str) -> None:
         UserError: an option does not apply, the data do not fit, or --out holds what was made from something else.
     """
     from presage.episodes.choose import parse_episodes
+    from presage.episodes.labels import require_used
     from presage.episodes.marks import all_marks
     from presage.episodes.slots import Slots
     from presage.episodes.steps import Steps
@@ -43,7 +44,8 @@ def train_system(options: "Train", name: str) -> None:
     recipe(find(name))
     size = str(options.size or "small")
     episodes = None if options.episodes is None else parse_episodes(options.episodes)
-    datasets = [open_dataset(folder, episodes) for folder in options.data]
+    datasets = [open_dataset(folder, episodes, options.labels) for folder in options.data]
+    require_used(datasets, options.labels)
     for note in dict.fromkeys(note for data in datasets for note in data.notes):
         print(note, file=sys.stderr)
     robots = options.robots(datasets, recipes.metaworld().model)

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from presage.errors import UserError
-from presage.interface.commands.options import Command, Count, MaybeData, MaybeFolder, Natural, Renamings, Tasks
+from presage.interface.commands.options import (
+    Command,
+    Count,
+    MaybeData,
+    MaybeFile,
+    MaybeFolder,
+    Natural,
+    Renamings,
+    Tasks,
+)
 from presage.results.output import summary, write_json
 from presage.results.record import Film, describe_run, save_films
 from presage.worlds.instructions import MT10
@@ -85,8 +94,12 @@ class DataCommand(ModelCommand):
     data: MaybeData = None
     """Recordings to begin in, in place of a simulator: a dataset's folder, or user/name on the Hugging Face hub. Those
     that the checkpoint was trained on are left out, as far as it says."""
+    labels: MaybeFile = None
+    """Outcomes of --data that a person told (presage label); DATA.labels.json by default, where it is there."""
 
     def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
+        if self.data is None and self.labels is not None:
+            raise UserError("--labels are of recordings and do not apply without --data: leave them out")
         if self.data is None:
             return super().prepare()
         if self.tasks != tuple(MT10):
@@ -99,7 +112,9 @@ class DataCommand(ModelCommand):
         from presage.worlds.recording import RecordedWorld
 
         sight = sight_of(self.folder())
-        recording = open_held_out(sight, self.data)
+        recording = open_held_out(sight, self.data, () if self.labels is None else (self.labels,))
+        for note in recording.steps.notes:
+            print(note)
         tasks, seeds = self._first_frames(recording)
         world = RecordedWorld(recording, min(BATCH, len(tasks)))
         numbers = [recording.numbers[world.place(*each)] for each in zip(tasks, seeds, strict=True)]

@@ -1,4 +1,5 @@
-"""One person's dream: what is imagined, what the simulator really does on the same actions, and the way back.
+"""One person's dream: what is imagined, what the simulator really does on the same actions or what was recorded, and
+the way back.
 
     dream = Dream(studio, slot=0)
     dream.reset("drawer-open-v3", scene=3)
@@ -8,30 +9,29 @@
 
 A `Moment` is one step of one branch. It keeps its own session, whose past is shared with its parent's, and the
 simulator's snapshot; so returning to any moment is exact and costs nothing. Noise follows from the way here and the
-seed
-alone: the same actions from the same moment lead to the same future.
+seed alone: the same actions from the same moment lead to the same future.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from presage.errors import UserError
-from presage.interface.play.studio import Studio
+from presage.interface.play.studio import Beginning, Stage
 from presage.networks.base import step, value_of
 from presage.networks.names import ACTION, STATE
 from presage.networks.robot import RobotModel
 from presage.policy import make_policy
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
-from presage.worlds.instructions import instructions
 from presage.worlds.protocol import Observation, Policy
 
 KEEP = 240
 """Moments that can be returned to: 48 seconds of robot time. A moment of the shipped model takes half a megabyte."""
 SEEDS = 4
 """Futures whose disagreement is shown as uncertainty."""
-PERSON, MODEL = "person", "policy"
+PERSON, MODEL, RECORDING = "person", "policy", "recording"
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,21 @@ class Row:
     driver: str
     imagined: Observation
     real: Observation | None
-    """None: no simulator is in the state of a recorded frame."""
+    """What the simulator shows, or what was recorded; None: the recording has ended."""
     value: float
     """Predicted for the imagined frame, in [0, 1]."""
     reached: bool
     """Whether the predicted value has exceeded the threshold up to here."""
     success: bool
-    """Whether the simulator has seen success up to here."""
+    """Whether the simulator, or the recording, has seen success up to here."""
 
 
 @dataclass(frozen=True)
 class Moment:
     row: Row
     session: Session
-    snapshot: bytes | None
+    snapshot: Any
+    """Of what is beside the dream; None where nothing is"""
     spread: dict[str, np.ndarray]
     """camera -> (S, S) float32, standard deviation over futures in grey levels of 0 to 255; empty where not asked for.
     """
@@ -80,14 +81,14 @@ class Settings:
 
 
 class Dream:
-    """One player's dream, in one thread. `slot` is its environment in the studio's simulator."""
+    """One player's dream, in one thread. `slot` is the player's on the stage."""
 
-    def __init__(self, studio: Studio, slot: int, seed: int = 0) -> None:
+    def __init__(self, studio: Stage, slot: int, seed: int = 0) -> None:
         self.studio, self.slot = studio, slot
         self.settings = Settings(steps=studio.model.denoising, seed=seed)
         self.moments: dict[int, Moment] = {}
         self.now: Moment
-        self.task, self.scene = studio.task, seed
+        self.task, self.scene = "", seed
         self._count = 0
         self._policy: Policy
         self._policy_at: tuple[int, str, int] | None = None
@@ -96,49 +97,68 @@ class Dream:
     # -- beginnings
     # -----------------------------------------------------------------------------------------------------
 
+    def begin(self) -> Row:
+        """Begin where new players do."""
+        beginning, self.task, self.scene = self.studio.begin(self.slot, self.scene)
+        return self._begin(beginning)
+
     def reset(self, task: str, scene: int) -> Row:
-        """Begin in the simulator: an episode's first frame, imagined from there on.
+        """Begin in an episode's first frame, imagined from there on.
 
         Raises:
-            UserError: there is no such task in this world.
+            UserError: there is no such task here.
         """
-        if task not in self.studio.tasks:
-            raise UserError(f"task {task!r} is not played here; choose from {', '.join(self.studio.tasks)}")
-        observation, success = self.studio.slots.reset([self.slot], [task], [scene])
+        beginning = self.studio.reset(self.slot, task, scene)
         self.task, self.scene = task, scene
-        self.settings.instruction = instructions(task)[0]
-        return self._begin(observation, observation, bool(success[0]))
+        return self._begin(beginning)
 
-    def start(self, observation: Observation, instruction: str) -> Row:
-        """Begin from a recorded frame. No simulator is in its state, so nothing real runs beside the dream."""
-        self.settings.instruction = instruction
-        return self._begin(observation, None, False)
+    def start(self, episode: int, row: int) -> Row:
+        """Begin in a recorded frame.
 
-    def _begin(self, imagined: Observation, real: Observation | None, success: bool) -> Row:
+        Raises:
+            UserError: there is none.
+        """
+        beginning, self.task = self.studio.start(self.slot, episode, row)
+        self.scene = episode
+        return self._begin(beginning)
+
+    def _begin(self, beginning: Beginning) -> Row:
+        observation, self.settings.instruction, success = beginning
         self.moments.clear()
-        return self._ground(imagined, real, success, parent=None)
+        return self._ground(observation, observation, success, parent=None)
 
     def _ground(self, imagined: Observation, real: Observation | None, success: bool, parent: Moment | None) -> Row:
         """A moment that truth led to: a session that has seen one real frame and nothing before."""
         seed = (self.settings.seed, 0 if parent is None else parent.row.depth + 1)
         session = Session(self.studio.model, [self.settings.instruction], float("nan"), [seed])
         session.observe(self._seen(imagined))
-        value = float(value_of(session)[0])
-        return self._add(session, parent, None, imagined, real, value, success, {})
+        return self._add(session, parent, None, imagined, real, value_in(session), success, {})
 
     # -- steps
     # ----------------------------------------------------------------------------------------------------------
 
     def step(self, action: np.ndarray | None) -> Row:
-        """Hold `action` (A,) for a chunk, in the dream and in the simulator; None lets the model drive."""
+        """Hold the controls `action` (A,) for a chunk, in the dream and beside it; None lets the model drive."""
+        if action is not None:
+            return self._take(self.studio.held(action), PERSON)
+        row = self._take(self._policy_chunk(), MODEL)
+        self._policy_at = self._here()
+        return row
+
+    def follow(self) -> Row:
+        """Do in the dream what was recorded next.
+
+        Raises:
+            UserError: nothing was.
+        """
+        if self.now.row.real is None:
+            raise UserError("the recording has ended: start from another frame, or drive on yourself")
+        return self._take(self.studio.recorded_chunk(self.slot), RECORDING)
+
+    def _take(self, chunk: np.ndarray, driver: str) -> Row:
         studio, now, settings = self.studio, self.now, self.settings
         model = studio.model
-        chunk = (
-            self._policy_chunk()
-            if action is None
-            else np.repeat(action[None].astype(np.float32), model.chunk_shape[0], 0)
-        )
-        chunk = np.clip(chunk, -1.0, 1.0)
+        chunk = studio.bounded(chunk)
         session = now.session.fork(1, settings.seed)
         session.instruct([settings.instruction])  # it may have changed since
         spread = disagreement(session.fork(SEEDS), chunk, settings.steps) if settings.spread else {}
@@ -148,14 +168,8 @@ class Dream:
             imagined["state"] = model.decode_state(block.values[STATE])
         real, success = now.row.real, now.row.success
         if real is not None:
-            real, reached, _, _ = studio.slots.step([self.slot], chunk[None])
-            success = bool(reached[0])
-        driver = MODEL if action is None else PERSON
-        value = float(value_of(session)[0])
-        row = self._add(session, now, chunk, imagined, real, value, success, spread, driver)
-        if action is None:
-            self._policy_at = self._here()
-        return row
+            real, success = studio.step(self.slot, chunk)
+        return self._add(session, now, chunk, imagined, real, value_in(session), success, spread, driver)
 
     def _policy_chunk(self) -> np.ndarray:
         """(chunk, A) that the model decides on, from what it imagines."""
@@ -185,28 +199,26 @@ class Dream:
             raise UserError(f"moment {number} is not kept: the last {KEEP} can be returned to")
         self.now = self.moments[number]
         if self.now.snapshot is not None:
-            self.studio.slots.restore([self.slot], [self.now.snapshot])
+            self.studio.restore(self.slot, self.now.snapshot)
         return self.now.row
 
     def ground(self) -> Row:
-        """Let the dream see the real frame, and forget what it imagined.
+        """Let the dream see the frame beside it, and forget what it imagined.
 
         Raises:
-            UserError: there is no simulator beside this dream.
+            UserError: there is none any more.
         """
         row = self.now.row
         if row.real is None:
-            raise UserError("there is no simulator beside a dream that began from a recorded frame: nothing to look at")
+            raise UserError("the recording beside this dream has ended: there is nothing to look at")
         return self._ground(row.real, row.real, row.success, parent=self.now)
 
     def disturb(self, kind: str) -> Row:
         """Knock, move or remove the object in the simulator. The dream does not know until it is grounded."""
         now = self.now
-        if now.row.real is None:
-            raise UserError("there is no simulator beside a dream that began from a recorded frame: nothing to knock")
-        real, success = self.studio.slots.disturb([self.slot], kind, self._count)
+        real, success = self.studio.disturb(self.slot, kind, self._count)
         row = now.row
-        return self._add(now.session, now, None, row.imagined, real, row.value, bool(success[0]), now.spread)
+        return self._add(now.session, now, None, row.imagined, real, row.value, success, now.spread)
 
     def instruct(self, instruction: str) -> None:
         """What is imagined from now on is imagined for other words; what was, stays."""
@@ -229,11 +241,19 @@ class Dream:
         depth = 0 if parent is None else parent.row.depth + 1
         origin = None if parent is None else parent.row.number
         row = Row(self._count, origin, depth, chunk, driver, imagined, real, value, reached, success)
-        snapshot = None if real is None else self.studio.slots.snapshot([self.slot])[0]
+        snapshot = None if real is None else self.studio.snapshot(self.slot)
         self.now = self.moments[self._count] = Moment(row, session, snapshot, spread)
         self._count += 1
         self.moments.pop(self._count - 1 - KEEP, None)
         return row
+
+
+def value_in(session: Session) -> float:
+    """Predicted for the newest step; NaN where the model has nobody who says that."""
+    try:
+        return float(value_of(session)[0])
+    except UserError:
+        return float("nan")
 
 
 def disagreement(futures: Session, chunk: np.ndarray, steps: int) -> dict[str, np.ndarray]:

@@ -71,7 +71,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     "controls": {"action": _action, "stamp": _number(0, 1e15)},
     "seen": {"frame": _whole(0, LARGEST)},
     "run": {"on": _flag},
-    "drive": {"by": _one_of("person", "policy")},
+    "drive": {"by": _one_of("person", "policy", "recording")},
     "instruct": {"text": _text},
     "settings": {
         "steps": _whole(0, MAX_STEPS),

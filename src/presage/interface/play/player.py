@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +23,9 @@ from websockets.exceptions import ConnectionClosed
 
 from presage.errors import UserError
 from presage.interface.play.controls import Controls
-from presage.interface.play.dream import KEEP, Dream, Moment, Row
+from presage.interface.play.dream import KEEP, PERSON, RECORDING, Dream, Moment, Row
 from presage.interface.play.message import MAX_RATE, MAX_STEPS, finite, pack_frame, read_message
 from presage.interface.play.recording import MAX_ROWS, Recording
-from presage.interface.play.studio import steering
 from presage.interface.play.view import planes
 
 log = logging.getLogger("presage.play")
@@ -55,7 +55,7 @@ class Player:
         self.compute, self.files = compute, files
         self.controls = Controls(dream.studio.model.chunk_shape[1])
         self.rate = dream.studio.model.fps
-        self.running, self.model_drives = False, False
+        self.running, self.driver = False, RECORDING if dream.studio.recorded else PERSON
         self.recording: Recording | None = None
         self.connection: ServerConnection | None = None
         self.left = time.monotonic()
@@ -84,8 +84,7 @@ class Player:
         self._numbers.clear()
         resumed = hasattr(self.dream, "now")
         if not resumed:
-            studio = self.dream.studio
-            await self.compute(lambda: self.dream.reset(studio.task, self.dream.scene))
+            await self.compute(self.dream.begin)
         self._branches.clear()
         self._branches.extend(branch(moment.row) for moment in self.dream.moments.values())
         await self._say("hello", **self._greeting(resumed))
@@ -113,8 +112,8 @@ class Player:
 
     def _greeting(self, resumed: bool) -> dict[str, Any]:
         studio = self.dream.studio
-        model, world = studio.model, studio.world
-        state = np.asarray(self.dream.now.row.imagined.get("state", np.zeros((1, world.state_size))))[0]
+        model = studio.model
+        state = self.dream.now.row.imagined.get("state")
         return {
             "session": self.key,
             "resumed": resumed,
@@ -123,12 +122,8 @@ class Player:
             "size": model.size,
             "fps": model.fps,
             "actions": model.chunk_shape[1],
-            "gripper": world.gripper,
-            "close": studio.close,
-            "steering": {c: steering(world, c, state, model.size) for c in model.cameras},
             "tasks": studio.tasks,
-            "disturbances": list(world.disturbances),
-            "episodes": [] if studio.data is None else [[e.index, e.length] for e in studio.data.episodes],
+            **studio.greeting(None if state is None else state[0]),
             "threshold": studio.threshold,
             "keep": KEEP,
             "limits": {"rate": MAX_RATE, "steps": MAX_STEPS},
@@ -146,8 +141,9 @@ class Player:
             "spread": settings.spread,
             "rate": self.rate,
             "running": self.running,
-            "driver": "policy" if self.model_drives else "person",
-            "simulator": dream.now.row.real is not None,
+            "driver": self.driver,
+            "beside": dream.now.row.real is not None,
+            **dream.studio.where(dream.slot),
             "recording": None
             if self.recording is None
             else {"frames": self.recording.source, "rows": self.recording.length},
@@ -204,17 +200,19 @@ class Player:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
-            if not self.model_drives and time.monotonic() - self._touched > IDLE_SECONDS:
+            if self.driver == PERSON and time.monotonic() - self._touched > IDLE_SECONDS:
                 self.running = False
                 await self._tell()
                 continue
             started = time.perf_counter()
             action = self.controls.heed()
-            held = None if self.model_drives else action
+            held = action if self.driver == PERSON else None
+            take = self.dream.follow if self.driver == RECORDING else partial(self.dream.step, held)
             try:
-                row = await self.compute(lambda held=held: self.dream.step(held))  # type: ignore[misc]
+                row = await self.compute(take)
             except UserError as error:
                 self.running = False
+                await self._tell()
                 await self._complain(error)
                 continue
             self.step_seconds = time.perf_counter() - started
@@ -262,7 +260,9 @@ class Player:
         await self._tell()
 
     async def _on_drive(self, by: str) -> None:
-        self.model_drives = by == "policy"
+        if by == RECORDING and not self.dream.studio.recorded:
+            raise UserError("there is no recording to follow: start presage play with --data DIR")
+        self.driver = by
         await self._tell()
 
     async def _on_settings(self, steps: int, rate: float, seed: int, spread: bool) -> None:
@@ -280,8 +280,7 @@ class Player:
         await self._began(row)
 
     async def _on_start(self, episode: int, frame: int) -> None:
-        found = await self.files(lambda: self.dream.studio.recorded(episode, frame))
-        row = await self.compute(lambda: self.dream.start(*found))
+        row = await self.compute(lambda: self.dream.start(episode, frame))
         await self._began(row)
 
     async def _began(self, row: Row) -> None:
@@ -311,6 +310,8 @@ class Player:
 
     async def _on_record(self, on: bool, frames: str, good: bool) -> None:
         if on and self.recording is None:
+            if frames == "real" and self.dream.studio.recorded:
+                raise UserError("what is beside this dream was recorded already: record the imagined frames")
             source: Any = frames
             words, row = self.dream.settings.instruction, self.dream.now.row
             self.recording = Recording(source, good, row, self._facts(), words)
@@ -331,8 +332,7 @@ class Player:
 
     def _facts(self) -> dict[str, str | int | float | bool]:
         dream = self.dream
-        scene: dict[str, str | int] = {} if dream.now.row.real is None else {"task": dream.task, "seed": dream.scene}
-        return {**scene, "denoising_steps": dream.settings.steps}
+        return {**dream.studio.facts(dream.task, dream.scene), "denoising_steps": dream.settings.steps}
 
     async def close(self) -> None:
         """Write what is still being recorded."""
@@ -354,7 +354,7 @@ class Player:
         try:
             with suppress(ConnectionClosed):  # the dataset is there, whoever hears of it
                 await self._tell()
-            folder = await self.files(lambda: recording.write(self.out, studio.model.fps, studio.world.robot))
+            folder = await self.files(lambda: recording.write(self.out, studio.model.fps, studio.robot))
             studio.recordings += 1
             rows = sum(episode.length for episode in recording.episodes)
             with suppress(ConnectionClosed):

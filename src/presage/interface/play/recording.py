@@ -35,7 +35,7 @@ class Recording:
 
     def __init__(self, source: Source, good: bool, first: Row, facts: Facts, instruction: str) -> None:
         if source == "real" and first.real is None:
-            raise UserError("there is no simulator beside this dream: record the imagined frames")
+            raise UserError("nothing is beside this dream any more: record the imagined frames")
         self.source, self.good = source, good
         self.rows: list[Row] = []
         self.episodes: list[Episode] = []
@@ -100,7 +100,7 @@ class Recording:
             **self.facts,
             "behaviour": "play",
             "frames": self.source,
-            "driver": drivers.pop() if len(drivers) == 1 else "person and policy",
+            "driver": " and ".join(sorted(drivers)),
             "success": bool(success.any()),
         }
         cameras = [name for name in seen[0] if name.startswith("image.")]

@@ -1,17 +1,17 @@
-"""What all players share: the model, one simulation of every task, and the recorded frames a dream may start from.
+"""What all players share: the model, and what their dreams begin from and are compared with.
 
-Everything here that computes runs in one thread. OpenGL binds to the thread that draws first, and two models that
-compute at once on two cores would only slow each other down.
+Here that is one simulation of every task; in `recorded.py` it is a recording. Everything that computes runs in one
+thread. OpenGL binds to the thread that draws first, and two models that compute at once on two cores would only slow
+each other down.
 """
 
-from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.robot import RobotModel
-from presage.worlds.instructions import MT10
+from presage.worlds.instructions import MT10, instructions
 from presage.worlds.protocol import Observation
 from presage.worlds.vector import Slots, View
 from presage.worlds.wordings import WORLDS
@@ -26,9 +26,94 @@ UNCALIBRATED = 0.9
 OPENS = {"fetch"}
 """Worlds whose gripper opens with 1; others, like Meta-World, close it."""
 
+Beginning = tuple[Observation, str, bool]
+"""What a dream begins from: one observation, what the robot is told, and whether it has succeeded already"""
+
+
+class Stage(Protocol):
+    """What dreams begin from, and what is beside them. A slot is a player's; A numbers are an action."""
+
+    model: RobotModel
+    use: str
+    """How the model drives when it is asked to"""
+    threshold: float
+    """Predicted value above which an imagined frame shows success"""
+    players: int
+    """Dreams at a time"""
+    recordings: int
+    """Datasets written"""
+    recorded: bool
+    """What is beside a dream was recorded; else it is simulated"""
+
+    @property
+    def robot(self) -> str:
+        """Of the datasets that players record"""
+        ...
+
+    @property
+    def tasks(self) -> list[str]:
+        """That a player may choose"""
+        ...
+
+    def begin(self, slot: int, scene: int) -> tuple[Beginning, str, int]:
+        """Where a new player begins, and its task and scene."""
+        ...
+
+    def reset(self, slot: int, task: str, scene: int) -> Beginning: ...
+
+    def start(self, slot: int, episode: int, row: int) -> tuple[Beginning, str]:
+        """A recorded frame, and its task.
+
+        Raises:
+            UserError: there is none.
+        """
+        ...
+
+    def step(self, slot: int, chunk: np.ndarray) -> tuple[Observation | None, bool]:
+        """What is beside the dream after a chunk (chunk, A), and whether it has succeeded; None: it has ended."""
+        ...
+
+    def held(self, action: np.ndarray) -> np.ndarray:
+        """(chunk, A) what a person means who holds controls (A,) between -1 and 1."""
+        ...
+
+    def bounded(self, chunk: np.ndarray) -> np.ndarray:
+        """(chunk, A) as the robot can do it."""
+        ...
+
+    def recorded_chunk(self, slot: int) -> np.ndarray:
+        """(chunk, A) what was done next.
+
+        Raises:
+            UserError: nobody recorded that.
+        """
+        ...
+
+    def snapshot(self, slot: int) -> Any: ...
+
+    def restore(self, slot: int, snapshot: Any) -> None: ...
+
+    def disturb(self, slot: int, kind: str, seed: int) -> tuple[Observation, bool]:
+        """Raises:
+        UserError: nothing can be disturbed so.
+        """
+        ...
+
+    def facts(self, task: str, scene: int) -> dict[str, str | int]:
+        """Of an episode that a player records."""
+        ...
+
+    def where(self, slot: int) -> dict[str, Any]:
+        """What a page shows of where it stands."""
+        ...
+
+    def greeting(self, state: np.ndarray | None) -> dict[str, Any]:
+        """What a page has to know of it. state: of the robot (S,), where the model sees it."""
+        ...
+
 
 class Studio:
-    """Shared by all dreams.
+    """Players in a simulator: a `Stage`.
 
     `slots` has one environment per player: environments of a task share its simulation, and whoever is stepped loads
     its own state first, bitwise, so players cannot disturb each other and memory does not grow with them.
@@ -36,36 +121,24 @@ class Studio:
     Args:
         model: of `systems.checkpoint.load_for`.
         task: where a new player starts.
-        use: how the model drives when it is asked to.
-        threshold: predicted value above which an imagined frame shows success.
-        players: dreams at a time.
-        data: recorded frames to start from.
     """
 
+    recorded = False
+
     def __init__(
-        self,
-        model: RobotModel,
-        task: str,
-        use: str = "joint",
-        threshold: float = UNCALIBRATED,
-        players: int = 4,
-        data: Dataset | None = None,
+        self, model: RobotModel, task: str, use: str = "joint", threshold: float = UNCALIBRATED, players: int = 4
     ) -> None:
-        self.model, self.task, self.use, self.threshold, self.players, self.data = (
-            model,
-            task,
-            use,
-            threshold,
-            players,
-            data,
-        )
+        self.model, self.task, self.use, self.threshold, self.players = model, task, use, threshold, players
         self.recordings = 0
-        """Datasets written."""
         self.slots = Slots(players, View(tuple(model.cameras), model.size, SUPERSAMPLE, show_goal=True))
 
     @property
     def world(self) -> World:
         return find_world(self.task)
+
+    @property
+    def robot(self) -> str:
+        return self.world.robot
 
     @property
     def close(self) -> float:
@@ -74,54 +147,68 @@ class Studio:
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks a player may choose: of Meta-World the ten that models are trained on, of other worlds all."""
+        """Of Meta-World the ten that models are trained on, of other worlds all."""
         own = MT10 if self.world.name == "metaworld" else list(WORLDS[self.world.name])
         return own if self.task in own else [self.task, *own]
 
-    def recorded(self, episode: int, frame: int) -> tuple[Observation, str]:
-        """(one observation, instruction) of a frame of the episode of that number, as the model sees it.
+    def begin(self, slot: int, scene: int) -> tuple[Beginning, str, int]:
+        return self.reset(slot, self.task, scene), self.task, scene
+
+    def reset(self, slot: int, task: str, scene: int) -> Beginning:
+        """An episode's first frame.
 
         Raises:
-            UserError: there is no dataset, no such frame, or its video is damaged.
+            UserError: there is no such task in this world.
         """
-        if self.data is None:
-            raise UserError("there is no dataset to start from: start presage play with --data DIR")
-        numbers = [record.index for record in self.data.episodes]
-        if episode not in numbers:
-            raise UserError(
-                f"episode {episode}: the dataset has {f'{numbers[0]} to {numbers[-1]}' if numbers else 'none'}"
-            )
-        place, model = numbers.index(episode), self.model
-        record = self.data.episodes[place]
-        if not 0 <= frame < record.length:
-            raise UserError(f"frame {frame}: episode {episode} has frames 0 to {record.length - 1}")
-        observation = {
-            f"image.{camera}": next(self.data.iterate_squares([place], camera, model.size))[frame][None]
-            for camera in model.cameras
+        if task not in self.tasks:
+            raise UserError(f"task {task!r} is not played here; choose from {', '.join(self.tasks)}")
+        observation, success = self.slots.reset([slot], [task], [scene])
+        return observation, instructions(task)[0], bool(success[0])
+
+    def start(self, slot: int, episode: int, row: int) -> tuple[Beginning, str]:
+        raise UserError("there is no recording to start from: start presage play with --data DIR")
+
+    def step(self, slot: int, chunk: np.ndarray) -> tuple[Observation | None, bool]:
+        observation, success, _, _ = self.slots.step([slot], chunk[None])
+        return observation, bool(success[0])
+
+    def held(self, action: np.ndarray) -> np.ndarray:
+        return np.repeat(action[None].astype(np.float32), self.model.chunk_shape[0], 0)
+
+    def bounded(self, chunk: np.ndarray) -> np.ndarray:
+        return np.clip(chunk, -1.0, 1.0)
+
+    def recorded_chunk(self, slot: int) -> np.ndarray:
+        raise UserError("there is no recording to follow: start presage play with --data DIR")
+
+    def snapshot(self, slot: int) -> Any:
+        return self.slots.snapshot([slot])[0]
+
+    def restore(self, slot: int, snapshot: Any) -> None:
+        self.slots.restore([slot], [snapshot])
+
+    def disturb(self, slot: int, kind: str, seed: int) -> tuple[Observation, bool]:
+        observation, success = self.slots.disturb([slot], kind, seed)
+        return observation, bool(success[0])
+
+    def facts(self, task: str, scene: int) -> dict[str, str | int]:
+        return {"task": task, "seed": scene}
+
+    def where(self, slot: int) -> dict[str, Any]:
+        return {}
+
+    def greeting(self, state: np.ndarray | None) -> dict[str, Any]:
+        world, cameras = self.world, self.model.cameras
+        state = np.zeros(world.state_size) if state is None else state
+        return {
+            "beside": "simulator",
+            "gripper": world.gripper,
+            "close": self.close,
+            "steering": {c: steering(world, c, state, self.model.size) for c in cameras},
+            "disturbances": list(world.disturbances),
+            "episodes": [],
+            "sliders": [],
         }
-        if model.state_dim:
-            row = record.start + frame
-            observation["state"] = self.data.column("observation.state")[row : row + 1].astype(np.float32)
-        return observation, record.instruction
-
-
-def open_data(folder: Path, model: RobotModel) -> Dataset:
-    """A dataset whose frames the model can start from.
-
-    Raises:
-        UserError: it is damaged, or lacks a camera or the state that the model sees.
-    """
-    dataset = Dataset(folder)
-    missing = [camera for camera in model.cameras if camera not in dataset.cameras]
-    if missing:
-        raise UserError(
-            f"{folder}: no camera {missing[0]!r}, which the model sees; it has {', '.join(dataset.cameras)}"
-        )
-    if model.state_dim:
-        found = dataset.features.get("observation.state", {}).get("shape")
-        if found != [model.state_dim]:
-            raise UserError(f"{folder}: observation.state is {found}, the model needs [{model.state_dim}]")
-    return dataset
 
 
 def steering(world: World, camera: str, state: np.ndarray, size: int) -> list[list[float]]:

@@ -147,7 +147,7 @@ export class Controls {
 }
 
 /** Whether a key belongs to what has the focus: all of them to a field, those that press it to a button. */
-function isNative({ target, code }) {
+export function isNative({ target, code }) {
   if (!target.matches?.("input, select, button")) return false;
   return !(target.matches("button, [type=checkbox]") && code !== "Space" && code !== "Enter");
 }

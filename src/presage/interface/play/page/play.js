@@ -2,12 +2,13 @@
 
 import { Controls } from "./controls.js";
 import { Measure } from "./measure.js";
+import { Sliders } from "./sliders.js";
 import { Strip } from "./strip.js";
-import { Views, readFrame } from "./view.js";
+import { TITLES, Views, readFrame } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const SHORTCUTS = {
-  Space: "gripper", KeyP: "run", KeyO: "driver", Backspace: "back", KeyG: "ground", KeyK: "knock", KeyC: "record", KeyN: "reset",
+  Space: "gripper", KeyP: "run", KeyO: "driver", Backspace: "back", KeyG: "ground", KeyK: "knock", KeyC: "record", KeyN: "reset", KeyT: "follow",
 };
 const LANES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const SHOWN_TIPS = 8;
@@ -81,10 +82,10 @@ function tick() {
   measure.shown(header.stamp, header.dropped);
   strip.stand(header.moment);
   drawStrips();
-  const success = header.success ? " · the simulator says success" : header.reached ? " · looks done" : "";
+  const success = header.success ? ` · ${byRecording() ? "the recording" : "the simulator"} says success` : header.reached ? " · looks done" : "";
   $("value").textContent = `${(100 * (header.value ?? 0)).toFixed(0)} %${success}`;
   const close = views.closeness();
-  $("closeness").textContent = close === null ? "" : close === Infinity ? "dream equals real" : `dream to real ${close.toFixed(1)} dB`;
+  $("closeness").textContent = close === null ? "" : close === Infinity ? `dream equals ${TITLES.real}` : `dream to ${TITLES.real} ${close.toFixed(1)} dB`;
   if (header.recorded) $("recorded").textContent = `Recording: ${header.recorded} frames`;
   frame = null;
 }
@@ -150,14 +151,15 @@ function saved({ folder, episodes, rows }) {
 function greet(message) {
   const first = !hello;
   hello = message;
+  if (byRecording()) TITLES.real = "recorded";
   sessionStorage.setItem("presage-session", hello.session);
   $("notice").hidden = true;
   strip = new Strip(hello.keep);
   views = new Views($("views"), hello.cameras, hello.size);
   layOut();
   if (first) {
-    controls = new Controls(hello, changed, act);
-    controls.listen($("pad"), $("views"), SHORTCUTS);
+    controls = new (byRecording() ? Sliders : Controls)(hello, changed, act);
+    controls.listen($(byRecording() ? "sliders" : "pad"), $("views"), SHORTCUTS);
     fillIn();
     requestAnimationFrame(tick);
   } else controls.last = "";
@@ -165,8 +167,22 @@ function greet(message) {
   if (hello.resumed) notice("Your dream goes on where you left it.");
 }
 
+/** What is beside the dream was recorded; else it is simulated. */
+const byRecording = () => hello.beside === "recording";
+
 /** What the model and its world offer, once. */
 function fillIn() {
+  for (const id of ["sliders", "slide-hint", "follow", "start-form"]) $(id).hidden = !byRecording();
+  for (const id of ["pad", "hint", "reset-form"]) $(id).hidden = byRecording();
+  $("camera").parentElement.hidden = byRecording();
+  if (byRecording()) {
+    $("beside-name").textContent = "recorded";
+    $("ground").title = "The dream looks at the recorded frame";
+    $("record-frames").replaceChildren($("record-frames").options[0]);
+    $("episode").value = hello.state.episode;
+    $("frame").value = hello.state.row;
+    $("lead").textContent = "You drive the robot in the model's dream, which began in a recording.";
+  }
   const option = (text) => Object.assign(document.createElement("option"), { textContent: text });
   $("task").replaceChildren(...hello.tasks.map(option));
   $("camera").replaceChildren(...hello.cameras.map(option));
@@ -184,7 +200,6 @@ function fillIn() {
   }
   $("rate").max = hello.limits.rate;
   $("steps").max = hello.limits.steps;
-  $("start-form").hidden = !hello.episodes.length;
   $("episode").max = Math.max(0, ...hello.episodes.map(([number]) => number));
   $("about").textContent = `Model ${hello.model}, ${hello.size} × ${hello.size} pixels, ${hello.fps} steps are a second of robot time.`;
 }
@@ -197,9 +212,11 @@ function showState(next) {
   if (state.spread !== views.canvases.has(`spread ${hello.cameras[0]}`)) layOut();
   press("run", state.running, state.running ? "Pause" : "Run");
   press("driver", state.driver === "policy", state.driver === "policy" ? "Take over" : "Let the policy drive");
+  press("follow", state.driver === "recording", "Follow the recording");
+  if (state.rest && state.driver !== "person") controls.rest(state.rest);
   press("record", state.recording !== null, state.recording ? "Stop recording" : "Record");
   for (const id of ["record-frames", "record-good"]) $(id).disabled = state.recording !== null;
-  for (const button of $("interfere").children) button.disabled = !state.simulator;
+  for (const button of $("interfere").children) button.disabled = !state.beside;
 }
 
 /** A button that is on or off; its first words say what pressing it does. */
@@ -211,7 +228,7 @@ function press(id, on, text) {
 // -- what the person does ----------------------------------------------------------------------------------------------
 
 function changed(action, stamp) {
-  if (controls.moving && state.driver === "policy") send("drive", { by: "person" });
+  if (controls.moving && state.driver !== "person") send("drive", { by: "person" });
   measure.changed(stamp);
   send("controls", { action, stamp });
   if (controls.moving && !state.running) { state.running = true; send("run", { on: true }); }
@@ -227,17 +244,22 @@ function act(name) {
     const by = state.driver === "policy" ? "person" : "policy";
     send("drive", { by });
     if (by === "policy" && !state.running) send("run", { on: true });
+  } else if (name === "follow" && byRecording()) {
+    send("drive", { by: "recording" });
+    if (!state.running) send("run", { on: true });
   } else if (name === "back") rewind(strip.path[Math.max(0, strip.at - Math.round(hello.fps))]);
   else if (name === "ground") send("ground");
   else if (name === "knock" && hello.disturbances.includes("knock")) send("disturb", { kind: "knock" });
   else if (name === "record") {
     send("record", { on: state.recording === null, frames: $("record-frames").value, good: $("record-good").checked });
+  } else if (name === "reset" && byRecording()) {
+    send("start", { episode: Number($("episode").value), frame: Number($("frame").value) });
   } else if (name === "reset") send("reset", { task: $("task").value, scene: Number($("scene").value) });
 }
 
 function rewind(moment) { if (moment !== undefined) send("rewind", { moment }); }
 
-for (const id of ["run", "driver", "back", "ground", "record", "gripper"]) $(id).onclick = () => act(id);
+for (const id of ["run", "driver", "follow", "back", "ground", "record", "gripper"]) $(id).onclick = () => act(id);
 // What was clicked or finished gives the keys back to driving; reached by keyboard it keeps them.
 addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button, [type=checkbox]")?.blur(); });
 addEventListener("pointerup", ({ target }) => { if (target.matches?.("[type=range]")) setTimeout(() => target.blur()); });
@@ -273,6 +295,6 @@ function onSubmit(id, tell) {
 }
 onSubmit("instruction-form", () => send("instruct", { text: $("instruction").value }));
 onSubmit("reset-form", () => act("reset"));
-onSubmit("start-form", () => send("start", { episode: Number($("episode").value), frame: Number($("frame").value) }));
+onSubmit("start-form", () => act("reset"));
 
 connect();

@@ -1,6 +1,6 @@
 // Pictures: what a frame holds, and how it is drawn. Pixels come raw, so differences are exact.
 
-const TITLES = { imagined: "imagined", real: "real", difference: "difference", spread: "uncertainty" };
+export const TITLES = { imagined: "imagined", real: "real", difference: "difference", spread: "uncertainty" };
 const AMPLIFY = 1.5; // small differences are what one looks for
 
 /** A frame from its bytes: {header, planes: Map "what camera" -> Uint8Array}. See message.py: pack_frame. */
