@@ -36,8 +36,9 @@ from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import DEBUG, System
 from presage.timeline.session import Session
 from presage.training.batch import Batch
+from presage.training.held import batch_of
 from presage.training.objectives.invert import Invert
-from presage.training.recorded import Recorded, batch_of, shape_of
+from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import Make
 
 RECORDED = moving_square(episodes=8)
@@ -213,10 +214,10 @@ def test_a_score_sees_imagined_frames_alone(recipe: ModuleType, monkeypatch: pyt
         return check.score(session, candidates) + candidates.mean((2, 3))
 
     for score, alone in ((check.score, True), (critic, False)):
-        free = float(score(session, candidates).std())
+        free = float(score(session, candidates).detach().std())
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Session, "imagine", whatever_is_done)
-            bound = float(score(session, candidates).std())
+            bound = float(score(session, candidates).detach().std())
         assert free > 0 and (bound < free / 100) == alone
 
 

@@ -99,9 +99,12 @@ def test_stages_weights_and_data_are_told_apart() -> None:
     assert contents(models[0]) != contents(models[1])
     models[1].load_state_dict(models[0].state_dict())
     assert contents(models[0]) == contents(models[1])
-    outcome = replace(data, latents={"outcome": np.zeros((48, 1, 2))})
-    assert len({str(contents(each)) for each in (data, outcome, moving_square(seed=1))}) == 3
-    assert contents(data) == contents(replace(data, latents={"image.front": np.ones((48, 1, 2))}))
+    once_more, outcome = (np.zeros((480, 1, 2)) for _ in range(2))
+    outcome[1] = 1.0  # of a row that a fingerprint passes over
+    many = moving_square(episodes=60)
+    told = [replace(many, latents={"outcome": x}) for x in (once_more, outcome)]
+    assert len({str(contents(each)) for each in (data, moving_square(seed=1), many, *told)}) == 5
+    assert contents(many) == contents(moving_square(episodes=60))
 
 
 def test_what_a_memory_holds_does_not_matter() -> None:
