@@ -182,7 +182,7 @@ def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], 
     codes pictures again."""
     torch.manual_seed(0)
     model, kinds = system.build(shape), data.kinds
-    made = {f"data.{kind}": entry(f"data {kind}", part.fingerprint) for kind, part in kinds.items()}
+    made = {f"data.{kind}": entry(f"data {kind}", _uncoded(part).fingerprint) for kind, part in kinds.items()}
     names = [stage.name for stage in system.stages]
     last = 1 + max(names.index(name) for name in stages)
     train_stages(model, system.stages[:1], kinds, out, made)
@@ -190,6 +190,11 @@ def _shared(system: System, shape: Shape, data: LabData, stages: Sequence[str], 
         kinds = {kind: encoded(model, part) for kind, part in kinds.items()}
         train_stages(model, system.stages[:last], kinds, out, made)
     return model
+
+
+def _uncoded(part: Recorded) -> Recorded:
+    """As it was before pictures were coded: those who begin with coded ones share the codec's own stage too."""
+    return replace(part, latents={name: x for name, x in part.latents.items() if name not in part.frames})
 
 
 def with_codec(system: System, weights: Mapping[str, torch.Tensor]) -> System:
