@@ -18,8 +18,8 @@ from presage.benchmarks.wall_clock import (
     Scene,
     _newest,
     anticipate,
-    foreseen,
     run_live,
+    stepping,
 )
 from presage.networks.world_model import WorldModel
 from presage.policy.asynchronous import Asynchronous
@@ -122,7 +122,7 @@ def test_operations_are_those_of_the_matrix_products(model: WorldModel) -> None:
 
 
 def test_a_chunk_is_decided_before_its_frame_is_seen(model: WorldModel) -> None:
-    policy = Asynchronous(model, sampled(Schedule.joint(1)), 1, foreseen(1))
+    policy = Asynchronous(model, sampled(Schedule.joint(1)), 1, stepping(1))
     policy.reset(["open the drawer"])
     assert (policy.act(tiny_observation(1, seed=0)) == 0).all()  # it is still thinking
     second = policy.act(tiny_observation(1, seed=1))
