@@ -1,8 +1,8 @@
 """presage's own model: one U-Net that denoises, step by step, what the cameras see and what the robot does.
 
-It works on pixels. A frame is composed of the newest frame with a change, the oldest that was seen and fresh paint; what
-an action leads to is asked without words, what to do with them. The robot's state is told where there is one, and half
-of the training does without. In later stages half of the batches are dreams, of two steps and then of six.
+It works on pixels. A frame is composed of the newest frame with a change, the oldest that was seen and fresh paint;
+what an action leads to is asked without words, what to do with them. The robot's state is told where there is one, and
+half of the training does without. In later stages half of the batches are dreams, of two steps and then of six.
 """
 
 from collections.abc import Mapping
