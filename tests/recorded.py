@@ -1,7 +1,13 @@
 """A small recording in memory: a square that the action moves."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from presage.episodes.mixture import Drawn
+from presage.networks.composed import Composed
+from presage.training.batch import Batch
+from presage.training.held import held, pick
 from presage.training.recorded import Recorded
 
 SIZE, CHUNK, ACTIONS = 16, 2, 2
@@ -34,3 +40,8 @@ def moving_square(
         ["move"] * episodes,
         to_success=np.where(state[:, 0] > 6, 0.0, np.inf),
     )
+
+
+def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn, pictures: bool = False) -> Batch:
+    """`pick` of rows that are held for this batch alone."""
+    return pick(model, [held(model, part) for part in parts], drawn, pictures)

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 from presage.networks.composed import Composed
 from presage.systems.lab.check import Arm
 from presage.systems.lab.delays import FORWARD_LIMITS, asynchrony, late
 from presage.systems.lingbot_va import lingbot_va, objective
 from presage.systems.system import DEBUG
-from presage.training.held import batch_of
 from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 from presage.systems import pad as recipe
 from presage.systems.lab.probes import Pairs
 from presage.systems.pad import JOINT, LIMITS, pad, reads
 from presage.systems.system import DEBUG
-from presage.training.held import batch_of
 from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 

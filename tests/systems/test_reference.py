@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 from presage.networks.base import next_values
 from presage.systems.cloning import cloning
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
-from presage.training.held import batch_of
 from presage.training.recorded import shape_of
 from presage.training.stage import train_stages
 

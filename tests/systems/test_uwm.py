@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 from presage.networks.composed import Composed
 from presage.systems.lab.probes import Pairs, imagine, truth
 from presage.systems.system import DEBUG
 from presage.systems.uwm import JOINT, LIMITS, modes, uwm
 from presage.timeline.levels import Schedule
-from presage.training.held import batch_of
 from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import train_stages
 

@@ -7,9 +7,9 @@ import torch
 
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
-from presage.training.held import as_it_is, batch_of, fits, held, pick
+from presage.training.held import as_it_is, fits, held, pick
 from presage.training.recorded import emphasised, joined, shape_of
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 RECORDED = moving_square(episodes=3, rows=6, cameras=("image.front", "image.top"))
 SHAPE = shape_of(RECORDED)

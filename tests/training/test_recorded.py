@@ -11,10 +11,9 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.held import batch_of
 from presage.training.recorded import COLOURS, by_token, colours, emphasised, joined, read_recorded, shape_of
 from tests.episodes.robots import write_numbers
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 from tests.training.test_stage import small_model
 
 

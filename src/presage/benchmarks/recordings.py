@@ -24,14 +24,12 @@ from presage.benchmarks.episodes import max_steps, task_list, world_for
 from presage.benchmarks.evaluation import MAX_STEPS, agreement_figures
 from presage.benchmarks.ranked import policies_to_rank
 from presage.benchmarks.recorded_here import check_places, read_back, record
-from presage.benchmarks.synthesis import as_video, label_errors
+from presage.benchmarks.synthesis import as_video, label_errors, replayed
 from presage.measures.abstention import abstention_curve
 from presage.measures.agreement import kappa
 from presage.measures.correlation import mmrv_interval, pearson
 from presage.networks.robot import RobotModel
-from presage.policy.replay import ReplayPolicy
 from presage.results.output import Stopwatch
-from presage.results.tables import success_figures
 from presage.simulator.certainty import compare
 from presage.simulator.evaluation import Judged
 from presage.simulator.frames.imagine import Imagines, as_shipped, copies, session_imagines, with_random_network
@@ -169,11 +167,7 @@ def label_figures(args: BenchArgs, model: RobotModel, world: Any, starts: Record
         "video_replay_success": labels,
         "video_shuffled_success": labels[1:] + labels[:1],
     }
-    figures: dict[str, Any] = {}
-    for name, chunks in played.items():
-        results = rollout(ReplayPolicy(chunks), world, tasks, seeds, max_steps(args))
-        args.keep(name.replace("_", " "), results)
-        figures |= success_figures(name, [r.success for r in results])
+    figures = replayed(args, world, tasks, seeds, played)
     errors = label_errors(model, experts, states=False)
     original = max(figures["original_success"], 1e-9)
     return figures | {

@@ -1,7 +1,7 @@
 """Are labels executable? Inverse dynamics labels real videos of the expert and dreamed ones; the labels are replayed in
 the simulator, without looking, from the frame the video starts with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,18 @@ def as_video(result: RolloutResult) -> Video:
     """A recorded episode without its actions."""
     assert result.states is not None
     return Video(result.frames, result.states, np.zeros(result.steps + 1), result.instruction)
+
+
+def replayed(
+    args: BenchArgs, world: Any, tasks: list[str], seeds: list[int], played: Mapping[str, list[np.ndarray]]
+) -> dict[str, Any]:
+    """Success of chunks (T, chunk, A) of each episode, by name, that are executed without looking."""
+    figures: dict[str, Any] = {}
+    for name, chunks in played.items():
+        results = rollout(ReplayPolicy(chunks), world, tasks, seeds, max_steps(args))
+        args.keep(name.replace("_", " "), results)
+        figures |= success_figures(name, [r.success for r in results])
+    return figures
 
 
 UNKNOWN = 3.0
@@ -109,11 +121,7 @@ def from_video(
         "frozen_video_success": label(model, [frozen(v, pictures=True) for v in videos], states=False),
         "kinematics_success": kinematic_labels(model, videos),
     }
-    figures: dict[str, Any] = {}
-    for name, chunks in labels.items():
-        results = rollout(ReplayPolicy(chunks), world, tasks, seeds, max_steps(args))
-        args.keep(name.replace("_", " "), results)
-        figures |= success_figures(name, [r.success for r in results])
+    figures = replayed(args, world, tasks, seeds, labels)
     errors = label_errors(model, experts, states=False)
     return figures | {"video_shuffled_ratio": errors["shuffled"] / errors["true"]}
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -93,9 +94,9 @@ class Doorway:
 
 
 def read_files(package: str) -> Files:
-    """The files of the folder `page` of a package."""
+    """The files of the folder `page` of a package, and those that all pages share."""
     found = {}
-    for file in files(package).joinpath("page").iterdir():
+    for file in chain(*(files(name).joinpath("page").iterdir() for name in ("presage.interface", package))):
         kind = TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
             found["/" if file.name == "index.html" else f"/{file.name}"] = (file.read_bytes(), kind)

@@ -17,6 +17,7 @@ from presage.codecs.text import TEXT_DIM, embed_text
 from presage.errors import UserError
 from presage.networks.judge import Judge
 from presage.networks.robot import picture_of
+from presage.networks.shuffled import shuffle
 from presage.timeline.backbone import Backbone, Base, Condition, Tap
 from presage.timeline.session import Block
 from presage.timeline.streams import Stream, Values
@@ -225,10 +226,7 @@ class Composed(nn.Module):
         """A control: the same codecs and parts; the numbers of each of the network's weights in random order, so that
         it sees what the network sees and has learned nothing."""
         twin = copy.deepcopy(self)
-        with torch.no_grad():
-            for weight in twin.network.parameters():
-                order = torch.randperm(weight.numel())
-                weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+        shuffle(twin.network)
         return twin
 
     def read_scene(self, values: Values, text: Tensor) -> None:

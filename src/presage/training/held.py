@@ -91,11 +91,6 @@ def fits(device: torch.device, size: int) -> bool:
     return device.type == "cuda" and size < ROOM * torch.cuda.mem_get_info(device)[0]
 
 
-def batch_of(model: Composed, parts: Sequence[Recorded], drawn: Drawn, pictures: bool = False) -> Batch:
-    """`pick` of rows that are held for this batch alone."""
-    return pick(model, [held(model, part) for part in parts], drawn, pictures)
-
-
 def pick(model: Composed, parts: Sequence[Held], drawn: Drawn, pictures: bool = False) -> Batch:
     """The batch of windows drawn by a `Mixture` of `parts`, on the model's device. Windows come grouped by part.
 

@@ -56,13 +56,13 @@ def make_optimizer(network: nn.Module, config: Optimiser) -> torch.optim.Optimiz
     weights are left out."""
     trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
     if config.orthogonal:
-        hidden = [p for n, p in trained if p.ndim > 1 and any(fnmatchcase(n, each) for each in config.orthogonal)]
-        chosen = {id(p) for p in hidden}
-        others = [p for _, p in trained if id(p) not in chosen]
-        return Muon(hidden, others, config.lr, config.weight_decay)
-    matrices = [p for n, p in trained if p.ndim == 2 and "positions" not in n]
+        matrices = [p for n, p in trained if p.ndim > 1 and any(fnmatchcase(n, each) for each in config.orthogonal)]
+    else:
+        matrices = [p for n, p in trained if p.ndim == 2 and "positions" not in n]
     chosen = {id(p) for p in matrices}
     others = [p for _, p in trained if id(p) not in chosen]
+    if config.orthogonal:
+        return Muon(matrices, others, config.lr, config.weight_decay)
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.recorded import CHUNK, moving_square
+from tests.recorded import CHUNK, batch_of, moving_square
 from tests.tiny import tiny_model
 
 from presage.benchmarks import wall_clock
@@ -36,7 +36,6 @@ from presage.systems.lab.verdict import Sanity, judge
 from presage.systems.system import DEBUG, System
 from presage.timeline.session import Session
 from presage.training.batch import Batch
-from presage.training.held import batch_of
 from presage.training.objectives.invert import Invert
 from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import Make

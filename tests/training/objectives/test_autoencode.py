@@ -10,12 +10,11 @@ from presage.systems.parts import codec_stage
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
 from presage.training.batch import Batch
-from presage.training.held import batch_of
 from presage.training.loop import Optimiser
 from presage.training.objectives.autoencode import Autoencode
 from presage.training.recorded import encoded, shape_of
 from presage.training.stage import Stage, train_stages
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 
 def test_a_codec_learns_pictures_and_the_scale_of_its_latents(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ from presage.systems.system import DEBUG
 from presage.systems.vjepa2_ac import vjepa2_ac
 from presage.timeline.streams import Stream
 from presage.training.batch import Batch
-from presage.training.held import batch_of
 from presage.training.objectives.clone_goals import CloneGoals
 from presage.training.recorded import encoded, shape_of
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 PLAY = moving_square(2, rows=6)
 

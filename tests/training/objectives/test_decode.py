@@ -15,10 +15,9 @@ from presage.systems.mimic_video import CLIP, FRAMES, PAST, random, tap_of
 from presage.systems.system import DEBUG
 from presage.timeline.backbone import Condition, Output, Tap, Window
 from presage.timeline.levels import Uniform
-from presage.training.held import batch_of
 from presage.training.objectives.decode import Decode, hidden_states
 from presage.training.recorded import shape_of
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 RECORDED = moving_square(episodes=4, rows=8)
 

@@ -12,10 +12,9 @@ from presage.policy.translators import FramePair, repeated
 from presage.timeline.corruption import Regress
 from presage.timeline.noise import streams
 from presage.timeline.streams import Stream
-from presage.training.held import batch_of
 from presage.training.objectives.invert import Invert, in_a_row
 from presage.training.recorded import Recorded, shape_of
-from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
+from tests.recorded import ACTIONS, CHUNK, SIZE, batch_of, moving_square
 
 ACTION = Stream("action", 1, CHUNK * ACTIONS, Regress(), acts=True, source="action")
 

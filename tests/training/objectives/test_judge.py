@@ -12,12 +12,11 @@ from presage.networks.composed import Composed
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
-from presage.training.held import batch_of
 from presage.training.loop import Optimiser
 from presage.training.objectives.judge import JudgeSuccess, told
 from presage.training.recorded import Recorded, shape_of
 from presage.training.stage import Stage, train_stages
-from tests.recorded import moving_square
+from tests.recorded import batch_of, moving_square
 
 RECORDED = moving_square(12)
 

@@ -18,12 +18,11 @@ from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream, Values
 from presage.training.batch import Batch
-from presage.training.held import batch_of
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.rollout import ROLLOUT, Rollout
 from presage.training.objectives.together import Together
 from presage.training.recorded import shape_of
-from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
+from tests.recorded import ACTIONS, CHUNK, SIZE, batch_of, moving_square
 
 RECORDED = moving_square(4, rows=6)
 

@@ -15,11 +15,10 @@ from presage.timeline.levels import GIVEN, UNKNOWN, Levels, Role, Schedule, Unif
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.batch import Batch
-from presage.training.held import batch_of
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.unroll import Unroll
 from presage.training.recorded import shape_of
-from tests.recorded import ACTIONS, CHUNK, SIZE, moving_square
+from tests.recorded import ACTIONS, CHUNK, SIZE, batch_of, moving_square
 
 RECORDED = moving_square(4, rows=8)
 PAST, ROWS = 2, 6

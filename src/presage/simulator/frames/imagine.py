@@ -13,6 +13,7 @@ from torch import nn
 from presage.codecs.text import embed_said
 from presage.networks.base import step
 from presage.networks.robot import RobotModel
+from presage.networks.shuffled import shuffle
 from presage.simulator.frames.placed import CAMERAS
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
@@ -93,11 +94,7 @@ def shuffled_weights(network: nn.Module, seed: int) -> nn.Module:
     """The control: the same network, the numbers of each of its weights in random order. What survives that does not
     measure the network."""
     twin = copy.deepcopy(network)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in twin.parameters():
-            order = torch.randperm(weight.numel(), generator=generator)
-            weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+    shuffle(twin, torch.Generator().manual_seed(seed))
     return twin
 
 

@@ -1,5 +1,7 @@
 // The page: one websocket, one question at a time. What is said is in server.py.
 
+import { refusal, token } from "./token.js";
+
 const $ = (id) => document.getElementById(id);
 const KEYS = { Digit1: "success", Numpad1: "success", Digit0: "failure", Numpad0: "failure", Space: "skip", Backspace: "back" };
 const ANSWERS = { success: true, failure: false, skip: null };
@@ -9,14 +11,6 @@ const FASTEST = 8;
 let socket, question = null, shown = "";
 // For whoever tests the page.
 window.presage = { get question() { return question; } };
-
-// The token comes behind #, which is sent to nobody; it is taken out of the address so that nobody copies it along.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  sessionStorage.setItem("presage-token", given);
-  history.replaceState(null, "", location.pathname);
-}
-const token = () => encodeURIComponent(sessionStorage.getItem("presage-token") ?? "");
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -29,10 +23,8 @@ function connect() {
 async function closed({ code, reason }) {
   question = null;
   if ([4001, 1011].includes(code)) { notice(`${reason}. Reload the page to go on here.`); return; }
-  try {
-    const answer = await fetch(`/ready?token=${token()}`);
-    if (answer.status === 401 || answer.status === 403) { notice(await answer.text()); return; }
-  } catch { /* it is not there: try again */ }
+  const refused = await refusal();
+  if (refused !== null) { notice(refused); return; }
   notice("The connection is lost; trying again. Your answers are kept.");
   setTimeout(connect, 1000);
 }

@@ -4,6 +4,7 @@ import { Controls } from "./controls.js";
 import { Measure } from "./measure.js";
 import { Sliders } from "./sliders.js";
 import { Strip } from "./strip.js";
+import { refusal, token } from "./token.js";
 import { TITLES, Views, readFrame } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -21,14 +22,6 @@ window.presage = { measure, get strip() { return strip; }, get state() { return 
 
 // -- the connection --------------------------------------------------------------------------------------------------
 
-// The token comes behind #, which is sent to nobody; it is taken out of the address so that nobody copies it along.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  sessionStorage.setItem("presage-token", given);
-  history.replaceState(null, "", location.pathname);
-}
-const token = () => encodeURIComponent(sessionStorage.getItem("presage-token") ?? "");
-
 function connect() {
   const session = encodeURIComponent(sessionStorage.getItem("presage-session") ?? "");
   const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -43,10 +36,8 @@ async function closed({ code, reason }) {
     notice(`${reason}. Reload the page to go on here.`, true);
     return;
   }
-  try {
-    const answer = await fetch(`/ready?token=${token()}`);
-    if (answer.status === 401 || answer.status === 403) { notice(await answer.text(), true); return; }
-  } catch { /* it is not there: try again */ }
+  const refused = await refusal();
+  if (refused !== null) { notice(refused, true); return; }
   notice("The connection is lost; trying again. Your dream is kept for some minutes.", true);
   setTimeout(connect, 1000);
 }
