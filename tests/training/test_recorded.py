@@ -11,7 +11,16 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
-from presage.training.recorded import COLOURS, by_token, colours, emphasised, joined, read_recorded, shape_of
+from presage.training.recorded import (
+    COLOURS,
+    by_token,
+    colours,
+    done_well,
+    emphasised,
+    joined,
+    read_recorded,
+    shape_of,
+)
 from tests.episodes.robots import write_numbers
 from tests.recorded import batch_of, moving_square
 from tests.training.test_stage import small_model
@@ -102,3 +111,13 @@ def test_rare_colours_count_more_pixel_by_pixel() -> None:
 def test_weights_of_latents_are_the_mean_of_their_pixels() -> None:
     weight = torch.arange(16.0).view(1, 4, 4)
     assert by_token(weight, 4, 2)[0].tolist() == [[2.5, 2.5], [4.5, 4.5], [10.5, 10.5], [12.5, 12.5]]
+
+
+def test_episodes_that_went_well_are_those_in_most_of_whose_rows_an_expert_acted() -> None:
+    recorded = moving_square(3, rows=8)
+    quality = np.ones(24, np.float32)
+    quality[:5], quality[8:11], quality[16:] = 0.0, 0.0, np.nan
+    chosen = done_well("labelled")(small_model(recorded), {"labelled": replace(recorded, quality=quality)})
+    np.testing.assert_array_equal(chosen.action, recorded.action[8:])
+    poor = replace(recorded, quality=np.zeros(24, np.float32))
+    assert done_well("labelled")(small_model(recorded), {"labelled": poor}) is poor

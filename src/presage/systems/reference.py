@@ -2,7 +2,8 @@
 
 It works on pixels. A frame is composed of the newest frame with a change, the oldest that was seen and fresh paint;
 what an action leads to is asked without words, what to do with them. The robot's state is told where there is one, and
-half of the training does without. In later stages half of the batches are dreams, of two steps and then of six.
+half of the training does without. In later stages half of the batches are dreams, of two steps and then of six, and
+half of the windows are of episodes that went well, to learn what to do.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.objectives.judge import JudgeSuccess, told
 from presage.training.objectives.unroll import Unroll
+from presage.training.recorded import done_well
 from presage.training.stage import Stage
 
 PAST, EARLIER = 4, 64
@@ -44,6 +46,7 @@ OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0
 TRANSLATED = replace(Schedule.in_turn(2, 5), streams={"state": flat(UNKNOWN, 7)})
 """The next frame first, then the action that is read from it: what the state will be is not asked"""
 ALL = {"labelled": 1.0}
+WELL = "done well"
 VIDEO_ALONE = Levels((Role(SEES, UNKNOWN),))
 
 
@@ -65,12 +68,17 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
 
-    def imagined(name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
-        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself."""
+    def imagined(
+        name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser, well: float = 0.0
+    ) -> Stage:
+        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself.
+        well: share of the windows that are of episodes in which an expert acts."""
+        mixed = {**{kind: share * (1 - well) for kind, share in data.items()}, WELL: well * sum(data.values())}
         return Stage(
             name,
             Unroll(ask, PAST, own=own, alone=alone, hidden=("state",)),
-            data=data,
+            data=mixed if well else data,
+            make={WELL: done_well("labelled")} if well else {},
             window=1 + PAST + asked,
             back=EARLIER,
             emphasis=12.0,
@@ -79,8 +87,9 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         )
 
     world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
-    near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=6000, batch=16, cooldown=0.0, ema=0.999))
-    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=2000, batch=6, cooldown=0.8, ema=0.999))
+    near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=940, batch=16, cooldown=0.0, ema=0.999))
+    acts = imagined("acts", 0.5, 2, ACTS, Optimiser(steps=1500, batch=16, cooldown=0.0, ema=0.999), well=0.5)
+    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=600, batch=6, cooldown=0.8, ema=0.999), well=0.5)
     judge = Stage(
         "judge",
         JudgeSuccess(),
@@ -90,12 +99,12 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         window=1,
         raw=True,
         outcomes=True,
-        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), size),
+        optimiser=scaled(Optimiser(steps=375, batch=64, warmup=100, ema=0.99), size),
     )
     return System(
         Card.of("reference"),
         build,
-        (world, near, far, judge),
+        (world, near, acts, far, judge),
         {
             "no_imagination": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),

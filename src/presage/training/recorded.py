@@ -246,6 +246,18 @@ def emphasised(recorded: Recorded, most: float) -> Recorded:
     return replace(recorded, rare=rare)
 
 
+def done_well(kind: str) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
+    """Data for a stage: episodes of a kind in most of whose rows an expert acted; all of them where none is such."""
+
+    def make(model: Composed, data: Mapping[str, Recorded]) -> Recorded:
+        recorded = data[kind]
+        poor = np.add.reduceat((recorded.quality < 0.5).astype(int), recorded.start)
+        chosen = np.flatnonzero(2 * poor < recorded.length)
+        return recorded.only(chosen.tolist()) if len(chosen) else recorded
+
+    return make
+
+
 def stood_still(kind: str, rows: int) -> Callable[[Composed, Mapping[str, Recorded]], Recorded]:
     """Data for a stage: a kind whose episodes end in `rows` rows of standing still; `labelled` where there is none."""
     return lambda model, data: data.get(kind, data["labelled"]).stretched(rows)

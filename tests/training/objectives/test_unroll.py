@@ -133,6 +133,24 @@ def test_actions_are_asked_for_beside_the_dream() -> None:
     assert terms["done.alone"].error.shape == (2, 1) and terms["seen"].error.shape == (2, ROWS - 1 - PAST)
 
 
+def test_who_sees_the_newest_frame_alone_is_asked_what_to_do_at_every_row_that_is_known() -> None:
+    model, batch = model_of(), windows(model_of())
+    blind = replace(UNROLL, ask=replace(FORWARD, memoryless=1.0), alone=Uniform(1.0))
+    for own, rows in ((1.0, PAST), (0.0, ROWS - 2)):  # in a dream, those before it; else all after the second
+        term = replace(blind, own=own)(model, batch, torch.Generator().manual_seed(0))["done.alone"]
+        assert term.error.shape == (2, rows) and term.weight.all()
+
+
+def test_what_was_chosen_by_nobody_able_is_not_learned() -> None:
+    model, batch = model_of(), windows(model_of())
+    assert batch.quality is not None
+    quality = batch.quality.clone()
+    quality[0], quality[1] = 0.0, float("nan")
+    asking = replace(UNROLL, alone=Uniform(1.0))
+    term = asking(model, replace(batch, quality=quality), torch.Generator().manual_seed(0))["done.alone"]
+    assert term.weight.tolist() == [[0.0], [1.0]]
+
+
 def test_windows_that_end_before_the_first_question_are_refused() -> None:
     model = model_of()
     with pytest.raises(ValueError, match="a window of 6 rows has none to ask for after 6"):

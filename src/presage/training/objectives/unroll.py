@@ -38,7 +38,8 @@ class Unroll:
     own: float = 0.5
     """Share of batches that are dreamed: their past becomes what the model said"""
     alone: Draw | None = None
-    """Levels of what the robot does where nothing else is asked, after the true past"""
+    """Levels of what the robot does where nothing else is asked, after the true past: what an expert chose, at all rows
+    that are known"""
     short: float = 0.3
     """Share of batches that begin as a session does: with fewer rows of past, and none from earlier"""
     hidden: Sequence[str] = ()
@@ -70,9 +71,14 @@ class Unroll:
         terms: Terms = {}
         if self.alone is not None:
             blind = float(torch.rand(1, generator=generator)) < self.ask.memoryless
-            asked = alone_at(streams, batch, told, self.alone, torch.tensor([first]), generator)
+            # After rows that were all seen; who looks at the newest alone needs no more of them.
+            ready = max(2, seen[0] + 1) if blind else first
+            moments = torch.arange(ready, first + 1 if dreams else n)
+            asked = alone_at(streams, batch, told, self.alone, moments, generator)
             how = Condition(text, context=0 if blind else None)
-            terms |= asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
+            found = asked.terms(streams, batch, model.backbone([asked.window], memory, how).raw[0], {})
+            expert = ~(quality[:, sent(moments, device) - 1] < 0.5)  # unknown quality is not poor
+            terms |= {name: replace(t, weight=t.weight * expert) for name, t in found.items()}
         ask = replace(self.ask, levels=DREAM, poor=None, unlabelled=None) if dreams else self.ask
         asked = ask.questions_at(streams, batch, quality, told, torch.arange(first, n), generator)
         if dreams:
