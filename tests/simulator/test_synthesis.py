@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from tests.tiny import tiny_model, tiny_observation
 
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
-from presage.simulator.synthesis import as_episode, dream, label, synthesize
+from presage.networks.base import step
+from presage.simulator.synthesis import Video, as_episode, dream, label, synthesize, unexplained
+from presage.timeline.session import Session
 
 STARTS = [("a", 1, "open the drawer"), ("b", 2, "reach the goal"), ("a", 3, "close the window")]
 
@@ -35,6 +38,28 @@ def test_labels_depend_on_the_video_alone():
     np.testing.assert_allclose(label(model, videos[:1])[0][0].shape, chunks[0][0].shape)
 
 
+def test_labels_are_asked_whether_they_lead_through_the_video():
+    model = tiny_model()
+    first = tiny_observation(2)
+    chunks = [np.full((4, 4, 4), 0.3, np.float32), np.full((4, 4, 4), -0.6, np.float32)]
+    session = Session(model, ["a", "b"], float("nan"), seed=7)
+    session.observe(first)
+    seen = [first]
+    for t in range(4):
+        values = step(session, np.stack([c[t] for c in chunks])).values
+        seen.append(model.decode_images(values))
+    videos = []
+    for row, text in enumerate(("a", "b")):
+        frames = {c: np.stack([frame[f"image.{c}"][row] for frame in seen]) for c in model.cameras}
+        videos.append(Video(frames, np.zeros((5, 4), np.float32), np.zeros(5), text))
+    own = unexplained(model, videos, chunks, 7)
+    assert (own < 1e-3).all()  # pixels are whole numbers
+    backwards = [replace(v, frames={c: x[::-1] for c, x in v.frames.items()}) for v in videos]
+    assert (unexplained(model, backwards, chunks, 7) > 0.05).all()
+    still = {c: np.repeat(x[:1], 5, 0) for c, x in videos[0].frames.items()}
+    assert unexplained(model, [replace(videos[0], frames=still)], chunks[:1], 7).tolist() == [1.0]
+
+
 def test_an_episode_follows_the_time_rule():
     model = tiny_model()
     video = dream(model, tiny_observation(1), ["a"], threshold=2.0, max_steps=4)[0]
@@ -52,6 +77,7 @@ def test_a_synthesis_is_a_dataset_and_is_repeatable(tmp_path):
     figures = synthesize(model, FakeWorld(2), STARTS, tmp_path / "one", threshold=2.0, max_steps=3)
     assert figures["episodes"] == 3 and figures["rows"] == 12 and figures["predicted_success"] == 0
     written = Dataset(tmp_path / "one")
+    assert figures["unexplained"] == pytest.approx(np.mean([e.info["unexplained"] for e in written.episodes]))
     assert sorted(e.instruction for e in written.episodes) == sorted(s[2] for s in STARTS)
     assert written.episodes[0].info["behaviour"] == "dream"
     synthesize(model, FakeWorld(2), STARTS, tmp_path / "two", threshold=2.0, max_steps=3)

@@ -40,6 +40,8 @@ class Wanted:
     max_length: int | None = None
     """Rows."""
     numbers: list[int] | None = None
+    unexplained: float | None = None
+    """The most of the fact of that name, which dreams have; episodes without it do not meet the condition."""
 
     def holds(self, episode: EpisodeRecord, success: bool | None) -> bool:
         """success: of the episode, None where unknown (`outcome.episode_success`)."""
@@ -50,4 +52,11 @@ class Wanted:
             and (self.min_length is None or episode.length >= self.min_length)
             and (self.max_length is None or episode.length <= self.max_length)
             and (self.numbers is None or episode.index in self.numbers)
+            and (self.unexplained is None or _fact(episode, "unexplained") <= self.unexplained)
         )
+
+
+def _fact(episode: EpisodeRecord, name: str) -> float:
+    """Not a number where it is none."""
+    value = episode.info.get(name)
+    return float(value) if isinstance(value, int | float) else float("nan")

@@ -18,7 +18,7 @@ from presage.episodes.episode import Episode
 from presage.episodes.spool import as_key, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.networks.base import value_of
+from presage.networks.base import step, value_of
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate, translate_pictures
 from presage.networks.names import ACTION, STATE
@@ -31,6 +31,8 @@ from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
+UNEXPLAINED = "unexplained"
+"""Fact of a dreamed episode: the share of its motion that its labels do not bring back (`unexplained`)"""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,35 @@ def label(
     return [np.stack([c[row] for c in chunks[: v.steps]]) for row, v in enumerate(videos)]
 
 
+def unexplained(
+    model: RobotModel, videos: Sequence[Video], labels: Sequence[np.ndarray], seed: int | Sequence[Seed] = 0
+) -> np.ndarray:
+    """(E,) the share of each video's motion that its labels (T, chunk, A) do not bring back: squared error of the
+    pictures that they lead to from its first frame, by forward dynamics, over that of the first frame repeated.
+
+    0: they explain all of it; 1 or more: nothing, as where nothing moves. An object that slides by itself or an arm
+    that jumps teaches a policy what is not so, and no actions bring it back.
+    """
+    session = Session(model, [v.instruction for v in videos], float("nan"), seed)
+    first = stack(videos, 0)
+    session.observe(first)
+    missed, moved = np.zeros((2, len(videos)))
+    for t in range(max(v.steps for v in videos)):
+        chunk = np.stack([chunks[min(t, len(chunks) - 1)] for chunks in labels])
+        led_to, shown = model.decode_images(step(session, chunk).values), stack(videos, t + 1)
+        going = np.array([t < v.steps for v in videos])
+        for camera in (f"image.{c}" for c in model.cameras):
+            missed += going * _error(led_to[camera], shown[camera])
+            moved += going * _error(first[camera], shown[camera])
+    return np.divide(missed, moved, out=np.ones(len(videos)), where=moved > 0)
+
+
+def _error(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(E,) mean squared difference of pictures (E, S, S, 3) uint8."""
+    error: np.ndarray = np.square(one.astype(np.float32) - other).mean((1, 2, 3))
+    return error
+
+
 def tokens(model: RobotModel, observation: Observation) -> Values:
     """Frames and states as tokens of one block."""
     values = model.encode_images(observation)
@@ -198,7 +229,8 @@ def synthesize(
     continues where it was when it is repeated: every dream depends on its start and `seed` alone. Rows are of `form`,
     by default model steps.
 
-    Returns episodes, rows and the share of dreams that reached predicted success.
+    Returns episodes, rows, the share of dreams that reached predicted success, and how much of their motion their
+    labels do not bring back, on average.
 
     Raises:
         UserError: `root` exists, or its spool holds other episodes.
@@ -225,12 +257,19 @@ def synthesize(
         first = {name: x[: len(part)] for name, x in first.items()}
         seeds = [(seed, episode_number(starts[j][0], starts[j][1])) for j in part]
         videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seeds)
-        for j, video, chunks in zip(part, videos, labels(videos, seed=seeds), strict=True):
-            info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream"}
+        labelled = labels(videos, seed=seeds)
+        missed = unexplained(model, videos, labelled, seeds)
+        for j, video, chunks, share in zip(part, videos, labelled, missed, strict=True):
+            info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream", UNEXPLAINED: float(share)}
             spool_episode(spool, keys[j], form.episode(video, chunks, threshold, info), form.fps)
     write_dataset(spool, root, fps=form.fps, robot_type=form.robot_type, names=form.names)
     from presage.episodes.dataset import Dataset
 
     written = Dataset(root)
-    reached = np.mean([bool(e.info["success"]) for e in written.episodes])
-    return {"episodes": len(written.episodes), "rows": written.num_rows, "predicted_success": float(reached)}
+    told = [e.info for e in written.episodes]
+    return {
+        "episodes": len(told),
+        "rows": written.num_rows,
+        "predicted_success": float(np.mean([bool(info["success"]) for info in told])),
+        UNEXPLAINED: float(np.mean([info[UNEXPLAINED] for info in told])),
+    }

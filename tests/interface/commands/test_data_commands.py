@@ -86,6 +86,17 @@ def test_filter_reads_success_however_it_was_written(tmp_path: Path, capfd) -> N
     )
 
 
+def test_filter_keeps_dreams_whose_labels_explain_them(tmp_path: Path, capfd) -> None:
+    shares = [0.2, 0.5, 1.3, None]
+    facts = [{} if share is None else {"unexplained": share} for share in shares]
+    robot = write_numbers(
+        tmp_path / "dreams", lambda e: {"action": np.zeros((4, 2), np.float32)}, 4, facts=lambda e: facts[e]
+    )
+    done("dataset", "filter", robot, "--out", tmp_path / "good", "--max-unexplained", "0.5")
+    assert "2 of 4 episodes" in capfd.readouterr().out
+    assert [e.info["unexplained"] for e in Dataset(tmp_path / "good").episodes] == [0.2, 0.5]
+
+
 def test_the_tools_in_a_row(tmp_path: Path, capsys) -> None:
     a, b = write_robot(tmp_path / "a", episodes=3), write_robot(tmp_path / "b", instruction="open the door")
     done("dataset", "merge", a, b, "--out", tmp_path / "both", "--json", tmp_path / "figures.json")

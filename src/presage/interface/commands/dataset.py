@@ -14,6 +14,7 @@ from presage.interface.commands.options import (
     Command,
     Data,
     ManyData,
+    MaybeDistance,
     MaybeNatural,
     MaybePixels,
     MaybeSpan,
@@ -142,6 +143,8 @@ class Filter(Tool):
     max_length: MaybeNatural = None
     episodes: MaybeSpan = None
     """Numbers: 0:50, or 3,7,20:30."""
+    max_unexplained: MaybeDistance = None
+    """Of a dream (presage synthesize): how much of its motion its own labels need not bring back."""
 
     def run(self) -> None:
         from presage.episodes.choose import Wanted, parse_episodes
@@ -155,6 +158,7 @@ class Filter(Tool):
             self.min_length,
             self.max_length,
             None if self.episodes is None else parse_episodes(self.episodes),
+            self.max_unexplained,
         )
         whole = open_dataset(self.data, wanted.numbers)
         known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)

@@ -17,9 +17,10 @@ class Synthesize(DataCommand):
     """Dream episodes, read the actions from the dreamed video by inverse dynamics, and write them as a LeRobot dataset.
 
     Every dream starts from a first frame of the simulator, or of recordings (--data); --instruction asks for something
-    else than the episode's own wording. A dream that reached predicted success has the fact `success` (presage dataset
-    filter --success yes keeps these alone). With --data rows are like the recorded ones: the same features, rate and
-    commands, to train on together. A killed call goes on where it was when it is repeated.
+    else than the episode's own wording. Each has two facts: `success`, whether it reached predicted success (presage
+    dataset filter --success yes keeps these alone), and `unexplained`, the share of its motion that its own labels do
+    not bring back when they are dreamed (filter --max-unexplained 0.5). With --data rows are like the recorded ones:
+    the same features, rate and commands, to train on together. A killed call goes on where it was when it is repeated.
 
         presage synthesize --out data/dreams --episodes 20
         presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
