@@ -2,8 +2,9 @@
 
 The videos are encoded the way lerobot encodes by default (AV1, a key frame every second frame, crf 30, preset 12), from
 what Meta-World shows at 64 pixels, presage's own size, and at 256, LIBERO's. Both sides load with two workers and equal
-batches, and nothing is done with the batches. lerobot reads through torch's DataLoader, with whichever of its video
-backends is faster, and hands out uint8 where its version can.
+batches, and nothing is done with the batches. What a step of `presage train` draws is measured beside them: rows whose
+frames were decoded once, into the cache, as tensors on one thread. lerobot reads through torch's DataLoader, with
+whichever of its video backends is faster, and hands out uint8 where its version can.
 """
 
 import json
@@ -23,12 +24,19 @@ from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.lerobot_env import VARIABLE, ask, environments
 from presage.episodes.dataset import Dataset
 from presage.episodes.loader import Loader
+from presage.episodes.mixture import Mixture
 from presage.episodes.video import same_priority
+from presage.episodes.windows import Windows
+from presage.systems.reference import reference
+from presage.systems.system import DEBUG
+from presage.training.held import held, pick
+from presage.training.recorded import read_recorded, shape_of
 from presage.worlds.collect import collect
 from presage.worlds.instructions import MT10
 
-SIZES = (64, 256)
+SIZES, CHUNK = (64, 256), 4
 WINDOW, BATCH, WORKERS, HORIZON = 8, 16, 2, 4
+OURS = ("video", "cache", "training")
 ROUNDS = 2
 """Every side is measured this often, taking turns; its best round counts, since other programs only ever slow it down.
 """
@@ -38,19 +46,19 @@ LEROBOT_ENCODING = {"g": "2", "crf": "30", "preset": "12"}
 def run(args: BenchArgs) -> dict[str, Any]:
     """`episodes` per task to load from: 8, about 3,500 rows.
 
-    A sample is one window: 8 frames of both cameras and 8 actions. `ratio_video` and `ratio_cache`, ours over theirs,
-    are those of the size where we do worse; None where no environment with lerobot is named.
+    A sample is one window: 8 frames of both cameras and 8 actions. `ratio_video`, `ratio_cache` and `ratio_training`,
+    ours over theirs, are those of the size where we do worse; None where no environment with lerobot is named.
     """
     sizes = SIZES[:1] if args.quick else SIZES
     pythons = environments()
     if not pythons:
         print(f"loading: lerobot is not measured; {VARIABLE} names no environment that has it", file=sys.stderr)
-    figures: dict[str, Any] = {"ratio_video": None, "ratio_cache": None}
+    figures: dict[str, Any] = {f"ratio_{name}": None for name in OURS}
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             recorded, lerobot_encoded = _datasets(Path(folder) / str(size), size, args)
             figures |= _measure(recorded, lerobot_encoded, size, pythons[:1], 12 if args.quick else 100)
-    for name in ("video", "cache"):
+    for name in OURS:
         ratios = [figures[f"ratio_{name}/{size}"] for size in sizes if f"ratio_{name}/{size}" in figures]
         figures[f"ratio_{name}"] = min(ratios, default=None)
     return figures | {"window": WINDOW, "batch": BATCH, "workers": WORKERS, "cameras": 2}
@@ -66,6 +74,7 @@ def _measure(recorded: Path, encoded: Path, size: int, pythons: list[Path], batc
             "cache": loading_rate(
                 Loader([Dataset(encoded)], BATCH, WINDOW, size=size, cached=True, **_options()), batches
             ),
+            "training": training_rate(Dataset(encoded), size, batches),
             "own_encoding": loading_rate(Loader([Dataset(recorded)], BATCH, WINDOW, **_options()), batches),
         }
         for python in pythons:
@@ -78,7 +87,7 @@ def _measure(recorded: Path, encoded: Path, size: int, pythons: list[Path], batc
     figures = {f"samples_per_s_{name}/{size}": rate for name, rate in rates.items()}
     theirs = max((rate for name, rate in rates.items() if name.startswith("lerobot_")), default=None)
     if theirs is not None:
-        figures |= {f"ratio_{name}/{size}": rates[name] / theirs for name in ("video", "cache")}
+        figures |= {f"ratio_{name}/{size}": rates[name] / theirs for name in OURS}
     return facts | figures
 
 
@@ -98,6 +107,20 @@ def loading_rate(loader: Loader, batches: int) -> float:
     rate = measured * loader.batch / (time.perf_counter() - start)
     steps.close()
     return rate
+
+
+def training_rate(dataset: Dataset, size: int, batches: int) -> float:
+    """Windows per second of what a training's step draws, pictures as they are."""
+    recorded = read_recorded(dataset, list(dataset.cameras), size, CHUNK)
+    shape = shape_of(recorded)
+    model = reference(shape, DEBUG).build(shape)
+    rows = [held(model, recorded)]
+    drawn = Mixture([Windows(recorded.length, WINDOW)], [1.0])
+    pick(model, rows, drawn.sample(BATCH), pictures=True)
+    start = time.perf_counter()
+    for _ in range(batches):
+        pick(model, rows, drawn.sample(BATCH), pictures=True)
+    return batches * BATCH / (time.perf_counter() - start)
 
 
 def _datasets(root: Path, size: int, args: BenchArgs) -> tuple[Path, Path]:
