@@ -88,8 +88,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
     near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=940, batch=16, cooldown=0.0, ema=0.999))
-    acts = imagined("acts", 0.5, 2, ACTS, Optimiser(steps=1500, batch=16, cooldown=0.0, ema=0.999), well=0.5)
-    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=600, batch=6, cooldown=0.8, ema=0.999), well=0.5)
+    acts = imagined("acts", 0.5, 2, ACTS, Optimiser(steps=1125, batch=16, cooldown=0.0, ema=0.999), well=0.5)
+    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=500, batch=6, cooldown=0.8, ema=0.999), well=0.5)
     judge = Stage(
         "judge",
         JudgeSuccess(),
