@@ -26,7 +26,7 @@ def test_models_lists_shapes_and_what_is_here(
     assert 5.6e9 < small["parameters"]["text_encoder"] < 5.7e9 and 126e6 < small["parameters"]["vae"] < 128e6
     assert small["here"] is None and large["here"] == "backbones/wan2.1-t2v-14b"
     said = capsys.readouterr().out
-    assert "mt10" in said and "Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in said and "Apache-2.0" in said
+    assert all(name in said for name in ("reference", "mt10", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Apache-2.0"))
 
 
 def test_a_backbone_is_adapted_to_a_dataset(wan_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

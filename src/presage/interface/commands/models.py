@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from presage.errors import UserError
 from presage.interface.commands.options import Command
 from presage.results.output import command_line, write_json
 
@@ -38,30 +37,30 @@ class Models(Command):
 
 
 def shipped() -> list[dict[str, Any]]:
-    """The checkpoint that comes with presage, if this copy has it."""
+    """The checkpoints that come with presage, if this copy has them."""
     from presage.networks.published import gibibytes
-    from presage.systems.shipped import default_checkpoint
+    from presage.systems.shipped import REFERENCE, SHIPPED
     from presage.training.checkpoint import checkpoint_weights
 
-    try:
-        folder = default_checkpoint()
-    except UserError:
-        return []
-    weights = checkpoint_weights(folder)
-    names = ("network", "codec", "state_dynamics", "renderer")
-    parts = {p: sum(w.numel() for n, w in weights.items() if n.startswith(f"{p}.")) for p in names}
-    return [
-        {
-            "name": folder.name,
-            "parameters": parts,
-            "weights_gib": gibibytes(sum(parts.values()), 4),
-            "beside": " in fp32",
-            "licence": "Apache-2.0",
-            "here": "comes with presage",
-            "looked_in": [],
-            "hub": None,
-        }
-    ]
+    out: list[dict[str, Any]] = []
+    for folder in (x for x in (SHIPPED, REFERENCE) if (x / "config.json").exists()):
+        parts: dict[str, int] = {}
+        for name, weight in checkpoint_weights(folder).items():
+            part = name.removeprefix("parts.").split(".")[0]
+            parts[part] = parts.get(part, 0) + weight.numel()
+        out.append(
+            {
+                "name": folder.name,
+                "parameters": parts,
+                "weights_gib": gibibytes(sum(parts.values()), 4),
+                "beside": " in fp32",
+                "licence": "Apache-2.0",
+                "here": "comes with presage",
+                "looked_in": [],
+                "hub": None,
+            }
+        )
+    return out
 
 
 def backbones() -> list[dict[str, Any]]:
