@@ -1,4 +1,4 @@
-"""The shipped model of pixels moves in its frames what the actions move; with its weights in random order it does not."""
+"""The shipped model of pixels moves in its frames what the actions move; with its weights shuffled it does not."""
 
 from presage.simulator.frames.imagine import as_shipped, session_imagines, with_random_network
 from presage.simulator.frames.measure import measure
