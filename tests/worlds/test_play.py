@@ -102,6 +102,18 @@ def test_nothing_is_left_where_the_puck_is_off_the_table(simulation: Simulation)
     assert player.lost
 
 
+@pytest.mark.parametrize("task", ["push-v3", "drawer-open-v3"])
+def test_somebody_puts_the_thing_elsewhere(task: str) -> None:
+    simulation = Simulation(task)
+    for seed in range(4):
+        simulation.reset(400_000)
+        before = simulation.thing.copy()
+        Player(simulation, seed, {"meddle": 1.0}).action()
+        assert np.linalg.norm(simulation.thing - before) > 0.03
+    simulation.reset(400_000)
+    np.testing.assert_allclose(simulation.thing, before)  # and a reset puts it back
+
+
 def test_a_mistaken_expert_goes_beside_the_puck_and_leaves_what_is_observed(simulation: Simulation) -> None:
     simulation.reset(400_000)
     acts, seen = mistaken_expert(simulation, np.array([0.1, 0.0, 0.0])), simulation.observation.copy()

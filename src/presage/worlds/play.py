@@ -23,9 +23,11 @@ GAIN = 10.0
 """Per metre: a distance of 10 cm asks for a full action."""
 MANOEUVRES = {"sweep": 0.26, "grasp": 0.20, "press": 0.09, "poke": 0.12, "drag": 0.13, "wander": 0.08, "expert": 0.12}
 """Manoeuvre -> its share, as the lab plays."""
-MORE_MISSES = {"sweep": 0.24, "grasp": 0.18, "press": 0.08, "poke": 0.10, "drag": 0.12, "wander": 0.08}
-MORE_MISSES |= {"expert": 0.06, "miss": 0.14}
-"""The same with experts that are mistaken, as `presage collect --play` does."""
+MORE_MISSES = {"sweep": 0.23, "grasp": 0.17, "press": 0.07, "poke": 0.10, "drag": 0.11, "wander": 0.07}
+MORE_MISSES |= {"expert": 0.06, "miss": 0.14, "meddle": 0.05}
+"""The same with experts that are mistaken, and somebody who puts things elsewhere, as `presage collect --play` does."""
+MEDDLING = {"move": 0.6, "knock": 0.25, "remove": 0.15}
+"""What becomes of a thing (`metaworld.Simulation.disturb`)"""
 PLACED, VARIED = 0.7, 1 / 3
 """Shares of episodes that begin with the object anywhere, and with other masses and frictions"""
 WARM_UP = (32, 400)
@@ -182,6 +184,12 @@ class Player(Scripted):
         end = beside + self._direction() * self.rng.uniform(0.05, 0.25) + [0.0, 0.0, self.rng.normal(0.0, 0.01)]
         back = beside + self._direction() * self.rng.uniform(0.0, 0.1)
         return [(self._above(beside), -1.0, 0), (beside, gripper, 3), (end, gripper, 0), (back, gripper, 0)]
+
+    def _meddle(self, thing: np.ndarray) -> list[Waypoint]:
+        """Somebody else puts it elsewhere, at once: where it was seen before is no place to remember it at."""
+        kind = str(self.rng.choice(list(MEDDLING), p=list(MEDDLING.values())))
+        self.simulation.disturb(kind, int(self.rng.integers(2**31)))
+        return self._wander(self._aim())
 
     def _wander(self, thing: np.ndarray) -> list[Waypoint]:
         """Anywhere, or nowhere."""
