@@ -20,7 +20,6 @@ class Collect(Command):
     and behaviour from the good. A killed collection goes on where it was when the same command is repeated.
 
         presage collect --out data/mt10 --episodes 260
-        presage collect --out data/contacts --play --episodes 730
         presage collect --out data/push --tasks push-v3 --episodes 10
         presage collect --out data/contacts --play --episodes 730
         presage collect --out data/pusht --tasks pusht --episodes 200
