@@ -2,8 +2,8 @@
 
 It works on pixels. A frame is composed of the newest frame with a change, the oldest that was seen and fresh paint;
 what an action leads to is asked without words, what to do with them. The robot's state is told where there is one, and
-half of the training does without. In later stages half of the batches are dreams, of two steps and then of six, and
-half of the windows are of episodes that went well, to learn what to do.
+half of the training does without. In later stages half of the batches are dreams, of two steps and then of six. Part of
+the windows are of experts' episodes alone, to learn what to do.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,8 @@ OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0
 TRANSLATED = replace(Schedule.in_turn(2, 5), streams={"state": flat(UNKNOWN, 7)})
 """The next frame first, then the action that is read from it: what the state will be is not asked"""
 ALL = {"labelled": 1.0}
-WELL = "done well"
+WELL, EXPERT = "done well", 0.4
+"""A kind of data, episodes that an expert led, and the share of the windows that are of it beside all others"""
 VIDEO_ALONE = Levels((Role(SEES, UNKNOWN),))
 
 
@@ -68,17 +69,15 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
 
     ask = Denoise(EXPERTS, OTHERS, VIDEO_ALONE, drop_quality=0.15, memoryless=0.6)
 
-    def imagined(
-        name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser, well: float = 0.0
-    ) -> Stage:
-        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself.
-        well: share of the windows that are of episodes in which an expert acts."""
-        mixed = {**{kind: share * (1 - well) for kind, share in data.items()}, WELL: well * sum(data.values())}
+    mixed = {**{kind: share * (1 - EXPERT) for kind, share in data.items()}, WELL: EXPERT * sum(data.values())}
+
+    def imagined(name: str, own: float, asked: int, alone: Uniform | None, optimiser: Optimiser) -> Stage:
+        """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself."""
         return Stage(
             name,
             Unroll(ask, PAST, own=own, alone=alone, hidden=("state",)),
-            data=mixed if well else data,
-            make={WELL: done_well("labelled")} if well else {},
+            data=mixed,
+            make={WELL: done_well("labelled")},
             window=1 + PAST + asked,
             back=EARLIER,
             emphasis=12.0,
@@ -87,9 +86,8 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         )
 
     world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
-    near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=940, batch=16, cooldown=0.0, ema=0.999))
-    acts = imagined("acts", 0.5, 2, ACTS, Optimiser(steps=1125, batch=16, cooldown=0.0, ema=0.999), well=0.5)
-    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=500, batch=6, cooldown=0.8, ema=0.999), well=0.5)
+    near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=5000, batch=16, cooldown=0.0, ema=0.999))
+    far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=1500, batch=6, cooldown=0.8, ema=0.999))
     judge = Stage(
         "judge",
         JudgeSuccess(),
@@ -99,12 +97,12 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         window=1,
         raw=True,
         outcomes=True,
-        optimiser=scaled(Optimiser(steps=375, batch=64, warmup=100, ema=0.99), size),
+        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), size),
     )
     return System(
         Card.of("reference"),
         build,
-        (world, near, acts, far, judge),
+        (world, near, far, judge),
         {
             "no_imagination": receding(sampled(Schedule.policy(5))),
             "joint": receding(sampled(Schedule.joint(5))),

@@ -116,7 +116,9 @@ class Recorded:
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
     """One behind the other; all need the same cameras and sizes."""
-    first, *_ = parts
+    first, *others = parts
+    if not others:
+        return first  # a copy of its pictures may not fit into memory beside them
     offset = np.cumsum([0, *[len(p.text) for p in parts]])
     columns = {
         n: np.concatenate([getattr(p, n) for p in parts])
