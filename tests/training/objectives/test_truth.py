@@ -133,7 +133,7 @@ def test_some_unrolled_windows_are_told_no_words() -> None:
                   torch.ones(200, 4, dtype=torch.bool))  # fmt: skip
     for share, low, high in ((0.2, 20, 60), (0.0, 0, 0)):
         unroll = Unroll(replace(FORWARD, drop_text=share), past=1, alone=Uniform(1.0))
-        error = unroll(Line(Asked((MOVE, BALL))), still, torch.Generator())[MOVE.name + ALONE].error
+        error = unroll(Line(Asked((MOVE, BALL))), still, torch.Generator())[MOVE.name + ALONE].error[:, 0]
         assert ((error == 0) | (error == 9)).all() and low <= (error == 0).sum() <= high
 
 
