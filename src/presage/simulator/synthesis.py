@@ -271,5 +271,6 @@ def synthesize(
         "episodes": len(told),
         "rows": written.num_rows,
         "predicted_success": float(np.mean([bool(info["success"]) for info in told])),
-        UNEXPLAINED: float(np.mean([info[UNEXPLAINED] for info in told])),
+        # nan where a call goes on that began when this was not asked
+        UNEXPLAINED: float(np.mean([float(info.get(UNEXPLAINED, "nan")) for info in told])),
     }
