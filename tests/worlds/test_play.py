@@ -114,6 +114,13 @@ def test_somebody_puts_the_thing_elsewhere(task: str) -> None:
     np.testing.assert_allclose(simulation.thing, before)  # and a reset puts it back
 
 
+def test_what_fell_off_the_table_is_put_back_onto_it(simulation: Simulation) -> None:
+    simulation.reset(400_000)
+    simulation.disturb("remove", 0)
+    simulation.disturb("move", 0)
+    assert abs(simulation.thing[0]) < 0.3 and 0.4 < simulation.thing[1] < 1.0 and simulation.thing[2] > 0
+
+
 def test_a_mistaken_expert_goes_beside_the_puck_and_leaves_what_is_observed(simulation: Simulation) -> None:
     simulation.reset(400_000)
     acts, seen = mistaken_expert(simulation, np.array([0.1, 0.0, 0.0])), simulation.observation.copy()
