@@ -254,13 +254,13 @@ class Simulation:
             if kind == "knock":
                 position += 0.05 * direction
             elif kind == "move":
-                low, high = (-0.15, 0.5), (0.15, 0.85)
-                spot = place = position[:2].copy()
-                if np.linalg.norm(place - np.clip(place, low, high)) > 0.1:  # off the table: back onto it
-                    spot = place = np.clip(place, low, high)
-                    position[2] = 0.05
+                least, most = np.array([-0.15, 0.5]), np.array([0.15, 0.85])
+                place = position[:2].copy()
+                if np.linalg.norm(place - place.clip(least, most)) > 0.1:  # off the table: back onto it
+                    place, position[2] = place.clip(least, most), 0.05
+                spot = place
                 while not 0.08 < np.linalg.norm(spot - place) < 0.2:
-                    spot = rng.uniform(low, high)
+                    spot = rng.uniform(least, most)
                 position[:2] = spot
             else:
                 position[:] = (2.0, 2.0, -0.85)  # on the floor, out of sight of every camera
