@@ -31,10 +31,11 @@ from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.training.held import held, pick
 from presage.training.recorded import read_recorded, shape_of
+from presage.worlds.behaviours import CHUNK
 from presage.worlds.collect import collect
 from presage.worlds.instructions import MT10
 
-SIZES, CHUNK = (64, 256), 4
+SIZES = (64, 256)
 WINDOW, BATCH, WORKERS, HORIZON = 8, 16, 2, 4
 OURS = ("video", "cache", "training")
 ROUNDS = 2

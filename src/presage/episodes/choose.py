@@ -7,6 +7,8 @@ from presage.episodes.metadata import EpisodeRecord
 from presage.errors import UserError
 
 MOST_EPISODES = 10_000_000
+UNEXPLAINED = "unexplained"
+"""Fact of a dreamed episode: the share of its motion that its labels do not bring back (`simulator.synthesis`)"""
 
 
 def parse_episodes(text: str) -> list[int]:
@@ -52,11 +54,11 @@ class Wanted:
             and (self.min_length is None or episode.length >= self.min_length)
             and (self.max_length is None or episode.length <= self.max_length)
             and (self.numbers is None or episode.index in self.numbers)
-            and (self.unexplained is None or _fact(episode, "unexplained") <= self.unexplained)
+            and (self.unexplained is None or _unexplained(episode) <= self.unexplained)
         )
 
 
-def _fact(episode: EpisodeRecord, name: str) -> float:
-    """Not a number where it is none."""
-    value = episode.info.get(name)
+def _unexplained(episode: EpisodeRecord) -> float:
+    """Not a number where it is unknown."""
+    value = episode.info.get(UNEXPLAINED)
     return float(value) if isinstance(value, int | float) else float("nan")

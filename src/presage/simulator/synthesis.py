@@ -14,10 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from presage.episodes.choose import UNEXPLAINED
 from presage.episodes.episode import Episode
 from presage.episodes.spool import as_key, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
+from presage.measures.video import frame_errors
 from presage.networks.base import step, value_of
 from presage.networks.executable import executable
 from presage.networks.inverse import explain, translate, translate_pictures
@@ -31,8 +33,6 @@ from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
-UNEXPLAINED = "unexplained"
-"""Fact of a dreamed episode: the share of its motion that its labels do not bring back (`unexplained`)"""
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,9 @@ def unexplained(
         led_to, shown = model.decode_images(step(session, chunk).values), stack(videos, t + 1)
         going = np.array([t < v.steps for v in videos])
         for camera in (f"image.{c}" for c in model.cameras):
-            missed += going * _error(led_to[camera], shown[camera])
-            moved += going * _error(first[camera], shown[camera])
+            missed += going * frame_errors(led_to[camera], shown[camera])
+            moved += going * frame_errors(first[camera], shown[camera])
     return np.divide(missed, moved, out=np.ones(len(videos)), where=moved > 0)
-
-
-def _error(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(E,) mean squared difference of pictures (E, S, S, 3) uint8."""
-    error: np.ndarray = np.square(one.astype(np.float32) - other).mean((1, 2, 3))
-    return error
 
 
 def tokens(model: RobotModel, observation: Observation) -> Values:
