@@ -146,3 +146,13 @@ def test_a_collected_dataset_reads_back(tmp_path):
     assert len(dataset.episodes) == 6 and sorted(dataset.cameras) == ["front", "top"] and dataset.fps == 6.25
     assert {episode.info["task"] for episode in dataset.episodes} == set(TASKS)
     assert dataset.column("action").shape == (dataset.num_rows, 16)
+
+
+def test_a_cube_that_fell_off_the_table_is_put_back_onto_it(simulations):
+    simulation = simulations["fetch-push"]
+    simulation.reset(5)
+    resting = simulation.data.joint("object0:joint").qpos.copy()
+    simulation.data.joint("object0:joint").qpos[:3] = (3.0, 3.0, 0.0)
+    simulation.disturb("move", 0)
+    put = simulation.data.joint("object0:joint").qpos
+    assert np.linalg.norm(put[:2] - resting[:2]) < 0.4 and put[2] == pytest.approx(resting[2], abs=0.01)

@@ -156,8 +156,13 @@ class Simulation:
             angle = rng.uniform(0, 2 * np.pi)
             spot += 0.05 * np.array([np.cos(angle), np.sin(angle)])
         else:
-            while not 0.08 < np.linalg.norm(spot - thing[:2]) < 0.2:
-                spot = self.env.initial_gripper_xpos[:2] + rng.uniform(-0.15, 0.15, 2)
+            middle, place = self.env.initial_gripper_xpos[:2], spot
+            near = np.clip(place, middle - 0.15, middle + 0.15)
+            if np.linalg.norm(place - near) > 0.1:  # off the table: back onto it; a goal never is
+                spot = place = near
+                thing[2] = self.env.height_offset
+            while not 0.08 < np.linalg.norm(spot - place) < 0.2:
+                spot = middle + rng.uniform(-0.15, 0.15, 2)
         thing[:2] = spot
         if self.env.has_object:
             self.data.joint("object0:joint").qvel[:] = 0.0
