@@ -140,3 +140,31 @@ def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "shape": {"size": 16}}))
     with pytest.raises(UserError, match="field 'cameras' does not fit"):
         open_system(folder)
+
+
+def test_a_stage_goes_on_from_a_checkpoint_with_its_codecs(tmp_path: Path) -> None:
+    start = fitted("uwm", tmp_path / "run").checkpoint
+    assert start is not None
+    wider = [("wider", replace(data()[0][1], action=3 * data()[0][1].action)), data()[1]]
+    more = fitted("uwm", tmp_path / "more", wider, only="joint", start=start, steps=3)
+    assert more.checkpoint is not None and list(more.stages) == ["joint"] and more.stages["joint"]["step"] == 3
+    (_, before), (_, after) = open_system(start), open_system(more.checkpoint)
+    assert after.shape == before.shape, "its own range of actions is kept"
+    changed = {name for name, x in before.state_dict().items() if not torch.equal(x, after.state_dict()[name])}
+    assert changed and all(name.startswith("network.") for name in changed)
+    nothing = fitted("uwm", tmp_path / "nothing", only="joint", start=start, steps=0).checkpoint
+    assert nothing is not None
+    assert (nothing / "model.safetensors").read_bytes() == (start / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_is_gone_on_with_by_its_own_system_and_robot(tmp_path: Path) -> None:
+    start = fitted("uwm", tmp_path / "run").checkpoint
+    assert start is not None
+    with pytest.raises(UserError, match="holds the system UWM: name that one with --system"):
+        fitted("pad", tmp_path / "other", start=start)
+    with pytest.raises(UserError, match="--only sleep: stages are codec, joint"):
+        fitted("uwm", tmp_path / "other", only="sleep", start=start)
+    slower = [("slower", replace(data()[0][1], fps=1.0)), data()[1]]
+    with pytest.raises(UserError, match="are others than those of the data"):
+        fitted("uwm", tmp_path / "other", slower, start=start)
+    assert not (tmp_path / "other").exists()

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from presage.errors import UserError
-from presage.networks.composed import STATE
-from presage.systems.checkpoint import save_system, system_of
+from presage.networks.composed import STATE, Composed, Shape
+from presage.systems.checkpoint import open_system, save_system, system_of
 from presage.systems.lab.arms import trained
+from presage.systems.system import Card, System
+from presage.training.checkpoint import WEIGHTS, read_config, read_weights
 from presage.training.fingerprint import Fingerprint, entry
 from presage.training.recorded import Recorded, joined, shape_of
 from presage.training.resume import require_same_run
@@ -50,6 +52,8 @@ def fit_system(
     card: Callable[[Mapping[str, Mapping[str, float]]], str] = lambda stages: "",
     only: str | None = None,
     extra: Mapping[str, Any] | None = None,
+    start: Path | None = None,
+    steps: int | None = None,
 ) -> Fitted:
     """Train all stages of a system, each resumed from `out/<stage>`, and write the checkpoint `out/model`.
 
@@ -58,8 +62,10 @@ def fit_system(
         parts: name and content of each dataset.
         made_from: what is known of the data beside what is learned from it.
         card: gives the text of `card.md` from the last log line of each stage.
-        only: the stage of that name, on the finished ones before it.
+        only: the stage of that name, on the finished ones before it, or on `start`.
         extra: what else `config.json` is to hold.
+        start: a checkpoint of this system to go on with: its weights, size and codecs are kept.
+        steps: of the stage `only` on `start`, in place of the recipe's.
 
     Raises:
         UserError: the system has no recipe, the data do not fit it, or `out` holds what was made from something else.
@@ -69,20 +75,44 @@ def fit_system(
     if not acting:
         raise UserError(f"{_names(parts)}: no row has an action, so there is nothing to act by; see --action")
     kinds = kinds_of(parts, system_of(name, shape_of(acting[0]), size).stages)
-    shape = shape_of(kinds[LABELLED])
+    shape, begun = shape_of(kinds[LABELLED]), None
+    if start is not None:
+        begun, size = _begun(start, name, shape)
+        shape = begun.shape
+        made_from = made_from | {"start": entry(f"weights of --start-from {start}", read_weights(start / WEIGHTS))}
     system = system_of(name, shape, size)
-    stages, notes = with_what_there_is(system.stages, kinds)
+    chosen = system.stages if begun is None or only is None else (_lengthened(system, only, steps),)
+    stages, notes = with_what_there_is(chosen, kinds)
     streams = system.build(replace(shape, state_dim=shape.state_dim or 1)).streams
     if not shape.state_dim and any(stream.source == STATE for stream in streams):
         raise UserError(f"--system {name} reads the robot's state, and the data have none: name it with --state")
     print("".join(f"{line}\n" for line in notes), end="", flush=True)
-    model = trained(replace(system, stages=stages), shape, kinds, seed, out, made_from, only)
+    model = trained(replace(system, stages=stages), shape, kinds, seed, out, made_from, only, begun)
     done = {stage.name: last_log(out / stage.name) for stage in stages}
     done = {name: line for name, line in done.items() if line}
     if only not in (None, stages[-1].name):
         return Fitted(None, done, list(system.uses))
     folder = save_system(model, name, shape, size, out / "model", card(done), extra or {})
     return Fitted(folder, done, list(system.uses))
+
+
+def _begun(start: Path, name: str, asked: Shape) -> tuple[Composed, str]:
+    """The model of a checkpoint and its size; its codecs may be others than the data would have."""
+    system, model = open_system(start)
+    if system.card != Card.of(name):
+        raise UserError(f"--start-from {start} holds the system {system.card.name}: name that one with --system")
+    if replace(model.shape, action_codec=asked.action_codec, state_codec=asked.state_codec) != asked:
+        raise UserError(f"--start-from {start}: its cameras, rates, actions or state are others than those of the data")
+    return model, str(read_config(start)["size"])
+
+
+def _lengthened(system: System, name: str, steps: int | None) -> Stage:
+    """The stage of a system, with other steps where some are given."""
+    stages = {stage.name: stage for stage in system.stages}
+    if name not in stages:
+        raise UserError(f"--only {name}: stages are {', '.join(stages)}")
+    stage = stages[name]
+    return stage if steps is None else replace(stage, optimiser=replace(stage.optimiser, steps=steps))
 
 
 def kinds_of(parts: Sequence[tuple[str, Recorded]], stages: Sequence[Stage]) -> dict[str, Recorded]:

@@ -44,7 +44,9 @@ def test_a_run_ends_in_a_checkpoint_with_a_card_that_repeats_it(
         (["--data", "arm", "--only", "sleep"], "--only sleep: stages are codec, joint"),
         (["--data", "arm", "--cameras", "wrist"], "no camera 'wrist'"),
         (["--data", "arm", "--recipe", "debug"], "--recipe does not apply to --system"),
-        (["--data", "arm", "--steps", "3"], "--steps does not apply to --system"),
+        (["--data", "arm", "--steps", "3"], "--steps goes with --system where one stage goes on"),
+        (["--data", "arm", "--start-from", "."], "does not apply to --start-from, which keeps its own"),
+        (["--data", "arm", "--start-from", "arm", "--fps", "2", "--size", "debug"], "--size debug does not apply"),
         (["--data", "arm", "--size", "64"], "a system's is one of debug, small, base"),
         (["--data", "arm", "--only", "codec", "joint"], "name one stage"),
     ],
@@ -57,3 +59,18 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert main(["train", "--out", "run", *options, *rest]) == 2
     assert says in capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
     assert not Path("run").exists()
+
+
+def test_a_checkpoint_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["train", "--system", "uwm", "--data", "arm"]
+    assert main([*run, "--out", "run", "--size", "debug"]) == 0
+    more = [*run, "--start-from", "run/model", "--only", "joint"]
+    assert main([*more, "--steps", "3", "--out", "more"]) == 0
+    assert (
+        "checkpoint more/model" in capsys.readouterr().out and "| joint | 3 |" in Path("more/model/card.md").read_text()
+    )
+    assert json.loads(Path("more/model/config.json").read_text())["size"] == "debug"
+    assert main([*more, "--fps", "2", "--out", "slow"]) == 2
+    assert "--fps does not apply to --start-from" in capsys.readouterr().err
+    assert main(["train", "--system", "uwm", "--data", "film", "--start-from", "run/model", "--out", "blind"]) == 2
+    assert not Path("slow").exists() and not Path("blind").exists()

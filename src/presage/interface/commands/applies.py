@@ -13,6 +13,7 @@ RECIPES = ("metaworld", "finetune", "refine", "backbone", "behaviour_cloning", "
 """Names of presage.training.recipes.RECIPES, without importing it."""
 PARTS = ("state_dynamics", "renderer", "critic", "decoder")
 """presage.training.recipes.PARTS, likewise."""
+KEEPS = "which keeps the checkpoint's cameras, columns and rates"
 
 
 def check_options(train: "Train") -> None:
@@ -49,16 +50,21 @@ def check_system_options(train: "Train") -> None:
     ignored = {
         "--recipe": train.recipe != "metaworld",
         "--weights": bool(train.weights),
-        "--steps": train.steps is not None,
         "--codec-steps": train.codec_steps is not None,
         "--part-steps": train.part_steps is not None,
         "--codec-from": train.codec_from is not None,
-        "--start-from": train.start_from is not None,
         "--backbone": train.backbone is not None,
         "--lora": train.lora is not None,
     }
     for option in (option for option, given in ignored.items() if given):
         raise UserError(f"{option} does not apply to --system, whose stages and --size say it all: leave it out")
+    if train.steps is not None and not (train.start_from is not None and train.only):
+        raise UserError("--steps goes with --system where one stage goes on: --start-from DIR --only STAGE --steps N")
+    if train.start_from is not None and train.size is not None:
+        raise UserError(f"--size {train.size} does not apply to --start-from, which keeps its own: leave it out")
+    for option, given in _described(train).items() if train.start_from is not None else ():
+        if given:
+            raise UserError(f"{option} does not apply to --start-from, {KEEPS}: leave it out")
     if train.size is not None and train.size not in SIZES:
         raise UserError(f"--size {train.size}: a system's is one of {', '.join(SIZES)}")
     if len(train.only) > 1:
@@ -73,16 +79,6 @@ def _options(train: "Train") -> dict[str, tuple[bool, bool, str]]:
         codec_reason = "with which --codec-from keeps the codec of another checkpoint"
     trains_codec = fresh and train.backbone is None and train.codec_from is None
     trains = fresh or bool(set(train.only) - {"decoder"})
-    keeps = "which keeps the checkpoint's cameras, columns and rates"
-    described = {
-        "--cameras": bool(train.cameras),
-        "--fit": train.fit is not None,
-        "--fps": train.fps is not None,
-        "--chunk": train.chunk is not None,
-        "--action": bool(train.action),
-        "--state": bool(train.state),
-        "--relative": bool(train.relative),
-    }
     return {
         "--steps": (train.steps is not None, not train.only, "which leaves the world model as it is"),
         "--codec-from": (train.codec_from is not None, fresh and train.backbone is None, codec_reason),
@@ -90,5 +86,18 @@ def _options(train: "Train") -> dict[str, tuple[bool, bool, str]]:
         "--part-steps": (train.part_steps is not None, trains, "which trains no part alone"),
         "--lora": (train.lora is not None, train.backbone is not None, "which has no --backbone"),
         "--size": (train.size is not None, train.backbone is not None, "which has no --backbone"),
-        **{option: (given, fresh, keeps) for option, given in described.items()},
+        **{option: (given, fresh, KEEPS) for option, given in _described(train).items()},
+    }
+
+
+def _described(train: "Train") -> dict[str, bool]:
+    """Options that say what the robot is, and whether they are given."""
+    return {
+        "--cameras": bool(train.cameras),
+        "--fit": train.fit is not None,
+        "--fps": train.fps is not None,
+        "--chunk": train.chunk is not None,
+        "--action": bool(train.action),
+        "--state": bool(train.state),
+        "--relative": bool(train.relative),
     }

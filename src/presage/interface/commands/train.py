@@ -64,6 +64,8 @@ class Train(Command):
 
         presage train --system uwm --data data/arm data/videos --out runs/uwm
         presage train --system unipi --size debug --data data/arm --out runs/tiny
+        presage train --system reference --start-from runs/mine/model --only far --steps 500 --data data/arm --out
+        runs/more
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
     OUT/state/tensorboard.
@@ -80,7 +82,7 @@ class Train(Command):
     weights: Weights = ()
     """How often each dataset is drawn from; equally by default."""
     steps: MaybeCount = None
-    """Steps of the world model; the recipe's by default."""
+    """Steps of the world model; the recipe's by default. With --system: of the stage --only on --start-from."""
     codec_steps: MaybeCount = None
     """Steps of the image codec; the recipe's by default."""
     part_steps: MaybeCount = None
@@ -89,12 +91,12 @@ class Train(Command):
     codec_from: MaybeFolder = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: MaybeFolder = None
-    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, and
-    with --only."""
+    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, with
+    --only, and with --system, whose stages go on from its weights."""
     only: Annotated[tuple[str, ...], several(words, "PART", key=identity)] = ()
     """Train these parts of --start-from and leave everything else as it is: state dynamics, renderer, critic (needs
     data collected with --counterfactuals), decoder (of the image codec, --codec-steps). With --system: train this
-    stage, on the finished ones before it."""
+    stage, on the finished ones before it or on --start-from."""
     backbone: MaybeFolder = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None

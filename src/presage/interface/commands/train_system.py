@@ -34,6 +34,7 @@ def train_system(options: "Train", name: str) -> None:
     from presage.systems.lab.arms import SIZE
     from presage.systems.table import find, recipe
     from presage.training import recipes
+    from presage.training.checkpoint import read_config
     from presage.training.data import check_fits, open_dataset
     from presage.training.fingerprint import of_dataset
     from presage.training.learnable import check_learnable, remarks
@@ -42,7 +43,7 @@ def train_system(options: "Train", name: str) -> None:
 
     check_system_options(options)
     recipe(find(name))
-    size = str(options.size or "small")
+    size = str(options.size or (read_config(options.start_from).get("size") if options.start_from else "small"))
     episodes = None if options.episodes is None else parse_episodes(options.episodes)
     datasets = [open_dataset(folder, episodes, options.labels) for folder in options.data]
     require_used(datasets, options.labels)
@@ -83,6 +84,8 @@ def train_system(options: "Train", name: str) -> None:
             "slots": asdict(slots),
             "trained_on": all_marks(datasets),
         },
+        options.start_from,
+        options.steps,
     )
     stages = {
         stage: f"{log['step']:,} steps, loss {show(log['loss'])}, {took(log)}" for stage, log in fitted.stages.items()
