@@ -11,7 +11,7 @@ from presage.simulator.frames.imagine import as_shipped, session_imagines
 from presage.simulator.frames.measure import dream
 from presage.simulator.frames.scenes import scenes
 from presage.systems.checkpoint import open_model
-from presage.systems.shipped import REFERENCE
+from presage.systems.shipped import SHIPPED
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "dreams.gif"
 TASKS = ("push-v3", "door-open-v3", "drawer-open-v3", "button-press-topdown-v3", "window-close-v3")
@@ -21,7 +21,7 @@ STEPS, SHOWN, COLOURS = 26, 128, 64
 def main() -> None:
     given = scenes("expert", 10, seed=0, workers=0)
     with torch.inference_mode():
-        imagined = dream(session_imagines(open_model(REFERENCE), as_shipped()), given)
+        imagined = dream(session_imagines(open_model(SHIPPED), as_shipped()), given)
     rows = [given.task.index(task) for task in TASKS]
     pages = []
     for t in range(STEPS):

@@ -11,9 +11,9 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.systems.shipped import SHIPPED
+from presage.systems.shipped import PARTS
 
-QUICK = BenchArgs(SHIPPED, 0, 1, torch.device("cpu"), quick=True)
+QUICK = BenchArgs(PARTS, 0, 1, torch.device("cpu"), quick=True)
 
 
 @pytest.fixture(autouse=True)

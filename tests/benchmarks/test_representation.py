@@ -13,7 +13,7 @@ from presage.codecs.scalars import ScalarCodec
 from presage.episodes.robot import Robot
 from presage.networks.composed import Shape
 from presage.systems.checkpoint import open_model, save_system, system_of
-from presage.systems.shipped import SHIPPED
+from presage.systems.shipped import PARTS
 
 CAMERAS = ("front", "top")
 
@@ -50,7 +50,7 @@ def test_the_reader_is_the_models_own_or_the_shipped_one_where_that_sees_the_sam
     pixels = open_model(twin(tmp_path / "two", "reference"))
     reader, source = representation.sources(pixels, 0)["reader"]
     assert source == "reader" and representation.reads(reader) and not representation.reads(pixels)
-    assert reader.stored().keys() == open_model(SHIPPED).stored().keys()
+    assert reader.stored().keys() == open_model(PARTS).stored().keys()
     alone = open_model(twin(tmp_path / "one", "reference", ("top",)))
     assert "reader" not in representation.sources(alone, 0)
     assert "success_reader is left out" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from presage.networks.world_model import WorldModel
 from presage.policy.representation import video_features
 from presage.simulator.environment import DreamWorld
 from presage.simulator.planning import critic_says
-from presage.systems.shipped import SHIPPED
+from presage.systems.shipped import PARTS
 from presage.timeline.joined import JoinedSession
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -158,7 +158,7 @@ def full_precision() -> Iterator[None]:
 
 def numbers() -> dict[str, list[float]]:
     with full_precision(), torch.no_grad():
-        model = load_model(SHIPPED, torch.device("cpu"))
+        model = load_model(PARTS, torch.device("cpu"))
         return losses(model) | imaginations(model) | forked_and_joined(model) | dreamed(model)
 
 

@@ -92,6 +92,8 @@ def test_bad_arguments(arguments, says, capfd, tmp_path, monkeypatch) -> None:
 
 def test_a_missing_shipped_checkpoint_says_how_to_get_one(capfd, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("presage.systems.shipped.SHIPPED", tmp_path / "none")
+    assert "--checkpoint" in refused(capfd, "bench", "dream")
+    monkeypatch.setattr("presage.systems.shipped.PARTS", tmp_path / "none")
     assert "--checkpoint" in refused(capfd, "bench", "cache")
 
 

@@ -31,10 +31,10 @@ from presage.policy.representation import (
 )
 from presage.systems.pad import pad
 from presage.systems.reference import reference
+from presage.systems.checkpoint import open_model
 from presage.systems.shipped import SHIPPED
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
-from presage.training.checkpoint import load_model
 from presage.training.recorded import shape_of
 
 
@@ -107,7 +107,7 @@ def test_a_head_is_a_policy_and_so_is_its_control():
 
 @pytest.mark.parametrize("random", [False, True])
 def test_the_shipped_heads_are_of_the_shipped_weights(random: bool) -> None:
-    assert load_head(SHIPPED, load_model(SHIPPED), random) is not None
+    assert load_head(SHIPPED, open_model(SHIPPED), random) is not None
 
 
 def grounded(model, seed=1):

@@ -31,7 +31,7 @@ from presage.simulator.frames.imagine import with_random_network
 from presage.simulator.pairing import check_robot
 from presage.systems.checkpoint import open_model
 from presage.systems.lab.datasets import T6, dataset
-from presage.systems.shipped import SHIPPED
+from presage.systems.shipped import PARTS
 from presage.worlds import MT10, rollout
 from presage.worlds.seeds import evaluation_seeds
 
@@ -45,9 +45,9 @@ STEPS = 1200
 
 def sources(model: RobotModel, seed: int) -> dict[str, tuple[RobotModel, Source]]:
     """Figure -> whose reading of a frame its head is fitted on. A model without a reader of its own is set beside the
-    one that comes with presage, where that looks through the same cameras."""
+    one of `mt10`, where that looks through the same cameras."""
     found: dict[str, tuple[RobotModel, Source]] = {"features": (model, "features"), "codec": (model, "codec")}
-    reader = next((m for m in (model, open_model(SHIPPED, model.device)) if reads(m) and alike(m, model)), None)
+    reader = next((m for m in (model, open_model(PARTS, model.device)) if reads(m) and alike(m, model)), None)
     if reader is None:
         print("no scene reader of these cameras: success_reader is left out", file=sys.stderr)
     else:

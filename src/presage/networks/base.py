@@ -100,7 +100,7 @@ class RobotBase:
 
 class BaseAlone:
     """A dream without denoising: history is read as by `backbone`, and every question is answered by the base
-    prediction as it is. Long dreams of the shipped model stay truer so (docs/decisions.md)."""
+    prediction as it is. Long dreams of `mt10` stay truer so (docs/decisions.md)."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone

@@ -90,7 +90,7 @@ def size_of(difference: Tensor, norm: Norm) -> Tensor:
 
 
 def value_at_end(session: Session, candidates: Tensor) -> Tensor:
-    """What the shipped model's own value says of the last step."""
+    """What a model's own value says of the last step."""
     b, n, horizon, _ = candidates.shape
     fork = session.fork(n)
     for h in range(horizon):
@@ -100,7 +100,7 @@ def value_at_end(session: Session, candidates: Tensor) -> Tensor:
 
 
 def critic(session: Session, candidates: Tensor) -> Tensor:
-    """What the shipped model's critic says of the first chunk, whatever is imagined.
+    """What the critic of `mt10` says of the first chunk, whatever is imagined.
 
     Raises:
         ValueError: the model has no critic.

@@ -59,7 +59,7 @@ class Recipe:
 
 
 def metaworld() -> Recipe:
-    """The shipped model: ten tasks, two cameras of 64 pixels, chunks of four actions."""
+    """`mt10`: ten tasks, two cameras of 64 pixels, chunks of four actions."""
     return Recipe()
 
 

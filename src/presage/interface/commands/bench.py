@@ -16,6 +16,8 @@ from presage.results.record import describe_run
 from presage.systems.shipped import default_checkpoint
 
 WITHOUT_EPISODES = ("cache", "serving", "play", "backbone", "training")
+OF_TRANSFORMERS = ("cache", "codec", "training")
+"""They measure what the baseline `mt10` has and a U-Net of pixels has not: cached keys, a codec, one training step."""
 _LIST = "\n".join(f"    {name:<15} {line}" for name, (_, line) in BENCHES.items())
 
 
@@ -24,7 +26,7 @@ class Bench(Command):
     name: Positional[Annotated[str, one(choice(tuple(BENCHES)), "NAME")]]
     """Which bench (see above)."""
     checkpoint: MaybeFolder = None
-    """Checkpoint folder; the one that comes with presage by default."""
+    """Checkpoint folder; the one that comes with presage by default; cache, codec and training measure mt10's."""
     episodes: MaybeCount = None
     """Episodes, per task where a bench has tasks; by default as many as the published figure used."""
     quick: bool = False
@@ -35,7 +37,7 @@ class Bench(Command):
             raise UserError(f"--episodes does not apply to bench {self.name}, which has none to count: leave it out")
         if self.episodes is not None and self.quick:
             raise UserError("--episodes does not apply to --quick, which runs as few as it can: leave one of them out")
-        checkpoint = self.checkpoint or default_checkpoint()
+        checkpoint = self.checkpoint or default_checkpoint(parts=self.name in OF_TRANSFORMERS)
         described = describe_checkpoint(checkpoint)
         from presage.device import default_device
         from presage.interface.cli import main

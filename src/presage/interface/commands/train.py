@@ -45,7 +45,7 @@ class Train(Command):
     be said otherwise. Columns are a feature, `action:0-5,7` or `action:elbow,gripper` (by number or name), or `none`.
     Datasets of different robots train one model, each in entries of its own.
 
-    Recipes: metaworld (the shipped model), finetune (continue a checkpoint: --start-from), refine (the
+    Recipes: metaworld (`mt10`, with parts beside it), finetune (continue a checkpoint: --start-from), refine (the
     same, on its own dreams of the data as well: dreams stay true for longer), backbone (adapt a published
     video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
     trained on the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the
