@@ -29,9 +29,9 @@ from presage.policy.representation import (
     train_head,
     video_features,
 )
+from presage.systems.checkpoint import open_model
 from presage.systems.pad import pad
 from presage.systems.reference import reference
-from presage.systems.checkpoint import open_model
 from presage.systems.shipped import SHIPPED
 from presage.systems.system import DEBUG
 from presage.timeline.session import Session
