@@ -105,9 +105,9 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         build,
         (world, near, far, judge),
         {
-            "no_imagination": receding(sampled(Schedule.policy(1))),
             "joint": receding(sampled(Schedule.joint(1))),
             "closed_loop": receding(sampled(TRANSLATED)),
             "open_loop": open_loop(ahead(TRANSLATED, 16)),
+            "no_imagination": receding(sampled(Schedule.policy(1))),
         },
     )
