@@ -27,8 +27,12 @@ from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
 from presage.worlds import MT10, rollout
 
-STEPS: int = inspect.signature(joint).parameters["steps"].default
-"""Denoising steps: those of the joint policy."""
+USUAL: int = inspect.signature(joint).parameters["steps"].default
+
+
+def joint_steps(model: RobotModel) -> int:
+    """Denoising steps of its joint policy: as many as it takes for a frame, or those that all share."""
+    return model.denoising or USUAL
 
 
 def run(args: BenchArgs) -> dict[str, Any]:
@@ -40,17 +44,17 @@ def run(args: BenchArgs) -> dict[str, Any]:
     `control`; success_live: the episodes that ended within the minute.
     """
     model = load_for(MT10, args.checkpoint, args.device)
-    observation = _observation(model)
+    observation, steps = _observation(model), joint_steps(model)
     repeats = 10 if args.quick else 200
     cycles: dict[str, Callable[[Session], object]] = {
-        "full": lambda session: joint(session, STEPS),
+        "full": lambda session: joint(session, steps),
         "no_imagination": no_imagination,
-        "anticipating": lambda session: anticipate(session, _still(model), STEPS),
+        "anticipating": lambda session: anticipate(session, _still(model), steps),
     }
     usual = torch.get_num_threads()
     candidates = [usual] if args.quick else sorted({1, usual})
     threads, latencies = _fastest(model, observation, cycles, repeats, candidates)
-    figures: dict[str, Any] = {"denoising_steps": STEPS, "threads": threads}
+    figures: dict[str, Any] = {"denoising_steps": steps, "threads": threads}
     for name, seconds in latencies.items():
         figures[f"replans_per_s_{name}"] = 1 / float(np.median(seconds))
         figures |= _milliseconds(name, seconds)
@@ -77,7 +81,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     tasks, seeds = task_list(args, episodes=20)
     world = world_for(model, len(tasks))
     print(f"success at this setting: {len(tasks)} episodes in lock step", file=sys.stderr)
-    grounded = Asynchronous(model, sampled(Schedule.joint(STEPS)), 1, stepping(STEPS), seed=args.seed)
+    grounded = Asynchronous(model, sampled(Schedule.joint(steps)), 1, stepping(steps), seed=args.seed)
     results = rollout(grounded, world, tasks, seeds, max_steps(args))
     world.close()
     return figures | success_figures("success_at_this_setting", [r.success for r in results])
@@ -144,10 +148,10 @@ def _live(model: RobotModel, args: BenchArgs, candidates: list[int]) -> tuple[Re
     slowest = dict.fromkeys(candidates, 0.0)
     for threads in candidates if len(candidates) > 1 else ():
         torch.set_num_threads(threads)
-        _, computing = run_live(model, scene(8.0), STEPS, args.seed)
+        _, computing = run_live(model, scene(8.0), joint_steps(model), args.seed)
         slowest[threads] = float(np.quantile(computing, 0.95)) if computing else float("inf")
     best = min(slowest, key=lambda threads: slowest[threads])
     torch.set_num_threads(best)
     print("realtime: against the wall clock ...", file=sys.stderr)
-    report, computing = run_live(model, scene(3.0 if args.quick else 60.0), STEPS, args.seed)
+    report, computing = run_live(model, scene(3.0 if args.quick else 60.0), joint_steps(model), args.seed)
     return report, computing, best

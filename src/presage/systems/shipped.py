@@ -1,24 +1,29 @@
 """The checkpoints that come with presage."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from presage.errors import UserError
+from presage.worlds.wordings import WORLDS
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 SHIPPED = CHECKPOINTS / "reference"
 """What commands take by default: `--system reference`, one network of pixels that nothing stands beside"""
+PUSHT = CHECKPOINTS / "pusht"
+"""The same system, trained on Push-T: what commands take where all tasks are of that world"""
 PARTS = CHECKPOINTS / "mt10"
 """The baseline: a transformer with parts beside it, a reader, a renderer, state dynamics, a critic. It also shows what
 is measured of transformers alone, such as their cache."""
 
 
-def default_checkpoint(parts: bool = False) -> Path:
-    """The one that commands take by default, or the baseline with `parts`.
+def default_checkpoint(parts: bool = False, tasks: Collection[str] = ()) -> Path:
+    """The one that commands take by default for `tasks`, or the baseline with `parts`.
 
     Raises:
         UserError: this copy of presage has none.
     """
-    folder = PARTS if parts else SHIPPED
+    of_pusht = bool(tasks) and WORLDS["pusht"].keys() >= set(tasks)
+    folder = PARTS if parts else PUSHT if of_pusht else SHIPPED
     if not (folder / "config.json").exists():
         raise UserError("this copy of presage ships no checkpoint: train one (presage train --help), --checkpoint DIR")
     return folder

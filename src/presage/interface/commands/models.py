@@ -39,11 +39,11 @@ class Models(Command):
 def shipped() -> list[dict[str, Any]]:
     """The checkpoints that come with presage, if this copy has them."""
     from presage.networks.published import gibibytes
-    from presage.systems.shipped import PARTS, SHIPPED
+    from presage.systems.shipped import PARTS, PUSHT, SHIPPED
     from presage.training.checkpoint import checkpoint_weights
 
     out: list[dict[str, Any]] = []
-    for folder in (x for x in (SHIPPED, PARTS) if (x / "config.json").exists()):
+    for folder in (x for x in (SHIPPED, PUSHT, PARTS) if (x / "config.json").exists()):
         parts: dict[str, int] = {}
         for name, weight in checkpoint_weights(folder).items():
             part = name.removeprefix("parts.").split(".")[0]

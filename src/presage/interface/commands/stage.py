@@ -262,15 +262,19 @@ class Stage:
         return self._threshold
 
     def measure_rates(self) -> list[tuple[str, str]]:
-        from presage.benchmarks.realtime import STEPS, measure
+        from presage.benchmarks.realtime import joint_steps, measure
         from presage.policy.joint import joint, no_imagination
 
         say("speed of one robot's cycle: observe, encode, denoise, act")
         observation, _ = self.world.reset(seed=0)
         one = {name: x[:1] for name, x in observation.items()}
-        rows = []
+        rows, steps = [], joint_steps(self.model)
         cycles: list[tuple[str, str, Callable[[Any], object]]] = [
-            ("full", f"replans/s, video and action denoised in {STEPS} steps", lambda s: joint(s, STEPS)),
+            (
+                "full",
+                f"replans/s, video and action denoised in {steps} step{'s' * (steps > 1)}",
+                lambda s: joint(s, steps),
+            ),
             ("no_imagination", "replans/s with imagination skipped", no_imagination),
         ]
         for name, what, decide in cycles:

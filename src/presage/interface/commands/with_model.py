@@ -27,7 +27,7 @@ class ModelCommand(Command):
     """Options of every command that uses a checkpoint in the simulator."""
 
     checkpoint: MaybeFolder = None
-    """Checkpoint folder; the one that comes with presage by default."""
+    """Checkpoint folder; by default the one that comes with presage for these tasks (Meta-World's, or Push-T)."""
     tasks: Tasks = field(default_factory=lambda: tuple(MT10))
     """Tasks, of the world the model was trained in."""
     episodes: Count = 2
@@ -42,7 +42,7 @@ class ModelCommand(Command):
         """The checkpoint in use."""
         from presage.systems.shipped import default_checkpoint
 
-        return self.checkpoint or default_checkpoint()
+        return self.checkpoint or default_checkpoint(tasks=self.tasks)
 
     def seeds(self) -> list[int]:
         """Seed of each of the `episodes` of a task."""

@@ -87,7 +87,7 @@ class Play(Command):
 
         self._check_options()
         token = token_for(self.host, self.token_file)
-        folder = self.checkpoint or default_checkpoint()
+        folder = self.checkpoint or default_checkpoint(tasks=[self.task or TASK])
         name = describe_checkpoint(folder)["name"]
 
         import torch
