@@ -1,11 +1,17 @@
 """A tiny random model of the real classes, for tests that need the machinery and not the skill."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from presage.codecs.image import ImageCodecConfig
 from presage.codecs.scalars import ScalarCodec
+from presage.episodes.robot import Robot
+from presage.networks.composed import Shape
 from presage.networks.world_model import WorldModel, WorldModelConfig
+from presage.systems.checkpoint import save_system, system_of
 from presage.timeline.session import Session
 
 
@@ -60,3 +66,14 @@ def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
     for t in range(steps):
         session.observe(tiny_observation(batch, seed=t), tiny_chunk(batch, seed=t) if t else None)
     return session
+
+
+def tiny_system(folder: Path, name: str, cameras: Sequence[str] = ("front", "top")) -> Path:
+    """An untrained debug twin of a system, as a checkpoint for the robot of Meta-World. A judge of it has an opinion."""
+    codecs = ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4)
+    shape = Shape(tuple(cameras), 64, 4, 4, 4, *codecs, 5.0)
+    robot = Robot.of_chunked_rows(list(cameras), 4, 4, 4, 5.0, "sawyer")
+    model = system_of(name, shape, "debug").build(shape)
+    if "judge" in model.parts:
+        model.parts["judge"].get_buffer("taught").fill_(1)
+    return save_system(model, name, shape, "debug", folder, "untrained", {"robots": [robot.to_config()]})

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tests.tiny import tiny_model, tiny_pusht
+from tests.tiny import tiny_model, tiny_pusht, tiny_system
 
 from presage.benchmarks import dream
 from presage.benchmarks.common import BenchArgs
@@ -68,6 +68,15 @@ def test_a_bench_has_its_figures(name, tmp_path, monkeypatch):
     for key in KEYS[name]:
         assert math.isfinite(figures[key]), key
     assert all(isinstance(x, int | float) for x in figures.values())
+
+
+@pytest.mark.parametrize("name", ["control", "evaluation", "planning", "synthesis", "throughput"])
+def test_a_system_has_the_same_figures(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tiny_system(tmp_path / "model", "reference")
+    module = importlib.import_module(f"presage.benchmarks.{name}")
+    figures = module.run(BenchArgs(folder, 0, None, torch.device("cpu"), quick=True))
+    assert set(KEYS[name]) <= figures.keys()
 
 
 def test_a_model_of_push_t_is_measured_in_push_t(tmp_path, monkeypatch):

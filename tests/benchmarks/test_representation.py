@@ -5,26 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_system
 
 from presage.benchmarks import representation
 from presage.benchmarks.common import BenchArgs
-from presage.codecs.scalars import ScalarCodec
-from presage.episodes.robot import Robot
-from presage.networks.composed import Shape
-from presage.systems.checkpoint import open_model, save_system, system_of
+from presage.systems.checkpoint import open_model
 from presage.systems.shipped import PARTS
-
-CAMERAS = ("front", "top")
-
-
-def twin(folder: Path, name: str, cameras: tuple[str, ...] = CAMERAS) -> Path:
-    """An untrained debug twin of a system, as a checkpoint for the robot of Meta-World."""
-    codecs = ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4)
-    shape = Shape(cameras, 64, 4, 4, 4, *codecs, 5.0)
-    robot = Robot.of_chunked_rows(list(cameras), 4, 4, 4, 5.0, "sawyer")
-    model = system_of(name, shape, "debug").build(shape)
-    return save_system(model, name, shape, "debug", folder, "untrained", {"robots": [robot.to_config()]})
 
 
 def test_a_model_of_pixels_is_set_beside_its_codec_a_reader_and_a_network_that_learned_nothing(
@@ -35,7 +21,7 @@ def test_a_model_of_pixels_is_set_beside_its_codec_a_reader_and_a_network_that_l
     monkeypatch.setattr(representation, "DATASETS", ("t3",))
     monkeypatch.setattr(representation, "T6", representation.T6[:1])
     monkeypatch.setattr(representation, "max_steps", lambda args: 2)
-    args = BenchArgs(twin(tmp_path / "model", "reference"), 0, None, torch.device("cpu"), quick=True)
+    args = BenchArgs(tiny_system(tmp_path / "model", "reference"), 0, None, torch.device("cpu"), quick=True)
     figures = representation.run(args)
     for name in ("features", "codec", "reader", "random_weights"):
         assert math.isfinite(figures[f"success_{name}"]) and math.isfinite(figures[f"error_{name}"])
@@ -47,10 +33,10 @@ def test_the_reader_is_the_models_own_or_the_shipped_one_where_that_sees_the_sam
 ) -> None:
     own = tiny_model(size=64)
     assert representation.sources(own, 0)["reader"][0] is own
-    pixels = open_model(twin(tmp_path / "two", "reference"))
+    pixels = open_model(tiny_system(tmp_path / "two", "reference"))
     reader, source = representation.sources(pixels, 0)["reader"]
     assert source == "reader" and representation.reads(reader) and not representation.reads(pixels)
     assert reader.stored().keys() == open_model(PARTS).stored().keys()
-    alone = open_model(twin(tmp_path / "one", "reference", ("top",)))
+    alone = open_model(tiny_system(tmp_path / "one", "reference", ("top",)))
     assert "reader" not in representation.sources(alone, 0)
     assert "success_reader is left out" in capsys.readouterr().err

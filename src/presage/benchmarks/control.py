@@ -1,5 +1,6 @@
 """Success of every way to act with the model, beside behaviour cloning (the same network, codec, data and steps,
-trained the expert's chunks alone), the bare base policy and the scripted expert, all on the same episodes."""
+trained on the expert's chunks alone), the bare base policy where a model has one, and the scripted expert, all
+on the same episodes."""
 
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ from tqdm import tqdm
 
 from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.episodes import max_steps, per_task, task_list, world_for
+from presage.networks.world_model import WorldModel
 from presage.policy import make_policy, uses_of
 from presage.policy.base_policy import base_policy
 from presage.policy.grounded import GroundedPolicy
@@ -35,7 +37,8 @@ def run(args: BenchArgs) -> dict[str, Any]:
         policies["bc"] = cloned
     else:
         print(f"no behaviour cloning checkpoint in {args.checkpoint / 'bc'}: success_bc is left out", file=sys.stderr)
-    policies["reader"] = GroundedPolicy(model, base_policy, seed=args.seed)
+    if isinstance(model, WorldModel):  # nothing stands beside a system's network
+        policies["reader"] = GroundedPolicy(model, base_policy, seed=args.seed)
     policies["expert"] = ExpertPolicy(world)
     figures: dict[str, Any] = {"episodes_per_task": tasks.count(tasks[0]), "max_steps": max_steps(args)}
     bar = tqdm(policies.items(), desc="control", unit="policy")
