@@ -69,7 +69,7 @@ def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
 
 
 def tiny_system(folder: Path, name: str, cameras: Sequence[str] = ("front", "top")) -> Path:
-    """An untrained debug twin of a system, as a checkpoint for the robot of Meta-World. A judge of it has an opinion."""
+    """An untrained debug twin of a system, as a checkpoint for the robot of Meta-World; its judge has an opinion."""
     codecs = ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4)
     shape = Shape(tuple(cameras), 64, 4, 4, 4, *codecs, 5.0)
     robot = Robot.of_chunked_rows(list(cameras), 4, 4, 4, 5.0, "sawyer")

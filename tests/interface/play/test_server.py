@@ -95,7 +95,7 @@ def test_a_token_is_asked_for(tmp_path) -> None:
         (["--players", "0"], "--players 0"),
         (["--token-file", "/nowhere"], "--token-file /nowhere: there is nothing"),
         (["--data", "/nowhere"], "/nowhere"),
-        (["--task", "pusht"], "another robot than task 'pusht' moves: 'sawyer', not 'pusht'"),
+        (["--task", "fetch-push"], "another robot than task 'fetch-push' moves: 'sawyer', not 'fetch'"),
     ],
 )
 def test_bad_options_are_one_line(arguments, message, capsys, monkeypatch) -> None:
