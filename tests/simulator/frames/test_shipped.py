@@ -5,11 +5,11 @@ from presage.simulator.frames.measure import measure
 from presage.simulator.frames.readers import Reader
 from presage.simulator.frames.scenes import Scenes
 from presage.systems.checkpoint import open_model
-from presage.systems.shipped import REFERENCE
+from presage.systems.shipped import SHIPPED
 
 
 def test_hand_and_objects_follow_and_no_random_network_does_that(recorded: dict[str, Scenes], reader: Reader) -> None:
-    model = open_model(REFERENCE)
+    model = open_model(SHIPPED)
     given = [recorded["expert"], recorded["branch"]]
     own = measure(session_imagines(model, as_shipped()), given, reader)
     random = measure(session_imagines(with_random_network(model, 0), as_shipped()), given, reader)
