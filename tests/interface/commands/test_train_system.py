@@ -69,7 +69,13 @@ def test_a_checkpoint_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixtur
     assert (
         "checkpoint more/model" in capsys.readouterr().out and "| joint | 3 |" in Path("more/model/card.md").read_text()
     )
-    assert json.loads(Path("more/model/config.json").read_text())["size"] == "debug"
+    before, after = (json.loads(Path(f"{name}/model/config.json").read_text()) for name in ("run", "more"))
+    assert after["size"] == "debug" and after["trained_on"] == before["trained_on"], "of the same data"
+    write_robot(Path("other"), length=25, fps=10, size=(32, 32))
+    data = ["--data", "other", "--start-from", "run/model", "--only", "joint", "--steps", "2", "--out", "two"]
+    assert main(["train", "--system", "uwm", *data]) == 0
+    seen = json.loads(Path("two/model/config.json").read_text())["trained_on"].split()
+    assert set(before["trained_on"].split()) < set(seen), "what it learned from earlier is not held out"
     assert main([*more, "--fps", "2", "--out", "slow"]) == 2
     assert "--fps does not apply to --start-from" in capsys.readouterr().err
     assert main(["train", "--system", "uwm", "--data", "film", "--start-from", "run/model", "--out", "blind"]) == 2

@@ -43,7 +43,8 @@ def train_system(options: "Train", name: str) -> None:
 
     check_system_options(options)
     recipe(find(name))
-    size = str(options.size or (read_config(options.start_from).get("size") if options.start_from else "small"))
+    before = read_config(options.start_from) if options.start_from else {}
+    size = str(options.size or before.get("size", "small"))
     episodes = None if options.episodes is None else parse_episodes(options.episodes)
     datasets = [open_dataset(folder, episodes, options.labels) for folder in options.data]
     require_used(datasets, options.labels)
@@ -82,7 +83,7 @@ def train_system(options: "Train", name: str) -> None:
         {
             "robots": recipes.unique([robot.to_config() for robot in robots]),
             "slots": asdict(slots),
-            "trained_on": all_marks(datasets),
+            "trained_on": all_marks(datasets, before.get("trained_on", "")),
         },
         options.start_from,
         options.steps,
