@@ -6,6 +6,8 @@ A killed call goes on where it was.
 """
 
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +35,20 @@ def record_one(cell: Cell, seed: int) -> Episode:
     return Episode(frames, columns, INSTRUCTION, {"success": success[-1], "seed": seed})
 
 
-def main(out: Path, episodes: int = 200, first_seed: int = 0) -> None:
-    cell, spool, begun = Cell(), out.with_name(f"{out.name}.partial"), time.time()
-    for number, seed in enumerate(range(first_seed, first_seed + episodes)):
-        key = f"{seed:06d}"
-        if (spool / key).exists():
-            continue
+def record_some(spool: Path, seeds: list[int]) -> None:
+    cell, begun = Cell(), time.time()
+    for number, seed in enumerate(seeds):
         episode = record_one(cell, seed)
-        spool_episode(spool, key, episode, FPS)
+        spool_episode(spool, f"{seed:06d}", episode, FPS)
         took = (time.time() - begun) / (number + 1)
-        print(f"{number + 1} of {episodes}: success {episode.info['success']}, {took:.1f} s an episode", flush=True)
+        print(f"{number + 1} of {len(seeds)}: success {episode.info['success']}, {took:.1f} s an episode", flush=True)
+
+
+def main(out: Path, episodes: int = 200, first_seed: int = 0, processes: int = 2) -> None:
+    spool = out.with_name(f"{out.name}.partial")
+    seeds = [s for s in range(first_seed, first_seed + episodes) if not (spool / f"{s:06d}").exists()]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        list(pool.map(record_some, [spool] * processes, [seeds[i::processes] for i in range(processes)]))
     names = {"observation.state": NAMES, "action": NAMES}
     write_dataset(spool, out, fps=FPS, robot_type=ROBOT, names=names)
 

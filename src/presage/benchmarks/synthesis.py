@@ -134,7 +134,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     steps = max_steps(args)
     experts = rollout(ExpertPolicy(world), world, tasks, seeds, steps, record=True)
 
-    labels = label(model, [as_video(e) for e in experts])
+    labels = label(model, [as_video(e) for e in experts], states=True)
     replayed = rollout(ReplayPolicy(labels), world, tasks, seeds, steps)
     original = rollout(ReplayPolicy([e.actions for e in experts if e.actions is not None]), world, tasks, seeds, steps)
     figures: dict[str, Any] = {"episodes": len(tasks)}

@@ -7,7 +7,6 @@ and 2.3). What the dream thought it was doing is not used: a label has to explai
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,13 +99,19 @@ def dream(
 
 
 def label(
-    model: RobotModel, videos: Sequence[Video], steps: int = 1, seed: int | Sequence[Seed] = 0, states: bool = True
+    model: RobotModel,
+    videos: Sequence[Video],
+    steps: int = 1,
+    seed: int | Sequence[Seed] = 0,
+    states: bool | None = None,
 ) -> list[np.ndarray]:
     """Inverse dynamics: the chunks (T, chunk, A) that lead through each video, in `steps` denoising steps.
 
     Past labels are the past actions of the next one: nothing but the video is given. Without `states`, nothing but its
-    pictures, after the first frame: the robot's own state is imagined with the action.
+    pictures, after the first frame: the robot's own state is imagined with the action. By default with states where
+    the model has dynamics of them; others have learned to read actions from pictures alone.
     """
+    states = model.base is not None if states is None else states
     session = Session(model, [v.instruction for v in videos], float("nan"), seed)
     session.observe(stack(videos, 0))
     chunks = []
@@ -239,8 +244,6 @@ def synthesize(
             f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call"
         )
     n, form = world.num_envs, form or InSteps(model.fps, world.robot)
-    # Whoever has no dynamics of the robot's own state has learned to read actions from pictures alone.
-    labels = partial(label, model, states=model.base is not None)
     for i in tqdm(range(0, len(starts), n), desc=f"dream {root.name}", unit="batch"):
         part = list(range(i, min(i + n, len(starts))))
         if all(keys[j] in done for j in part):
@@ -251,7 +254,7 @@ def synthesize(
         first = {name: x[: len(part)] for name, x in first.items()}
         seeds = [(seed, episode_number(starts[j][0], starts[j][1])) for j in part]
         videos = dream(model, first, [starts[j][2] for j in part], threshold, max_steps, steps, seeds)
-        labelled = labels(videos, seed=seeds)
+        labelled = label(model, videos, seed=seeds)
         missed = unexplained(model, videos, labelled, seeds)
         for j, video, chunks, share in zip(part, videos, labelled, missed, strict=True):
             info = {"task": starts[j][0], "seed": starts[j][1], "behaviour": "dream", UNEXPLAINED: float(share)}

@@ -102,8 +102,8 @@ class Train(Command):
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
     """Rank of the change trained beside the backbone's frozen weights, 16 by default; 0 trains all weights."""
     size: Size = None
-    """With --system: debug, small (by default) or base. With --backbone: side of the frames it sees, a multiple of 16;
-    128 by default."""
+    """With --system: debug, brief, small (by default) or base. With --backbone: side of the frames it sees, a multiple
+    of 16; 128 by default."""
 
     cameras: Cameras = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one.
