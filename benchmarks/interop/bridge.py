@@ -9,6 +9,7 @@ lerobot's factory as a third-party policy and compared with the same checkpoint 
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from lerobot.utils.import_utils import register_third_party_plugins
 from presage_side import ROWS, STEPS, TASKS, observations, presage_actions
 
 from presage.serving.lerobot import LeRobotPolicy, PresagePolicy, export
+from presage.serving.remote import RemotePolicy
 
 SIZE, STATE, ACTIONS, CHUNK = 96, 5, 7, 4
 
@@ -102,6 +104,35 @@ def lerobot_as_presage(kind: str) -> float:
     return max(differences)
 
 
+def over_the_wire(kind: str) -> float:
+    """Largest difference of actions between a policy and the same behind its server, for rows that are asked at once,
+    each an episode of its own."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (STEPS, ROWS, SIZE, SIZE, 3), dtype=np.uint8)
+    states = rng.normal(size=(STEPS, ROWS, STATE)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        save_random(kind, Path(folder))
+        command = [sys.executable, "-m", "presage.serving.lerobot_server", folder, "--chunk", str(CHUNK), "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                url = server.stdout.readline().rsplit(" ", 1)[-1].strip()
+                served = RemotePolicy(url, CHUNK, ACTIONS)
+                alone = [LeRobotPolicy(Path(folder), CHUNK) for _ in range(ROWS)]
+                served.reset(["push"] * ROWS)
+                for each in alone:
+                    each.reset(["push"])
+                differences = []
+                for x, s in zip(images, states):
+                    found = served.act({"image.front": x, "state": s})
+                    for row, each in enumerate(alone):
+                        expected = each.act({"image.front": x[row : row + 1], "state": s[row : row + 1]})[0]
+                        differences.append(float(np.abs(found[row] - expected).max()))
+                served.close()
+            finally:
+                server.terminate()
+    return max(differences)
+
+
 def presage_as_lerobot(checkpoint: Path) -> dict[str, float]:
     """Largest difference of actions between lerobot's way and presage's own: loaded directly, and through the
     factory."""
@@ -142,6 +173,7 @@ if __name__ == "__main__":
             found[f"lerobot_{kind}_as_presage"] = lerobot_as_presage(kind)
         except ImportError as error:
             found[f"lerobot_{kind}_as_presage"] = f"not measured: {error}"
+    found["lerobot_act_over_the_wire"] = over_the_wire("act")  # diffusion draws noise, in an order of its own
     found |= presage_as_lerobot(checkpoint)
     if len(sys.argv) > 2:
         other = np.load(sys.argv[2])["actions"]

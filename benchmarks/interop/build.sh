@@ -40,7 +40,7 @@ build() { # name, lerobot requirement, gigabytes, Python versions
         fi
         "$python" -m venv "$environment"
     fi
-    "$environment/bin/python" -m pip install --quiet "$requirement" tokenizers hatchling
+    "$environment/bin/python" -m pip install --quiet "$requirement" tokenizers hatchling msgpack websockets
     # presage's own pins do not fit here (PyAV, torch); its models and policies need nothing of what is left out.
     "$environment/bin/python" -m pip install --quiet --no-deps wordllama
     "$environment/bin/python" -m pip install --quiet --no-deps --no-build-isolation --force-reinstall \

@@ -3,7 +3,8 @@
 python truth.py act data/so101-parts/test --policies good=ws://127.0.0.1:8100/good --out runs/truth.json
 python truth.py compare runs/so101/ranked.json runs/truth.json
 python truth.py replay data/so101-parts/test
-python truth.py replay data/so101-dreams --starts runs/dreams.json --recorded data/so101-parts/test
+python truth.py replay data/so101-dreams --starts runs/dreams.json --recorded data/so101-parts/train
+python truth.py labels data/so101-parts/test --checkpoint runs/so101/model
 """
 
 import json
@@ -17,12 +18,17 @@ from cell import INSTRUCTION, Cell
 from policies import CHUNK
 from tyro.conf import Positional
 
+from presage.benchmarks.recorded_here import read_back
+from presage.benchmarks.synthesis import as_video, frozen, label_errors
 from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import valid_actions
 from presage.measures.agreement import kappa
-from presage.measures.correlation import MIN_POLICIES, mmrv, pearson, spearman
+from presage.measures.correlation import MIN_POLICIES, mmrv_interval, pearson, spearman
 from presage.measures.statistics import wilson
 from presage.serving.remote import RemotePolicy
+from presage.simulator.recordings import open_held_out, sight_of
+from presage.simulator.synthesis import label
+from presage.systems.checkpoint import open_model
 
 
 def act(data: Positional[Path], policies: tuple[str, ...], out: Path) -> None:
@@ -79,6 +85,25 @@ def replay(data: Positional[Path], starts: Path | None = None, recorded: Path | 
         print(f"with the next episode's actions {rate([others[e] for e in chosen])}")
 
 
+def labels(data: Positional[Path], checkpoint: Path) -> None:
+    """Read commands from the recorded pictures of the successes of a dataset, and execute them: what inverse dynamics
+    is worth where nothing is dreamed. Beside them the recorded commands, and those read from pictures that stand still.
+    """
+    model, cell = open_model(checkpoint), Cell()
+    episodes = [e for e in read_back(open_held_out(sight_of(checkpoint), data)) if e.success]
+    videos = [as_video(e) for e in episodes]
+    read = {
+        "the recorded commands": [e.actions for e in episodes],
+        "read from its pictures": label(model, videos, states=False),
+        "read from a still picture": label(model, [frozen(v, pictures=True) for v in videos], states=False),
+    }
+    for name, chunks in read.items():
+        came = [_replayed(cell, e.seed, c.reshape(-1, 6)) for e, c in zip(episodes, chunks, strict=True)]
+        print(f"{name:<31} {rate(came)}")
+    errors = label_errors(model, episodes, states=False)
+    print(f"error with another episode's pictures, times that with its own  {errors['shuffled'] / errors['true']:.1f}")
+
+
 def _replayed(cell: Cell, seed: int, commands: np.ndarray) -> bool:
     cell.reset(seed)
     for command in commands:
@@ -109,7 +134,8 @@ def _agreement(one: list[list[bool]], two: list[list[bool]]) -> None:
     x, y = [float(np.mean(s)) for s in one], [float(np.mean(s)) for s in two]
     fallen = [mine for a, b in zip(one, two, strict=True) for mine, theirs in zip(a, b, strict=True) if not theirs]
     print(f"policies {len(x)}, Pearson {interval(pearson(x, y))}, Spearman {interval(spearman(x, y))}")
-    print(f"MMRV {mmrv(imagined=x, real=y):.3f}, kappa of episodes {interval(kappa(imagined=one, real=two))}")
+    print(f"MMRV {interval(mmrv_interval(imagined=x, real=y))}")
+    print(f"kappa of episodes {interval(kappa(imagined=one, real=two))}")
     print(f"dreamed success among true failures {rate(fallen)}")
 
 
@@ -145,4 +171,4 @@ def interval(given: tuple[float, float, float]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"act": act, "replay": replay, "compare": compare})
+    tyro.extras.subcommand_cli_from_dict({"act": act, "replay": replay, "labels": labels, "compare": compare})

@@ -117,7 +117,7 @@ def test_controls_change_the_future_and_not_what_is_seen() -> None:
     for change in (repeated, of_others):
         np.testing.assert_array_equal(change(frames)[:, 0], frames[:, 0])
     assert torch.equal(repeated(frames)[:, 2], frames[:, 0])
-    assert torch.equal(of_others(frames)[1, 1:], frames[0, 1:])
+    assert torch.equal(of_others(frames)[:, 1:], frames[[2, 3, 0, 1], 1:])  # not those of the row before
 
 
 def test_two_levels_are_told_together() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -92,6 +93,24 @@ def test_a_dream_does_not_depend_on_those_dreamed_beside_it(tmp_path):
     alone, together = (Dataset(tmp_path / f"{n}") for n in (1, 3))
     np.testing.assert_allclose(alone.column("action"), together.column("action"), atol=1e-4)
     assert alone.robot_type == "sawyer"  # the world's
+
+
+def test_another_call_does_not_go_on_with_the_dreams_of_one_that_was_killed(tmp_path, monkeypatch):
+    root, asked = tmp_path / "dreams", {"threshold": 2.0, "max_steps": 3}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("presage.simulator.synthesis.write_dataset", Mock(side_effect=KeyboardInterrupt))
+        synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked)
+    for change, said in (
+        ({"max_steps": 4}, "max_steps 3, now it is 4"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"seed": 1}, "seed"),
+        ({"made_of": {"checkpoint": "another"}}, "checkpoint"),
+    ):
+        with pytest.raises(UserError, match=said):
+            synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked | change)
+    with pytest.raises(UserError, match="now to 'shut it'"):
+        synthesize(tiny_model(), FakeWorld(2), [*STARTS[:2], ("a", 3, "shut it")], root, **asked)
+    assert synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked)["episodes"] == 3
 
 
 SCRIPT = """

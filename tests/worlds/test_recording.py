@@ -41,6 +41,21 @@ def test_it_goes_to_any_recorded_frame_and_on_with_the_recorded_actions(squares:
         world.recorded_chunk()
 
 
+def test_first_frames_are_decoded_once_however_many_dreams_begin_in_them(
+    squares: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, decoded = RecordedWorld(recording(squares.steps.root), num_envs=6), []
+    many = squares.steps.iterate_squares
+    monkeypatch.setattr("presage.worlds.recording.KEPT", 2)
+    monkeypatch.setattr(
+        type(squares.steps), "iterate_squares", lambda self, numbers, *of: decoded.extend(numbers) or many(numbers, *of)
+    )
+    for _ in range(3):
+        seen, _ = world.reset(options={"episode": [5, 4, 3, 2, 1, 0]})
+        assert np.array_equal(seen["image.front"], np.stack([squares.frames(e)[0, 0] for e in (5, 4, 3, 2, 1, 0)]))
+    assert sorted(decoded) == [0, 1, 2, 3, 4, 5]
+
+
 def test_what_needs_a_simulator_says_so(squares: Recording) -> None:
     world = RecordedWorld(squares)
     world.reset(seed=2)

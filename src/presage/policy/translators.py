@@ -109,5 +109,6 @@ def repeated(frames: Tensor) -> Tensor:
 
 
 def of_others(frames: Tensor) -> Tensor:
-    """The futures of other rows: each clip follows the first frame of another."""
-    return torch.cat([frames[:, :1], frames[:, 1:].roll(1, 0)], 1)
+    """The futures of other rows: each clip follows the first frame of another, half of them away, since where rows
+    follow each other in an episode the one before ends in this one's first frame."""
+    return torch.cat([frames[:, :1], frames[:, 1:].roll(max(1, len(frames) // 2), 0)], 1)

@@ -11,6 +11,7 @@ The distribution `lerobot_policy_presage` in plugins/ is how LeRobot finds it: i
 `presage`. The names of the classes and of the last function are the ones LeRobot's factory looks for.
 """
 
+import copy
 import shutil
 from collections import deque
 from dataclasses import dataclass, field
@@ -76,7 +77,15 @@ class LeRobotPolicy:
         self.chunk, self.features = chunk, features or {}
         self.expected: dict[str, tuple[int, ...]] = {name: tuple(f.shape) for name, f in config.input_features.items()}
         """Name of an input -> its shape in training; pictures are (3, height, width)."""
+        self.action_dim = int(config.output_features[ACTION].shape[0])
         self.instructions: list[str] = []
+
+    def another(self) -> "LeRobotPolicy":
+        """One with queues of its own and the same weights, for another episode beside this one."""
+        other = copy.copy(self)
+        shared = {id(tensor): tensor for tensor in (*self.policy.parameters(), *self.policy.buffers())}
+        other.policy = copy.deepcopy(self.policy, shared)
+        return other
 
     def reset(self, instructions: list[str]) -> None:
         self.instructions = instructions

@@ -115,25 +115,26 @@ def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> list[int]:
     return [number for number, mark in zip(numbers, marks, strict=True) if not among(mark, trained_on)]
 
 
-def open_held_out(sight: Sight, data: Path, labels: Sequence[Path] = (), also: Sequence[int] = ()) -> Recording:
+def open_held_out(
+    sight: Sight, data: Path, labels: Sequence[Path] = (), also: Sequence[int] = (), fresh: bool = True
+) -> Recording:
     """The episodes of a dataset that the model of `sight` was not trained on, as far as it says, as it sees them.
 
     labels: files of outcomes that a person told; that beside the dataset by default. also: episodes that are asked for
-    in any case.
+    in any case. fresh: False asks for all of them.
 
     Raises:
         UserError: there is no such dataset, it does not fit, or the model was trained on all of it.
     """
     dataset = open_dataset(data, labels=labels)
     require_used([dataset], labels)
-    fresh = held_out(dataset, sight.trained_on)
-    fresh = sorted({*fresh, *also})
-    if not fresh:
+    chosen = sorted({*held_out(dataset, sight.trained_on if fresh else None), *also})
+    if not chosen:
         raise UserError(
             f"{data}: the model was trained on all of its {len(dataset.episodes)} episodes; give others "
             "(presage dataset split keeps some apart)"
         )
-    return recording_for(sight, dataset if len(fresh) == len(dataset.episodes) else open_dataset(data, fresh, labels))
+    return recording_for(sight, dataset if len(chosen) == len(dataset.episodes) else open_dataset(data, chosen, labels))
 
 
 def check_same_robot(mine: Sight, other: Sight, folder: Path, dataset: Dataset) -> None:

@@ -5,9 +5,11 @@ reads the actions from the finished video alone, as it would from a person's (Ja
 and 2.3). What the dream thought it was doing is not used: a label has to explain what is seen.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +17,7 @@ from tqdm import tqdm
 
 from presage.episodes.choose import UNEXPLAINED
 from presage.episodes.episode import Episode
-from presage.episodes.spool import as_key, spool_episode, spooled_keys
+from presage.episodes.spool import as_key, read_facts, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.measures.video import frame_errors
@@ -32,6 +34,8 @@ from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
+CALL = ".call.json"
+"""In a spool: what its dreams depend on"""
 
 
 @dataclass(frozen=True)
@@ -221,18 +225,20 @@ def synthesize(
     steps: int = 2,
     seed: int = 0,
     form: Form | None = None,
+    made_of: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Dream one episode per (task, world seed, instruction) and write them as the dataset `root`.
 
     The first frame is that of `world` after `reset`; the instruction may differ from the task's. A killed call
     continues where it was when it is repeated: every dream depends on its start and `seed` alone. Rows are of `form`,
-    by default model steps.
+    by default model steps. made_of: what else dreams depend on, such as the model's weights; a call that goes on has
+    to say the same.
 
     Returns episodes, rows, the share of dreams that reached predicted success, and how much of their motion their
     labels do not bring back, on average.
 
     Raises:
-        UserError: `root` exists, or its spool holds other episodes.
+        UserError: `root` exists, or its spool holds episodes of a call that differs.
     """
     if root.exists():
         raise UserError(f"{root}: exists already; choose another folder or remove it")
@@ -243,6 +249,10 @@ def synthesize(
         raise UserError(
             f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call"
         )
+    _same_call(spool, {**made_of, "threshold": threshold, "max_steps": max_steps, "seed": seed})
+    for key, (_, _, text) in zip(keys, starts, strict=True):
+        if key in done and (said := read_facts(spool, key)["instruction"]) != text:
+            raise UserError(f"{spool}: {key} was asked to {said!r}, now to {text!r}; remove it or repeat that call")
     n, form = world.num_envs, form or InSteps(model.fps, world.robot)
     for i in tqdm(range(0, len(starts), n), desc=f"dream {root.name}", unit="batch"):
         part = list(range(i, min(i + n, len(starts))))
@@ -271,3 +281,23 @@ def synthesize(
         # nan where a call goes on that began when this was not asked
         UNEXPLAINED: float(np.mean([float(info.get(UNEXPLAINED, "nan")) for info in told])),
     }
+
+
+def _same_call(spool: Path, asked: dict[str, Any]) -> None:
+    """Raise UserError where the spool was begun with something else."""
+    file = spool / CALL
+    if file.exists():
+        begun = json.loads(file.read_text())
+        if differs := sorted(name for name in asked.keys() | begun.keys() if asked.get(name) != begun.get(name)):
+            raise UserError(
+                f"{spool}: was begun with {differs[0]} {_short(begun.get(differs[0]))}, now it is "
+                f"{_short(asked.get(differs[0]))}; remove it or repeat that call"
+            )
+    else:
+        spool.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asked))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

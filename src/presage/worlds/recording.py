@@ -72,6 +72,7 @@ class Recording:
             felt = steps.column("observation.state").reshape(rows, -1)
             self.state = np.where(np.isnan(felt), middle[1], felt).astype(np.float32)
         self._kept: dict[int, np.ndarray] = {}
+        self._first: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         """Episodes E."""
@@ -85,6 +86,15 @@ class Recording:
             seen = [next(iter(self.steps.iterate_squares([episode], c, self.size))) for c in self.cameras]
             self._kept[episode] = np.stack(seen, 1)
         return self._kept[episode]
+
+    def look(self, episode: int, row: int) -> np.ndarray:
+        """(cameras, S, S, 3) uint8 of one row. First ones stay in memory: every dream begins in one."""
+        if row == 0:
+            if episode not in self._first:
+                self._first[episode] = self.frames(episode)[0].copy()
+            return self._first[episode]
+        seen: np.ndarray = self.frames(episode)[row]
+        return seen
 
     def row(self, episode: int, row: int) -> int:
         """Its place among all rows."""
@@ -242,8 +252,8 @@ class RecordedWorld(ChunkEnv):
 
     def _go(self, n: int, episode: int, row: int) -> None:
         self._episode[n], self._row[n] = episode, row
-        for slot, camera in enumerate(self.cameras):
-            self._observation[f"image.{camera}"][n] = self.recording.frames(episode)[row, slot]
+        for camera, seen in zip(self.cameras, self.recording.look(episode, row), strict=True):
+            self._observation[f"image.{camera}"][n] = seen
         if self.recording.state_dim:
             self._observation["state"][n] = self.recording.state[self.recording.row(episode, row)]
         self._success[n] |= self.recording.succeeded(episode, row)

@@ -72,7 +72,8 @@ def test_evaluate_ranks_in_imagination_beside_the_recorded_outcome(capsys: pytes
 
 
 def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["act", *HOW, "--use", "no_imagination", "--video", "films", "--json", "acted.json"]) == 0
+    how = ["--episodes", "2", "--video", "films", "--json", "acted.json"]
+    assert main(["act", *HOW, "--use", "no_imagination", *how]) == 0
     assert "no_imagination, 2 imagined episodes" in capsys.readouterr().out
     rows = json.loads(Path("acted.json").read_text())["episodes"]
     assert [row["task"] for row in rows] == [TASK] * 2
@@ -85,7 +86,9 @@ def test_synthesized_episodes_are_trained_on_with_the_recordings(
 ) -> None:
     how = ["--out", "dreams", "--episodes", "1", "--instruction", "put it down"]
     assert main(["synthesize", *HOW, *how]) == 0
-    assert "Next: presage train --data arm dreams --out runs/dreams" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Next: presage train --data arm dreams --out runs/dreams" in said
+    assert "arm: 1 of 8 episodes" in said  # also those that it was trained on
     source, made = Dataset(folder / "arm"), Dataset(folder / "dreams")
     assert made.robot_type == "arm" and made.fps == 20 and made.features == source.features
     assert [e.instruction for e in made.episodes] == ["put it down"] and made.num_rows == 12  # 3 steps of 4 actions

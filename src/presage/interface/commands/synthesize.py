@@ -1,7 +1,7 @@
 """`presage synthesize`: dreams, labelled with actions, as a dataset."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from presage.errors import UserError
 from presage.interface.commands.options import MaybeText, NewFolder
@@ -24,10 +24,14 @@ class Synthesize(DataCommand):
 
         presage synthesize --out data/dreams --episodes 20
         presage synthesize --out data/dreams --tasks drawer-open-v3 --instruction "pull the drawer towards you"
-        presage synthesize --out data/dreams --data data/arm-parts/test --checkpoint runs/arm/model
+        presage synthesize --out data/dreams --data data/arm-parts/train --checkpoint runs/arm/model
 
-    The dataset appears at --out when it is whole; until then finished dreams lie in OUT.partial.
+    Dreams may begin in recordings that the checkpoint was trained on: they are data to train on. Give those, and keep
+    held-out ones for what is to be judged. The dataset appears at --out when it is whole; until then finished dreams
+    lie in OUT.partial.
     """
+
+    fresh: ClassVar[bool] = False
 
     out: NewFolder
     """Folder of the new dataset."""
@@ -39,21 +43,24 @@ class Synthesize(DataCommand):
         from presage.worlds.seeds import FIRST_DREAM_SEED, SEEDS_PER_BENCH_SEED
 
         first = FIRST_DREAM_SEED + self.seed * SEEDS_PER_BENCH_SEED
-        if self.seed < 0 or self.episodes > SEEDS_PER_BENCH_SEED or first + self.episodes > 2**32:
+        if self.seed < 0 or self.each > SEEDS_PER_BENCH_SEED or first + self.each > 2**32:
             largest = (2**32 - FIRST_DREAM_SEED) // SEEDS_PER_BENCH_SEED - 1
             raise UserError(
-                f"--seed {self.seed} --episodes {self.episodes}: give a seed from 0 to {largest}, at most 1000 episodes"
+                f"--seed {self.seed} --episodes {self.each}: give a seed from 0 to {largest}, at most 1000 episodes"
             )
-        return list(range(first, first + self.episodes))
+        return list(range(first, first + self.each))
 
     def run(self) -> None:
         from presage.simulator.synthesis import synthesize
+        from presage.training.checkpoint import weights_hash
 
         model, world, tasks, seeds = self.prepare()
         threshold = self.threshold(model, world, tasks)
         starts = [(t, s, self.instruction or self._told(world, t, s)) for t, s in zip(tasks, seeds, strict=True)]
-        form = self._form(world)
-        figures = synthesize(model, world, starts, self.out, threshold, self.max_steps, seed=self.seed, form=form)
+        form, made_of = self._form(world), {"checkpoint": weights_hash(self.folder()), "data": str(self.data)}
+        figures = synthesize(
+            model, world, starts, self.out, threshold, self.max_steps, seed=self.seed, form=form, made_of=made_of
+        )
         rows, films = dreams_written(self.out, world, self.films, 1.0 if form is None else form.fps / model.fps)
         rows = self.numbered(rows, world)
         world.close()

@@ -4,12 +4,13 @@ and plan, which needs a simulator."""
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from presage.errors import UserError
 from presage.interface.commands.options import (
     Command,
     Count,
+    MaybeCount,
     MaybeData,
     MaybeFile,
     MaybeFolder,
@@ -30,8 +31,8 @@ class ModelCommand(Command):
     """Checkpoint folder; by default the one that comes with presage for these tasks (Meta-World's, or Push-T)."""
     tasks: Tasks = field(default_factory=lambda: tuple(MT10))
     """Tasks, of the world the model was trained in."""
-    episodes: Count = 2
-    """Episodes per task."""
+    episodes: MaybeCount = None
+    """Episodes per task: 2 by default, of recordings (--data) 20, or as many as there are."""
     max_steps: Count = 60
     """Chunks after which an episode has failed."""
     films: Natural = 0
@@ -48,7 +49,12 @@ class ModelCommand(Command):
         """Seed of each of the `episodes` of a task."""
         from presage.worlds.seeds import evaluation_seeds
 
-        return evaluation_seeds(self.seed, self.episodes)
+        return evaluation_seeds(self.seed, self.each)
+
+    @property
+    def each(self) -> int:
+        """Episodes of a task"""
+        return self.episodes or 2
 
     def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
         """(model, world, task of each episode, seed of each episode).
@@ -63,7 +69,7 @@ class ModelCommand(Command):
         from presage.systems.checkpoint import load_for
 
         model = load_for(self.tasks, self.folder())
-        tasks = list(self.tasks) * self.episodes
+        tasks = list(self.tasks) * self.each
         return (
             model,
             world_for(model, len(tasks), tasks=self.tasks),
@@ -91,11 +97,18 @@ class DataCommand(ModelCommand):
     """Options of the commands that work on recordings as they do on a simulator. The world of a command is chosen here,
     and nowhere else."""
 
+    fresh: ClassVar[bool] = True
+    """Whether recordings that the checkpoint was trained on are left out, as far as it says"""
+
     data: MaybeData = None
     """Recordings to begin in, in place of a simulator: a dataset's folder, or user/name on the Hugging Face hub. Those
-    that the checkpoint was trained on are left out, as far as it says."""
+    that the checkpoint was trained on are left out where something is judged, as far as it says."""
     labels: MaybeFile = None
     """Outcomes of --data that a person told (presage label); DATA.labels.json by default, where it is there."""
+
+    @property
+    def each(self) -> int:
+        return self.episodes or (2 if self.data is None else 20)
 
     def prepare(self) -> "tuple[Any, Any, list[str], list[int]]":
         if self.data is None and self.labels is not None:
@@ -112,26 +125,26 @@ class DataCommand(ModelCommand):
         from presage.worlds.recording import RecordedWorld
 
         sight = sight_of(self.folder())
-        recording = open_held_out(sight, self.data, () if self.labels is None else (self.labels,))
+        recording = open_held_out(sight, self.data, () if self.labels is None else (self.labels,), fresh=self.fresh)
         for note in recording.steps.notes:
             print(note)
         tasks, seeds = self._first_frames(recording)
         world = RecordedWorld(recording, min(BATCH, len(tasks)))
         numbers = [recording.numbers[world.place(*each)] for each in zip(tasks, seeds, strict=True)]
-        kind = (
-            "held-out episodes" if sight.trained_on is not None else "episodes (trained on? the checkpoint is silent)"
-        )
+        kind = "held-out episodes" if self.fresh else "episodes"
+        if self.fresh and sight.trained_on is None:
+            kind = "episodes (trained on? the checkpoint is silent)"
         print(f"{self.data}: {len(tasks)} of {len(recording)} {kind}: {', '.join(map(str, numbers))}", flush=True)
         print("no simulator: what is said of new actions is imagined; their true outcome needs one", flush=True)
         return open_model(self.folder()), world, tasks, seeds
 
     def _first_frames(self, recording: Any) -> tuple[list[str], list[int]]:
-        """Task and seed of `episodes` of each task, or of all where there are fewer."""
+        """Task and seed of some of each task, or of all where there are fewer."""
         import numpy as np
 
         rng, chosen = np.random.default_rng(self.seed), []
         for task in dict.fromkeys(recording.task):
-            some = rng.permutation(len(recording.episodes_of(task)))[: self.episodes]
+            some = rng.permutation(len(recording.episodes_of(task)))[: self.each]
             chosen += [(task, seed) for seed in sorted(some.tolist())]
         return [task for task, _ in chosen], [seed for _, seed in chosen]
 

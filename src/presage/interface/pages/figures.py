@@ -52,6 +52,10 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "recordings": {
         "gate_wrong": ("<=", 0),
         "gate_right/model": (">=", 1),
+        "gate_right/random_weights": (">=", 1),
+        "gate_right/copy": (">=", 1),
+        "gate_right/shuffled_actions": (">=", 1),
+        "gate_right/three_episodes": (">=", 1),
         "policies": (">=", 12),
         "pearson": (">=", 0.9),
         "mmrv": ("<=", 0.06),
