@@ -85,12 +85,11 @@ class Half:
 def test_a_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_model.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("Mine", "ready"):
         model = load(f"their_model:{name}")
         model.start({"front": np.zeros((1, 4, 4, 3), np.uint8)}, "")
         assert model.step(np.zeros((1, 2), np.float32))["front"].shape == (4, 4, 3)
-    assert sys.path == before
     for name, message in (
         ("their_model", "write module:object"),
         ("no_model:Mine", "no module 'no_model'"),
@@ -102,6 +101,31 @@ def test_a_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(UserError, match=message):
             load(name)
     sys.modules.pop("their_model")
+
+
+LATE = """
+import sys
+sys.path.insert(0, "elsewhere")
+class Late:
+    def __init__(self):
+        from late_part import shown
+        self.shown = shown
+    def start(self, frames, instruction): pass
+    def step(self, actions):
+        import late_step
+        return late_step.frames
+"""
+
+
+def test_a_model_finds_its_own_files_whenever_it_imports_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("late_model", LATE), ("late_part", "shown = 3"), ("late_step", "frames = {}")):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model: Any = load("late_model:Late")
+    assert model.shown == 3 and model.step(np.zeros((1, 2), np.float32)) == {}
+    assert sys.path[:2] == ["elsewhere", str(tmp_path)]  # what the model put there stays where it was put
 
 
 @pytest.mark.parametrize(

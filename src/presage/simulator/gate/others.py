@@ -38,7 +38,7 @@ class Dreamer(Protocol):
 
 def load(name: str) -> Dreamer:
     """The model that `module:object` names, seen from the folder that presage was started in: the object itself, or
-    what a class or function without arguments gives.
+    what a class or function without arguments gives. That folder stays on the path, for what the model imports later.
 
     Raises:
         UserError: there is no such module or object, or it has no `start` and `step`.
@@ -46,13 +46,12 @@ def load(name: str) -> Dreamer:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise UserError(f"--model {name}: write module:object, such as my_model:Mine, or ws://HOST:PORT")
-    sys.path.insert(0, str(Path.cwd()))
+    if sys.path[0] != str(Path.cwd()):
+        sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"--model {name}: no module {error.name!r} here ({Path.cwd().name}/) or installed") from None
-    finally:
-        sys.path.pop(0)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise UserError(f"--model {name}: {module} has no {part!r}")
