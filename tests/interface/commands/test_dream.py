@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytes
         (["squares", "--model", "theirs"], "write module:object"),
         (["squares", *theirs, "--past", "30"], "longest episode has 10 model steps"),
         (["squares", *theirs, "--cameras", "wrist"], "no camera 'wrist'"),
-        (["squares", "--model", "theirs:Listens", "--size", "16"], "the model's frames are uint8"),
+        (["squares", "--model", "theirs:Listens", "--size", "16"], "it was shown 16 x 16: return that size"),
         (["squares", "--model", "ws://127.0.0.1:1"], "no model answers"),
     ):
         assert message in refused(capfd, "dream", *arguments, "--out", "bad.html"), arguments

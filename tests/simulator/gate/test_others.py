@@ -144,3 +144,19 @@ def test_frames_that_are_none_are_refused(frames: Any, message: str, clips: Clip
     model: Dreamer = Wrong()
     with pytest.raises(UserError, match=message):
         one_by_one(model)(clips.shown, clips.actions)
+
+
+@pytest.mark.parametrize(("small_at", "first"), [(0, "front"), (1, "front"), (0, "top")])
+def test_frames_of_another_size_are_refused_whenever_they_come(small_at: int, first: str, clips: Clips) -> None:
+    """From the first step on or later, of all cameras or of one."""
+
+    class Shrinks(Listens):
+        steps = 0
+
+        def step(self, actions: np.ndarray) -> dict[str, np.ndarray]:
+            cut, self.steps = self.steps >= small_at, self.steps + 1
+            return {c: x[:16, :24] if cut and c >= first else x for c, x in super().step(actions).items()}
+
+    says = rf"frame of '{first}' is 16 x 24 \(height x width\), it was shown 32 x 32: return that size, or .* --size"
+    with pytest.raises(UserError, match=says):
+        one_by_one(Shrinks())(clips.shown, clips.actions)
