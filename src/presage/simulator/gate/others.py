@@ -77,9 +77,9 @@ def _made(found: Any, name: str) -> Any:
 
 
 def one_by_one(model: Dreamer) -> Imagines:
-    """As the gate asks: clip by clip, step by step."""
+    """As the gate asks: clip by clip, step by step. Chance is the model's own: nobody tells it what to draw."""
 
-    def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
+    def imagine(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
         films = []
         for b in range(len(shown)):
             model.start({c: shown.frames[b, :, i] for i, c in enumerate(shown.cameras)}, shown.instructions[b])
