@@ -39,6 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(tiny_model(seed=1), folder / "other", "# card", facts)
     late = Robot.from_dataset(Dataset(arm), relative=["all"])
     save_model(tiny_model(), folder / "late", "# card", {"robots": [late.to_config()], "slots": facts["slots"]})
+    slow = Robot.from_dataset(Dataset(arm), fps=10, chunk=4)
+    save_model(tiny_model(), folder / "slow", "# card", {"robots": [slow.to_config()], "slots": facts["slots"]})
     return folder
 
 
@@ -137,6 +139,11 @@ def test_what_needs_a_simulator_or_an_outcome_is_refused_in_one_line(capfd: pyte
         (["act", "--data", "good", "--checkpoint", "run"], "2 successes and 0 failures are known of its held-out"),
         (["evaluate", *HOW, "--policies", "late", "random"], "late: actions differ from those of the world model"),
         (["evaluate", "--data", "arm", "--checkpoint", "late", "--policy", "ws://127.0.0.1:1"], "or relative actions"),
+        (
+            ["act", "--data", "arm", "--checkpoint", "slow", "--policy", "ws://127.0.0.1:1"],
+            "ws://127.0.0.1:1: a server's actions are 20 a second, as arm was recorded, those of the world model 10; "
+            "train it at the dataset's rate (--fps 20)",
+        ),
         (["plan", "--data", "arm"], "--data"),
         (["act", "--data", "arm", "--checkpoint", "run", "--labels", "arm/meta/info.json"], "holds no labels"),
         (["act", "--labels", "arm/meta/info.json"], "--labels are of recordings and do not apply without --data"),
