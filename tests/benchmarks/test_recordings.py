@@ -76,7 +76,7 @@ def test_a_split_has_the_clips_of_its_episodes_alone(tmp_path: Path) -> None:
 def test_the_gate_is_right_about_each_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.simulator.gate.squares import SPEED, picture
 
-    def listens(shown: Shown, actions: np.ndarray) -> np.ndarray:
+    def listens(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
         assert shown.states is not None
         place = shown.states[:, -1:] + np.cumsum(SPEED * actions[:, :, 0], 1)
         return np.array([[[picture(p)] for p in film] for film in place])

@@ -92,8 +92,10 @@ def fetch(endpoint: str, cache: Path, code: str) -> subprocess.CompletedProcess[
 
 OPEN = """
 from pathlib import Path
+from presage.episodes.labels import beside
 from presage.training.data import open_dataset
 data = open_dataset(Path({source!r}), {episodes})
+print(beside(data.root))
 print(len(data.episodes), data.num_rows, data.column("action").shape, next(data.iterate_frames([0], "front")).shape)
 """
 
@@ -101,12 +103,13 @@ print(len(data.episodes), data.num_rows, data.column("action").shape, next(data.
 def test_only_the_files_of_the_wanted_episodes_are_fetched(hub: Hub, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{hub.server_port}"
     done = fetch(endpoint, tmp_path / "cache", OPEN.format(source="hf://team/arm", episodes="[1]"))
-    assert done.stdout.splitlines()[-1:] == ["1 5 (5, 16) (5, 16, 16, 3)"], done.stderr
+    shown = ["data/team--arm.labels.json", "1 5 (5, 16) (5, 16, 16, 3)"]  # labels are of no commit
+    assert done.stdout.splitlines()[-2:] == shown, done.stderr
     fetched = {name for name in hub.served if not name.startswith("meta/")}
     assert {Path(name).stem for name in fetched} == {"episode_000001"} and len(fetched) == 3
     hub.served.clear()
     again = fetch(endpoint, tmp_path / "cache", OPEN.format(source="team/arm", episodes="None"))
-    assert again.stdout.startswith("4 22 "), again.stderr
+    assert again.stdout.splitlines()[-1].startswith("4 22 "), again.stderr
     assert not any("000001" in name or name.startswith("meta/") for name in hub.served)  # nothing twice
 
 

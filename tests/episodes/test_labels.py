@@ -121,6 +121,23 @@ def test_labels_elsewhere_are_given_and_taken_by_the_dataset_that_they_are_of(tm
     require_used(opened, files)
 
 
+def test_labels_of_a_dataset_of_the_hub_outlive_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = tmp_path / "cache/datasets--team--arm/snapshots"
+    kept.mkdir(parents=True)
+    first = write_unknown(kept / "aaa")
+    assert label(first, {0: True, 2: False}) == Path("data/team--arm.labels.json")
+    later = write_unknown(kept / "bbb", episodes=5)  # it has grown
+    for root in (first, later):
+        dataset = open_dataset(root)
+        assert dataset.labels == {0: True, 2: False} and survey(root).dataset.labels == dataset.labels
+        assert "outcome of 2 episodes of team--arm is labelled" in dataset.notes[-1]
+    other = write_robot(kept / "ccc", episodes=4, length=6, state=False)
+    with pytest.raises(UserError, match=r"of another dataset \('aaa'\) or revision; move the file away"):
+        open_dataset(other)
+    assert beside(kept) == kept.with_name("snapshots.labels.json")  # no commit
+
+
 def test_a_survey_counts_labels_and_says_what_is_wrong_with_them(tmp_path: Path) -> None:
     root = write_unknown(tmp_path / "arm")
     label(root, {0: True, 2: False})

@@ -55,6 +55,7 @@ def test_encodings(root: Path, name: str) -> None:
     for position, record in enumerate(data.episodes):
         found = data.frames(position, "own")
         np.testing.assert_allclose(found.astype(int), expected[record.rows].astype(int), atol=tolerance)
+        assert all(np.array_equal(data.first_frame(position, c), data.frames(position, c)[0]) for c in ("own", "front"))
     assert survey(root, full=True).damage == []
 
 

@@ -21,12 +21,14 @@ from presage.episodes.spool import spool_episode
 from presage.episodes.steps import Steps
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
-from presage.simulator.as_recorded import AsRecorded, as_recorded
+from presage.simulator.as_recorded import AsRecorded, SentAsRecorded, as_recorded
 from presage.simulator.recordings import recording_of_robot, sight_of
 from presage.simulator.synthesis import Video
 from presage.training.checkpoint import save_model
 from presage.worlds import ExpertPolicy, rollout
+from presage.worlds.protocol import Observation
 from presage.worlds.recording import RecordedWorld
+from presage.worlds.rollout import episode_number
 
 NAMES = {"motors": ["shoulder", "elbow", "wrist", "grip"]}
 START = {"task": "lift the cube", "seed": 1, "behaviour": "dream"}
@@ -124,6 +126,7 @@ def test_rows_that_hold_chunks_stay_such(tmp_path: Path) -> None:
     made = rollout(ExpertPolicy(world), world, ["lift the cube"] * 2, [4, 5], 6, record=True)
     recording = record(tmp_path / "source", made, world, 5.0, folder)
     form = as_recorded(sight_of(folder), tmp_path / "source", RecordedWorld(recording, 1))
+    assert "as the model sees them, 32 x 32" in form.describe()
     video, chunks = a_dream(form)
     stored = written(form, video, chunks.reshape(5, 4, 4), tmp_path / "dreams")
     assert stored.features == form.dataset.features and stored.robot_type == "sawyer" and stored.num_rows == 6
@@ -147,6 +150,40 @@ def test_relative_actions_need_the_state_that_they_are_relative_to(source: Path)
     blind = replace(video, states=video.states[:, :0])
     with pytest.raises(UserError, match="arm: the model's actions are relative to the state, which it does not dream"):
         form.episode(blind, chunks, 0.5, START)
+
+
+class Watches:
+    """A policy that keeps what it was sent."""
+
+    def reset(self, instructions: list[str]) -> None:
+        self.told = instructions
+
+    def act(self, observation: Observation) -> np.ndarray:
+        self.seen = observation
+        return np.zeros((2, 4, 4), np.float32)
+
+
+@pytest.mark.parametrize("how", [{}, {"fit": "letterbox"}, {"cameras": ["both=front+top"]}])
+def test_who_knows_the_robots_own_pictures_is_sent_such(source: Path, how: dict[str, Any]) -> None:
+    """The recorded size; what lies beside the square that was dreamed comes from the first frame of the episode."""
+    form, watches = form_of(source, **how), Watches()
+    policy = SentAsRecorded(watches, form, ["lift the cube"] * 2, [1, 2])
+    policy.reset(["lift it"] * 2)
+    numbers = np.array([episode_number("lift the cube", seed) for seed in (2, 1)])
+    rest = {"state": np.ones((2, 4), np.float32), "active": np.array([True, False]), "episode": numbers}
+    dreamed = {f"image.{camera}": np.full((2, SIZE, SIZE, 3), 200, np.uint8) for camera in form.robot.cameras}
+    assert policy.act({**dreamed, **rest}).shape == (2, 4, 4) and watches.told == ["lift it"] * 2
+    assert set(watches.seen) == {"image.front", "image.top", *rest}
+    assert all(watches.seen[name] is x for name, x in rest.items())
+    for camera in ("front", "top"):
+        sent = watches.seen[f"image.{camera}"].astype(int)
+        assert sent.shape == (2, 48, 64, 3) and abs(sent[:, :, 9:55] - 200).max() <= 3
+        for row, place in ((0, 2), (1, 1)):
+            beside = 200 if "fit" in how else form.dataset.frames(place, camera)[0, :, :8].astype(int)
+            assert np.abs(sent[row, :, :8] - beside).max() <= 3
+    told = form.describe()
+    assert "front 48 x 64, top 48 x 64 (height x width), scaled from 32 x 32" in told
+    assert ("beside that square" in told) == ("fit" not in how)
 
 
 @pytest.mark.parametrize("fit", ["crop", "letterbox"])

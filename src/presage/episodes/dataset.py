@@ -18,7 +18,7 @@ from presage.episodes.fit import squares
 from presage.episodes.layout import CAMERA_PREFIX
 from presage.episodes.metadata import EpisodeRecord, Metadata, read_metadata
 from presage.episodes.pictures import decode_picture, is_deep
-from presage.episodes.video import Convert, VideoReader, decode_spans
+from presage.episodes.video import Convert, VideoReader, decode_frames, decode_spans
 from presage.errors import UserError
 
 
@@ -109,6 +109,14 @@ class Dataset:
     def frames(self, episode: int, camera: str) -> np.ndarray:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))
+
+    def first_frame(self, episode: int, camera: str) -> np.ndarray:
+        """The first of ``frames(episode, camera)``, (H, W, 3) uint8 RGB. Of a video no other is decoded."""
+        name, record = self._camera_feature(camera), self.episodes[episode]
+        if self.features[name]["dtype"] == "image":
+            return self.frames(episode, camera)[0]
+        file, start = record.videos[name]
+        return next(decode_frames(self.root / file, start, 1, self.fps, self.shown_in(file, name)))
 
     def iterate_frames(
         self, episodes: Sequence[int], camera: str, convert: Convert | None = None

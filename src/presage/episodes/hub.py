@@ -33,6 +33,12 @@ def hub_name(source: str | Path) -> Repository | None:
     return Repository(match[1], match[2]) if match else None
 
 
+def hub_snapshot(root: Path) -> str | None:
+    """`user--name`, where a folder is what the hub's cache keeps of a commit of that dataset; None: it is not."""
+    *_, kept, snapshots, _ = ("", "", "", *root.resolve().parts)
+    return kept.removeprefix("datasets--") if snapshots == "snapshots" and kept.startswith("datasets--") else None
+
+
 def download(repository: Repository, episodes: Sequence[int] | None = None) -> Path:
     """Fetch a dataset, or the files of some of its episodes, and return its folder.
 

@@ -1,7 +1,10 @@
 """Outcomes that a person told (`presage label`): a small JSON file beside a dataset.
 
-    data/arm                    the dataset
-    data/arm.labels.json        what a person said of its episodes
+    data/arm                        the dataset
+    data/arm.labels.json            what a person said of its episodes
+    data/user--name.labels.json     the same of a dataset of the hub, seen from where the command runs
+
+The hub's cache has a folder for every commit: labels beside that would be lost to the next one, and with the cache.
 
 Every command that opens the dataset takes an answer as the fact `success` of its episode. What was recorded is never
 overridden: where a recording says the outcome itself, that counts, and a note names the episodes whose label
@@ -17,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.hub import hub_snapshot
 from presage.episodes.marks import episode_marks
 from presage.episodes.outcome import episode_success
 from presage.errors import UserError
@@ -38,7 +42,7 @@ class Answer:
 @dataclass(frozen=True)
 class Labels:
     dataset: str
-    """Its folder's name, for people"""
+    """Its folder's name, or user--name of the hub, for people"""
     answers: dict[int, Answer] = field(default_factory=dict)
     """Number of an episode -> answer, in the order in which they were given"""
 
@@ -47,10 +51,16 @@ class Labels:
         return {number: a.success for number, a in self.answers.items() if a.success is not None}
 
 
+def name_of(root: Path) -> str:
+    """What a dataset is called in the file of its labels, and that file after it."""
+    return hub_snapshot(root) or root.resolve().name
+
+
 def beside(root: Path) -> Path:
-    """Where the labels of a dataset are, unless somebody says otherwise."""
-    whole = root.resolve()
-    return whole.with_name(f"{whole.name}.labels.json")
+    """Where the labels of a dataset are, unless somebody says otherwise: beside it, or in `data/` of the working folder
+    where it is of the hub."""
+    folder = Path("data") if hub_snapshot(root) else root.resolve().parent
+    return folder / f"{name_of(root)}.labels.json"
 
 
 def read_labels(path: Path) -> Labels:
@@ -120,7 +130,10 @@ def require_fit(path: Path, labels: Labels, dataset: Dataset) -> None:
     """Raise `UserError` unless labels are of this dataset."""
     why = misfit(labels, dataset)
     if why is not None:
-        raise UserError(f"{path} labels {why} in {dataset.root}: they are of another dataset ({labels.dataset!r})")
+        raise UserError(
+            f"{path} labels {why} in {dataset.root}: they are of another dataset ({labels.dataset!r}) or revision; "
+            "move the file away, or name another one"
+        )
 
 
 def add_labels(dataset: Dataset, files: Sequence[Path] = ()) -> None:
@@ -163,7 +176,7 @@ def _add(dataset: Dataset, labels: Labels, path: Path) -> None:
             against.append(episode.index)
     if dataset.labels:
         dataset.notes.append(
-            f"{path}: the outcome of {len(dataset.labels)} episodes of {dataset.root.name} is labelled"
+            f"{path}: the outcome of {len(dataset.labels)} episodes of {name_of(dataset.root)} is labelled"
         )
     if against:
         which = ", ".join(map(str, against[:10])) + (", ..." if len(against) > 10 else "")

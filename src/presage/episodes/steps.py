@@ -55,12 +55,12 @@ class Steps(Dataset):
     `next.success` where they were recorded. Entries of a shared vector that this robot does not fill are NaN. Episodes
     have the fact `success` wherever it is known.
 
-    longest: actions, at the robot's rate of `action_rate` per second, in the longest recorded episode; a step has
-    `chunk`.
+    robot: whose steps they are. longest: actions, at the robot's rate of `action_rate` per second, in the longest
+    recorded episode; a step has `chunk`.
     """
 
     def __init__(self, dataset: Dataset, robot: Robot, slots: Slots | None = None):
-        self._recorded, self._robot = dataset, robot
+        self._recorded, self.robot = dataset, robot
         self._slots = slots or Slots.alone(robot)
         grid = _lay_out(dataset, robot)
         self._grid = grid
@@ -85,7 +85,7 @@ class Steps(Dataset):
         if name == "action":
             return self._actions()
         if name == "observation.state":
-            return self._slots.place_state(self._robot, self._states())
+            return self._slots.place_state(self.robot, self._states())
         rows = row_success(self._recorded) if name == "next.success" else self._quality
         assert rows is not None
         by_chunk = rows[self._grid.rows]
@@ -100,7 +100,7 @@ class Steps(Dataset):
         if name != "action":
             return np.ones(self.num_rows, bool)
         valid = np.ones(self._recorded.num_rows, bool)
-        for feature in {part.feature for part in self._robot.action}:
+        for feature in {part.feature for part in self.robot.action}:
             valid &= self._recorded.recorded(feature)
             if f"{feature}.valid" in self._recorded.features:
                 valid &= self._recorded.column(f"{feature}.valid").reshape(-1).astype(bool)
@@ -113,7 +113,7 @@ class Steps(Dataset):
 
     def iterate_squares(self, episodes: Sequence[int], camera: str, size: int) -> Iterator[np.ndarray]:
         """The frames of steps, cropped or letterboxed, tiled where the camera stands for several."""
-        sources = self._robot.cameras[camera]
+        sources = self.robot.cameras[camera]
         cell = cell_size(size, len(sources))
         for source, group in groupby(episodes, key=lambda episode: self._grid.source[episode]):
             parts = [next(self._recorded.iterate_frames([source], c, self._convert(source, c, cell))) for c in sources]
@@ -126,12 +126,12 @@ class Steps(Dataset):
         """Of the pictures of a recorded episode, which are to be what info.json says."""
         size = picture_size(self._recorded.features[self._recorded.camera_features[camera]])
         where = f"{self.root}: pictures of camera {camera!r} in episode {self._recorded.episodes[source].index}"
-        return of_proportions(squares(cell, self._robot.fit), size[:2], where)
+        return of_proportions(squares(cell, self.robot.fit), size[:2], where)
 
     def _describe(self) -> dict[str, dict[str, object]]:
         features: dict[str, dict[str, object]] = {}
-        if self._robot.action:
-            width = self._robot.chunk * self._slots.action_dim
+        if self.robot.action:
+            width = self.robot.chunk * self._slots.action_dim
             features["action"] = {"dtype": "float32", "shape": [width], "names": None}
         if self._slots.state_dim:
             features["observation.state"] = {"dtype": "float32", "shape": [self._slots.state_dim], "names": None}
@@ -142,22 +142,22 @@ class Steps(Dataset):
         return features
 
     def _actions(self) -> np.ndarray:
-        chunks = _gather(self._recorded, self._robot.action)[self._grid.rows]
-        if any(entry >= 0 for entry in self._robot.relative):
-            chunks = self._robot.to_relative(chunks, self._states())
-        placed = self._slots.place_action(self._robot, chunks)
+        chunks = _gather(self._recorded, self.robot.action)[self._grid.rows]
+        if any(entry >= 0 for entry in self.robot.relative):
+            chunks = self.robot.to_relative(chunks, self._states())
+        placed = self._slots.place_action(self.robot, chunks)
         return np.where(self.recorded("action")[:, None, None], placed, np.nan).reshape(self.num_rows, -1)
 
     def _states(self) -> np.ndarray:
         """(R, S): linear between the two rows around the frame's time."""
-        for feature in {part.feature for part in self._robot.state}:
+        for feature in {part.feature for part in self.robot.state}:
             missing = int((~self._recorded.recorded(feature)).sum())
             if missing:
                 raise UserError(
                     f"{self.root}: {feature!r} was not recorded in {missing} of {self._recorded.num_rows} rows; leave "
                     "those episodes out (presage dataset filter) or train without it (--state none)"
                 )
-        states = _gather(self._recorded, self._robot.state)
+        states = _gather(self._recorded, self.robot.state)
         low = np.floor(self._grid.time).astype(np.int64)
         share = (self._grid.time - low)[:, None].astype(np.float32)
         high = np.minimum(low + 1, len(states) - 1)

@@ -9,11 +9,13 @@ So pictures stay until the next one was dreamed, the state moves evenly in betwe
 again, and the model reads exactly its own steps back (`episodes.steps`). The last frame has no action, so no row.
 
 What the model knows nothing of is not made up: other features are left out, a number that it does not drive, and what
-lies beside the square that it sees, stay as they were in the frame in which the dream begins.
+lies beside the square that it sees, stay as they were in the frame in which the dream begins. So it is with what a
+policy is sent that knows the robot's own pictures, and not the model's.
 
 Shapes: T steps of a dream, N rows, A numbers of an action, S of the state.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.episode import DEFAULT_COLUMNS, Episode
+from presage.episodes.features import picture_size
 from presage.episodes.fit import restored, untile
 from presage.episodes.naming import Columns
 from presage.episodes.robot import Robot, find_robot
@@ -30,7 +33,9 @@ from presage.errors import UserError
 from presage.simulator.recordings import Sight
 from presage.simulator.synthesis import Video, as_episode, succeeded
 from presage.training.data import open_dataset
+from presage.worlds.protocol import Observation, Policy
 from presage.worlds.recording import RecordedWorld
+from presage.worlds.rollout import episode_number
 
 FLAGS = ("next.success", "success")
 """Columns that say, row by row, whether it has succeeded"""
@@ -131,13 +136,73 @@ class AsRecorded:
 
     def _frames(self, video: Video, place: int, step: np.ndarray) -> dict[str, np.ndarray]:
         """Camera of the dataset -> (N, H, W, 3), with the frame of a step (N,) in each row."""
+        shown = {camera: frames[: step[-1] + 1] for camera, frames in video.frames.items()}
+        return {source: frames[step] for source, frames in self.pictures(shown, self.beginning(place)).items()}
+
+    def beginning(self, place: int) -> dict[str, np.ndarray]:
+        """Camera of the dataset -> (H, W, 3), with which the episode at `place` begins."""
+        sources = {source for sources in self.robot.cameras.values() for source in sources}
+        return {source: self.dataset.first_frame(place, source) for source in sources}
+
+    def pictures(self, seen: Mapping[str, np.ndarray], around: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Camera of the dataset -> (T, H, W, 3), from what the model shows through its own, (T, S, S, 3). `around` is
+        the recorded frame in which it began: what lies beside the square is taken from there."""
         out: dict[str, np.ndarray] = {}
         for camera, sources in self.robot.cameras.items():
-            for source, cells in zip(sources, untile(video.frames[camera], len(sources)), strict=True):
-                around = next(iter(self.dataset.iterate_frames([place], source)))[0]
-                shown = [restored(cell, around, self.robot.fit) for cell in cells[: step[-1] + 1]]
-                out[source] = np.stack(shown)[step]
+            for source, cells in zip(sources, untile(seen[camera], len(sources)), strict=True):
+                out[source] = np.stack([restored(cell, around[source], self.robot.fit) for cell in cells])
         return out
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Camera of the dataset -> height and width of its pictures."""
+        features = {s: self.dataset.camera_features[s] for sources in self.robot.cameras.values() for s in sources}
+        return {source: picture_size(self.dataset.features[name])[:2] for source, name in features.items()}
+
+    def describe(self) -> str:
+        """What a policy is sent that sees as the robot does."""
+        sizes, size = self.sizes(), self.world.size
+        if self.robot.chunked_rows:
+            return f"pictures as the model sees them, {size} x {size}"
+        told = ", ".join(f"{camera} {height} x {width}" for camera, (height, width) in sizes.items())
+        said = f"pictures as they were recorded, {told} (height x width), scaled from {size} x {size} in the dream"
+        beside = self.robot.fit == "crop" and any(height != width for height, width in sizes.values())
+        return said + ("; what lies beside that square stays as in the first frame" if beside else "")
+
+
+class SentAsRecorded:
+    """A `Policy` that is sent the robot's own pictures in dreams, as the dataset has them: a policy server, which never
+    saw the model's squares. Those of worlds that presage recorded by itself are what their policies see.
+
+    Args:
+        policy: sees `image.<camera of the dataset>` (N, H, W, 3), and all else as it is.
+        form: of the dreams.
+        tasks: of every episode that will be asked about.
+        seeds: of each of them; task and seed name the recorded frame in which it begins.
+    """
+
+    def __init__(self, policy: Policy, form: AsRecorded, tasks: Sequence[str], seeds: Sequence[int]) -> None:
+        self.policy, self.form = policy, form
+        begins = {each: form.world.place(*each) for each in zip(tasks, seeds, strict=True)}
+        self._places = {episode_number(*each): place for each, place in begins.items()}
+        self._around: dict[int, dict[str, np.ndarray]] = {}
+        """Of the episodes since the last reset: whole pictures of all would fill the memory"""
+
+    def reset(self, instructions: list[str]) -> None:
+        self._around = {}
+        self.policy.reset(instructions)
+
+    def act(self, observation: Observation) -> np.ndarray:
+        if self.form.robot.chunked_rows:
+            return self.policy.act(observation)
+        cameras, rows = self.form.robot.cameras, list[dict[str, np.ndarray]]()
+        for row, episode in enumerate(observation["episode"].tolist()):
+            if episode not in self._around:
+                self._around[episode] = self.form.beginning(self._places[episode])
+            seen = {camera: observation[f"image.{camera}"][row, None] for camera in cameras}
+            rows.append(self.form.pictures(seen, self._around[episode]))
+        whole = {f"image.{source}": np.concatenate([row[source] for row in rows]) for source in rows[0]}
+        rest = {name: x for name, x in observation.items() if not name.startswith("image.")}
+        return self.policy.act({**whole, **rest})
 
 
 def _newest(begins: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Shapes: E episodes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def check_same_robot(mine: Sight, other: Sight, folder: Path, dataset: Dataset) 
 
 def served_robot(sight: Sight, dataset: Dataset, url: str) -> str:
     """Name of the robot of a dataset, where a policy server can be asked for it: the model takes its commands as they
-    are, and looks through its own cameras.
+    are and as fast as they were recorded, and looks through its own cameras.
 
     Raises:
         UserError: the model sees it otherwise.
@@ -165,5 +166,11 @@ def served_robot(sight: Sight, dataset: Dataset, url: str) -> str:
         raise UserError(
             f"{url}: a server sees and commands {robot.name!r} as it is, the model through tiled cameras, shared slots "
             "or relative actions; rank checkpoints, or train the world model on absolute actions"
+        )
+    recorded = dataset.fps * (robot.chunk if robot.chunked_rows else 1)
+    if not math.isclose(robot.fps, recorded):  # its chunks would be dreamed faster or slower than the robot does them
+        raise UserError(
+            f"{url}: a server's actions are {recorded:g} a second, as {dataset.root} was recorded, those of the world "
+            f"model {robot.fps:g}; train it at the dataset's rate (--fps {recorded:g})"
         )
     return robot.name

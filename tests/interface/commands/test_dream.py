@@ -2,12 +2,13 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from tests.browser import open_page, serious_findings
 from tests.episodes.robots import write_robot
+from tests.episodes.samples import make_episode
 from tests.interface.test_cli import dataset, refused
 from tests.simulator.gate.squares import write_squares
 from tests.tiny import tiny_model
@@ -17,6 +18,8 @@ from presage.episodes.edit import write_episodes
 from presage.episodes.marks import all_marks
 from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
+from presage.episodes.spool import spool_episode
+from presage.episodes.writer import write_dataset
 from presage.interface.cli import main
 from presage.training.checkpoint import save_model
 
@@ -43,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     sys.modules.pop("theirs", None)
 
 
@@ -109,6 +113,16 @@ def test_rows_that_hold_chunks_are_replayed_as_they_are(folder: Path, capfd: pyt
     assert "its rows hold a chunk each" in refused(capfd, *how, "--chunk", "2")
 
 
+def test_rows_that_hold_chunks_need_no_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(3):
+        episode = make_episode(i)
+        columns = {name: x for name, x in episode.columns.items() if name != "observation.state"}
+        spool_episode(folder / "blind.partial", f"{i}", replace(episode, columns=columns), 5)
+    write_dataset(folder / "blind.partial", folder / "blind", fps=5, robot_type="sawyer")
+    assert main(["dream", "blind", "--model", "theirs:Copies", "--films", "0", "--steps", "4"]) == 0
+    assert "theirs:Copies on blind: cannot tell" in capsys.readouterr().out
+
+
 def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_robot(folder / "film", length=21, action=False)
     write_robot(folder / "other", ("wrist",), joints=4, length=41, fps=20)
@@ -126,7 +140,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytes
         (["squares", "--model", "theirs"], "write module:object"),
         (["squares", *theirs, "--past", "30"], "longest episode has 10 model steps"),
         (["squares", *theirs, "--cameras", "wrist"], "no camera 'wrist'"),
-        (["squares", "--model", "theirs:Listens", "--size", "16"], "the model's frames are uint8"),
+        (["squares", "--model", "theirs:Listens", "--size", "16"], "it was shown 16 x 16: return that size"),
         (["squares", "--model", "ws://127.0.0.1:1"], "no model answers"),
     ):
         assert message in refused(capfd, "dream", *arguments, "--out", "bad.html"), arguments

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.episodes.robots import forget_outcomes, write_robot
 from tests.interface.test_cli import refused
+from tests.servers import serving
 from tests.tiny import tiny_model
 
 from presage.episodes.dataset import Dataset
@@ -18,6 +19,8 @@ from presage.episodes.robot import Robot
 from presage.episodes.slots import Slots
 from presage.episodes.steps import Steps
 from presage.interface.cli import main
+from presage.policy.embodied import choose_robot
+from presage.serving.server import PolicyServer
 from presage.simulator.success import Threshold, save_threshold
 from presage.training.checkpoint import save_model, weights_hash
 from presage.training.recorded import joined, read_recorded
@@ -39,6 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(tiny_model(seed=1), folder / "other", "# card", facts)
     late = Robot.from_dataset(Dataset(arm), relative=["all"])
     save_model(tiny_model(), folder / "late", "# card", {"robots": [late.to_config()], "slots": facts["slots"]})
+    slow = Robot.from_dataset(Dataset(arm), fps=10, chunk=4)
+    save_model(tiny_model(), folder / "slow", "# card", {"robots": [slow.to_config()], "slots": facts["slots"]})
     return folder
 
 
@@ -69,6 +74,39 @@ def test_evaluate_ranks_in_imagination_beside_the_recorded_outcome(capsys: pytes
         mine = [row for row in rows if row["policy"] == name]
         assert figures[f"answered/{name}"] == pytest.approx(sum(row["answered"] for row in mine) / 6)
         assert [row["success"] for row in mine] == [row["probability"] > 0.5 for row in mine]
+
+
+class Rests:
+    """A policy that does nothing, and keeps what it sees."""
+
+    def __init__(self, seen: list[dict[str, np.ndarray]]) -> None:
+        self.seen = seen
+
+    def reset(self, instructions: list[str]) -> None:
+        assert instructions == [TASK]
+
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        self.seen.append(observation)
+        return np.zeros((1, 4, 4), np.float32)
+
+
+def test_a_policy_server_is_ranked_in_imagination_too(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[dict[str, np.ndarray]] = []
+    body, how = choose_robot(Path("other"), None), ["--episodes", "2", "--json", "served.json"]
+    with serving(lambda: PolicyServer(lambda: Rests(seen), tiny_model(), {}, deadline=60, body=body)) as (_, address):
+        url = f"ws://{address}"
+        assert main(["evaluate", *HOW, *how, "--policies", url, f"{url}+0.5", "random"]) == 0
+    said = capsys.readouterr().out
+    sent = (
+        "servers are sent pictures as they were recorded, front 48 x 64, top 48 x 64 (height x width), scaled from 32"
+    )
+    assert said.count(sent) == 1 and "what lies beside that square stays as in the first frame" in said
+    record = json.loads(Path("served.json").read_text())
+    assert [row["policy"] for row in record["episodes"]] == [url] * 2 + [f"{url}+0.5"] * 2 + ["random"] * 2
+    assert record["figures"][f"verdict/random - {url}"] in ("better", "worse", "cannot tell")
+    for name, size in (("image.front", (1, 32, 32, 3)), ("image.top", (1, 32, 32, 3)), ("state", (1, 4))):
+        assert {each[name].shape for each in seen} == {size}
+    np.testing.assert_allclose(seen[0]["image.top"].astype(int), 10, atol=3)  # the first frame of a recording
 
 
 def test_act_dreams_from_recorded_first_frames(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +178,11 @@ def test_what_needs_a_simulator_or_an_outcome_is_refused_in_one_line(capfd: pyte
         (["act", "--data", "good", "--checkpoint", "run"], "2 successes and 0 failures are known of its held-out"),
         (["evaluate", *HOW, "--policies", "late", "random"], "late: actions differ from those of the world model"),
         (["evaluate", "--data", "arm", "--checkpoint", "late", "--policy", "ws://127.0.0.1:1"], "or relative actions"),
+        (
+            ["act", "--data", "arm", "--checkpoint", "slow", "--policy", "ws://127.0.0.1:1"],
+            "ws://127.0.0.1:1: a server's actions are 20 a second, as arm was recorded, those of the world model 10; "
+            "train it at the dataset's rate (--fps 20)",
+        ),
         (["plan", "--data", "arm"], "--data"),
         (["act", "--data", "arm", "--checkpoint", "run", "--labels", "arm/meta/info.json"], "holds no labels"),
         (["act", "--labels", "arm/meta/info.json"], "--labels are of recordings and do not apply without --data"),

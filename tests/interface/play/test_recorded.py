@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from presage.interface.play.dream import Dream
 from presage.interface.play.recorded import RecordedStudio, action_names
 from presage.interface.play.server import PlayServer
 from presage.networks.composed import Shape
-from presage.simulator.recordings import open_held_out, sight_of
+from presage.simulator.recordings import open_held_out, recording_for, sight_of
 from presage.systems.checkpoint import system_of
 from presage.training.checkpoint import save_model
 from presage.worlds.recording import Recording
@@ -144,7 +144,13 @@ def test_a_model_that_judges_nothing_is_played_all_the_same(recording: Recording
 
 
 def test_names_of_actions_are_those_of_the_dataset(folder: Path, recording: Recording) -> None:
-    assert action_names(sight_of(folder / "run"), recording) == NAMES
+    sight = sight_of(folder / "run")
+    assert action_names(sight, recording) == NAMES
+    (robot,) = sight.robots
+    action = [replace(part, names=["a", "b", "c", "d"]) for part in robot.action]
+    wide = replace(robot, recorded={camera: [9, 99] for camera in robot.recorded}, action=action)
+    both = replace(sight, robots=(wide, robot))  # of one name: their pictures tell them apart
+    assert action_names(both, recording_for(both, Dataset(folder / "arm"))) == NAMES
 
 
 # -- over a socket ----------------------------------------------------------------------------------------------------

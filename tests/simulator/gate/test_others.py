@@ -85,12 +85,11 @@ class Half:
 def test_a_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_model.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("Mine", "ready"):
         model = load(f"their_model:{name}")
         model.start({"front": np.zeros((1, 4, 4, 3), np.uint8)}, "")
         assert model.step(np.zeros((1, 2), np.float32))["front"].shape == (4, 4, 3)
-    assert sys.path == before
     for name, message in (
         ("their_model", "write module:object"),
         ("no_model:Mine", "no module 'no_model'"),
@@ -102,6 +101,31 @@ def test_a_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(UserError, match=message):
             load(name)
     sys.modules.pop("their_model")
+
+
+LATE = """
+import sys
+sys.path.insert(0, "elsewhere")
+class Late:
+    def __init__(self):
+        from late_part import shown
+        self.shown = shown
+    def start(self, frames, instruction): pass
+    def step(self, actions):
+        import late_step
+        return late_step.frames
+"""
+
+
+def test_a_model_finds_its_own_files_whenever_it_imports_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("late_model", LATE), ("late_part", "shown = 3"), ("late_step", "frames = {}")):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model: Any = load("late_model:Late")
+    assert model.shown == 3 and model.step(np.zeros((1, 2), np.float32)) == {}
+    assert sys.path[:2] == ["elsewhere", str(tmp_path)]  # what the model put there stays where it was put
 
 
 @pytest.mark.parametrize(
@@ -120,3 +144,19 @@ def test_frames_that_are_none_are_refused(frames: Any, message: str, clips: Clip
     model: Dreamer = Wrong()
     with pytest.raises(UserError, match=message):
         one_by_one(model)(clips.shown, clips.actions)
+
+
+@pytest.mark.parametrize(("small_at", "first"), [(0, "front"), (1, "front"), (0, "top")])
+def test_frames_of_another_size_are_refused_whenever_they_come(small_at: int, first: str, clips: Clips) -> None:
+    """From the first step on or later, of all cameras or of one."""
+
+    class Shrinks(Listens):
+        steps = 0
+
+        def step(self, actions: np.ndarray) -> dict[str, np.ndarray]:
+            cut, self.steps = self.steps >= small_at, self.steps + 1
+            return {c: x[:16, :24] if cut and c >= first else x for c, x in super().step(actions).items()}
+
+    says = rf"frame of '{first}' is 16 x 24 \(height x width\), it was shown 32 x 32: return that size, or .* --size"
+    with pytest.raises(UserError, match=says):
+        one_by_one(Shrinks())(clips.shown, clips.actions)

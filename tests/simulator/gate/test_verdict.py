@@ -8,6 +8,7 @@ from tests.simulator.gate.squares import Copies, Deaf, Listens, Random, recordin
 
 from presage.errors import UserError
 from presage.measures.statistics import Interval
+from presage.simulator.frames.imagine import Shown
 from presage.simulator.gate.clips import Clips, cut
 from presage.simulator.gate.figures import drift, figures_of, horizons, psnr, sensitivity, sharpness
 from presage.simulator.gate.measure import AGAIN, COPY, MEAN, TRUE, measure
@@ -82,6 +83,20 @@ def test_measures_say_what_a_model_does(clips: Clips) -> None:
     found = figures_of(listens, judge(listens))
     assert found["verdict"] == "listens" and found["front/beats_baselines_until"] == STEPS
     assert set(horizons(STEPS)) == {1, 2, 4, 6} and f"front/{MEAN}, all pixels, dB/6" in found
+
+
+def test_the_same_actions_again_show_what_chance_changes_and_nothing_else_does(clips: Clips) -> None:
+    def noisy(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
+        frames = one_by_one(Listens())(shown, actions)
+        noise = np.random.default_rng(draw).integers(-20, 20, frames.shape)
+        return np.clip(frames + noise, 0, 255).astype(np.uint8)
+
+    few = clips.part(np.arange(6))
+    found, _ = measure(noisy, few)
+    fixed, _ = measure(lambda shown, actions, draw=0: noisy(shown, actions), few)
+    assert sensitivity(found, AGAIN).min() > 0.05 and not sensitivity(fixed, AGAIN).any()
+    for name in set(found.error) - {AGAIN}:
+        assert np.array_equal(found.error[name]["moving"], fixed.error[name]["moving"])
 
 
 def test_a_mean_frame_is_what_it_says(clips: Clips) -> None:

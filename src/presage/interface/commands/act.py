@@ -50,7 +50,8 @@ class Act(PolicyCommand):
         if self.policy is None and self.names:
             raise UserError("--names does not apply without --policy ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()
-        policy = make_policy(self.use, model, self.seed) if self.policy is None else self.remote(self.policy, model)
+        servers = self.servers([] if self.policy is None else [self.policy], model, world, (tasks, seeds))
+        policy = make_policy(self.use, model, self.seed) if self.policy is None else servers[self.policy]
         if self.instruction is not None:
             text = self.instruction
             policy = Disturbed(policy, instruct=lambda instructions: [text] * len(instructions))

@@ -187,7 +187,8 @@ class Dream(Command):
                 raise UserError(
                     f"{self.data}: its rows hold a chunk each; leave --fps, --chunk, --action, --relative out"
                 )
-            action, state = (dataset.features[each]["shape"][0] for each in ("action", "observation.state"))
+            sizes = {name: feature["shape"][0] for name, feature in dataset.features.items() if feature["shape"]}
+            action, state = sizes["action"], sizes.get("observation.state", 0)
             cameras, fps = self.cameras or dataset.cameras, dataset.fps
             robot = Robot.of_chunked_rows(cameras, CHUNK, action // CHUNK, state, fps, str(dataset.robot_type))
         else:

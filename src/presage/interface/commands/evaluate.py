@@ -72,7 +72,9 @@ class Evaluate(PolicyCommand):
         if self.names and not any(map(is_url, self.policies)):
             raise UserError("--names does not apply without a policy at ws://HOST:PORT: leave it out")
         model, world, tasks, seeds = self.prepare()
-        policies = {name: self._policy(name, model, world) for name in self.policies}
+        urls = dict.fromkeys(base for base, _ in map(split_policy, self.policies) if is_url(base))
+        servers = self.servers(urls, model, world, (tasks, seeds))
+        policies = {name: self._policy(name, model, world, servers) for name in self.policies}
         if self.data is not None:
             return self._imagine(policies, model, world, tasks, seeds)
         dream = DreamWorld(model, world, self.threshold(model, world, tasks), seed=self.seed)
@@ -129,7 +131,7 @@ class Evaluate(PolicyCommand):
         title = f"{len(imagined)} policies, {len(tasks)} imagined episodes each"
         self.finish(title, figures, shown_of(figures, list(policies)), rows)
 
-    def _policy(self, name: str, model: Any, world: Any) -> Any:
+    def _policy(self, name: str, model: Any, world: Any, servers: dict[str, Any]) -> Any:
         from presage.policy import make_policy, uses_of
         from presage.simulator.evaluation import Disturbed, action_noise
         from presage.worlds import RandomPolicy
@@ -143,7 +145,7 @@ class Evaluate(PolicyCommand):
         elif base == "random":
             policy = RandomPolicy((world.num_envs, *model.chunk_shape), self.seed, low, high)
         elif is_url(base):
-            policy = self.remote(base, model)
+            policy = servers[base]
         elif base in uses_of(model):
             policy = make_policy(base, model, self.seed)
         else:

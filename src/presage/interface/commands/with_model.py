@@ -1,7 +1,7 @@
 """What commands have in common that use a checkpoint in a world, simulated or recorded: act, evaluate, synthesize;
 and plan, which needs a simulator."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -176,25 +176,34 @@ class PolicyCommand(DataCommand):
     names: Renamings = ()
     """What a server calls the observations, such as image.front=observation/image; by default as presage does."""
 
-    def remote(self, url: str, model: Any) -> Any:
-        """The policy at ws://host:port, asked with the key in PRESAGE_API_KEY where there is one."""
+    def servers(self, urls: Iterable[str], model: Any, world: Any, episodes: Any) -> dict[str, Any]:
+        """The policies at ws://host:port, by address, asked with the key in PRESAGE_API_KEY where there is one. In
+        dreams of --data they are sent pictures as they were recorded, which is printed once.
+
+        episodes: (tasks, seeds), of those that they will be asked about.
+
+        Raises:
+            UserError: the model sees or commands the recorded robot otherwise than a server does.
+        """
         from presage.serving.host import api_key
         from presage.serving.remote import RemotePolicy
-
-        names = dict(pair.partition("=")[::2] for pair in self.names)
-        robots = self._robots(url)
-        chunk, action_dim = model.chunk_shape
-        return RemotePolicy(url, chunk, action_dim, names or None, api_key(None), robots=robots)
-
-    def _robots(self, url: str) -> set[str]:
-        """Names of the robots that the server is to move."""
+        from presage.simulator.as_recorded import SentAsRecorded, as_recorded
         from presage.simulator.recordings import served_robot, sight_of
-        from presage.training.data import open_dataset
         from presage.worlds.world import find_world
 
-        if self.data is None:
-            return {find_world(task).robot for task in self.tasks}
-        return {served_robot(sight_of(self.folder()), open_dataset(self.data), url)}
+        names, asked = dict(pair.partition("=")[::2] for pair in self.names) or None, list(urls)
+        chunk, action_dim = model.chunk_shape
+
+        def remote(url: str, robots: set[str]) -> RemotePolicy:
+            return RemotePolicy(url, chunk, action_dim, names, api_key(None), robots=robots)
+
+        if self.data is None or not asked:
+            return {url: remote(url, {find_world(task).robot for task in self.tasks}) for url in asked}
+        sight = sight_of(self.folder())
+        form = as_recorded(sight, self.data, world)
+        found = {url: remote(url, {served_robot(sight, form.dataset, url)}) for url in asked}
+        print(f"policy servers are sent {form.describe()}", flush=True)
+        return {url: SentAsRecorded(policy, form, *episodes) for url, policy in found.items()}
 
     def other_model(self, folder: Path) -> Any:
         """The model of another checkpoint, which has to be of the same robot.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.labels import Labels, known_by, read_labels, require_fit, write_labels
+from presage.episodes.labels import Labels, known_by, name_of, read_labels, require_fit, write_labels
 from presage.episodes.outcome import episode_success
 from presage.errors import UserError
 
@@ -26,7 +26,7 @@ class Answers:
 
     def __init__(self, dataset: Dataset, path: Path, asked: Sequence[int]) -> None:
         self.path, self.asked = path, list(asked)
-        self.labels = read_labels(path) if path.exists() else Labels(dataset.root.resolve().name)
+        self.labels = read_labels(path) if path.exists() else Labels(name_of(dataset.root))
         require_fit(path, self.labels, dataset)
         self._known = known_by(dataset)
         self.now = self._next()

@@ -34,11 +34,12 @@ class Label(Command):
         presage label user/name --episodes 0:50 --out name.labels.json
         PRESAGE_API_KEY=$(openssl rand -hex 32) presage label data/arm --host 0.0.0.0
 
-    The answers appear in DATA.labels.json, beside the dataset. From then on they count wherever that dataset is opened,
-    as if they had been recorded: in presage evaluate, act, synthesize, train, and in presage dataset, which writes them
-    into copies. With --out, give the file to --labels of those commands. An outcome that was recorded is never
-    overridden: such episodes are not asked, and where a label contradicts a recording, the recording counts and a line
-    says so. Ctrl-C ends it with code 0.
+    The answers appear in DATA.labels.json, beside the dataset; of a dataset of the hub in data/user--name.labels.json
+    of the working folder. From then on they count wherever that dataset is opened, as if they had been recorded: in
+    presage evaluate, act, synthesize, train, and in presage dataset, which writes them into copies. With --out, give
+    the file to --labels of those commands. An outcome that was recorded is never overridden: such episodes are not
+    asked, and where a label contradicts a recording, the recording counts and a line says so. Ctrl-C ends it with
+    code 0.
     """
 
     data: Positional[Data]

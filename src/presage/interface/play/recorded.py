@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from presage.episodes.robot import find_robot
+from presage.episodes.steps import Steps
 from presage.errors import UserError
 from presage.interface.play.studio import UNCALIBRATED, Beginning
 from presage.networks.robot import RobotModel
@@ -164,7 +166,8 @@ class RecordedStudio:
 def action_names(sight: Sight, recording: Recording) -> list[str]:
     """(A,) what the numbers of the model's action are to the robot of a recording; empty where it has none there. A
     name with + says how far from the state before it."""
-    robot = next((r for r in sight.robots if r.name == recording.steps.robot_type), sight.robots[0])
+    steps = recording.steps
+    robot = steps.robot if isinstance(steps, Steps) else find_robot(sight.robots, steps)
     entries, names = sight.slots.action_entries(robot), [""] * sight.chunk_shape[1]
     relative = robot.relative or [-1] * len(entries)
     for entry, name, to in zip(entries, robot.action_names, relative, strict=True):

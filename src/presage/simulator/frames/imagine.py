@@ -39,12 +39,14 @@ class Shown:
 
 
 class Imagines(Protocol):
-    def __call__(self, shown: Shown, actions: np.ndarray) -> np.ndarray:
-        """Frames (E, N, C, S, S, 3) uint8 that chunks of actions (E, N, chunk, A) lead to."""
+    def __call__(self, shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Frames (E, N, C, S, S, 3) uint8 that chunks of actions (E, N, chunk, A) lead to. The same again for the same
+        `draw`; with another one, what is left to chance comes out otherwise. A model that draws by itself need not
+        look at it."""
         ...
 
 
-def copies(shown: Shown, actions: np.ndarray) -> np.ndarray:
+def copies(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
     """Nothing ever happens: the baseline of every figure."""
     return np.repeat(shown.frames[:, -1:], actions.shape[1], axis=1)
 
@@ -60,12 +62,13 @@ def as_shipped(denoising: int | None = None) -> Advance:
 
 
 def session_imagines(model: RobotModel, advance: Advance, seed: int = 0) -> Imagines:
-    """A model behind a session. It observes all frames that are shown."""
+    """A model behind a session. It observes all frames that are shown; its noise follows from `seed` and the draw."""
 
     @torch.inference_mode()
-    def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
+    def imagine(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
         told = shown.instructions if all(shown.instructions) else torch.from_numpy(embed_said(shown.instructions))
-        session = Session(model, told if isinstance(told, list) else told.to(model.device), float("nan"), seed)
+        words = told if isinstance(told, list) else told.to(model.device)
+        session = Session(model, words, float("nan"), seed + draw)
         for row in range(shown.frames.shape[1]):
             session.observe(shown.observation(row), shown.actions[:, row - 1] if row else None)
         seen = []

@@ -69,7 +69,8 @@ class Filmed:
 
 
 def measure(imagine: Imagines, clips: Clips, seed: int = 0, films: int = 0) -> tuple[Measured, Filmed]:
-    """Dream all clips with true and with wrong actions, and with the true ones again, which shows chance alone.
+    """Dream all clips with true and with wrong actions, all with the same noise, and with the true ones again with
+    other noise, which shows chance alone.
 
     films: how many episodes are kept as films.
 
@@ -85,7 +86,10 @@ def measure(imagine: Imagines, clips: Clips, seed: int = 0, films: int = 0) -> t
     batches = np.split(np.arange(len(clips)), range(BATCH, len(clips), BATCH))
     for rows in tqdm(batches, desc="dreaming", unit="batch", disable=len(batches) == 1):
         part = clips.part(rows)
-        frames = {name: _checked(imagine(part.shown, actions[rows]), part) for name, actions in given.items()}
+        frames = {
+            name: _checked(imagine(part.shown, actions[rows], int(name == AGAIN)), part)
+            for name, actions in given.items()
+        }
         for name, kept in shots.items():
             kept += list(frames[name][np.isin(rows, wanted)])
         parts.append(_sums(part, frames, mean))

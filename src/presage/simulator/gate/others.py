@@ -38,7 +38,7 @@ class Dreamer(Protocol):
 
 def load(name: str) -> Dreamer:
     """The model that `module:object` names, seen from the folder that presage was started in: the object itself, or
-    what a class or function without arguments gives.
+    what a class or function without arguments gives. That folder stays on the path, for what the model imports later.
 
     Raises:
         UserError: there is no such module or object, or it has no `start` and `step`.
@@ -46,13 +46,12 @@ def load(name: str) -> Dreamer:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise UserError(f"--model {name}: write module:object, such as my_model:Mine, or ws://HOST:PORT")
-    sys.path.insert(0, str(Path.cwd()))
+    if sys.path[0] != str(Path.cwd()):
+        sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"--model {name}: no module {error.name!r} here ({Path.cwd().name}/) or installed") from None
-    finally:
-        sys.path.pop(0)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise UserError(f"--model {name}: {module} has no {part!r}")
@@ -78,33 +77,39 @@ def _made(found: Any, name: str) -> Any:
 
 
 def one_by_one(model: Dreamer) -> Imagines:
-    """As the gate asks: clip by clip, step by step."""
+    """As the gate asks: clip by clip, step by step. Chance is the model's own: nobody tells it what to draw."""
 
-    def imagine(shown: Shown, actions: np.ndarray) -> np.ndarray:
+    def imagine(shown: Shown, actions: np.ndarray, draw: int = 0) -> np.ndarray:
         films = []
         for b in range(len(shown)):
             model.start({c: shown.frames[b, :, i] for i, c in enumerate(shown.cameras)}, shown.instructions[b])
-            films.append([_stacked(model.step(chunk), shown.cameras) for chunk in actions[b]])
+            films.append([_stacked(model.step(chunk), shown) for chunk in actions[b]])
         return np.array(films)
 
     return imagine
 
 
-def _stacked(frames: Frames, cameras: tuple[str, ...]) -> np.ndarray:
+def _stacked(frames: Frames, shown: Shown) -> np.ndarray:
     """(C, S, S, 3)
 
     Raises:
-        UserError: a camera is missing, or its frame is no picture.
+        UserError: a camera is missing, or its frame is no picture, or of another size than it was shown.
     """
+    cameras = shown.cameras
     if not isinstance(frames, Mapping) or any(c not in frames for c in cameras):
         got = ", ".join(map(str, frames)) if isinstance(frames, Mapping) else type(frames).__name__
         raise UserError(f"the model's step returns {got or 'nothing'}: it is to return {', '.join(cameras)} -> frame")
-    seen = [np.asarray(frames[c]) for c in cameras]
+    seen, size = [np.asarray(frames[c]) for c in cameras], shown.frames.shape[-3:]
     for camera, frame in zip(cameras, seen, strict=True):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != seen[0].shape:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != size[2]:
             raise UserError(
-                f"the model's frame of {camera!r} is {frame.dtype} {frame.shape}: it is to be uint8 (S, S, 3), the "
-                "same S for all cameras"
+                f"the model's frame of {camera!r} is {frame.dtype} {frame.shape}: it is to be uint8 (S, S, 3), of the "
+                "size that the model is shown"
+            )
+        if frame.shape != size:  # of other steps and cameras too: all of them are joined into one film
+            raise UserError(
+                f"the model's frame of {camera!r} is {frame.shape[0]} x {frame.shape[1]} (height x width), it was "
+                f"shown {size[0]} x {size[1]}: return that size, or choose the model's with --size"
             )
     return np.stack(seen)
 
