@@ -13,6 +13,8 @@ CLOSING, END = 5, 8
 """Rows for which it waits for the jaws, and at the end"""
 ROWS = 75
 """Longest episode"""
+TURNS = np.deg2rad(12.0)
+"""Most that a joint turns in a row: a first command that jumps would be motion of a kind that no arm shows"""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ def pick(arm: Arm, start: np.ndarray, cube: np.ndarray, how: Behaviour, seed: in
     row = np.arange(len(path))
     opened = (row < len(there) + how.late) | ((path[:, 2] > GRASP + how.drops) & (row >= len(there)))
     shaking = np.zeros(5)
-    commands, angles = [], arm.reach(begin, np.deg2rad(start[:5]))
+    commands, angles = [], np.deg2rad(start[:5])
+    aim = angles
     for point, is_open in zip(path, opened):
-        angles = arm.reach(point, angles)
+        aim = arm.reach(point, aim)
+        angles = angles + (aim - angles).clip(-TURNS, TURNS)
         shaking = 0.7 * shaking + 0.7 * rng.normal(0, how.shakes, 5)  # its spread stays as large as one draw's
         command = arm.command(angles, 100.0 if is_open else how.closes)
         commands.append(command + np.append(shaking, 0))
@@ -61,11 +65,13 @@ def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
     """(T, 6) commands over the desk, from place to place, with the gripper at will."""
     rng = np.random.default_rng((seed, 2))
     point, angles, commands = arm.place(start), np.deg2rad(start[:5]), []
+    aim = angles
     while len(commands) < ROWS - 20:
         target = rng.uniform((0.14, -0.1, 0.03), (0.29, 0.1, 0.14))
         opening = rng.choice([0.0, 50.0, 100.0])
         for each in _line(point, target, rng.uniform(0.06, 0.12)):
-            angles = arm.reach(each, angles)
+            aim = arm.reach(each, aim)
+            angles = angles + (aim - angles).clip(-TURNS, TURNS)
             commands.append(arm.command(angles, opening))
         point = target
     return np.array(commands[:ROWS], np.float32)
