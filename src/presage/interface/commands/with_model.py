@@ -118,9 +118,7 @@ class DataCommand(ModelCommand):
         tasks, seeds = self._first_frames(recording)
         world = RecordedWorld(recording, min(BATCH, len(tasks)))
         numbers = [recording.numbers[world.place(*each)] for each in zip(tasks, seeds, strict=True)]
-        kind = (
-            "held-out episodes" if sight.trained_on is not None else "episodes (trained on? the checkpoint is silent)"
-        )
+        kind = "held-out episodes" if recording.held_out else "episodes (trained on? the checkpoint is silent)"
         print(f"{self.data}: {len(tasks)} of {len(recording)} {kind}: {', '.join(map(str, numbers))}", flush=True)
         print("no simulator: what is said of new actions is imagined; their true outcome needs one", flush=True)
         return open_model(self.folder()), world, tasks, seeds
