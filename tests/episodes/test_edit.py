@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.episodes.robots import write_robot
+from tests.episodes.robots import write_numbers, write_robot
 from tests.episodes.samples import make_episode
 
 from presage.episodes.choose import Wanted, parse_episodes
@@ -16,7 +16,7 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
 from presage.episodes.edit import write_episodes
 from presage.episodes.grow import append_episodes
-from presage.episodes.outcome import episode_success
+from presage.episodes.outcome import episode_success, with_success
 from presage.episodes.statistics import column_statistics
 from presage.episodes.video import Encoding, decode_spans, encode_clip, encoding
 from presage.errors import UserError
@@ -29,7 +29,8 @@ def assert_same(new: Dataset, numbers: list[int], old: Dataset, chosen: list[int
     """Episodes `numbers` of `new` are the episodes `chosen` of `old`."""
     for mine, theirs in zip(numbers, chosen, strict=True):
         a, b = new.episodes[mine], old.episodes[theirs]
-        assert (a.instruction, a.length, a.info) == (b.instruction, b.length, b.info)
+        told = with_success(b, episode_success(old)[theirs]).info
+        assert (a.instruction, a.length, a.info) == (b.instruction, b.length, told)
         for name, feature in old.features.items():
             if feature["dtype"] not in ("image", "video") and name not in COUNTED_ANEW:
                 np.testing.assert_array_equal(new.recorded(name)[a.rows], old.recorded(name)[b.rows], name)
@@ -210,6 +211,30 @@ def test_conditions_hold_together(root: Path) -> None:
     assert kept(contains="PUCK") == [1, 3] and kept(contains="push-v3") == [0, 1, 2, 3]
     assert kept(success=True) == [0, 2] and kept(success=False, min_length=6) == [3]
     assert kept(max_length=5) == [0, 1] and kept(numbers=[1, 2], contains="drawer") == [2]
+
+
+def test_a_copy_of_failures_alone_still_knows_that_they_failed(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        told = {} if episode == 3 else {"next.success": np.arange(4) > 4 * episode}
+        return {"action": np.zeros((4, 2), np.float32)} | told
+
+    source = write_numbers(tmp_path / "d", columns, episodes=4)
+    write_episodes([Dataset(source, [1, 2, 3])], tmp_path / "failed")
+    write_episodes([Dataset(tmp_path / "failed", [1, 2])], tmp_path / "again")
+    assert episode_success(Dataset(tmp_path / "failed")) == [False, False, None]
+    assert episode_success(Dataset(tmp_path / "again")) == [False, None]
+
+
+def test_facts_in_words_stay_words(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        return {"action": np.zeros((4, 2), np.float32), "next.success": np.arange(4) > 4 * episode}
+
+    told = write_numbers(tmp_path / "told", columns, facts=lambda e: {"success": "no" if e else "yes"})
+    silent = write_numbers(tmp_path / "silent", columns)
+    write_episodes([Dataset(told), Dataset(silent)], tmp_path / "all")
+    both = Dataset(tmp_path / "all")
+    assert [e.info.get("success") for e in both.episodes] == ["yes", "no", None, None]
+    assert episode_success(both) == [True, False, True, False]
 
 
 def test_only_the_files_of_chosen_episodes_are_needed(old_root: Path) -> None:

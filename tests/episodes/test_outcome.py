@@ -84,6 +84,25 @@ def test_the_fact_goes_before_the_column_and_a_column_that_is_never_true_says_no
     assert episode_success(data(tmp_path / "c", next__success=[False, False])) == [None, None]
 
 
+def test_whether_a_column_was_kept_is_asked_of_the_whole_dataset(tmp_path: Path) -> None:
+    root = data(tmp_path / "d", next__success=[[0, 0, 1, 1], [0] * 4]).root
+    failed = Dataset(root, [1])
+    for each in (failed, Steps(failed, Robot.from_dataset(failed, chunk=2, overlap=False))):
+        assert episode_success(each) == [False] and (chunk_quality(each) == 0).all()
+        assert np.isinf(steps_to_success(each)).all()
+    words = data(tmp_path / "w", success=["yes", "no"]).root
+    assert episode_success(Dataset(words, [1])) == [False]
+    silent = data(tmp_path / "s", next__success=[False, False]).root
+    assert episode_success(Dataset(silent, [1])) == [None]
+
+
+def test_what_is_damaged_elsewhere_tells_nothing(tmp_path: Path) -> None:
+    dataset = Dataset(data(tmp_path / "d", next__success=[[0, 0, 1, 1], [0] * 4]).root, [1])
+    assert dataset.column("next.success").tolist() == [0] * 4
+    next((dataset.root / "data").rglob("*.parquet")).unlink()
+    assert episode_success(dataset) == [None]
+
+
 def test_text_that_says_neither_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="d: column 'next.success': 'so so' says neither"):
         row_success(data(tmp_path / "d", next__success=["true", "so so"]))

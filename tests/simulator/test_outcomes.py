@@ -10,7 +10,15 @@ from tests.tiny import tiny_model
 from presage.episodes.dataset import Dataset
 from presage.episodes.robot import Robot
 from presage.errors import UserError
-from presage.simulator.outcomes import calibrate_on, dreamed_again, known_outcomes, left_out_accuracy, recorded_episodes
+from presage.simulator import outcomes
+from presage.simulator.outcomes import (
+    calibrate_on,
+    chosen_outcomes,
+    dreamed_again,
+    known_outcomes,
+    left_out_accuracy,
+    recorded_episodes,
+)
 from presage.simulator.recordings import recording_of_robot
 from presage.simulator.success import best_threshold
 from presage.worlds.recording import Recording
@@ -35,7 +43,16 @@ def test_actions_end_where_one_is_missing_and_such_an_outcome_says_nothing(recor
     recording.valid[[4, 9]] = False
     assert len(recording.actions(1)) == 0 and len(recording.actions(2)) == 1
     recording.success[0] = None
-    assert known_outcomes(recording) == [2, 3, 4, 5]
+    assert known_outcomes(recording) == [3, 4, 5]  # a dream of one step of episode 2 shows no success
+
+
+def test_a_rare_outcome_is_among_those_that_are_drawn(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "MOST", 4)
+    recording.success = [False, True, True, True, True, False]
+    drawn = [chosen_outcomes(recording, seed) for seed in range(10)]
+    assert all(len(each) == 4 and each[0] == 0 and each[-1] == 5 for each in drawn) and len(set(map(tuple, drawn))) > 1
+    recording.success = [False, True] * 3
+    assert all(sum(e % 2 for e in chosen_outcomes(recording, seed)) == 2 for seed in range(10))
 
 
 def test_a_threshold_is_judged_by_episodes_it_was_not_made_of() -> None:
@@ -53,5 +70,15 @@ def test_too_few_known_outcomes_are_refused(recording: Recording) -> None:
     with pytest.raises(UserError, match="arm: 2 successes and 1 failures are known .* at least 2 of each"):
         calibrate_on(tiny_model(), recording)
     recording.success = [None] * 6
-    with pytest.raises(UserError, match="arm: no outcome is known of its 6 held-out episodes.*record next.success"):
+    with pytest.raises(UserError, match="arm: no outcome is known of its 6 episodes.*record next.success"):
+        calibrate_on(tiny_model(), recording)
+
+
+def test_actions_are_blamed_where_they_are_what_is_missing(recording: Recording) -> None:
+    recording.valid[[4, 9]] = False
+    recording.success, recording.held_out = [True, True, None, False, None, None], True
+    with pytest.raises(UserError, match="1 successes and 1 failures are known of its held-out episodes .1 more lack"):
+        calibrate_on(tiny_model(), recording)
+    recording.valid[:] = False
+    with pytest.raises(UserError, match="arm: no 'action' was recorded in its 6 held-out episodes, so what came of"):
         calibrate_on(tiny_model(), recording)

@@ -105,7 +105,14 @@ def test_without_outcomes_the_checkpoint_has_to_know(recording: Recording) -> No
     with pytest.raises(UserError, match="no outcome is known"):
         referee_of(tiny_model(), recording)
     silent = referee_of(tiny_model(), recording, Threshold(0.5, 0.9, 4, 4))
-    assert silent.recorded is None and silent.curve() is None and "no recorded outcome" in silent.describe()[0]
+    assert silent.recorded is None and silent.curve() is None
+    assert "no recorded episode has a known outcome and all its actions" in silent.describe()[0]
+
+
+def test_without_actions_it_is_not_the_outcomes_that_are_blamed(recording: Recording) -> None:
+    recording.valid[:] = False
+    with pytest.raises(UserError, match="no 'action' was recorded in its 6 episodes"):
+        referee_of(tiny_model(), recording)
 
 
 def test_actions_that_nobody_recorded_are_far_off(recording: Recording) -> None:

@@ -104,6 +104,15 @@ def test_what_is_said_of_columns(tmp_path: Path) -> None:
     assert f"{data.root}: absolute actions: a, b; all others relative to the state" in other
 
 
+def test_a_column_is_never_true_only_where_the_whole_dataset_never_says_so(tmp_path: Path) -> None:
+    def columns(episode: int) -> dict[str, np.ndarray]:
+        told = {} if episode == 2 else {"next.success": np.arange(4) > episode * 4}
+        return {"action": np.arange(8, dtype=np.float32).reshape(4, 2)} | told
+
+    data = Dataset(write_numbers(tmp_path / "arm", columns, episodes=3), [1, 2])
+    assert not any("never true" in line for line in remarks(data, Robot.from_dataset(data)))
+
+
 def test_what_is_said_of_several_robots(tmp_path: Path) -> None:
     arm, dual = Dataset(write_robot(tmp_path / "arm")), Dataset(write_robot(tmp_path / "dual", joints=14, name="dual"))
     one, two = Robot.from_dataset(arm), Robot.from_dataset(dual)

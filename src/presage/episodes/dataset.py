@@ -106,6 +106,19 @@ class Dataset:
         """(N,) bool: whether each row recorded the feature."""
         return self._read(name)[1]
 
+    def elsewhere(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the recorded values of a column, a data file at a time, of the files with episodes that were not
+        chosen. Files that are not there or cannot be read are passed over."""
+        chosen = {record.index for record in self.episodes}
+        for file in dict.fromkeys(record.data_file for record in self._all_episodes if record.index not in chosen):
+            path = self.root / file
+            try:
+                column = read_table(path, [name])[name]
+                values, recorded = column_values(column, self.features[name], f"{path}: column {name!r}")
+            except UserError:  # nobody asked for these episodes
+                continue
+            yield values[recorded]
+
     def frames(self, episode: int, camera: str) -> np.ndarray:
         """The frames of one episode: (T, H, W, 3) uint8 RGB. Decodes these frames and no others."""
         return next(self.iterate_frames([episode], camera))

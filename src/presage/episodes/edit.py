@@ -28,6 +28,7 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.disk import require_space
 from presage.episodes.features import is_numeric
 from presage.episodes.metadata import EpisodeRecord
+from presage.episodes.outcome import with_outcomes
 from presage.episodes.rows import RowReader, common_schema
 from presage.episodes.statistics import VALID_SUFFIX, Statistics, column_statistics
 from presage.episodes.stored import add_statistics, all_tasks, more_of_episodes, stored_statistics
@@ -126,7 +127,7 @@ class _Edit:
         self.features = common_features(parts, self.written.notes)
         self.schema = common_schema(parts, self.features)
         self.reader = RowReader(self.schema)
-        self.episodes = [(part, record) for part in parts for record in part.episodes]
+        self.episodes = with_outcomes(parts)
         self.videos = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
         self.computed = [name for name, feature in self.features.items() if is_numeric(feature)]
         self.counted = [{name: _read_counted(part, name) for name in self.computed} for part in parts]

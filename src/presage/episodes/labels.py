@@ -107,8 +107,8 @@ def write_labels(path: Path, labels: Labels) -> None:
 
 def known_by(dataset: Dataset) -> dict[int, Answer]:
     """Number of each episode -> an empty answer that knows it."""
-    marks = episode_marks(dataset) or [""] * len(dataset.episodes)
-    return {e.index: Answer(None, e.length, mark) for e, mark in zip(dataset.episodes, marks, strict=True)}
+    pairs = zip(dataset.episodes, episode_marks(dataset), strict=True)
+    return {e.index: Answer(None, e.length, mark) for e, mark in pairs}
 
 
 def misfit(labels: Labels, dataset: Dataset) -> str | None:

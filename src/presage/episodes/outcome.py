@@ -1,9 +1,13 @@
 """What came of episodes and rows: which chunks were executed, which succeeded, which are worth imitating."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.features import is_numeric
+from presage.episodes.metadata import EpisodeRecord
 from presage.errors import UserError
 
 TRUE = ("true", "t", "yes", "y", "1", "1.0", "success", "successful", "succeeded", "pass", "passed", "ok", "done")
@@ -46,6 +50,15 @@ def row_success(dataset: Dataset, name: str = "next.success") -> np.ndarray | No
     return success
 
 
+def was_kept(dataset: Dataset, name: str, rows: np.ndarray) -> bool:
+    """Whether a column of success, whose `rows` (R,) are those of the chosen episodes, says so of any row of the whole
+    dataset. One that never does was not kept; where it was, episodes without success failed, whichever are chosen."""
+    if rows.any():
+        return True
+    kinds = (kind for values in dataset.elsewhere(name) for kind in np.unique(values).tolist())
+    return any(str(kind).strip().lower() in TRUE for kind in kinds)
+
+
 STAYS = 2
 """Rows after the first success that still show it; what comes later nobody wrote down, since success is latched"""
 
@@ -54,7 +67,7 @@ def told_rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """((R,), (R,)) bool: whether the task had succeeded when the chunk of a row was over, and whether that is known. It
     is by `next.success`, or else by the fact `success` of the episode: its last frame shows how it ended."""
     rows, told, success = row_success(dataset), np.zeros(dataset.num_rows, bool), np.zeros(dataset.num_rows, bool)
-    if rows is not None and rows.any():  # a column that never says so of any row was not kept
+    if rows is not None and was_kept(dataset, "next.success", rows):
         told, success = dataset.recorded("next.success").copy(), rows.copy()
     for e in dataset.episodes:
         fact = as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'")
@@ -78,8 +91,8 @@ def steps_to_success(dataset: Dataset) -> np.ndarray:
 
 def episode_success(dataset: Dataset) -> list[bool | None]:
     """(E,) whether each episode succeeded: the fact `success` where it is told, else whether any of its rows did
-    (`next.success` or `success`). None: unknown, also of an episode that did not record the column, and where it never
-    says so of any row: it was not kept."""
+    (`next.success` or `success`). None: unknown, also of an episode that did not record the column, and where it was
+    not kept."""
     told = [
         as_success(e.info.get("success"), f"{dataset.root}: episode {e.index}: 'success'") for e in dataset.episodes
     ]
@@ -87,10 +100,34 @@ def episode_success(dataset: Dataset) -> list[bool | None]:
         return told
     name = next((name for name in ("next.success", "success") if name in dataset.features), None)
     rows = None if name is None else row_success(dataset, name)
-    if name is None or rows is None or not rows.any():
+    if name is None or rows is None or not was_kept(dataset, name, rows):
         return told
     known = [e if dataset.recorded(name)[e.rows].any() else None for e in dataset.episodes]
     return [t if e is None or t is not None else bool(rows[e.rows].any()) for t, e in zip(told, known, strict=True)]
+
+
+def with_success(record: EpisodeRecord, success: bool | None) -> EpisodeRecord:
+    """An episode with the fact `success`, where it is known."""
+    return record if success is None else replace(record, info=record.info | {"success": success})
+
+
+def with_outcomes(parts: Sequence[Dataset]) -> list[tuple[Dataset, EpisodeRecord]]:
+    """The episodes of datasets, with the fact `success` wherever it is known there: what a column means follows from
+    all episodes, of which a copy may keep some. Facts that are no bools stay as they are, and so do all others then: in
+    meta/episodes a fact has one type."""
+    episodes = [(part, record) for part in parts for record in part.episodes]
+    told = [record.info.get("success") for _, record in episodes]
+    if not all(fact is None or isinstance(fact, bool) for fact in told):
+        return episodes
+    known = [success for part in parts for success in _readable_success(part)]
+    return [(part, with_success(record, success)) for (part, record), success in zip(episodes, known, strict=True)]
+
+
+def _readable_success(dataset: Dataset) -> list[bool | None]:
+    try:
+        return episode_success(dataset)
+    except UserError:  # a copy is no place to complain
+        return [None] * len(dataset.episodes)
 
 
 def read_quality(dataset: Dataset) -> tuple[np.ndarray | None, str]:

@@ -19,7 +19,7 @@ from presage.episodes.features import picture_size
 from presage.episodes.fit import cell_size, of_proportions, squares, tile
 from presage.episodes.metadata import EpisodeRecord
 from presage.episodes.naming import Columns, column_names
-from presage.episodes.outcome import episode_success, read_quality, row_success
+from presage.episodes.outcome import episode_success, read_quality, row_success, with_success
 from presage.episodes.robot import Robot, other_proportions
 from presage.episodes.slots import Slots
 from presage.episodes.video import Convert
@@ -69,7 +69,7 @@ class Steps(Dataset):
         self.labels = dataset.labels
         self.fps = robot.steps_per_second
         success = episode_success(dataset)
-        self.episodes = [_with_success(e, success[i]) for e, i in zip(grid.episodes, grid.source, strict=True)]
+        self.episodes = [with_success(e, success[i]) for e, i in zip(grid.episodes, grid.source, strict=True)]
         self.longest, self.action_rate, self.chunk = max(grid.ticks), robot.fps, robot.chunk
         self._quality, _ = read_quality(dataset)
         self.num_rows = len(grid.time)
@@ -105,6 +105,9 @@ class Steps(Dataset):
             if f"{feature}.valid" in self._recorded.features:
                 valid &= self._recorded.column(f"{feature}.valid").reshape(-1).astype(bool)
         return valid[self._grid.rows].all(1) & self._grid.whole
+
+    def elsewhere(self, name: str) -> Iterator[np.ndarray]:
+        return self._recorded.elsewhere(name)
 
     def iterate_frames(
         self, episodes: Sequence[int], camera: str, convert: Convert | None = None
@@ -203,10 +206,6 @@ def recorded_numbers(dataset: Dataset, part: Columns) -> np.ndarray:
                 "on; choose a dataset with its columns, or train on this one from the start"
             )
     return dataset.column(part.feature).reshape(dataset.num_rows, -1)[:, part.numbers]
-
-
-def _with_success(record: EpisodeRecord, success: bool | None) -> EpisodeRecord:
-    return record if success is None else replace(record, info=record.info | {"success": success})
 
 
 def _pick(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:

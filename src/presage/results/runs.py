@@ -16,7 +16,8 @@ LOG, CARD = Path("state") / "log.jsonl", Path("model") / "card.md"
 
 @dataclass(frozen=True)
 class Outcome:
-    """One episode; `world` is real (the simulator) or imagined (the dream), `steps` counts chunks."""
+    """One episode; `world` is real (the simulator) or imagined (the dream), `steps` counts chunks. answered: whether
+    the referee of a dream was sure of `success`; None where there was none to ask."""
 
     policy: str
     world: str
@@ -25,6 +26,7 @@ class Outcome:
     instruction: str
     success: bool
     steps: int
+    answered: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,17 @@ class Run:
     bench: str | None = None
 
     def successes(self, policy: str, world: str, task: str | None = None) -> tuple[int, int]:
-        """(successes, episodes) of a policy in a world, of all tasks or one."""
+        """(successes, episodes) of a policy in a world, of all tasks or one, doubtful episodes included."""
         mine = [o for o in self.outcomes if (o.policy, o.world) == (policy, world) and task in (None, o.task)]
         return sum(o.success for o in mine), len(mine)
+
+    def surely(self, policy: str, world: str) -> tuple[int, int] | None:
+        """(successes, episodes) among those that were answered; None where nobody was asked whether they are sure."""
+        mine = [o for o in self.outcomes if (o.policy, o.world) == (policy, world)]
+        if all(o.answered is None for o in mine):
+            return None
+        sure = [o.success for o in mine if o.answered]
+        return sum(sure), len(sure)
 
 
 def read_runs(paths: list[Path]) -> list[Run]:
@@ -150,7 +160,8 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
 
     policy, world, task, instruction = (str(row[name]) for name in ("policy", "world", "task", "instruction"))
     success = as_success(row["success"], f"{policy}, {task}, seed {row['seed']}") is True
-    return Outcome(policy, world, task, int(row["seed"]), instruction, success, int(row["steps"]))
+    answered = None if row.get("answered") is None else bool(row["answered"])
+    return Outcome(policy, world, task, int(row["seed"]), instruction, success, int(row["steps"]), answered)
 
 
 def _footage(file: Path, film: Mapping[str, Any]) -> Footage:

@@ -40,27 +40,49 @@ BATCH = 60
 
 
 def known_outcomes(recording: Recording) -> list[int]:
-    """Places of the episodes whose outcome and actions were recorded."""
-    return [e for e, told in enumerate(recording.success) if told is not None and len(recording.actions(e))]
+    """Places of the episodes whose outcome is known and whose actions can be dreamed again: those of all rows but the
+    last, since a dream that ends at a gap does not show what came of the episode."""
+    return [
+        e
+        for e, told in enumerate(recording.success)
+        if told is not None and len(recording.actions(e)) >= max(1, int(recording.length[e]) - 1)
+    ]
 
 
 def chosen_outcomes(recording: Recording, seed: int = 0) -> list[int]:
-    """Those of at most `MOST` of them."""
+    """At most `MOST` of them. Either outcome keeps its share, and the rarer one `LEAST` episodes where it has them."""
     places = known_outcomes(recording)
-    return sorted(np.random.default_rng(seed).permutation(places)[:MOST].tolist()) if len(places) > MOST else places
+    if len(places) <= MOST:
+        return places
+    drawn = np.random.default_rng(seed).permutation(places).tolist()
+    good, bad = ([e for e in drawn if bool(recording.success[e]) is outcome] for outcome in (True, False))
+    few, many = sorted((good, bad), key=len)
+    kept = few[: max(LEAST, round(MOST * len(few) / len(places)))]
+    return sorted(kept + many[: MOST - len(kept)])
 
 
-def none_known(recording: Recording) -> UserError:
+def not_enough(recording: Recording) -> UserError:
+    """Why what is known of a recording does not tell what a success is: outcomes are missing, or actions, or are
+    alike."""
+    root, told = recording.steps.root, sum(success is not None for success in recording.success)
+    places = known_outcomes(recording)
+    kind = "held-out episodes" if recording.held_out else "episodes"
+    if not told:
+        return UserError(
+            f"{root}: no outcome is known of its {len(recording)} {kind}, so nothing tells when a dream has succeeded; "
+            "label some (presage label), or record next.success"
+        )
+    if not recording.valid.any():
+        return UserError(
+            f"{root}: no 'action' was recorded in its {len(recording)} {kind}, so what came of them cannot be dreamed "
+            "again, and nothing tells when a dream has succeeded; give recordings with actions"
+        )
+    gaps = told - len(places)
+    but = f" ({gaps} more lack an 'action' before their last row)" if gaps else ""
+    good = sum(bool(recording.success[e]) for e in places)
     return UserError(
-        f"{recording.steps.root}: no outcome is known of its {len(recording)} held-out episodes, so nothing tells when "
-        "a dream has succeeded; label some (presage label), or record next.success"
-    )
-
-
-def too_alike(recording: Recording, success: np.ndarray) -> UserError:
-    return UserError(
-        f"{recording.steps.root}: {success.sum()} successes and {(~success).sum()} failures are known of its held-out "
-        f"episodes; what a success in the dream is takes at least {LEAST} of each"
+        f"{root}: {good} successes and {len(places) - good} failures are known of its {kind}{but}; what a success in "
+        f"the dream is takes at least {LEAST} of each: label more (presage label), or give other recordings"
     )
 
 
@@ -125,14 +147,12 @@ def calibrate_on(model: RobotModel, recording: Recording, seed: int = 0) -> Thre
     """Dream recorded episodes of known outcome again, at most `MOST`, and fit the threshold.
 
     Raises:
-        UserError: too few outcomes are known, or they are alike.
+        UserError: too few outcomes are known, or they are alike, or actions are missing.
     """
     places = chosen_outcomes(recording, seed)
-    if not places:
-        raise none_known(recording)
-    success = np.array([bool(recording.success[e]) for e in places])
+    success = np.array([bool(recording.success[e]) for e in places], bool)
     if min(success.sum(), (~success).sum()) < LEAST:
-        raise too_alike(recording, success)
+        raise not_enough(recording)
     value = dreamed_again(model, recording, places)
     accuracy = left_out_accuracy(value, success)
     tasks = tuple(dict.fromkeys(recording.task))

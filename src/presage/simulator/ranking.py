@@ -18,7 +18,7 @@ from presage.networks.robot import RobotModel
 from presage.simulator.backwards import can_invert, given_back, limit_of
 from presage.simulator.certainty import Answers, Calibration, answer, fit, left_out
 from presage.simulator.environment import DreamWorld
-from presage.simulator.outcomes import LEAST, chosen_outcomes, dream_recorded, none_known, too_alike
+from presage.simulator.outcomes import LEAST, chosen_outcomes, dream_recorded, not_enough
 from presage.simulator.success import Threshold
 from presage.worlds.protocol import Policy
 from presage.worlds.recording import Recording
@@ -63,7 +63,8 @@ class Referee:
     def describe(self) -> list[str]:
         """What a person should know of it."""
         if self.recorded is None:
-            lines = ["no recorded outcome is known: the checkpoint's own threshold says what a success is"]
+            lacks = "no recorded episode has a known outcome and all its actions"
+            lines = [f"{lacks}: the checkpoint's own threshold says what a success is"]
         else:
             good, bad = int(self.truth.sum()), int((~self.truth).sum())
             of = f"{good} recorded successes and {bad} failures"
@@ -123,7 +124,7 @@ def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | N
     success = np.array([bool(recording.success[e]) for e in places], bool)
     enough = min(int(success.sum()), int((~success).sum())) >= LEAST
     if not enough and threshold is None:
-        raise too_alike(recording, success) if places else none_known(recording)
+        raise not_enough(recording)
     invert = can_invert(model)
     seeds: tuple[int, ...] = (seed, seed + 1)
     told = None

@@ -57,7 +57,7 @@ def sight_of(folder: Path) -> Sight:
         robots = _robots(config, folder, cameras, chunk, model["state_dim"], model.get("fps", 5.0))
         slots = Slots(**config["slots"]) if "slots" in config else Slots.of(robots)
         action, state = (np.asarray(codec["center"]) for codec in codecs)
-        known = config.get("trained_on")
+        known = (config.get("trained_on") or "").split()
         return Sight(
             cameras,
             size,
@@ -66,7 +66,7 @@ def sight_of(folder: Path) -> Sight:
             (action.reshape(chunk), state),
             tuple(robots),
             slots,
-            None if known is None else frozenset(known.split()),
+            frozenset(known) or None,  # none could be told apart when it was trained
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'}: field {error} does not fit; train it again") from None
@@ -106,14 +106,15 @@ def recording_of_robot(robot: Robot, dataset: Dataset, size: int) -> Recording:
     return Recording(steps, list(robot.cameras), size, shape, len(robot.state_names), numbers)
 
 
-def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> list[int]:
-    """Numbers of the episodes that a model was not trained on; all where it does not say, or where they cannot be
-    told apart."""
+def held_out(dataset: Dataset, trained_on: frozenset[str] | None) -> tuple[list[int], bool]:
+    """(numbers of the episodes that a model was not trained on, whether that is known of each): all, where it does not
+    say; those that cannot be told apart are among them."""
     numbers = [e.index for e in dataset.episodes]
-    marks = episode_marks(dataset) if trained_on is not None else []
-    if trained_on is None or not marks:
-        return numbers
-    return [number for number, mark in zip(numbers, marks, strict=True) if not among(mark, trained_on)]
+    if trained_on is None:
+        return numbers, False
+    marks = episode_marks(dataset)
+    fresh = [number for number, mark in zip(numbers, marks, strict=True) if not among(mark, trained_on)]
+    return fresh, all(marks)
 
 
 def open_held_out(
@@ -129,13 +130,17 @@ def open_held_out(
     """
     dataset = open_dataset(data, labels=labels)
     require_used([dataset], labels)
-    chosen = sorted({*held_out(dataset, sight.trained_on if fresh else None), *also})
+    found, known = held_out(dataset, sight.trained_on if fresh else None)
+    chosen = sorted({*found, *also})
     if not chosen:
         raise UserError(
             f"{data}: the model was trained on all of its {len(dataset.episodes)} episodes; give others "
             "(presage dataset split keeps some apart)"
         )
-    return recording_for(sight, dataset if len(chosen) == len(dataset.episodes) else open_dataset(data, chosen, labels))
+    some = dataset if len(chosen) == len(dataset.episodes) else open_dataset(data, chosen, labels)
+    recording = recording_for(sight, some)
+    recording.held_out = known and len(chosen) == len(found)
+    return recording
 
 
 def check_same_robot(mine: Sight, other: Sight, folder: Path, dataset: Dataset) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from presage.codecs.scalars import scale_remark
 from presage.episodes.dataset import Dataset
 from presage.episodes.naming import Columns, look_alikes
-from presage.episodes.outcome import chunk_quality, episode_success, read_quality, row_success, valid_actions
+from presage.episodes.outcome import chunk_quality, episode_success, read_quality, row_success, valid_actions, was_kept
 from presage.episodes.robot import Robot
 from presage.episodes.steps import Steps, recorded_numbers
 from presage.errors import UserError
@@ -67,7 +67,7 @@ def remarks(dataset: Dataset, robot: Robot) -> list[str]:
             f"column 'quality' is not used: {reason}, and quality is 0 (bad) to 1 (as the expert); no chunk is worse"
         )
     success = row_success(dataset)
-    if success is not None and not success.any() and None in episode_success(dataset):
+    if success is not None and not was_kept(dataset, "next.success", success) and None in episode_success(dataset):
         lines.append("column 'next.success' is never true: the value is not learned, and no episode counts as failed")
     return [f"{dataset.root}: {line}" for line in lines]
 

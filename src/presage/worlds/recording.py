@@ -32,7 +32,7 @@ class Recording:
 
     cameras, size, chunk_shape (chunk, A), state_dim, fps: how it is looked at. action: (R, chunk, A), NaN where none
     was executed. state: (R, D). success: (E,) bool or None, where nobody knows. numbers: (E,) of the episodes in their
-    dataset.
+    dataset. held_out: whether the model that dreams of them is known not to have been trained on any.
 
     Args:
         steps: rows are model steps, one episode of them for each recorded one (`Steps` of a robot without overlap, or
@@ -71,6 +71,7 @@ class Recording:
         if state_dim:
             felt = steps.column("observation.state").reshape(rows, -1)
             self.state = np.where(np.isnan(felt), middle[1], felt).astype(np.float32)
+        self.held_out = False
         self._kept: dict[int, np.ndarray] = {}
         self._first: dict[int, np.ndarray] = {}
 

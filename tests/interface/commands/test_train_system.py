@@ -47,7 +47,7 @@ def test_a_run_ends_in_a_checkpoint_with_a_card_that_repeats_it(
         (["--data", "arm", "--steps", "3"], "--steps goes with --system where one stage goes on"),
         (["--data", "arm", "--start-from", "."], "does not apply to --start-from, which keeps its own"),
         (["--data", "arm", "--start-from", "arm", "--fps", "2", "--size", "debug"], "--size debug does not apply"),
-        (["--data", "arm", "--size", "64"], "a system's is one of debug, small, base"),
+        (["--data", "arm", "--size", "64"], "a system's is one of debug, brief, small, base"),
         (["--data", "arm", "--only", "codec", "joint"], "name one stage"),
     ],
 )

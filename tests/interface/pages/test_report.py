@@ -93,7 +93,7 @@ def test_episodes_can_be_told_apart(report: str) -> None:
 
 def test_rates_come_from_episodes_or_figures(tmp_path: Path) -> None:
     (with_rows,) = read_runs([make_result(tmp_path / "a.json", 4)])
-    assert rates(with_rows)["joint"] == (wilson(4, 6), (4, 6))
+    assert rates(with_rows)["joint"] == (wilson(4, 6), (4, 6), None)
     interval = wilson(14, 20)
     figures = {
         f"{name}{end}": x for name in ("success_joint", "imagined/x") for end, x in zip(("", "_low", "_high"), interval)
@@ -103,6 +103,20 @@ def test_rates_come_from_episodes_or_figures(tmp_path: Path) -> None:
     found = rates(old)
     assert list(found) == ["joint", "x, imagined"]
     assert found["joint"].interval == pytest.approx(interval) and found["joint"].counts is None
+
+
+def test_a_dreams_doubtful_episodes_are_told_from_those_that_are_sure(tmp_path: Path) -> None:
+    dreamt = episode_rows("random", make_results(3), "imagined")
+    rows = [row | {"answered": i < 2} for i, row in enumerate(dreamt)]
+    none = [row | {"policy": "shy", "answered": False} for row in dreamt]
+    (run,) = read_runs([make_result(tmp_path / "a.json", 4, rows=rows + none)])
+    assert rates(run)["random, imagined"] == (wilson(3, 6), (3, 6), (2, 2))
+    assert rates(run)["joint"].sure is None and rates(run)["shy, imagined"].sure == (0, 0)
+    said = success_tables([run])
+    assert "where sure: 100 % [34, 100], 2 of 2" in said and "where sure: no episode" in said
+    assert "without an answer count as what is likelier" in said
+    (plain,) = read_runs([make_result(tmp_path / "b.json", 4)])
+    assert "sure" not in success_tables([plain])
 
 
 def test_runs_of_one_policy_each_are_compared(tmp_path: Path) -> None:

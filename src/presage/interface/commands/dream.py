@@ -145,8 +145,8 @@ class Dream(Command):
 
         chosen = None if self.episodes is None else parse_episodes(self.episodes)
         dataset = open_dataset(self.data, chosen)
-        fresh, notes = held_out(dataset, trained_on), list[str]()
-        if trained_on is None and self.model is None:
+        (fresh, known), notes = held_out(dataset, trained_on), list[str]()
+        if not known and self.model is None:
             notes.append("the checkpoint does not say which episodes it was trained on, so these may be among them")
         numbers = [e.index for e in dataset.episodes]
         if chosen is None:

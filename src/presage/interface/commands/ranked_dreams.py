@@ -82,7 +82,7 @@ def _apart(figures: Mapping[str, Any], name: str) -> str:
 def _recorded(figures: Mapping[str, Any]) -> str:
     known = figures["recorded_episodes"]
     if not known:
-        return "no outcome is known of these"
+        return "none of these has a known outcome and all its actions"
     again = f"imagined {show_rate(figures, 'imagined/recorded')}, recorded {show_rate(figures, 'recorded')}"
     right = ", ".join(f"{100 * figures[f'abstention_accuracy/{k}']:.0f} % of the surest {k} %" for k in CURVE)
     return f"{again} of {known} with known outcome; right {right}"

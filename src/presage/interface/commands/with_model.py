@@ -131,8 +131,8 @@ class DataCommand(ModelCommand):
         tasks, seeds = self._first_frames(recording)
         world = RecordedWorld(recording, min(BATCH, len(tasks)))
         numbers = [recording.numbers[world.place(*each)] for each in zip(tasks, seeds, strict=True)]
-        kind = "held-out episodes" if self.fresh else "episodes"
-        if self.fresh and sight.trained_on is None:
+        kind = "held-out episodes" if recording.held_out else "episodes"
+        if self.fresh and not recording.held_out:
             kind = "episodes (trained on? the checkpoint is silent)"
         print(f"{self.data}: {len(tasks)} of {len(recording)} {kind}: {', '.join(map(str, numbers))}", flush=True)
         print("no simulator: what is said of new actions is imagined; their true outcome needs one", flush=True)

@@ -10,10 +10,12 @@ from presage.results.runs import Run
 
 
 class Rate(NamedTuple):
-    """A success rate; counts where episodes are known one by one."""
+    """A success rate; counts where episodes are known one by one; sure: of those that the referee of a dream answered,
+    where there was one to ask."""
 
     interval: Interval
     counts: tuple[int, int] | None = None
+    sure: tuple[int, int] | None = None
 
 
 def rates(run: Run) -> dict[str, Rate]:
@@ -21,7 +23,8 @@ def rates(run: Run) -> dict[str, Rate]:
     found: dict[str, Rate] = {}
     for policy, world in dict.fromkeys((o.policy, o.world) for o in run.outcomes):
         counts = run.successes(policy, world)
-        found[policy if world == "real" else f"{policy}, {world}"] = Rate(wilson(*counts), counts)
+        sure = run.surely(policy, world)
+        found[policy if world == "real" else f"{policy}, {world}"] = Rate(wilson(*counts), counts, sure)
     if found:
         return found
     for name in run.figures:
@@ -58,6 +61,8 @@ def success_tables(runs: Sequence[Run]) -> str:
         row = [_(name), *[_cell(f.get(name), f"{name}, {run.name}") for f, run in zip(found, runs, strict=True)]]
         rows.append(row + [_difference(f.get(name), found[0].get(name)) for f in found[1:]])
     caption = "Share of episodes that reached their goal, with the 95 % Wilson interval."
+    if any(rate.sure is not None for each in found for rate in each.values()):
+        caption += " Imagined episodes without an answer count as what is likelier; 'where sure' leaves them out."
     note = ""
     if len(runs) > 1:
         note = (
@@ -78,6 +83,10 @@ def _cell(rate: Rate | None, alt: str) -> str:
     value, low, high = rate.interval
     text = percent(rate.interval)
     counts = f"<small>{rate.counts[0]} of {rate.counts[1]}</small>" if rate.counts else ""
+    if rate.sure is not None:
+        good, answered = rate.sure
+        sure = f"{percent(wilson(good, answered))}, {good} of {answered}" if answered else "no episode"
+        counts += f"<small>where sure: {sure}</small>"
     return text + counts + measured_bar(low, value, high, "var(--dream)", f"{alt}: {text}")
 
 

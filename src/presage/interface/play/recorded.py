@@ -147,7 +147,8 @@ class RecordedStudio:
         numbers = self.recording.numbers
         if episode not in numbers:
             known = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-            raise UserError(f"episode {episode}: the held-out episodes are {known}; --episode also takes another")
+            what = "held-out episodes" if self.recording.held_out else "episodes at hand"
+            raise UserError(f"episode {episode}: the {what} are {known}; --episode also takes another")
         place = numbers.index(episode)
         last = int(self.recording.length[place]) - 1
         if not 0 <= row <= last:
