@@ -158,6 +158,9 @@ def test_candidates_differ_by_their_noise_and_answer_several_chunks() -> None:
         torch.nn.init.normal_(p, std=0.1)
     session = Session(model, ["move"] * 2, context=0)
     session.observe({"image.front": recorded.frames["image.front"][[0, 8]]})
+    asked: list[int] = []
+    model.parts["head"].former.register_forward_hook(lambda *_: asked.append(1))
     drawn = candidates(latents(["image.front"]), 3)(session, 4)
+    assert len(asked) == 1  # however many candidates, in however many steps
     assert drawn.shape == (2, 4, 3, CHUNK * ACTIONS) and drawn.abs().max() <= 1
     assert not torch.allclose(drawn[:, 0], drawn[:, 1]) and session.batch == 2

@@ -8,7 +8,7 @@ token.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -139,8 +139,12 @@ class ActionTransformer(nn.Module):
 
     def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
         """Features (B, N, T, D), text (B, 256), `x_k` (B, K, C) at `level` (B,) -> (B, K, C)."""
+        return self.decide(self.former(features), text, x_k, level)
+
+    def decide(self, queries: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """The same from what the former says of features, (B, Q, W): it says so once, however often this is asked."""
         told = self.level(waves(level)) + self.text(text)
-        context = torch.cat([self.former(features), told[:, None]], 1)
+        context = torch.cat([queries, told[:, None]], 1)
         x = self.enter(x_k) + self.positions + told[:, None]
         for mix, look in zip(self.mix, self.look):
             x = look(mix(x), context)
@@ -219,7 +223,7 @@ class Filmed(nn.Module):
 class Answering:
     """A head over features that are fixed, as a backbone of one stream, so that the one sampler walks its levels."""
 
-    head: nn.Module
+    head: Callable[..., Tensor]
     features: Tensor
     streams: Sequence[Stream]
 
@@ -237,7 +241,9 @@ class Answering:
 
 
 @torch.inference_mode()
-def answer(head: nn.Module, features: Tensor, text: Tensor, stream: Stream, noise: Streams, steps: int = 1) -> Tensor:
+def answer(
+    head: Callable[..., Tensor], features: Tensor, text: Tensor, stream: Stream, noise: Streams, steps: int = 1
+) -> Tensor:
     """The action (B, K, C) that a head reads from features, denoised in `steps` steps."""
     start = {}
     if not stream.corruption.one_pass:

@@ -15,6 +15,7 @@ from presage.systems.lab.starts import (
     choose_starts,
     is_far,
     ledger_file,
+    near_seeds,
     take_verdict_block,
     tuning_block,
     used_blocks,
@@ -75,6 +76,16 @@ def test_every_second_start_of_a_task_is_far() -> None:
     for start in starts[::2]:  # the puck: across the table, the box reaches from -10 to 10 cm
         simulation.reset(start.seed)
         assert is_far(simulation) == start.far == (simulation.observation[4] > 0.05)
+
+
+def test_seeds_of_rollouts_are_near_and_used_once() -> None:
+    tasks = ["drawer-open-v3", "push-v3"] * 6
+    seeds = near_seeds(tasks, FIRST_CALIBRATION_SEED)
+    assert len(set(seeds)) == len(tasks) and seeds == sorted(seeds) and seeds[-1] > FIRST_CALIBRATION_SEED + 11
+    for task, seed in zip(tasks, seeds, strict=True):
+        simulation = Simulation(task)
+        simulation.reset(seed)
+        assert not is_far(simulation)
 
 
 def test_a_world_without_start_boxes_has_no_far_starts() -> None:

@@ -31,7 +31,7 @@ from presage.systems.lab.labels import LABELS, Seen
 from presage.systems.lab.outcome import JUDGE, OUTCOME, judged_frames, put_back, success_shown, with_outcome
 from presage.systems.lab.pool import Member, learned, pool
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
-from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
+from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, near_seeds, tuning_block
 from presage.systems.lab.trials import ROWS, Trials, dreamed, dreamed_by, shuffled_in_tasks, together, trials_of
 from presage.systems.lab.verdict import Sanity, Verdict, judge
 from presage.systems.lab.world_base import table_world
@@ -240,10 +240,12 @@ def verdict_of(arms: Mapping[str, Arm], claimed: str, none: str) -> Verdict | No
 
 
 def rollouts(drivers: Sequence[Member], quick: bool) -> dict[str, Recorded]:
-    """What models are adapted to: kinds of data by the number of episodes, and all but those of one task."""
+    """What models are adapted to: kinds of data by the number of episodes, and all but those of one task. None begins
+    far, where no other data do: to know the place would do for knowing the policy."""
     each, parts = (6 if quick else P_MOST) // len(drivers), []
+    tasks = [T3[i % len(T3)] for i in range(each)]
     for d, driver in enumerate(drivers):
-        tasks, seeds = zip(*((T3[i % len(T3)], FIRST_ROLLED + d * P_MOST + i) for i in range(each)), strict=True)
+        seeds = near_seeds(tasks, FIRST_ROLLED + d * P_MOST)
         parts.append(rolled(driver.make(), tasks, seeds, max_steps=steps_of(quick)).recorded)
     most = joined(parts)
     every = 2 if quick else P_MOST // 200

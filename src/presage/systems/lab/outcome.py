@@ -18,6 +18,7 @@ from presage.networks.composed import IMAGE, Composed
 from presage.policy.features import latents
 from presage.policy.heads import Filmed
 from presage.systems.lab.arms import CHUNK, SIZE
+from presage.systems.lab.starts import is_far
 from presage.systems.parts import conv_codec, scaled
 from presage.systems.system import Shape, Size
 from presage.timeline.corruption import Regress
@@ -126,6 +127,8 @@ def put_back(tasks: Sequence[str], count: int, first_seed: int, cameras: Sequenc
         renderer = renderer_of(find_world(task), tuple(cameras), SIZE, 2)
         simulation.reset(seed)
         seed += 1
+        if is_far(simulation):
+            continue
         start = simulation.pose
         for _ in range(160):
             simulation.step(simulation.expert_action())

@@ -123,6 +123,20 @@ def is_far(simulation: Any) -> bool:
     return bool(simulation.env._last_rand_vec[side] > low[side] + NEAR_SHARE * (high[side] - low[side]))
 
 
+def near_seeds(tasks: Sequence[str], first: int) -> list[int]:
+    """For each of these tasks the next seed from `first` on whose start is not far; no seed twice."""
+    simulations = {task: simulation_of(task) for task in tasks}
+    seeds: list[int] = []
+    for task in tasks:
+        simulation, seed = simulations[task], seeds[-1] + 1 if seeds else first
+        simulation.reset(seed)
+        while is_far(simulation):
+            seed += 1
+            simulation.reset(seed)
+        seeds.append(seed)
+    return seeds
+
+
 def choose_starts(
     block: Block, tasks: Sequence[str], count: int, simulation: Callable[[str], Any] = simulation_of
 ) -> list[Start]:
