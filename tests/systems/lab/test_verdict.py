@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from presage.errors import UserError
 from presage.measures.statistics import bootstrap_mean
+from presage.systems.lab.delays import at_least, at_most
 from presage.systems.lab.verdict import (
     Sanity,
     judge,
@@ -25,6 +26,11 @@ MARGINS = st.floats(0.02, 0.3)
 def outcomes(rates: list[float], starts: int, seed: int = 0) -> np.ndarray:
     """Successes (seeds, starts) of an arm whose training seeds reach `rates`."""
     return (np.random.default_rng(seed).random((len(rates), starts)) < np.array(rates)[:, None]).astype(float)
+
+
+def test_a_difference_that_equals_its_limit_holds_however_it_is_rounded() -> None:
+    assert at_most("later", 25 / 60 - 22 / 60, 0.05).holds and at_least("told", 28 / 60 - 22 / 60, 0.10).holds
+    assert not at_most("later", 0.0501, 0.05).holds and not at_least("told", 0.0999, 0.10).holds
 
 
 @given(SHAPES, MARGINS, st.integers(0, 99))

@@ -30,6 +30,8 @@ from presage.worlds.knocks import Knocked
 from presage.worlds.protocol import Policy
 
 EPISODES, PAIRS = 60, 300
+ROUNDING = 1e-9
+"""A difference of 3 in 60 is 0.05"""
 FORWARD_LIMITS = {"forward error / copied frame's, moved pixels": 1.0, "forward error / with other actions": 0.9}
 """Of `probes.forward_errors`: a forward step that is no better under the running action cannot make up for a delay."""
 
@@ -135,11 +137,11 @@ def late(name: str, latency: int) -> str:
 
 
 def at_most(name: str, value: float, limit: float) -> Sanity:
-    return Sanity(name, value, value <= limit, f"at most {limit}")
+    return Sanity(name, value, value <= limit + ROUNDING, f"at most {limit}")
 
 
 def at_least(name: str, value: float, limit: float) -> Sanity:
-    return Sanity(name, value, value >= limit, f"at least {limit}")
+    return Sanity(name, value, value >= limit - ROUNDING, f"at least {limit}")
 
 
 def misled(foresee: Foresight, recorded: Recorded, seed: int = 0) -> Foresight:
