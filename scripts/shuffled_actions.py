@@ -1,7 +1,7 @@
 """A LeRobot dataset again, with every action given to another row: what trains a model that cannot listen.
 
     python scripts/shuffled_actions.py data/experts --out data/shuffled
-    presage train --system reference --start-from src/presage/checkpoints/reference --only near --steps 500 \\
+    presage train --system reference --start-from src/presage/checkpoints/reference --only near --steps 250 \\
         --data data/shuffled --out runs/shuffled
 
 The control of the gate: frames, states and how actions are distributed stay as they are. Files of videos are linked.

@@ -54,7 +54,7 @@ def pick(arm: Arm, start: np.ndarray, cube: np.ndarray, how: Behaviour, seed: in
     aim = angles
     for point, is_open in zip(path, opened):
         aim = arm.reach(point, aim)
-        angles = angles + (aim - angles).clip(-TURNS, TURNS)
+        angles = _turned(angles, aim)
         shaking = 0.7 * shaking + 0.7 * rng.normal(0, how.shakes, 5)  # its spread stays as large as one draw's
         command = arm.command(angles, 100.0 if is_open else how.closes)
         commands.append(command + np.append(shaking, 0))
@@ -71,7 +71,7 @@ def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
         opening = rng.choice([0.0, 50.0, 100.0])
         for each in _line(point, target, rng.uniform(0.06, 0.12)):
             aim = arm.reach(each, aim)
-            angles = angles + (aim - angles).clip(-TURNS, TURNS)
+            angles = _turned(angles, aim)
             commands.append(arm.command(angles, opening))
         point = target
     return np.array(commands[:ROWS], np.float32)
@@ -98,6 +98,11 @@ def somehow(arm: Arm, start: np.ndarray, cube: np.ndarray, seed: int) -> np.ndar
         "drops": {"drops": rng.uniform(0.01, 0.03)},
     }
     return pick(arm, start, cube, replace(how, **faults.get(fault, {})), seed)
+
+
+def _turned(angles: np.ndarray, aim: np.ndarray) -> np.ndarray:
+    """(5,) radians a row later, on the way to `aim`."""
+    return angles + (aim - angles).clip(-TURNS, TURNS)
 
 
 def _line(begin: np.ndarray, end: np.ndarray, speed: float) -> np.ndarray:

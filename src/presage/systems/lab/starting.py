@@ -7,9 +7,9 @@ import numpy as np
 from presage.codecs.text import embed_text
 from presage.networks.composed import IMAGE
 from presage.systems.lab.arms import CAMERAS, CHUNK, SIZE
-from presage.systems.lab.starts import is_far
+from presage.systems.lab.starts import near_starts
 from presage.training.recorded import Recorded
-from presage.worlds.collect import renderer_of, simulation_of
+from presage.worlds.collect import renderer_of
 from presage.worlds.instructions import draw_instruction
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import find_world
@@ -21,18 +21,13 @@ def first_frames(tasks: Sequence[str], count: int, cameras: Sequence[str] = CAME
     """`count` starts that are not far, tasks in turn, as episodes of one row without an action."""
     frames: dict[str, list[np.ndarray]] = {f"{IMAGE}{camera}": [] for camera in cameras}
     said: list[str] = []
-    state, seed = [], FIRST_SEED
-    while len(said) < count:
-        task = tasks[len(said) % len(tasks)]
-        simulation = simulation_of(task)
-        simulation.reset(seed)
-        if not is_far(simulation):
-            renderer = renderer_of(find_world(task), tuple(cameras), SIZE, 2)
-            for camera, image in simulation.frames(renderer).items():
-                frames[f"{IMAGE}{camera}"].append(image)
-            state.append(simulation.state)
-            said.append(draw_instruction(task, seed))
-        seed += 1
+    state, asked = [], [tasks[i % len(tasks)] for i in range(count)]
+    for task, (seed, simulation) in zip(asked, near_starts(asked, FIRST_SEED), strict=True):
+        renderer = renderer_of(find_world(task), tuple(cameras), SIZE, 2)
+        for camera, image in simulation.frames(renderer).items():
+            frames[f"{IMAGE}{camera}"].append(image)
+        state.append(simulation.state)
+        said.append(draw_instruction(task, seed))
     words, number = np.unique(said, return_inverse=True)
     return Recorded(
         {name: np.stack(images) for name, images in frames.items()},

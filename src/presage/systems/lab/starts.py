@@ -7,10 +7,10 @@ A quarter of every start box is never recorded: starts there are *far*. Half of 
 are far, so a policy cannot do well by knowing recorded starts alone.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,18 +123,22 @@ def is_far(simulation: Any) -> bool:
     return bool(simulation.env._last_rand_vec[side] > low[side] + NEAR_SHARE * (high[side] - low[side]))
 
 
-def near_seeds(tasks: Sequence[str], first: int) -> list[int]:
-    """For each of these tasks the next seed from `first` on whose start is not far; no seed twice."""
-    simulations = {task: simulation_of(task) for task in tasks}
-    seeds: list[int] = []
+def near_starts(tasks: Sequence[str], first: int) -> Iterator[tuple[int, Any]]:
+    """For each of these tasks the next seed from `first` on whose start is not far, and its simulation there. No seed
+    twice."""
+    simulations = {task: simulation_of(task) for task in dict.fromkeys(tasks)}
+    seeds = itertools.count(first)
     for task in tasks:
-        simulation, seed = simulations[task], seeds[-1] + 1 if seeds else first
-        simulation.reset(seed)
-        while is_far(simulation):
-            seed += 1
-            simulation.reset(seed)
-        seeds.append(seed)
-    return seeds
+        for seed in seeds:
+            simulations[task].reset(seed)
+            if not is_far(simulations[task]):
+                yield seed, simulations[task]
+                break
+
+
+def near_seeds(tasks: Sequence[str], first: int) -> list[int]:
+    """The seeds alone."""
+    return [seed for seed, _ in near_starts(tasks, first)]
 
 
 def choose_starts(
@@ -151,7 +155,7 @@ def choose_starts(
     for task in tasks:
         one = simulation(task)
         kinds = (False, True) if start_box(one) is not None else (False,)
-        turns[task] = cycle([_starts_of(one, task, block.first, far) for far in kinds])
+        turns[task] = itertools.cycle([_starts_of(one, task, block.first, far) for far in kinds])
     starts: list[Start] = []
     for number in range(count):
         task = tasks[number % len(tasks)]
