@@ -168,3 +168,27 @@ def test_a_checkpoint_is_gone_on_with_by_its_own_system_and_robot(tmp_path: Path
     with pytest.raises(UserError, match="are others than those of the data"):
         fitted("uwm", tmp_path / "other", slower, start=start)
     assert not (tmp_path / "other").exists()
+
+
+def test_weights_of_another_robot_are_begun_with_where_they_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = fitted("reference", tmp_path / "one").checkpoint
+    assert before is not None
+    square = moving_square(rows=12, seed=5)
+    others = [("other", replace(square, action=np.concatenate([square.action, square.action[..., :1]], -1)))]
+    shape = shape_of(others[0][1])
+    (_, old), new = open_system(before), fit.carried(before, "reference", shape, "debug")
+    assert "where they fit" in capsys.readouterr().out
+    theirs, mine = old.state_dict(), new.state_dict()
+    same = {name for name, x in mine.items() if name in theirs and torch.equal(x, theirs[name])}
+    anew = {name for name, x in mine.items() if name in theirs and x.shape != theirs[name].shape}
+    assert same | anew == set(mine) and {"network.told.0.weight", "network.vectors_in.0.weight"} <= anew
+    assert "network.enter.weight" in same, "the eyes are kept"
+    done = fitted("reference", tmp_path / "two", others, pretrained=before)
+    assert done.checkpoint is not None and list(done.stages) == ["world", "near", "far", "judge"]
+    assert open_system(done.checkpoint)[1].shape.action_dim == old.shape.action_dim + 1
+    with pytest.raises(UserError, match=r"of the weights fit networks of --size small, and it has those of debug"):
+        fitted("reference", tmp_path / "three", others, pretrained=before, size="small")
+    with pytest.raises(UserError, match="holds the system Reference"):
+        fitted("uwm", tmp_path / "four", others, pretrained=before)

@@ -23,6 +23,10 @@ LABELLED, FREE, NOISE = "labelled", "free", "noise"
 """Kinds of data that stages ask for: with actions, video alone, and actions that nobody should imitate."""
 
 
+LEAST = 0.5
+"""Share of the weights that `--pretrained` has to give"""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a training left.
@@ -54,6 +58,7 @@ def fit_system(
     extra: Mapping[str, Any] | None = None,
     start: Path | None = None,
     steps: int | None = None,
+    pretrained: Path | None = None,
 ) -> Fitted:
     """Train all stages of a system, each resumed from `out/<stage>`, and write the checkpoint `out/model`.
 
@@ -66,6 +71,7 @@ def fit_system(
         extra: what else `config.json` is to hold.
         start: a checkpoint of this system to go on with: its weights, size and codecs are kept.
         steps: of the stage `only` on `start`, in place of the recipe's.
+        pretrained: a checkpoint of this system, maybe of another robot; those of its weights that fit are begun with.
 
     Raises:
         UserError: the system has no recipe, the data do not fit it, or `out` holds what was made from something else.
@@ -76,12 +82,16 @@ def fit_system(
         raise UserError(f"{_names(parts)}: no row has an action, so there is nothing to act by; see --action")
     kinds = kinds_of(parts, system_of(name, shape_of(acting[0]), size).stages)
     shape, begun = shape_of(kinds[LABELLED]), None
+    if pretrained is not None:
+        begun = carried(pretrained, name, shape, size)
+        weights = read_weights(pretrained / WEIGHTS)
+        made_from = made_from | {"pretrained": entry(f"weights of --pretrained {pretrained}", weights)}
     if start is not None:
         begun, size = _begun(start, name, shape)
         shape = begun.shape
         made_from = made_from | {"start": entry(f"weights of --start-from {start}", read_weights(start / WEIGHTS))}
     system = system_of(name, shape, size)
-    chosen = system.stages if begun is None or only is None else (_lengthened(system, only, steps),)
+    chosen = system.stages if start is None or only is None else (_lengthened(system, only, steps),)
     stages, notes = with_what_there_is(chosen, kinds)
     streams = system.build(replace(shape, state_dim=shape.state_dim or 1)).streams
     if not shape.state_dim and any(stream.source == STATE for stream in streams):
@@ -104,6 +114,32 @@ def _begun(start: Path, name: str, asked: Shape) -> tuple[Composed, str]:
     if replace(model.shape, action_codec=asked.action_codec, state_codec=asked.state_codec) != asked:
         raise UserError(f"--start-from {start}: its cameras, rates, actions or state are others than those of the data")
     return model, str(read_config(start)["size"])
+
+
+def carried(pretrained: Path, name: str, shape: Shape, size: str) -> Composed:
+    """A model for data of a shape with those weights of a checkpoint that have the same name and size in it. What
+    depends on the robot's numbers or cameras begins anew.
+
+    Raises:
+        UserError: it is of another system, or its networks are of another size, so that hardly anything fits.
+    """
+    found, _ = open_system(pretrained)
+    system = system_of(name, shape, size)
+    if system.card != found.card:
+        raise UserError(f"--pretrained {pretrained} holds the system {found.card.name}: name that one with --system")
+    model = system.build(shape)
+    mine, theirs = model.state_dict(), read_weights(pretrained / WEIGHTS)
+    fit = {n: x.to(mine[n].dtype) for n, x in theirs.items() if n in mine and mine[n].shape == x.shape}
+    share = sum(x.numel() for x in fit.values()) / sum(x.numel() for x in mine.values())
+    if share < LEAST:
+        its = read_config(pretrained)["size"]
+        raise UserError(
+            f"--pretrained {pretrained}: {share:.0%} of the weights fit networks of --size {size}, and it has those of "
+            f"{its}: leave out --size"
+        )
+    model.load_state_dict({**mine, **fit})
+    print(f"begins with the weights of {pretrained} where they fit ({share:.0%}); what the robot decides is new")
+    return model
 
 
 def _lengthened(system: System, name: str, steps: int | None) -> Stage:

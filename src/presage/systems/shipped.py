@@ -27,3 +27,17 @@ def default_checkpoint(parts: bool = False, tasks: Collection[str] = ()) -> Path
     if not (folder / "config.json").exists():
         raise UserError("this copy of presage ships no checkpoint: train one (presage train --help), --checkpoint DIR")
     return folder
+
+
+def shipped_or_folder(name: str) -> Path:
+    """A checkpoint's folder, or that of one which comes with presage, by its name.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if not Path(name).is_dir() and (CHECKPOINTS / name / "config.json").exists():
+        return CHECKPOINTS / name
+    if not Path(name).is_dir():
+        there = ", ".join(sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json")))
+        raise UserError(f"no checkpoint {name}: give a folder, or one that comes with presage ({there or 'none does'})")
+    return Path(name)

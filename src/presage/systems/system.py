@@ -56,7 +56,11 @@ BRIEF = Size("brief", 160, 6, 4, 32, 0.5)
 BASE = Size("base", 256, 8, 8, 64, 4.0)
 CARD = Size("card", 256, 8, 8, 64, 0.3, batch=256)
 """`BASE` for a card, which computes many windows as fast as few: fewer steps, and more windows in all"""
-SIZES = {size.name: size for size in (DEBUG, BRIEF, SMALL, BASE, CARD)}
+TUNED = Size("tuned", 256, 8, 8, 64, 0.25)
+"""`BASE`, to begin with weights that are trained already; takes about as long as `BRIEF`"""
+SIZES = {size.name: size for size in (DEBUG, BRIEF, SMALL, TUNED, BASE, CARD)}
+SHORTER = {"base": "tuned", "card": "tuned", "small": "brief"}
+"""Size -> that of the same networks, for weights that are trained already"""
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,10 @@ def test_a_run_ends_in_a_checkpoint_with_a_card_that_repeats_it(
         (["--data", "arm", "--steps", "3"], "--steps goes with --system where one stage goes on"),
         (["--data", "arm", "--start-from", "."], "does not apply to --start-from, which keeps its own"),
         (["--data", "arm", "--start-from", "arm", "--fps", "2", "--size", "debug"], "--size debug does not apply"),
-        (["--data", "arm", "--size", "64"], "a system's is one of debug, brief, small, base"),
+        (["--data", "arm", "--size", "64"], "a system's is one of debug, brief, small, tuned, base"),
         (["--data", "arm", "--only", "codec", "joint"], "name one stage"),
+        (["--data", "arm", "--pretrained", "nobody"], "no checkpoint nobody: give a folder, or one that comes with"),
+        (["--data", "arm", "--pretrained", "reference", "--size", "debug"], "holds the system Reference"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -59,6 +61,21 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert main(["train", "--out", "run", *options, *rest]) == 2
     assert says in capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
     assert not Path("run").exists()
+
+
+def test_all_stages_begin_with_what_fits_of_another_robot(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["train", "--system", "uwm", "--size", "debug"]
+    assert main([*run, "--data", "arm", "--out", "run"]) == 0
+    write_robot(Path("other"), length=25, fps=10, size=(32, 32), joints=5)
+    more = ["train", "--system", "uwm", "--data", "other", "--pretrained", "run/model", "--out", "more"]
+    assert main(more) == 0
+    assert "begins with the weights of run/model where they fit" in capsys.readouterr().out
+    before, after = (json.loads(Path(f"{name}/model/config.json").read_text()) for name in ("run", "more"))
+    assert after["size"] == "debug" and (before["shape"]["action_dim"], after["shape"]["action_dim"]) == (7, 5)
+    assert set(before["trained_on"].split()) < set(after["trained_on"].split()), "what it saw earlier is not held out"
+    assert main([*more, "--start-from", "run/model"]) == 2
+    assert main(["train", "--data", "other", "--pretrained", "run/model", "--out", "none"]) == 2
+    assert "--pretrained goes with --system" in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

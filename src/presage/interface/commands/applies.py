@@ -21,6 +21,8 @@ def check_options(train: "Train") -> None:
     for part in train.only:
         if part not in PARTS:
             raise UserError(f"--only {part}: choose from {', '.join(PARTS)}")
+    if train.pretrained is not None:
+        raise UserError("--pretrained goes with --system NAME; a recipe has --start-from and --backbone")
     if train.size in SIZES:
         raise UserError(f"--size {train.size} goes with --system NAME; a recipe has its own, give one of both")
     if train.weights and len(train.weights) != len(train.data):
@@ -67,6 +69,8 @@ def check_system_options(train: "Train") -> None:
             raise UserError(f"{option} does not apply to --start-from, {KEEPS}: leave it out")
     if train.size is not None and train.size not in SIZES:
         raise UserError(f"--size {train.size}: a system's is one of {', '.join(SIZES)}")
+    if train.pretrained is not None and train.start_from is not None:
+        raise UserError("--pretrained begins anew with the weights of another, --start-from goes on: give one of them")
     if len(train.only) > 1:
         raise UserError(f"--only {' '.join(train.only)}: name one stage of --system at a time")
 

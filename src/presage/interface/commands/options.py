@@ -21,7 +21,7 @@ from presage.worlds.instructions import check_task
 
 Read = Callable[[str], Any]
 BILLION = 1_000_000_000
-SIZES = ("debug", "brief", "small", "base", "card")
+SIZES = ("debug", "brief", "small", "tuned", "base", "card")
 """Names of presage.systems.system.SIZES, without importing it."""
 LONGEST_NAME = 200
 """Bytes of an output's name: file systems allow 255, and its temporary name is longer."""

@@ -64,6 +64,7 @@ class Train(Command):
 
         presage train --system uwm --data data/arm data/videos --out runs/uwm
         presage train --system unipi --size debug --data data/arm --out runs/tiny
+        presage train --system reference --pretrained reference --data data/arm --out runs/arm
         presage train --system reference --start-from runs/mine/model --only far --steps 500 --data data/arm --out
         runs/more
 
@@ -93,6 +94,9 @@ class Train(Command):
     start_from: MaybeFolder = None
     """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, with
     --only, and with --system, whose stages go on from its weights."""
+    pretrained: Annotated[str | None, one(words, "DIR")] = None
+    """With --system: begin all stages with the weights of this checkpoint that fit, whatever its robot; `reference` is
+    the one that comes with presage. Its networks are kept, and trained about as long as --size brief."""
     only: Annotated[tuple[str, ...], several(words, "PART", key=identity)] = ()
     """Train these parts of --start-from and leave everything else as it is: state dynamics, renderer, critic (needs
     data collected with --counterfactuals), decoder (of the image codec, --codec-steps). With --system: train this
@@ -102,8 +106,8 @@ class Train(Command):
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
     """Rank of the change trained beside the backbone's frozen weights, 16 by default; 0 trains all weights."""
     size: Size = None
-    """With --system: debug, brief, small (by default) or base. With --backbone: side of the frames it sees, a multiple
-    of 16; 128 by default."""
+    """With --system: debug, brief, small (by default), tuned or base. With --backbone: side of the frames it sees, a
+    multiple of 16; 128 by default."""
 
     cameras: Cameras = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one.

@@ -32,6 +32,8 @@ def train_system(options: "Train", name: str) -> None:
     from presage.episodes.steps import Steps
     from presage.systems.fit import fit_system, settings_of
     from presage.systems.lab.arms import SIZE
+    from presage.systems.shipped import shipped_or_folder
+    from presage.systems.system import SHORTER
     from presage.systems.table import find, recipe
     from presage.training import recipes
     from presage.training.checkpoint import read_config
@@ -43,8 +45,12 @@ def train_system(options: "Train", name: str) -> None:
 
     check_system_options(options)
     recipe(find(name))
-    before = read_config(options.start_from) if options.start_from else {}
+    pretrained = None if options.pretrained is None else shipped_or_folder(options.pretrained)
+    source = options.start_from or pretrained
+    before = read_config(source) if source else {}
     size = str(options.size or before.get("size", "small"))
+    if pretrained and not options.size:
+        size = SHORTER.get(size, size)
     episodes = None if options.episodes is None else parse_episodes(options.episodes)
     datasets = [open_dataset(folder, episodes, options.labels) for folder in options.data]
     require_used(datasets, options.labels)
@@ -87,6 +93,7 @@ def train_system(options: "Train", name: str) -> None:
         },
         options.start_from,
         options.steps,
+        pretrained,
     )
     stages = {
         stage: f"{log['step']:,} steps, loss {show(log['loss'])}, {took(log)}" for stage, log in fitted.stages.items()
