@@ -27,7 +27,7 @@ presage evaluate --data "$test" --checkpoint "$model" --episodes 40 --max-steps 
     --out "$out/dreams" --json "$out/dreams.json"
 
 echo "recorded commands once more" && python "$here/truth.py" replay "$test"
-python "$here/truth.py" act "$test" --out "$out/truth.json" --policies \
+python "$here/truth.py" act "$test" --ranked "$out/ranked.json" --out "$out/truth.json" --policies \
     $(for p in $names; do echo "$server/$p=$server/$p"; done) "joint=$joint" "no_imagination=$plain"
 python "$here/truth.py" compare "$out/ranked.json" "$out/truth.json"
 echo "labels of dreams" && python "$here/truth.py" replay "$out/dreams" --starts "$out/dreams.json" --recorded "$train"

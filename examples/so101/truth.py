@@ -31,11 +31,16 @@ from presage.simulator.synthesis import label
 from presage.systems.checkpoint import open_model
 
 
-def act(data: Positional[Path], policies: tuple[str, ...], out: Path) -> None:
+def act(data: Positional[Path], policies: tuple[str, ...], out: Path, ranked: Path | None = None) -> None:
     """Let policy servers (NAME=ws://HOST:PORT/...; NAME as in `presage evaluate --policies`) act from the first frames
-    of all episodes of a dataset, and write which ones succeeded."""
+    of the episodes of a dataset, and write which ones succeeded.
+
+    ranked: of `presage evaluate --json RANKED`: the episodes in it alone, which were dreamed; all by default.
+    """
     cell, rows = Cell(), []
-    seeds = {e.index: int(e.info["seed"]) for e in Dataset(data).episodes}
+    dreamed = None if ranked is None else {row["episode"] for row in _read(ranked)}
+    chosen = [e for e in Dataset(data).episodes if dreamed is None or e.index in dreamed]
+    seeds = {e.index: int(e.info["seed"]) for e in chosen}
     for given in policies:
         name, _, url = given.partition("=")
         policy = RemotePolicy(url, CHUNK, 6)

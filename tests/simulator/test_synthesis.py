@@ -16,7 +16,7 @@ from tests.tiny import tiny_model, tiny_observation
 from presage.episodes.dataset import Dataset
 from presage.errors import UserError
 from presage.networks.base import step
-from presage.simulator.synthesis import Video, as_episode, dream, label, synthesize, unexplained
+from presage.simulator.synthesis import CALL, Video, as_episode, dream, label, synthesize, unexplained
 from presage.timeline.session import Session
 
 STARTS = [("a", 1, "open the drawer"), ("b", 2, "reach the goal"), ("a", 3, "close the window")]
@@ -110,6 +110,12 @@ def test_another_call_does_not_go_on_with_the_dreams_of_one_that_was_killed(tmp_
             synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked | change)
     with pytest.raises(UserError, match="now to 'shut it'"):
         synthesize(tiny_model(), FakeWorld(2), [*STARTS[:2], ("a", 3, "shut it")], root, **asked)
+    told = tmp_path / "dreams.partial" / CALL
+    before = told.read_text()
+    told.unlink()
+    with pytest.raises(UserError, match="does not say what its episodes were made of"):
+        synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked)
+    told.write_text(before)
     assert synthesize(tiny_model(), FakeWorld(2), STARTS, root, **asked)["episodes"] == 3
 
 

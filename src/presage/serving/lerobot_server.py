@@ -33,15 +33,14 @@ class Served:
 
 def server_of(policy: LeRobotPolicy, fps: float, name: str) -> PolicyServer:
     """Each connection is an episode with a policy of its own; all share the weights."""
-    cameras = {name: camera for camera, name in policy.features.items()}
+    cameras = {feature: camera for camera, feature in policy.features.items()}
     pictures = {n: shape for n, shape in policy.expected.items() if len(shape) == 3}
     seen = tuple(cameras.get(n, n.removeprefix(IMAGES)) for n in pictures)
     state = policy.expected.get(STATE, (0,))[0]
     size = max((max(shape) for shape in pictures.values()), default=0)
     facts = Served(seen, size, (policy.chunk, policy.action_dim), state, fps)
-    server = PolicyServer(policy.another, facts, {"server": "lerobot", "model": name})
-    server.terms = Terms(list(seen), SIDES, state, prompt=NO_INSTRUCTION)
-    return server
+    terms = Terms(list(seen), SIDES, state, prompt=NO_INSTRUCTION)
+    return PolicyServer(policy.another, facts, {"server": "lerobot", "model": name}, terms=terms)
 
 
 def main(args: list[str]) -> None:

@@ -58,6 +58,7 @@ class PolicyServer:
         deadline: seconds after its arrival until which a request may start.
         sessions: connections at a time; more are turned away.
         body: the robot whose observations and commands are spoken; None: those of the model itself.
+        terms: what an observation must hold; by default what `body` or `facts` say.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class PolicyServer:
         deadline: float = 2.0,
         sessions: int = 64,
         body: Embodiment | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.make, self.key, self.sessions, self.body = make, key, sessions, body
-        self.terms = Terms.of_model(facts) if body is None else Terms.of_robot(body)
+        self.terms = terms or (Terms.of_model(facts) if body is None else Terms.of_robot(body))
         self.metadata = {**describe(facts, body), **metadata}
         self.metrics = Metrics()
         self.batcher = Batcher(deadline, self.metrics)

@@ -278,8 +278,7 @@ def synthesize(
         "episodes": len(told),
         "rows": written.num_rows,
         "predicted_success": float(np.mean([bool(info["success"]) for info in told])),
-        # nan where a call goes on that began when this was not asked
-        UNEXPLAINED: float(np.mean([float(info.get(UNEXPLAINED, "nan")) for info in told])),
+        UNEXPLAINED: float(np.mean([float(info[UNEXPLAINED]) for info in told])),
     }
 
 
@@ -293,6 +292,8 @@ def _same_call(spool: Path, asked: dict[str, Any]) -> None:
                 f"{spool}: was begun with {differs[0]} {_short(begun.get(differs[0]))}, now it is "
                 f"{_short(asked.get(differs[0]))}; remove it or repeat that call"
             )
+    elif spooled_keys(spool):
+        raise UserError(f"{spool}: does not say what its episodes were made of; remove it or choose another folder")
     else:
         spool.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asked))
