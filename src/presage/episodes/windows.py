@@ -17,6 +17,9 @@ class Windows:
     lengths: rows of each episode (E,), laid out one behind the other.
     first: windows start in the first so many rows of an episode; 0: anywhere.
     back: above 0, the first of the rows is another one, at most so many rows before the second: a view from earlier.
+    before: windows may begin so many rows before their episode, whose first row is repeated there and is no padding: a
+        robot that has not begun stands still. Without, what is asked of a window's later rows is never asked of an
+        episode's first ones.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class Windows:
         seed: int = 0,
         first: int = 0,
         back: int = 0,
+        before: int = 0,
     ):
         if window < 1 or stride < 1:
             raise UserError(f"window {window} and stride {stride} must be at least 1")
@@ -41,8 +45,9 @@ class Windows:
         inside = (window + 1) // 2
         starts = np.maximum(lengths - (inside - 1) * stride, 1)
         starts = np.minimum(starts, first) if first else starts
+        starts += before
         self._begin, self._last = np.repeat(begin, starts), np.repeat(begin + lengths - 1, starts)
-        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + self._begin
+        self._start = np.arange(starts.sum()) - np.repeat(np.cumsum(starts) - starts, starts) + self._begin - before
         self._epoch = 0
         self._position = 0
         self._order = self._permutation(0)
@@ -66,9 +71,9 @@ class Windows:
         rows = self._start[chosen, None] + self._steps
         if self._back:
             far = np.random.default_rng([self._seed, 1, self._epoch, self._position]).integers(1, self._back + 1, batch)
-            rows = np.column_stack([np.maximum(rows[:, 0] - far, self._begin[chosen]), rows])
-        last = self._last[chosen, None]
-        return np.minimum(rows, last), rows > last
+            rows = np.column_stack([rows[:, 0] - far, rows])
+        first, last = self._begin[chosen, None], self._last[chosen, None]
+        return rows.clip(first, last), rows > last
 
     def seek(self, drawn: int) -> None:
         """Stand where ``drawn`` windows have been drawn since the beginning."""

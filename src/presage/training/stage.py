@@ -46,6 +46,8 @@ class Stage:
     """Of its rows: keyframes that are so many rows apart"""
     back: int = 0
     """Above 0, the first of its rows is one of so many before the second: what a long session remembers"""
+    before: int = 0
+    """Windows may begin so many rows before an episode, where its first row is repeated"""
     starts: int = 0
     """Windows begin in the first so many rows of an episode, as a plan does that is made once; 0: anywhere"""
     weights: Weights = field(default_factory=lambda: {"*": 1.0})
@@ -109,7 +111,8 @@ def _train(
         parts = [emphasised(part, stage.emphasis) for part in parts]
     config, rows = stage.optimiser, [held(model, part) for part in parts]
     windows = [
-        Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back) for part in parts
+        Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back, stage.before)
+        for part in parts
     ]
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
