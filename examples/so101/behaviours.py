@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from cell import CUBE, FPS, Arm
 
-HOVER, GRASP, TOP = 0.09, CUBE + 0.012, 0.14
-"""Heights (m) of the point between the jaws: before, while, and after it grasps"""
+HOVER, GRASP, TOP = 0.08, CUBE + 0.012, 0.09
+"""Heights (m) of the point between the jaws: before, while, and after it grasps. Higher up the gripper cannot point
+down."""
 ROOM = (0.0, -0.006)
 """m that the arm stays beside the cube, so that the fixed jaw, which is where the cube ends, does not land on it"""
 CLOSING, END = 5, 8
 """Rows for which it waits for the jaws, and at the end"""
-ROWS = 75
+ROWS = 60
 """Longest episode"""
-TURNS = np.deg2rad(12.0)
-"""Most that a joint turns in a row: a first command that jumps would be motion of a kind that no arm shows"""
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,8 @@ def pick(arm: Arm, start: np.ndarray, cube: np.ndarray, how: Behaviour, seed: in
     opened = (row < len(there) + how.late) | ((path[:, 2] > GRASP + how.drops) & (row >= len(there)))
     shaking = np.zeros(5)
     commands, angles = [], np.deg2rad(start[:5])
-    aim = angles
     for point, is_open in zip(path, opened):
-        aim = arm.reach(point, aim)
-        angles = _turned(angles, aim)
+        angles = arm.reach(point, angles)
         shaking = 0.7 * shaking + 0.7 * rng.normal(0, how.shakes, 5)  # its spread stays as large as one draw's
         command = arm.command(angles, 100.0 if is_open else how.closes)
         commands.append(command + np.append(shaking, 0))
@@ -65,13 +62,11 @@ def wander(arm: Arm, start: np.ndarray, seed: int) -> np.ndarray:
     """(T, 6) commands over the desk, from place to place, with the gripper at will."""
     rng = np.random.default_rng((seed, 2))
     point, angles, commands = arm.place(start), np.deg2rad(start[:5]), []
-    aim = angles
     while len(commands) < ROWS - 20:
-        target = rng.uniform((0.14, -0.1, 0.03), (0.29, 0.1, 0.14))
+        target = rng.uniform((0.16, -0.1, 0.03), (0.26, 0.1, 0.09))
         opening = rng.choice([0.0, 50.0, 100.0])
         for each in _line(point, target, rng.uniform(0.06, 0.12)):
-            aim = arm.reach(each, aim)
-            angles = _turned(angles, aim)
+            angles = arm.reach(each, angles)
             commands.append(arm.command(angles, opening))
         point = target
     return np.array(commands[:ROWS], np.float32)
@@ -98,11 +93,6 @@ def somehow(arm: Arm, start: np.ndarray, cube: np.ndarray, seed: int) -> np.ndar
         "drops": {"drops": rng.uniform(0.01, 0.03)},
     }
     return pick(arm, start, cube, replace(how, **faults.get(fault, {})), seed)
-
-
-def _turned(angles: np.ndarray, aim: np.ndarray) -> np.ndarray:
-    """(5,) radians a row later, on the way to `aim`."""
-    return angles + (aim - angles).clip(-TURNS, TURNS)
 
 
 def _line(begin: np.ndarray, end: np.ndarray, speed: float) -> np.ndarray:

@@ -24,7 +24,7 @@ FIELD = 45.0
 LOOKED_AT = (0.2, 0.0, 0.07)
 CUBE = 0.02
 """Half of its side (m)"""
-LIFTED, HELD = 0.05, 5
+LIFTED, HELD = 0.04, 5
 """The cube is picked up when it is so far (m) above the desk, for so many commands"""
 
 
@@ -45,8 +45,11 @@ class Cell:
         """Put the cube somewhere, and the open gripper somewhere above the desk."""
         self.env.reset(seed=seed)
         rng = np.random.default_rng((seed, 0))
-        point = rng.uniform((0.15, -0.08, 0.12), (0.24, 0.08, 0.16))
-        start = self.arm.command(self.arm.reach(point), 100.0)
+        point = rng.uniform((0.17, -0.08, 0.07), (0.24, 0.08, 0.09))
+        angles = self.arm.reach(point)
+        for _ in range(3):  # until the wrist has turned: what follows begins where this ends
+            angles = self.arm.reach(point, angles)
+        start = self.arm.command(angles, 100.0)
         self.data.qpos[:6] = self.data.ctrl[:] = self.arm.radians(start)
         self.held = 0
         mujoco.mj_step(self.model, self.data, 250)

@@ -20,10 +20,10 @@ for url in "$server/good" "$joint" "$plain"; do
 done
 
 presage dream "$test" --checkpoint "$model" --json "$out/gate.json" --out "$out/gate.html"
-presage evaluate --data "$test" --checkpoint "$model" --episodes 40 --max-steps 38 \
+presage evaluate --data "$test" --checkpoint "$model" --episodes 40 --max-steps 30 \
     --policies $(for p in $names; do echo "$server/$p"; done) joint no_imagination \
     --json "$out/ranked.json"
-[ -e "$out/dreams" ] || presage synthesize --data "$train" --checkpoint "$model" --episodes 40 --max-steps 38 \
+[ -e "$out/dreams" ] || presage synthesize --data "$train" --checkpoint "$model" --episodes 40 --max-steps 30 \
     --out "$out/dreams" --json "$out/dreams.json"
 
 echo "recorded commands once more" && python "$here/truth.py" replay "$test"

@@ -90,6 +90,7 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
     world = imagined("world", 0.0, 1, None, Optimiser(steps=250, batch=32, cooldown=0.0, ema=0.998))
     near = imagined("near", 0.5, 2, ACTS, Optimiser(steps=5000, batch=16, cooldown=0.0, ema=0.999))
     far = imagined("far", 0.5, 6, ACTS, Optimiser(steps=1500, batch=6, cooldown=0.8, ema=0.999))
+    thorough = replace(size, steps=max(size.steps, min(1.0, 4 * size.steps)))  # it is cheap, and short of it gains most
     judge = Stage(
         "judge",
         JudgeSuccess(),
@@ -99,7 +100,7 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         window=1,
         raw=True,
         outcomes=True,
-        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), size),
+        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), thorough),
     )
     return System(
         Card.of("reference"),
