@@ -178,7 +178,9 @@ def test_weights_of_another_robot_are_begun_with_where_they_fit(
     square = moving_square(rows=12, seed=5)
     others = [("other", replace(square, action=np.concatenate([square.action, square.action[..., :1]], -1)))]
     shape = shape_of(others[0][1])
-    (_, old), new = open_system(before), fit.carried(before, "reference", shape, "debug")
+    (_, old), system = open_system(before), system_of("reference", shape, "debug")
+    new, kept = system.build(shape), fit.carried(before, system, shape, "debug")
+    new.load_state_dict({**new.state_dict(), **kept})
     assert "where they fit" in capsys.readouterr().out
     theirs, mine = old.state_dict(), new.state_dict()
     same = {name for name, x in mine.items() if name in theirs and torch.equal(x, theirs[name])}
@@ -188,6 +190,11 @@ def test_weights_of_another_robot_are_begun_with_where_they_fit(
     done = fitted("reference", tmp_path / "two", others, pretrained=before)
     assert done.checkpoint is not None and list(done.stages) == ["world", "near", "far", "judge"]
     assert open_system(done.checkpoint)[1].shape.action_dim == old.shape.action_dim + 1
+    torch.manual_seed(7)
+    again = fitted("reference", tmp_path / "again", others, pretrained=before).checkpoint
+    assert again is not None
+    one, two = (open_system(folder)[1].state_dict() for folder in (done.checkpoint, again))
+    assert all(torch.equal(x, two[name]) for name, x in one.items()), "what begins anew follows from the seed alone"
     with pytest.raises(UserError, match=r"of the weights fit networks of --size small, and it has those of debug"):
         fitted("reference", tmp_path / "three", others, pretrained=before, size="small")
     with pytest.raises(UserError, match="holds the system Reference"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from presage.errors import UserError
 from presage.networks.composed import STATE, Composed, Shape
@@ -81,23 +82,22 @@ def fit_system(
     if not acting:
         raise UserError(f"{_names(parts)}: no row has an action, so there is nothing to act by; see --action")
     kinds = kinds_of(parts, system_of(name, shape_of(acting[0]), size).stages)
-    shape, begun = shape_of(kinds[LABELLED]), None
-    if pretrained is not None:
-        begun = carried(pretrained, name, shape, size)
-        weights = read_weights(pretrained / WEIGHTS)
-        made_from = made_from | {"pretrained": entry(f"weights of --pretrained {pretrained}", weights)}
+    shape, weights = shape_of(kinds[LABELLED]), None
     if start is not None:
         begun, size = _begun(start, name, shape)
-        shape = begun.shape
+        shape, weights = begun.shape, begun.state_dict()
         made_from = made_from | {"start": entry(f"weights of --start-from {start}", read_weights(start / WEIGHTS))}
     system = system_of(name, shape, size)
+    if pretrained is not None:
+        weights = carried(pretrained, system, shape, size)
+        made_from = made_from | {"pretrained": entry(f"weights of --pretrained {pretrained}", weights)}
     chosen = system.stages if start is None or only is None else (_lengthened(system, only, steps),)
     stages, notes = with_what_there_is(chosen, kinds)
     streams = system.build(replace(shape, state_dim=shape.state_dim or 1)).streams
     if not shape.state_dim and any(stream.source == STATE for stream in streams):
         raise UserError(f"--system {name} reads the robot's state, and the data have none: name it with --state")
     print("".join(f"{line}\n" for line in notes), end="", flush=True)
-    model = trained(replace(system, stages=stages), shape, kinds, seed, out, made_from, only, begun)
+    model = trained(replace(system, stages=stages), shape, kinds, seed, out, made_from, only, weights)
     done = {stage.name: last_log(out / stage.name) for stage in stages}
     done = {name: line for name, line in done.items() if line}
     if only not in (None, stages[-1].name):
@@ -108,28 +108,30 @@ def fit_system(
 
 def _begun(start: Path, name: str, asked: Shape) -> tuple[Composed, str]:
     """The model of a checkpoint and its size; its codecs may be others than the data would have."""
-    system, model = open_system(start)
-    if system.card != Card.of(name):
-        raise UserError(f"--start-from {start} holds the system {system.card.name}: name that one with --system")
+    model = _of_system(f"--start-from {start}", start, Card.of(name))
     if replace(model.shape, action_codec=asked.action_codec, state_codec=asked.state_codec) != asked:
         raise UserError(f"--start-from {start}: its cameras, rates, actions or state are others than those of the data")
     return model, str(read_config(start)["size"])
 
 
-def carried(pretrained: Path, name: str, shape: Shape, size: str) -> Composed:
-    """A model for data of a shape with those weights of a checkpoint that have the same name and size in it. What
-    depends on the robot's numbers or cameras begins anew.
+def _of_system(option: str, folder: Path, card: Card) -> Composed:
+    """The model of a checkpoint that has to be of a system."""
+    found, model = open_system(folder)
+    if found.card != card:
+        raise UserError(f"{option} holds the system {found.card.name}: name that one with --system")
+    return model
+
+
+def carried(pretrained: Path, system: System, shape: Shape, size: str) -> dict[str, Tensor]:
+    """Those weights of a checkpoint that have the same name and shape in a model of `system` for data of a shape. What
+    depends on the robot's numbers or cameras is not among them.
 
     Raises:
         UserError: it is of another system, or its networks are of another size, so that hardly anything fits.
     """
-    found, _ = open_system(pretrained)
-    system = system_of(name, shape, size)
-    if system.card != found.card:
-        raise UserError(f"--pretrained {pretrained} holds the system {found.card.name}: name that one with --system")
-    model = system.build(shape)
-    mine, theirs = model.state_dict(), read_weights(pretrained / WEIGHTS)
-    fit = {n: x.to(mine[n].dtype) for n, x in theirs.items() if n in mine and mine[n].shape == x.shape}
+    theirs = _of_system(f"--pretrained {pretrained}", pretrained, system.card).state_dict()
+    mine = system.build(shape).state_dict()
+    fit = {name: x for name, x in theirs.items() if name in mine and mine[name].shape == x.shape}
     share = sum(x.numel() for x in fit.values()) / sum(x.numel() for x in mine.values())
     if share < LEAST:
         its = read_config(pretrained)["size"]
@@ -137,9 +139,8 @@ def carried(pretrained: Path, name: str, shape: Shape, size: str) -> Composed:
             f"--pretrained {pretrained}: {share:.0%} of the weights fit networks of --size {size}, and it has those of "
             f"{its}: leave out --size"
         )
-    model.load_state_dict({**mine, **fit})
     print(f"begins with the weights of {pretrained} where they fit ({share:.0%}); what the robot decides is new")
-    return model
+    return fit
 
 
 def _lengthened(system: System, name: str, steps: int | None) -> Stage:

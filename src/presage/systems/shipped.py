@@ -35,9 +35,8 @@ def shipped_or_folder(name: str) -> Path:
     Raises:
         UserError: there is neither.
     """
-    if not Path(name).is_dir() and (CHECKPOINTS / name / "config.json").exists():
-        return CHECKPOINTS / name
-    if not Path(name).is_dir():
-        there = ", ".join(sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json")))
-        raise UserError(f"no checkpoint {name}: give a folder, or one that comes with presage ({there or 'none does'})")
-    return Path(name)
+    for folder in (Path(name), CHECKPOINTS / name):
+        if folder.is_dir():
+            return folder
+    there = ", ".join(sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json")))
+    raise UserError(f"no checkpoint {name}: give a folder, or one that comes with presage ({there or 'none does'})")

@@ -140,14 +140,14 @@ def trained(
     folder: Path,
     made_from: Fingerprint | None = None,
     only: str | None = None,
-    start: Composed | None = None,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> Composed:
     """A system trained with a seed; resumes from `folder`. made_from: what else it follows from. only: that stage, on
-    the finished ones before it. start: whose weights it begins with."""
+    the finished ones before it. start: weights that it begins with, by name; others are drawn by the seed."""
     torch.manual_seed(seed)
     model = system.build(shape).to(default_device())
     if start is not None:
-        model.load_state_dict(start.state_dict())
+        model.load_state_dict({**model.state_dict(), **start})
     stages = [replace(s, optimiser=replace(s.optimiser, seed=seed)) for s in system.stages]
     made = (made_from or {}) | {
         "system": entry("system", system.card.name),
