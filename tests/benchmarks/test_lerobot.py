@@ -1,5 +1,7 @@
 """The benches that compare with lerobot, as far as they go without it."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -25,9 +27,25 @@ def test_loading_bench_without_lerobot(monkeypatch, capsys):
     monkeypatch.setattr(loading, "MT10", ["reach-v3"])
     monkeypatch.setattr(loading, "ROUNDS", 1)
     figures = loading.run(QUICK)
-    assert figures["ratio_video"] is None and figures["ratio_training"] is None
+    assert figures["ratio"] is None and figures["paid_after"] is None
     assert "lerobot is not measured" in capsys.readouterr().err
-    assert min(figures[f"samples_per_s_{side}/64"] for side in ("video", "cache", "training", "own_encoding")) > 0
+    assert figures["samples_per_s_training/64"] > 0 and figures["decoding_s/64"] > 0
+
+
+def test_loading_bench_beside_lerobot(monkeypatch):
+    monkeypatch.setattr(loading, "MT10", ["reach-v3"])
+    monkeypatch.setattr(loading, "ROUNDS", 1)
+    monkeypatch.setattr(loading, "environments", lambda: [Path("one"), Path("other")])
+    answers = {
+        "one": {"lerobot": "1.0", "rates": {"pyav": 2.0}, "failed": {"torchcodec": "no FFmpeg"}},
+        "other": {"lerobot": "2.0", "rates": {"pyav": 1.0, "torchcodec": 4.0}, "failed": {}},
+    }
+    monkeypatch.setattr(loading, "ask", lambda python, *_: answers[str(python)])
+    figures = loading.run(QUICK)
+    ours, seconds = figures["samples_per_s_training/64"], figures["decoding_s/64"]
+    assert figures["ratio"] == ours / 4 and figures["samples_per_s_lerobot_1.0_pyav/64"] == 2
+    assert figures["paid_after"] / 4 == pytest.approx(seconds + figures["paid_after"] / ours)
+    assert "no FFmpeg" in figures["lerobot_1.0_failed/64"] and "lerobot_2.0_failed/64" not in figures
 
 
 @pytest.fixture
@@ -39,7 +57,7 @@ def recorded(tmp_path) -> Dataset:
 
 def test_videos_are_encoded_as_lerobot_does(recorded):
     before = recorded.frames(0, "front").astype(int)
-    path = recorded.video_places("front")[0][0]
+    path = next(recorded.root.rglob("*front*/**/*.mp4"))
     loading.encode_as_lerobot(path)
     after = recorded.frames(0, "front")
     nearest = [int(np.abs(before - frame).mean(axis=(1, 2, 3)).argmin()) for frame in after]

@@ -13,10 +13,10 @@ from tests.episodes.edited import EPISODES
 from tests.episodes.robots import write_robot
 from tests.interface.commands.test_data_commands import done
 
+from presage.episodes.cache import frame_cache
 from presage.episodes.clock import Shown, counted_times
 from presage.episodes.dataset import Dataset
 from presage.episodes.edit import write_episodes
-from presage.episodes.loader import Loader
 from presage.episodes.survey import survey
 from presage.errors import UserError
 
@@ -64,8 +64,8 @@ def test_2997_frames_in_a_dataset_of_30(tmp_path: Path, bframes: int, actual: bo
     for position in range(3):
         np.testing.assert_allclose(levels(data, position), expected(400 * position, 400), atol=2)
     np.testing.assert_allclose(levels(Dataset(root, [2]), 0), expected(800, 400), atol=2)
-    batch = next(Loader([data], batch=8, window=2).batches())
-    np.testing.assert_allclose(batch.frames["front"].mean((2, 3, 4)), 60 + batch.rows % 150, atol=2)
+    cached = frame_cache(data, ["front"], 16)
+    np.testing.assert_allclose(cached.mean((1, 2, 3, 4)), 60 + np.arange(len(cached)) % 150, atol=2)
     found = survey(root, full=True)
     assert found.gaps == [] and found.damage == []
     assert "29.97 frames a second, meta/info.json says fps 30; frames are counted" in found.notes[0]
@@ -129,10 +129,8 @@ def test_a_short_video_names_its_episode(tmp_path: Path) -> None:
         UserError, match="episode 1: only 30 of 31 frames .*leave it out .--episodes, or presage dataset"
     ):
         data.frames(1, "front")
-    loader = Loader([Dataset(root, [1])], batch=8, window=4, seed=1)
     with pytest.raises(UserError, match="episode 1: only"):
-        for _, batch in zip(range(20), loader.batches()):
-            assert batch.step < 20
+        frame_cache(Dataset(root, [1]), ["front"], 16)
 
 
 def test_a_length_that_no_video_holds_takes_no_memory(old_root: Path) -> None:
@@ -182,7 +180,7 @@ def test_an_episode_that_runs_into_the_next_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=says):
         Dataset(root).frames(1, "front")
     with pytest.raises(UserError, match=says):
-        Loader([Dataset(root)], batch=2, window=2)
+        frame_cache(Dataset(root), ["front"], 16)
     assert says in survey(root).damage[0]
     with pytest.raises(UserError, match=says):
         write_episodes([Dataset(root, [0, 1])], tmp_path / "out")

@@ -10,7 +10,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "codec": ("presage.benchmarks.codec", "fidelity of the image codec: all pixels; gripper, object and goal"),
     "loading": (
         "presage.benchmarks.loading",
-        "random windows per second, from video and from the cache, beside lerobot",
+        "random windows per second that training draws, beside lerobot's loader",
     ),
     "damage": ("presage.benchmarks.damage", "damaged datasets: tracebacks, hangs and silent trainings (none)"),
     "interop": ("presage.benchmarks.interop", "datasets written by lerobot read by presage, and the other way round"),

@@ -9,7 +9,6 @@ decodes frames with each of its video backends that works there.
 import sys
 import tempfile
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,11 @@ from presage.benchmarks.lerobot_env import VARIABLE, ask, environments
 from presage.episodes.dataset import Dataset
 from presage.episodes.episode import Episode
 from presage.episodes.layout import CAMERA_PREFIX
-from presage.episodes.loader import Loader
 from presage.episodes.spool import spool_episode
+from presage.episodes.windows import Windows
 from presage.episodes.writer import write_dataset
 
-FPS, WINDOW = 10, 8
+FPS, WINDOW, DRAWN = 10, 8, 64
 HEIGHT, WIDTH = 48, 64
 SUMMED = ("values_differ", "frames_differ", "tasks_differ", "statistics_differ", "padding_differ")
 
@@ -167,12 +166,9 @@ def _read_ours(root: Path) -> tuple[Reading, dict[str, np.ndarray], np.ndarray]:
     rows = {name: dataset.column(name) for name, f in dataset.features.items() if f["dtype"] not in ("video", "image")}
     episodes = range(len(dataset.episodes))
     frames = {camera: np.concatenate(list(dataset.iterate_frames(episodes, camera))) for camera in dataset.cameras}
-    loader = Loader([dataset], batch=16, window=WINDOW, columns=["action"])
-    steps = loader.batches()
-    batches = list(islice(steps, 4))
-    steps.close()
-    windows = {CAMERA_PREFIX + camera: np.concatenate([b.frames[camera] for b in batches]) for camera in frames}
-    windows["action"] = np.concatenate([b.columns["action"] for b in batches])
+    drawn, is_pad = Windows(dataset.lengths, WINDOW).sample(DRAWN)
+    windows = {CAMERA_PREFIX + camera: images[drawn] for camera, images in frames.items()}
+    windows["action"] = rows["action"][drawn]
     statistics = {
         f"{name}/{figure}": value for name, figures in dataset.stats.items() for figure, value in figures.items()
     }
@@ -181,9 +177,9 @@ def _read_ours(root: Path) -> tuple[Reading, dict[str, np.ndarray], np.ndarray]:
         [dataset.tasks[i] for i in rows["task_index"]],
         statistics,
         windows,
-        np.concatenate([b.is_pad for b in batches]),
+        is_pad,
     )
-    return reading, frames, np.concatenate([b.rows[:, 0] for b in batches])
+    return reading, frames, drawn[:, 0]
 
 
 def _part(found: dict[str, np.ndarray], folder: str) -> dict[str, np.ndarray]:

@@ -162,19 +162,6 @@ class Dataset:
         """``iterate_frames`` as the model sees them: (T, size, size, 3), cropped to their centre and averaged."""
         yield from self.iterate_frames(episodes, camera, squares(size, "crop"))
 
-    def video_places(self, camera: str) -> list[tuple[Path, float]]:
-        """(file, seconds of its first frame inside it) of each episode.
-
-        Raises UserError when the camera's frames are images inside the data files.
-        """
-        name = self._camera_feature(camera)
-        if self.features[name]["dtype"] == "image":
-            raise UserError(
-                f"{self.root}: camera {camera!r} has images, not videos; load it with cached=True and a size"
-            )
-        self.check_overlaps(name)
-        return [(self.root / record.videos[name][0], record.videos[name][1]) for record in self.episodes]
-
     def check_overlaps(self, name: str) -> None:
         """Raise UserError when a video has too few frames of an episode, so that its last are those of the next."""
         for file in dict.fromkeys(record.videos[name][0] for record in self.episodes):

@@ -42,15 +42,6 @@ class Mixture:
             rows[chosen], is_pad[chosen] = part.sample(len(chosen))
         return source, rows, is_pad
 
-    def seek(self, draws: int, batch: int) -> None:
-        """Stand where ``sample(batch)`` has been called ``draws`` times since the beginning."""
-        counts = np.zeros(len(self._parts), dtype=np.int64)
-        for draw in range(draws):
-            counts += np.bincount(self._sources(draw, batch), minlength=len(self._parts))
-        for part, count in zip(self._parts, counts):
-            part.seek(int(count))
-        self._draws = draws
-
     def _sources(self, draw: int, batch: int) -> np.ndarray:
         """Dataset number (batch,) of each window of one draw."""
         if len(self._parts) == 1:

@@ -75,12 +75,6 @@ class Windows:
         first, last = self._begin[chosen, None], self._last[chosen, None]
         return rows.clip(first, last), rows > last
 
-    def seek(self, drawn: int) -> None:
-        """Stand where ``drawn`` windows have been drawn since the beginning."""
-        epoch, self._position = divmod(drawn, len(self))
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._permutation(epoch)
-
     def state(self) -> dict[str, int]:
         """Where the draw stands, as plain numbers for a checkpoint."""
         return {"seed": self._seed, "epoch": self._epoch, "position": self._position, "windows": len(self)}

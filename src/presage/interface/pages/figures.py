@@ -13,7 +13,7 @@ from presage.results.output import show
 GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "collect": {"frames_per_s": (">=", 84)},
     "codec": {"psnr": (">=", 34), "object_psnr": (">=", 28)},
-    "loading": {"ratio_video": (">=", 3), "ratio_cache": (">=", 20)},
+    "loading": {"ratio": (">=", 20)},
     "interop": {"values_differ": ("<=", 0), "frames_max_difference": ("<=", 0)},
     "damage": dict.fromkeys(("traceback", "hang", "crash", "not_one_line", "silent", "filter_changed"), ("<=", 0)),
     "control": {"best use": (">=", 0.8), "best use minus success_bc": (">=", 0)},
