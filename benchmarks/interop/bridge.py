@@ -153,7 +153,7 @@ def presage_as_lerobot(checkpoint: Path) -> dict[str, float]:
                 batch = {
                     f"observation.images.{c}": torch.from_numpy(observation[f"image.{c}"]).permute(0, 3, 1, 2).float()
                     / 255
-                    for c in policy.model.config.cameras
+                    for c in policy.model.cameras
                 }
                 batch |= {"observation.state": torch.from_numpy(observation["state"]), "task": TASKS}
                 for t in range(chunk.shape[1]):

@@ -9,22 +9,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from presage.networks.world_model import WorldModel
+from presage.networks.robot import RobotModel
 from presage.policy import make_policy
-from presage.training.checkpoint import load_model
+from presage.systems.checkpoint import open_model
 
 ROWS, STEPS = 2, 6
 TASKS = ["open the drawer", "close the window"]
 
 
-def observations(model: WorldModel) -> list[dict[str, np.ndarray]]:
+def observations(model: RobotModel) -> list[dict[str, np.ndarray]]:
     """What the world shows in some steps, the same wherever this runs."""
-    config, rng = model.config, np.random.default_rng(3)
-    size = config.codec.size
+    rng, size = np.random.default_rng(3), model.size
     return [
         {
-            **{f"image.{c}": rng.integers(0, 256, (ROWS, size, size, 3), dtype=np.uint8) for c in config.cameras},
-            "state": rng.uniform(0, 0.6, (ROWS, config.state_dim)).astype(np.float32),
+            **{f"image.{c}": rng.integers(0, 256, (ROWS, size, size, 3), dtype=np.uint8) for c in model.cameras},
+            "state": rng.uniform(0, 0.6, (ROWS, model.state_dim)).astype(np.float32),
         }
         for _ in range(STEPS)
     ]
@@ -32,7 +31,7 @@ def observations(model: WorldModel) -> list[dict[str, np.ndarray]]:
 
 def presage_actions(checkpoint: Path) -> np.ndarray:
     """(STEPS, ROWS, chunk, A)."""
-    model = load_model(checkpoint, torch.device("cpu"))
+    model = open_model(checkpoint, torch.device("cpu"))
     policy = make_policy("joint", model)
     policy.reset(TASKS)
     return np.stack([policy.act(observation) for observation in observations(model)])
