@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.episodes.robots import write_robot
 from tests.simulator.fake_world import FakeWorld
 from tests.simulator.gate.squares import recording, write_squares
 from tests.tiny import tiny_model
@@ -14,6 +15,9 @@ from presage.benchmarks.common import BenchArgs
 from presage.benchmarks.ranked import Ranked
 from presage.benchmarks.recorded_here import check_places, read_back, record
 from presage.benchmarks.recordings import ranking_figures, shuffled_checkpoint
+from presage.benchmarks.synthesis import as_video
+from presage.episodes.dataset import Dataset
+from presage.episodes.robot import Robot
 from presage.errors import UserError
 from presage.simulator.certainty import Answers
 from presage.simulator.evaluation import Judged
@@ -21,6 +25,7 @@ from presage.simulator.frames.imagine import Shown, copies
 from presage.simulator.gate.clips import cut
 from presage.simulator.gate.measure import measure
 from presage.simulator.ranking import Evidence, Imagined
+from presage.simulator.recordings import recording_of_robot
 from presage.training.checkpoint import save_model
 from presage.worlds import ExpertPolicy, RolloutResult, rollout
 from presage.worlds.recording import RecordedWorld
@@ -38,7 +43,7 @@ def policies(
     found = {}
     for name, says in called.items():
         confidence = np.where(np.array(sure[name], bool), 0.9, 0.55)
-        found[name] = Imagined([], Answers(np.array(says, bool), confidence, np.array(says, float)), nothing)
+        found[name] = Imagined([], Answers(np.array(says, bool), confidence, np.array(says, float)), nothing, np.zeros(0))
     return judged, found
 
 
@@ -108,6 +113,19 @@ def test_a_seed_names_the_episode_that_was_recorded_with_it(tmp_path: Path) -> N
         assert same.frames["top"].shape == each.frames["top"].shape
     with pytest.raises(UserError, match="seed 10 of a names an episode of seed 7"):
         check_places(RecordedWorld(starts, 2), ["a"], [10])
+
+
+@pytest.mark.parametrize("length", [12, 13])
+def test_what_leads_to_no_picture_is_left_out(tmp_path: Path, length: int) -> None:
+    """Others record an action with the last frame as well."""
+    root = write_robot(tmp_path / "arm", joints=4, length=length, fps=20)
+    recording = recording_of_robot(Robot.from_dataset(Dataset(root)), Dataset(root), 32)
+    for number, episode in enumerate(recording.steps.episodes):
+        episode.info["seed"] = number
+    frames = -(-length // 4)
+    for each in read_back(recording):
+        assert each.actions is not None and len(each.actions) == each.steps == frames - 1
+        assert len(each.frames["front"]) == as_video(each).steps + 1 == frames
 
 
 def test_what_was_done_is_done_again_in_every_dream_of_a_batch() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from presage.episodes.robot import Robot
 from presage.errors import UserError
 from presage.simulator import backwards, ranking
 from presage.simulator.backwards import can_invert, given_back, limit_of
-from presage.simulator.familiar import Familiar, warning
+from presage.simulator.familiar import Familiar, moves, warning
 from presage.simulator.outcomes import dream_recorded, dreamed_again, recorded_episodes
 from presage.simulator.ranking import Evidence, imagine, referee_of
 from presage.simulator.recordings import recording_of_robot
@@ -67,12 +68,20 @@ def test_a_dream_that_contradicts_itself_gets_no_answer(recording: Recording) ->
     referee = referee_of(tiny_model(), recording)
     assert referee.fitted and len(referee.truth) == 6 and referee.recorded is not None
     value, own = np.full((1, 3), 0.999), referee.limit * np.array([[0.5, 2.0, 0.9]])
-    said = referee.answers(Evidence(value, own, own))
+    usual = np.zeros(3)
+    said = referee.answers(Evidence(value, own, own), usual)
     assert said.confidence[1] == 0 and not said.given[1] and said.confidence[0] == said.confidence[2] > 0
     # Where actions lie far apart, more may be wrong about them before another episode's fit as well.
-    assert referee.answers(Evidence(value, own, 10 * own)).confidence.min() > 0
+    assert referee.answers(Evidence(value, own, 10 * own), usual).confidence.min() > 0
     unasked = np.full((1, 3), np.nan)
-    assert referee.answers(Evidence(value, unasked, unasked)).confidence.min() > 0
+    assert referee.answers(Evidence(value, unasked, unasked), unasked[0]).confidence.min() > 0
+
+
+def test_a_dream_of_actions_that_nobody_recorded_gets_no_answer(recording: Recording) -> None:
+    referee = referee_of(tiny_model(), recording)
+    unasked = np.full((1, 3), np.nan)
+    said = referee.answers(Evidence(np.full((1, 3), 0.999), unasked, unasked), np.array([0.05, 0.3, np.nan]))
+    assert (said.confidence > 0).tolist() == [True, False, True]
 
 
 def test_two_dreams_are_asked_where_they_differ(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +101,8 @@ def test_two_dreams_are_asked_where_they_differ(recording: Recording, monkeypatc
     found = imagine(random, model, world, tasks, seeds, 2, referee)
     assert found.evidence.value.shape == (2, 3) and [each.steps for each in found.results] == [2, 2, 2]
     assert [each.success for each in found.results] == found.answers.called.tolist()
-    assert all(not each.frames for each in found.results) and len(found.actions) == 3
+    assert all(not each.frames for each in found.results) and len(found.far_off) == 3
+    assert found.unlike == pytest.approx(found.far_off.mean())  # episodes of equal length
 
 
 def test_without_outcomes_the_checkpoint_has_to_know(recording: Recording) -> None:
@@ -118,12 +128,28 @@ def test_without_actions_it_is_not_the_outcomes_that_are_blamed(recording: Recor
 def test_actions_that_nobody_recorded_are_far_off(recording: Recording) -> None:
     familiar = Familiar.of(recording)
     assert familiar is not None
-    usual = [recording.actions(e) + 0.01 for e in (1, 2)]
-    far = [each + 100 for each in usual]
-    assert familiar.far_off(usual) < 0.1 and familiar.far_off([usual[0], far[1]]) == 0.5
-    assert familiar.far_off(far) == 1 and np.isnan(familiar.far_off([usual[0][:0]]))
+    usual = recording.actions(1) + 0.01
+    assert familiar.far_off(usual) < 0.1 and familiar.far_off(usual + 100) == 1
+    assert np.isnan(familiar.far_off(usual[:0]))
     assert "random: 40 % of its actions are unlike" in warning("random", 0.4)
     assert not warning("joint", 0.05) and not warning("joint", float("nan"))
+
+
+def test_whoever_goes_faster_than_anybody_recorded_is_far_off() -> None:
+    """By the same way, so that no single command is unusual."""
+    rng = np.random.default_rng(0)
+    slow = np.cumsum(rng.uniform(0.5, 1.0, (8, 20, 2, 3)).reshape(8, 40, 3), 1).reshape(8, 20, 2, 3)
+    recording = SimpleNamespace(valid=np.ones(160, bool), action=slow.reshape(160, 2, 3), start=20 * np.arange(8))
+    familiar = Familiar.of(recording)  # type: ignore[arg-type]
+    assert familiar is not None
+    again = np.cumsum(rng.uniform(0.5, 1.0, (40, 3)), 0).reshape(20, 2, 3)
+    fast = again.reshape(40, 3)[::3][:12].reshape(6, 2, 3)
+    assert familiar.far_off(again) < 0.1 and familiar.far_off(fast) > 0.5
+
+
+def test_moves_are_differences_within_an_episode() -> None:
+    actions = np.array([0.0, 1, 3, 6])[:, None].reshape(2, 2, 1)
+    assert moves(actions).ravel().tolist() == [0, 1, 2, 3]
 
 
 def test_one_episode_says_nothing_of_what_is_usual(recording: Recording) -> None:

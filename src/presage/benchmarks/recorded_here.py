@@ -51,10 +51,11 @@ def as_recorded_episode(result: RolloutResult) -> Episode:
 
 
 def read_back(recording: Recording) -> list[RolloutResult]:
-    """Its episodes with all that was recorded; `seed` is the simulator's."""
+    """Its episodes with all that was recorded, as far as their actions lead to a picture; `seed` is the simulator's."""
     made = []
     for e, told in enumerate(recording.steps.episodes):
-        actions, rows = recording.actions(e), slice(recording.row(e, 0), recording.row(e, int(recording.length[e])))
+        actions = recording.actions(e)[: int(recording.length[e]) - 1]
+        rows = slice(recording.row(e, 0), recording.row(e, int(recording.length[e])))
         frames = {camera: recording.frames(e)[:, slot] for slot, camera in enumerate(recording.cameras)}
         facts = (recording.task[e], int(told.info["seed"]), bool(recording.success[e]), len(actions))
         made.append(RolloutResult(*facts, recording.instruction[e], frames, recording.state[rows], actions))

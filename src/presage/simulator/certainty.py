@@ -6,7 +6,8 @@ away from 0 and 1 (Platt, Probabilistic outputs for support vector machines, 199
 these targets: of two successes and two failures nobody can learn to be sure. What is said of a recorded episode comes
 from a curve that was fitted without it.
 
-An answer is given where every dream of an episode is `SURE` of it and the dream does not contradict itself.
+An answer is given where every dream of an episode is `SURE` of it, the dream does not contradict itself, and what is
+done in it is like what was recorded.
 
 Shapes: E episodes, D dreams of each.
 """
@@ -110,11 +111,12 @@ def left_out(value: np.ndarray, success: np.ndarray, seed: int = 0) -> np.ndarra
 class Answers:
     """What is said of E episodes."""
 
-    called: np.ndarray  # (E,) bool: success is likelier than failure
-    confidence: (
-        np.ndarray
-    )  # (E,) probability of that by the dream that is least sure; 0 where they contradict themselves
-    probability: np.ndarray  # (E,) of success, mean over dreams
+    called: np.ndarray
+    """(E,) bool: success is likelier than failure"""
+    confidence: np.ndarray
+    """(E,) probability of that by the dream that is least sure; 0 where they are doubtful"""
+    probability: np.ndarray
+    """(E,) of success, mean over dreams"""
 
     @property
     def given(self) -> np.ndarray:
@@ -122,12 +124,12 @@ class Answers:
         return self.confidence >= SURE
 
 
-def answer(probability: np.ndarray, contradicted: np.ndarray) -> Answers:
-    """From probabilities of success (D, E) by each dream, and where the dreams contradict themselves (E,) bool."""
+def answer(probability: np.ndarray, doubtful: np.ndarray) -> Answers:
+    """From probabilities of success (D, E) by each dream, and where nothing can be said from dreams (E,) bool."""
     mean = probability.mean(0)
     called = mean > 0.5
     sure = np.where(called, probability, 1 - probability).min(0)
-    return Answers(called, np.where(contradicted, 0.0, sure), mean)
+    return Answers(called, np.where(doubtful, 0.0, sure), mean)
 
 
 Says = Literal["better", "worse", "cannot tell"]

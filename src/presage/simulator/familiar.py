@@ -1,13 +1,13 @@
 """Do a policy's actions leave the recorded ones? There a dream has never seen what comes.
 
 A chunk is far off if it is further from every recorded chunk than 99 % of the recorded chunks are from those of other
-episodes. So of recorded actions 1 % are far off, and of a policy's as many as are unlike anything that was recorded. It
-looks at actions alone: a usual action in an unusual place is not seen.
+episodes, or if one of its numbers changes by more at once, from a command to the next, than recorded ones do: a robot
+that is told places goes there too fast. So of recorded actions about 1 % are far off, and of a policy's as many as are
+unlike anything that was recorded. It looks at actions alone: a usual action in an unusual place is not seen.
 
 Shapes: R rows of a recording, T steps, A numbers of an action.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,24 +16,30 @@ from scipy.spatial.distance import cdist
 from presage.worlds.recording import Recording
 
 MOST = 2000
-"""Chunks of a recording, chosen at random, and of a policy, evenly, that are compared"""
+"""Chunks of a recording, chosen at random, that are compared"""
 FAR, USUAL = 0.1, 0.99
-"""Share of a policy's chunks that may be far off before it is said, and quantile of the recorded distances"""
+"""Share of a policy's chunks that may be far off before it is said, and share of the recorded ones that are not"""
+ROOM = 1.1
+"""Changes may be so many times as large as recorded ones: of few recordings nobody knows the largest"""
 
 
 @dataclass(frozen=True, eq=False)
 class Familiar:
-    """Recorded chunks (N, chunk * A) in half ranges of each number, and the distance from which on one is far off."""
+    """Recorded chunks (N, chunk * A) in half ranges of each number, the distance from which on one is far off, and the
+    least and the greatest change (A,) of a number from a command to the next."""
 
     chunks: np.ndarray
     center: np.ndarray
     scale: np.ndarray
     limit: float
+    least: np.ndarray
+    greatest: np.ndarray
 
     @staticmethod
     def of(recording: Recording, seed: int = 0) -> "Familiar | None":
         """None where fewer than two episodes have actions: then nothing says how far apart they are."""
         rows = np.flatnonzero(recording.valid)
+        moved = np.concatenate([moves(each) for each in np.split(recording.action, recording.start[1:])])[rows]
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
         episode = np.searchsorted(recording.start, rows, side="right")
         if len(np.unique(episode)) < 2:
@@ -44,20 +50,32 @@ class Familiar:
         chunks = (flat - center) / scale
         apart = cdist(chunks, chunks)
         apart[episode[:, None] == episode] = np.inf
-        return Familiar(chunks, center, scale, float(np.quantile(apart.min(1), USUAL)))
+        beyond = (1 - USUAL) / (2 * flat.shape[1])  # any one of so many makes a chunk far off
+        least, greatest = ROOM * np.quantile(moved, [beyond, 1 - beyond], axis=(0, 1))
+        return Familiar(chunks, center, scale, float(np.quantile(apart.min(1), USUAL)), least, greatest)
 
-    def far_off(self, actions: Sequence[np.ndarray]) -> float:
-        """Share of chunks, of several episodes (T, chunk, A), that are far off; nan where there are none."""
-        flat = np.concatenate([each.reshape(len(each), self.chunks.shape[1]) for each in actions])
-        if not len(flat):
+    def far_off(self, actions: np.ndarray) -> float:
+        """Share of the chunks of an episode (T, chunk, A) that are far off; nan where there are none."""
+        if not len(actions):
             return float("nan")
-        chosen = flat[np.linspace(0, len(flat) - 1, min(MOST, len(flat))).round().astype(int)]
-        nearest = cdist((chosen - self.center) / self.scale, self.chunks).min(1)
-        return float((nearest > self.limit).mean())
+        scaled = (actions.reshape(len(actions), -1) - self.center) / self.scale
+        strange = cdist(scaled, self.chunks).min(1) > self.limit
+        moved = moves(actions)
+        sudden = ((moved < self.least) | (moved > self.greatest)).any((1, 2))
+        return float((strange | sudden).mean())
+
+
+def moves(actions: np.ndarray) -> np.ndarray:
+    """(T, chunk, A) each command of an episode less the one before it; of the first one nothing is known: 0."""
+    before = np.concatenate([actions[:1, :1], actions[:-1, -1:]])
+    return np.diff(np.concatenate([before, actions], 1), axis=1)
 
 
 def warning(name: str, share: float) -> str:
-    """What a person should know of a policy that does what was never recorded; empty where it does not."""
+    """What a person should know of a policy that does what was never recorded; empty where it does not.
+
+    share: of its chunks that are far off.
+    """
     if not share > FAR:
         return ""
     return (

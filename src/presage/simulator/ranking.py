@@ -18,6 +18,7 @@ from presage.networks.robot import RobotModel
 from presage.simulator.backwards import can_invert, given_back, limit_of
 from presage.simulator.certainty import Answers, Calibration, answer, fit, left_out
 from presage.simulator.environment import DreamWorld
+from presage.simulator.familiar import FAR, Familiar
 from presage.simulator.outcomes import LEAST, chosen_outcomes, dream_recorded, not_enough
 from presage.simulator.success import Threshold
 from presage.worlds.protocol import Policy
@@ -46,6 +47,7 @@ class Referee:
     fitted: bool
     recorded: Answers | None
     truth: np.ndarray  # (E,) bool
+    familiar: Familiar | None
 
     def curve(self) -> AbstentionCurve | None:
         """Of the recorded episodes."""
@@ -81,8 +83,16 @@ class Referee:
             lines.append("inverse dynamics was not asked whether dreams contradict themselves")
         return lines
 
-    def answers(self, evidence: "Evidence") -> Answers:
-        return answer(self.calibration.probability(evidence.value), evidence.contradicted(self.limit))
+    def answers(self, evidence: "Evidence", far_off: np.ndarray) -> Answers:
+        """far_off: share of the chunks of each episode (E,) that are unlike all recorded ones, nan unknown."""
+        doubtful = evidence.contradicted(self.limit) | (far_off > FAR)
+        return answer(self.calibration.probability(evidence.value), doubtful)
+
+    def far_off(self, results: Sequence[RolloutResult]) -> np.ndarray:
+        """(E,) share of the chunks of each episode that are unlike all recorded ones; nan where nobody knows."""
+        if self.familiar is None:
+            return np.full(len(results), np.nan)
+        return np.array([self.familiar.far_off(r.actions) if r.actions is not None else np.nan for r in results])
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +112,20 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Imagined:
-    """A policy in dreams: its episodes with their actions, without frames, of the first dream; and what is said."""
+    """A policy in dreams: its episodes with their actions, without frames, of the first dream; what is said; and the
+    share of each one's chunks (E,) that are unlike all recorded ones."""
 
     results: list[RolloutResult]
     answers: Answers
     evidence: Evidence
+    far_off: np.ndarray
 
     @property
-    def actions(self) -> list[np.ndarray]:
-        return [each.actions for each in self.results if each.actions is not None]
+    def unlike(self) -> float:
+        """Share of all its chunks that are unlike all recorded ones; nan where nobody knows."""
+        steps = np.array([each.steps for each in self.results])
+        known = np.isfinite(self.far_off) & (steps > 0)
+        return float(np.average(self.far_off[known], weights=steps[known])) if known.any() else float("nan")
 
 
 def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | None = None, seed: int = 0) -> Referee:
@@ -140,7 +155,7 @@ def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | N
         curve = Calibration.of_threshold(threshold.threshold, threshold.balanced_accuracy)
         chance = curve.probability(told.value) if told is not None else np.zeros((1, 0))
     recorded = None if told is None else answer(chance, told.contradicted(limit))
-    return Referee(curve, seeds, limit, enough, recorded, success)
+    return Referee(curve, seeds, limit, enough, recorded, success, Familiar.of(recording, seed))
 
 
 def imagine(
@@ -163,9 +178,10 @@ def imagine(
         parts.append(_joined([_shown(model, dreams, np.isfinite(referee.limit)) for dreams in seen]))
         results += [replace(each, frames={}) for each in seen[0]]
     evidence = Evidence(*(np.concatenate([getattr(p, name) for p in parts], 1) for name in ("value", "own", "others")))
-    answers = referee.answers(evidence)
+    far_off = referee.far_off(results)
+    answers = referee.answers(evidence, far_off)
     said = [replace(each, success=bool(called)) for each, called in zip(results, answers.called, strict=True)]
-    return Imagined(said, answers, evidence)
+    return Imagined(said, answers, evidence, far_off)
 
 
 def _recorded(model: RobotModel, recording: Recording, places: Sequence[int], seed: int, invert: bool) -> Evidence:

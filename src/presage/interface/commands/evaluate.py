@@ -106,7 +106,6 @@ class Evaluate(PolicyCommand):
         """Imagined success alone, and what is known of the recorded actions."""
         from presage.interface.commands.ranked_dreams import figures_of, shown_of
         from presage.results.tables import episode_rows
-        from presage.simulator.familiar import Familiar
         from presage.simulator.ranking import imagine, referee_of
         from presage.simulator.success import load_threshold
 
@@ -114,7 +113,6 @@ class Evaluate(PolicyCommand):
         print("dreaming recorded episodes of known outcome again: when has a dream succeeded? ...", flush=True)
         referee = referee_of(model, world.recording, own, self.seed)
         print("\n".join(referee.describe()), flush=True)
-        familiar = Familiar.of(world.recording, self.seed)
         rows: list[dict[str, Any]] = []
         imagined = {}
         for name, policy in policies.items():
@@ -126,8 +124,7 @@ class Evaluate(PolicyCommand):
                 row | {"probability": float(chance), "answered": bool(given)}
                 for row, chance, given in zip(told, found.answers.probability, found.answers.given, strict=True)
             ]
-        far = {name: familiar.far_off(one.actions) for name, one in imagined.items()} if familiar is not None else {}
-        figures = figures_of(referee, {name: one.answers for name, one in imagined.items()}, far)
+        figures = figures_of(referee, imagined)
         title = f"{len(imagined)} policies, {len(tasks)} imagined episodes each"
         self.finish(title, figures, shown_of(figures, list(policies)), rows)
 

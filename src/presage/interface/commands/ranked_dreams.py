@@ -12,26 +12,26 @@ from presage.simulator.certainty import SURE, compare
 from presage.simulator.familiar import warning
 
 if TYPE_CHECKING:
-    from presage.simulator.certainty import Answers
-    from presage.simulator.ranking import Referee
+    from presage.simulator.ranking import Imagined, Referee
 
 CURVE = (50, 80, 100)
 """Percent of the recorded episodes of the curve that the summary shows; --json has all"""
 
 
-def figures_of(referee: "Referee", answers: Mapping[str, "Answers"], far: Mapping[str, float]) -> dict[str, Any]:
+def figures_of(referee: "Referee", imagined: Mapping[str, "Imagined"]) -> dict[str, Any]:
     """`imagined/<policy>` of all episodes and `sure/<policy>` of the answered ones, with bounds; `answered/<policy>`
     and `far_off/<policy>`, shares; for every pair `<one> - <other>` `difference/`, with bounds, `pairs/`, how many
     episodes are answered for both, and `verdict/`; and of the recorded actions dreamed again what came of them and the
     abstention curve."""
     figures: dict[str, Any] = {}
+    answers = {name: one.answers for name, one in imagined.items()}
     for name, said in answers.items():
         figures |= success_figures(f"imagined/{name}", said.called.tolist())
         if said.given.any():
             figures |= success_figures(f"sure/{name}", said.called[said.given].tolist())
         figures[f"answered/{name}"] = float(said.given.mean())
-        if name in far:
-            figures[f"far_off/{name}"] = far[name]
+        if referee.familiar is not None:
+            figures[f"far_off/{name}"] = imagined[name].unlike
     for one, other in combinations(answers, 2):
         pair, name = compare(answers[other], answers[one]), f"{other} - {one}"
         figures |= {f"verdict/{name}": pair.says, f"pairs/{name}": pair.both}
