@@ -95,6 +95,20 @@ def somehow(arm: Arm, start: np.ndarray, cube: np.ndarray, seed: int) -> np.ndar
     return pick(arm, start, cube, replace(how, **faults.get(fault, {})), seed)
 
 
+def nearly(arm: Arm, start: np.ndarray, cube: np.ndarray, seed: int) -> np.ndarray:
+    """(T, 6) commands of an episode between done well and missed: a little beside, high, late, fast or shaky."""
+    rng = np.random.default_rng((seed, 4))
+    angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.025) * (rng.random() < 0.6)
+    how = Behaviour(
+        speed=rng.uniform(0.08, 0.27),
+        shakes=rng.choice([0.3, 1.0, 2.0, 4.0]),
+        offset=(far * np.cos(angle), far * np.sin(angle)),
+        high=rng.uniform(0, 0.025) * (rng.random() < 0.3),
+        late=int(rng.integers(1, 10)) * int(rng.random() < 0.3),
+    )
+    return pick(arm, start, cube, how, seed)
+
+
 def _line(begin: np.ndarray, end: np.ndarray, speed: float) -> np.ndarray:
     """(T, 3) places on the way, without the first."""
     count = max(1, int(np.ceil(np.linalg.norm(end - begin) * FPS / speed)))
