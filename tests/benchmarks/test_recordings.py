@@ -43,7 +43,9 @@ def policies(
     found = {}
     for name, says in called.items():
         confidence = np.where(np.array(sure[name], bool), 0.9, 0.55)
-        found[name] = Imagined([], Answers(np.array(says, bool), confidence, np.array(says, float)), nothing, np.zeros(0))
+        found[name] = Imagined(
+            [], Answers(np.array(says, bool), confidence, np.array(says, float)), nothing, np.zeros(0)
+        )
     return judged, found
 
 
