@@ -147,6 +147,23 @@ def test_whoever_goes_faster_than_anybody_recorded_is_far_off() -> None:
     assert familiar.far_off(again) < 0.1 and familiar.far_off(fast) > 0.5
 
 
+def test_what_nobody_moved_may_tremble_and_a_missing_action_says_nothing() -> None:
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.uniform(-1, 1, (8, 40, 2)), 1)
+    walk[..., 1] = 3.0  # a gripper that stays shut
+    action = walk.reshape(160, 2, 2)
+    action[30], valid = np.nan, np.arange(160) != 30
+    familiar = Familiar.of(SimpleNamespace(valid=valid, action=action, start=20 * np.arange(8)))  # type: ignore[arg-type]
+    assert familiar is not None
+    trembling, opening = action[:20].copy(), action[:20].copy()
+    trembling[..., 1] += rng.uniform(0, 0.005, (20, 2))
+    opening[10:, :, 1] += 1.0
+    assert familiar.far_off(trembling) < 0.1 and familiar.far_off(opening) > familiar.far_off(trembling)
+    jumping = action[:20].copy()
+    jumping[10:, :, 0] += 5.0
+    assert familiar.far_off(jumping) > 0
+
+
 def test_moves_are_differences_within_an_episode() -> None:
     actions = np.array([0.0, 1, 3, 6])[:, None].reshape(2, 2, 1)
     assert moves(actions).ravel().tolist() == [0, 1, 2, 3]

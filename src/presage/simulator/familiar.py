@@ -19,8 +19,9 @@ MOST = 2000
 """Chunks of a recording, chosen at random, that are compared"""
 FAR, USUAL = 0.1, 0.99
 """Share of a policy's chunks that may be far off before it is said, and share of the recorded ones that are not"""
-ROOM = 1.1
-"""Changes may be so many times as large as recorded ones: of few recordings nobody knows the largest"""
+ROOM, SLACK = 1.1, 0.02
+"""Changes may be so many times as large as recorded ones, and so many half ranges of their number larger: of few
+recordings nobody knows the largest, and what nobody moved may tremble"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,6 @@ class Familiar:
     def of(recording: Recording, seed: int = 0) -> "Familiar | None":
         """None where fewer than two episodes have actions: then nothing says how far apart they are."""
         rows = np.flatnonzero(recording.valid)
-        moved = np.concatenate([moves(each) for each in np.split(recording.action, recording.start[1:])])[rows]
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
         episode = np.searchsorted(recording.start, rows, side="right")
         if len(np.unique(episode)) < 2:
@@ -50,9 +50,7 @@ class Familiar:
         chunks = (flat - center) / scale
         apart = cdist(chunks, chunks)
         apart[episode[:, None] == episode] = np.inf
-        beyond = (1 - USUAL) / (2 * flat.shape[1])  # any one of so many makes a chunk far off
-        least, greatest = ROOM * np.quantile(moved, [beyond, 1 - beyond], axis=(0, 1))
-        return Familiar(chunks, center, scale, float(np.quantile(apart.min(1), USUAL)), least, greatest)
+        return Familiar(chunks, center, scale, float(np.quantile(apart.min(1), USUAL)), *_changes(recording, scale))
 
     def far_off(self, actions: np.ndarray) -> float:
         """Share of the chunks of an episode (T, chunk, A) that are far off; nan where there are none."""
@@ -63,6 +61,19 @@ class Familiar:
         moved = moves(actions)
         sudden = ((moved < self.least) | (moved > self.greatest)).any((1, 2))
         return float((strange | sudden).mean())
+
+
+def _changes(recording: Recording, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(least, greatest) change of each number (A,) that is not far off. scale: half ranges (chunk * A,)."""
+    _, chunk, numbers = recording.action.shape
+    slack = SLACK * scale.reshape(chunk, numbers).max(0)
+    follows = recording.valid & np.append(False, recording.valid[:-1])  # an action that is missing says nothing
+    if not follows.any():
+        return np.full(numbers, -np.inf), np.full(numbers, np.inf)
+    moved = np.concatenate([moves(each) for each in np.split(recording.action, recording.start[1:])])[follows]
+    beyond = (1 - USUAL) / (2 * chunk * numbers)  # any one of so many makes a chunk far off
+    low, high = np.quantile(moved, [beyond, 1 - beyond], axis=(0, 1))
+    return ROOM * low - slack, ROOM * high + slack
 
 
 def moves(actions: np.ndarray) -> np.ndarray:
