@@ -54,7 +54,13 @@ def save_random(kind: str, folder: Path) -> None:
             pretrained_backbone_weights=None,
         )
     else:
-        config = DiffusionConfig(**features, down_dims=(32, 64), num_train_timesteps=10, crop_shape=(84, 84))
+        config = DiffusionConfig(
+            **features,
+            down_dims=(32, 64),
+            num_train_timesteps=10,
+            crop_shape=(84, 84),
+            pretrained_backbone_weights=None,
+        )
     rng = np.random.default_rng(0)
 
     def figures(*shape: int) -> dict[str, torch.Tensor]:
@@ -115,7 +121,8 @@ def over_the_wire(kind: str) -> float:
         command = [sys.executable, "-m", "presage.serving.lerobot_server", folder, "--chunk", str(CHUNK), "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
-                url = server.stdout.readline().rsplit(" ", 1)[-1].strip()
+                said = next(line for line in server.stdout if "ws://" in line)  # lerobot talks before
+                url = said.rsplit(" ", 1)[-1].strip()
                 served = RemotePolicy(url, CHUNK, ACTIONS)
                 alone = [LeRobotPolicy(Path(folder), CHUNK) for _ in range(ROWS)]
                 served.reset(["push"] * ROWS)
