@@ -7,7 +7,6 @@
 - ``metadata``    its meta folder, whatever the version
 - ``windows``     windows of rows for training, clamped to their episode
 - ``mixture``     several datasets by weight, and their common statistics
-- ``loader``      batches of random windows, decoded ahead by threads
 - ``cache``       decoded frames and latents kept beside a dataset
 - ``video``       encode, join and decode clips
 - ``statistics``  exact mean, std, min, max and quantiles

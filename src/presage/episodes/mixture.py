@@ -33,7 +33,7 @@ class Mixture:
 
     def sample(self, batch: int) -> Drawn:
         """The next ``batch`` windows: dataset number (B,), rows of that dataset (B, T) int64, is_pad (B, T) bool."""
-        source = self._sources(self._draws, batch)
+        source = self._sources(batch)
         self._draws += 1
         rows = np.empty((batch, self._parts[0].window), dtype=np.int64)
         is_pad = np.empty(rows.shape, dtype=bool)
@@ -42,11 +42,11 @@ class Mixture:
             rows[chosen], is_pad[chosen] = part.sample(len(chosen))
         return source, rows, is_pad
 
-    def _sources(self, draw: int, batch: int) -> np.ndarray:
-        """Dataset number (batch,) of each window of one draw."""
+    def _sources(self, batch: int) -> np.ndarray:
+        """Dataset number (batch,) of each window of the next draw."""
         if len(self._parts) == 1:
             return np.zeros(batch, dtype=np.int64)
-        return np.random.default_rng([self._seed, draw]).choice(len(self._parts), batch, p=self._share)
+        return np.random.default_rng([self._seed, self._draws]).choice(len(self._parts), batch, p=self._share)
 
     def state(self) -> dict[str, Any]:
         """Where the draw stands, as plain numbers for a checkpoint."""

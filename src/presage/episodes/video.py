@@ -172,7 +172,7 @@ def _rgb_span(reader: "VideoReader", start: float, length: int) -> Iterator[np.n
     """RGB (H, W, 3) of the frames shown from ``start`` seconds on."""
     reformatter = VideoReformatter()
     for _, frame in reader.read(start + np.arange(length) / reader.fps):
-        yield rgb_pixels(frame, reformatter)
+        yield _rgb_pixels(frame, reformatter)
 
 
 @contextmanager
@@ -217,11 +217,6 @@ class VideoReader:
         self._decoded: Iterator[av.VideoFrame] = iter(())
         self._last: float | None = None
         self._counted = counted_times(shown, fps, self._times()) if self._drifts() else None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self._stream.codec_context.height, self._stream.codec_context.width
 
     @property
     def counts(self) -> bool:
@@ -333,7 +328,7 @@ class VideoReader:
         return int(seconds / self._tick)
 
 
-def rgb_pixels(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+def _rgb_pixels(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     """The frame as RGB (H, W, 3) uint8: a view into memory of its own, without the padding behind each line."""
     plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
