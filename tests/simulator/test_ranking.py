@@ -145,6 +145,8 @@ def test_whoever_goes_faster_than_anybody_recorded_is_far_off() -> None:
     again = np.cumsum(rng.uniform(0.5, 1.0, (40, 3)), 0).reshape(20, 2, 3)
     fast = again.reshape(40, 3)[::3][:12].reshape(6, 2, 3)
     assert familiar.far_off(again) < 0.1 and familiar.far_off(fast) > 0.5
+    standing = np.concatenate([fast, np.broadcast_to(fast[-1:, -1:], (60, 2, 3))])  # where it arrived, until the end
+    assert familiar.far_off(standing) == familiar.far_off(fast)
 
 
 def test_what_nobody_moved_may_tremble_and_a_missing_action_says_nothing() -> None:

@@ -3,7 +3,9 @@
 A chunk is far off if it is further from every recorded chunk than 99 % of the recorded chunks are from those of other
 episodes, or if one of its numbers changes by more at once, from a command to the next, than recorded ones do: a robot
 that is told places goes there too fast. So of recorded actions about 1 % are far off, and of a policy's as many as are
-unlike anything that was recorded. It looks at actions alone: a usual action in an unusual place is not seen.
+unlike anything that was recorded. Who repeats a usual command adds nothing to either side: a policy that goes wrong at
+once and then stands still is not the more familiar for it. It looks at actions alone: a usual action in an unusual
+place is not seen.
 
 Shapes: R rows of a recording, T steps, A numbers of an action.
 """
@@ -53,14 +55,18 @@ class Familiar:
         return Familiar(chunks, center, scale, float(np.quantile(apart.min(1), USUAL)), *_changes(recording, scale))
 
     def far_off(self, actions: np.ndarray) -> float:
-        """Share of the chunks of an episode (T, chunk, A) that are far off; nan where there are none."""
+        """Share of the chunks of an episode (T, chunk, A) that are far off, of those that are or that change a command;
+        nan where there are none."""
         if not len(actions):
             return float("nan")
         scaled = (actions.reshape(len(actions), -1) - self.center) / self.scale
         strange = cdist(scaled, self.chunks).min(1) > self.limit
         moved = moves(actions)
         sudden = ((moved < self.least) | (moved > self.greatest)).any((1, 2))
-        return float((strange | sudden).mean())
+        far = strange | sudden
+        scale = self.scale.reshape(actions.shape[1:]).max(0)
+        told = far | (np.abs(moved) > SLACK * scale).any((1, 2))
+        return float(far.sum() / max(1, told.sum()))
 
 
 def _changes(recording: Recording, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
