@@ -43,6 +43,15 @@ def test_a_change_is_one_of_the_newest_frame_alone(choose: int, by: float) -> No
     torch.testing.assert_close(changed, plain + by)
 
 
+def test_odds_of_the_oldest_frame_are_those_it_is_mixed_in_with() -> None:
+    head, newest, oldest = Composite(CAMERAS * PLACE, CAMERAS), frames(1), frames(2)
+    said = torch.randn(1, head.channels, SIZE // PATCH, SIZE // PATCH, generator=torch.Generator().manual_seed(0)) / 4
+    share = head.recalled(said).sigmoid()
+    brighter = head(said, newest, oldest + 1) - head(said, newest, oldest)
+    torch.testing.assert_close(share, brighter)
+    assert 0 < float(share.min()) < float(share.max()) < 1
+
+
 def test_at_first_nearly_all_stays_as_it_is() -> None:
     head, newest = Composite(CAMERAS * PLACE, CAMERAS), frames(1)
     out = head(torch.zeros(1, head.channels, SIZE // PATCH, SIZE // PATCH), newest, frames(2))

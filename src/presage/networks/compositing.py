@@ -1,8 +1,9 @@
 """How a U-Net's last channels become the next frame: by themselves, as a change of the newest frame, or composed.
 
 A composed frame chooses pixel by pixel among the newest frame with a change, the oldest frame that was kept and fresh
-paint (Finn et al. 2016, CDNA, section 4.1; Lee et al. 2018, SAVP, section 3.3). What does not change stays crisp for as
-long as it is copied, and what was hidden is taken from a time when it was seen.
+paint (Finn et al. 2016, CDNA, section 4.1; Lee et al. 2018, SAVP, section 3.3). What does not change stays crisp where
+it is taken from the oldest frame, which holds no error of a dream; what was hidden is taken from a time when it was
+seen.
 
 Shapes: B frames, V cameras, C numbers a place, p pixels of a place a side, G places a side, S = p * G pixels a side.
 """
@@ -67,10 +68,18 @@ class Composite:
 
     def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
         paint, choice, change = self._split(answer)
-        start = torch.tensor([3.0, 0.0, 0.0], device=choice.device)  # at first, nearly all stays as it is
-        weight = (SURE * choice + start.view(1, -1, 1, 1)).softmax(1)
+        weight = self._logits(choice).softmax(1)
         shown = (self._pixels(newest) + change, self._pixels(oldest), paint)
         return self._places(sum((weight[:, k : k + 1] * x for k, x in enumerate(shown)), torch.zeros_like(paint)))
+
+    def recalled(self, answer: Tensor) -> Tensor:
+        """(B, V * C, G, G) log-odds that a pixel is taken from the oldest frame, alike for its three colours."""
+        newest, oldest, paint = self._logits(self._split(answer)[1]).split(1, 1)
+        return self._places((oldest - torch.logaddexp(newest, paint)).expand(-1, 3, -1, -1))
+
+    def _logits(self, choice: Tensor) -> Tensor:
+        start = torch.tensor([3.0, 0.0, 0.0], device=choice.device)  # at first, nearly all stays as it is
+        return SURE * choice + start.view(1, -1, 1, 1)
 
     def _split(self, answer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Paint (B * V, 3, S, S), logits of the choice (B * V, 3, S, S), change (B * V, 3, S, S)."""

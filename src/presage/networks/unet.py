@@ -133,11 +133,13 @@ class UNet(nn.Module):
                 memory = memory.add(*self._entries(w, memory))
         raw: list[Values] = []
         features: list[Values] = []
+        recalled: list[Values] = []
         for w in windows:
-            answers, read = ({}, {}) if w.remember else self._answer(w, memory, condition, tap)
+            answers, read, old = ({}, {}, {}) if w.remember else self._answer(w, memory, condition, tap)
             raw.append(answers)
             features.append(read)
-        return Output(raw, memory, None if tap is None else features)
+            recalled.append(old)
+        return Output(raw, memory, None if tap is None else features, recalled if self.training else None)
 
     # -- the past -----------------------------------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class UNet(nn.Module):
 
     def _answer(
         self, window: Window, memory: Memory[Entry], condition: Condition, tap: Tap | None
-    ) -> tuple[Values, Values]:
+    ) -> tuple[Values, Values, Values]:
         (b, n), device = window.steps.shape, window.steps.device
         shown = self.pictures[0]
         seen = self._seen(window, memory, condition)
@@ -213,17 +215,24 @@ class UNet(nn.Module):
             answer, vectors, stages = self._run(image, told, window, text, painted)
         if tap is not None:
             stage = stages[-1 if tap.layer is None else tap.layer - 1]
-            return {}, {shown.name: stage.flatten(2).transpose(1, 2).unflatten(0, (b, n))}
-        raw = {}
+            return {}, {shown.name: stage.flatten(2).transpose(1, 2).unflatten(0, (b, n))}, {}
+        raw: Values = {}
+        recalled: Values = {}
         if answer is not None:
-            pictures = self._fold(self.head(answer.float(), newest, oldest)).unflatten(0, (b, n)).unbind(2)
-            raw = {s.name: x for s, x in zip(self.pictures, pictures) if s.name in window.levels}
+            raw = self._by_camera(self.head(answer.float(), newest, oldest), window)
+            if self.training and isinstance(self.head, Composite):
+                recalled = self._by_camera(self.head.recalled(answer.float()), window)
         for s, x in zip(self.vectors, vectors):
             if s.name in window.levels:
                 raw[s.name] = x.float().view(b, n, s.tokens, s.dim)
         if self.training and device.type == "cuda":  # to look at levels is to wait; what was given costs nothing
-            return raw, {}
-        return {name: x for name, x in raw.items() if bool(window.levels[name].any())}, {}
+            return raw, {}, recalled
+        return {name: x for name, x in raw.items() if bool(window.levels[name].any())}, {}, recalled
+
+    def _by_camera(self, images: Tensor, window: Window) -> Values:
+        """Images (B * N, V * C', G, G) as the streams (B, N, T, C) that a question is about."""
+        pictures = self._fold(images).unflatten(0, window.steps.shape).unbind(2)
+        return {s.name: x for s, x in zip(self.pictures, pictures) if s.name in window.levels}
 
     def _told(self) -> int:
         c = self.config

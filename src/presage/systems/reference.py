@@ -76,14 +76,14 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         """So many steps of a window are asked for, in a share `own` of the batches after what the model said itself."""
         return Stage(
             name,
-            Unroll(ask, PAST, own=own, alone=alone, hidden=("state",)),
+            Unroll(ask, PAST, own=own, alone=alone, hidden=("state",), anchored=True),
             data=mixed,
             make={WELL: done_well("labelled")},
             window=1 + PAST + asked,
             back=EARLIER,
             before=PAST - 1,  # the first step that is asked for is an episode's first one, too
             emphasis=12.0,
-            weights={"action*": 1.0, "image.*": 100.0, "state": 0.5},
+            weights={"action*": 1.0, "image.*": 100.0, "state": 0.5, "recalled.*": 1.5},
             optimiser=scaled(replace(optimiser, orthogonal=HIDDEN, warmup=200, save_every=250), size),
         )
 

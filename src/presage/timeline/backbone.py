@@ -79,6 +79,9 @@ class Output:
     """The memory with one more entry for each step of history"""
     features: list[Values] | None = None
     """One a window, at the tap: stream -> (B, N, T, D)"""
+    recalled: list[Values] | None = None
+    """One a window, in training, of networks that compose pictures: stream -> (B, N, T, C) log-odds that a number is
+    taken from the oldest picture that was seen"""
 
 
 class Backbone(Protocol):

@@ -22,6 +22,7 @@ from tests.recorded import ACTIONS, CHUNK, SIZE, batch_of, moving_square
 
 RECORDED = moving_square(4, rows=8)
 PAST, ROWS = 2, 6
+R = "recalled.seen"
 FORWARD = Denoise(Levels((Role(UNKNOWN, GIVEN),)))
 UNROLL = Unroll(FORWARD, past=PAST, own=1.0, short=0.0)
 
@@ -50,6 +51,10 @@ def windows(model: Composed) -> Batch:
     """The beginnings of the first two episodes."""
     index = np.array([np.arange(ROWS), np.arange(ROWS) + 8])
     return batch_of(model, [RECORDED], (np.zeros(2, int), index, np.zeros((2, ROWS), bool)))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def errors(model: Composed, dreaming: bool) -> list[float]:
@@ -155,3 +160,80 @@ def test_windows_that_end_before_the_first_question_are_refused() -> None:
     model = model_of()
     with pytest.raises(ValueError, match="a window of 6 rows has none to ask for after 6"):
         replace(UNROLL, past=5)(model, windows(model), torch.Generator())
+
+
+ANCHORED = replace(UNROLL, anchored=True)
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_what_the_oldest_picture_still_shows_is_to_be_taken_from_it(own: float) -> None:
+    model, batch = model_of().train(), windows(model_of())
+    still, other = batch.values["seen"].clone(), batch.values["seen"].clone()
+    still[:] = still[:, :1]
+    other[:] = torch.where(other[:, :1] > 0, other[:, :1] - 0.5, other[:, :1] + 0.5)
+    other[:, 0] = batch.values["seen"][:, 0]
+    terms = [
+        replace(ANCHORED, own=own)(model, replace(batch, values=batch.values | {"seen": x}), generator())
+        for x in (still, other)
+    ]
+    for right, which in zip(terms, (-1, 1)):
+        # Where all pixels are the same the error is -log p of the oldest, where none is, -log (1 - p) of it.
+        right[R].error.sum().backward()
+        gradient = model.network.paint.bias.grad
+        assert gradient is not None
+        model.network.zero_grad()
+        choice = gradient.view(-1)[12:24].view(-1, 3)  # logits of newest, oldest and paint, pixel by pixel
+        assert (choice[:, 1] * which > 0).all() and (choice[:, 0] * which < 0).all()
+
+
+def test_a_pixel_that_is_the_same_within_the_compression_of_films_is_the_same() -> None:
+    model, batch = model_of().train(), windows(model_of())
+    still = batch.values["seen"][:, :1].expand_as(batch.values["seen"]).clamp(-0.5, 0.5)
+
+    def error(levels: float) -> float:
+        moved = still.clone()
+        moved[:, 1:] += levels * 2 / 255
+        values = batch.values | {"seen": moved}
+        term = replace(ANCHORED, own=0.0)(model, replace(batch, values=values), generator())[R]
+        return float(term.error.detach().mean())
+
+    assert error(7.0) == pytest.approx(error(1.0), rel=0.05)
+    assert abs(error(9.0) - error(7.0)) > 0.1
+
+
+def test_what_counts_as_the_oldest_is_what_a_session_saw_first() -> None:
+    model, batch = model_of().train(), windows(model_of())
+    early = batch.values["seen"].clone()
+    early[:, 0] = -early[:, 0]  # the first row of the window alone
+    differ = []
+    for seed in range(20):
+        some = replace(ANCHORED, short=0.5)
+        a, b = (
+            some(model, replace(batch, values=batch.values | {"seen": x}), torch.Generator().manual_seed(seed))
+            for x in (batch.values["seen"], early)
+        )
+        differ.append((bool((a["seen"].error != b["seen"].error).any()), bool((a[R].error != b[R].error).any())))
+    assert all(shown == asked for shown, asked in differ) and 0 < sum(asked for _, asked in differ) < 20
+
+
+def test_a_place_counts_by_what_was_seen_there_first_too() -> None:
+    """Else a small thing that has left may come back: wood where it lay is as common as anywhere."""
+    model, batch = model_of().train(), windows(model_of())
+    emphasis = torch.ones_like(batch.values["seen"])
+    emphasis[:, 0, 5] = 1e6
+    wrong = batch.values["seen"].clone()
+    wrong[:, 1:, 5] += 1.0  # at that place alone
+    batch = replace(batch, emphasis={"seen": emphasis})
+    anchored, plain = (
+        [
+            unroll(model, replace(batch, values=batch.values | {"seen": x}), generator())["seen"].error.detach().mean()
+            for x in (batch.values["seen"], wrong)
+        ]
+        for unroll in (replace(ANCHORED, own=0.0), replace(UNROLL, own=0.0))
+    )
+    assert abs(anchored[1] - anchored[0]) > 10 * abs(plain[1] - plain[0])
+
+
+def test_no_network_that_is_used_says_where_its_pixels_are_from() -> None:
+    model = model_of()
+    assert not any(name.startswith("recalled") for name in ANCHORED(model, windows(model), generator()))

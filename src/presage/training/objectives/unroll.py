@@ -13,17 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from presage.device import sent
-from presage.timeline.backbone import Condition, Window
+from presage.timeline.backbone import Condition, Output, Window
 from presage.timeline.levels import GIVEN, UNKNOWN, Draw, Levels, Role
 from presage.timeline.memory import Entry, Memory
 from presage.timeline.sampler import predict
 from presage.timeline.session import Model
 from presage.timeline.streams import Stream, Values
-from presage.training.batch import Batch, Terms
+from presage.training.batch import Batch, Term, Terms, per_step
 from presage.training.objectives.denoise import Asked, Denoise, alone_at
+
+RECALLED, SAME = "recalled.", 8
+"""Prefix of terms; of 255 levels, how far a colour may be off that is still the same: films are compressed"""
 
 DREAM = Levels((Role(UNKNOWN, GIVEN),))
 """What a dream asks: from levels in between, a step would be nearer to the truth than one that is dreamed."""
@@ -44,6 +48,10 @@ class Unroll:
     """Share of batches that begin as a session does: with fewer rows of past, and none from earlier"""
     hidden: Sequence[str] = ()
     """Streams that half of the windows do without"""
+    anchored: bool = False
+    """Terms `recalled.<stream>` ask that a pixel be taken from the oldest picture where, and only where, that shows it
+    as it will be: a dream's newest picture holds all its errors so far, and both look alike after few steps. For
+    networks that compose pictures"""
 
     def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Terms:
         """Raises:
@@ -66,6 +74,8 @@ class Unroll:
         dreams = float(torch.rand(1, generator=generator)) < self.own
         seen = self._past(generator)
         rows = seen if dreams else [*seen, *range(first, n - 1)]
+        if self.anchored:
+            batch = replace(batch, emphasis={name: _as_rare(x, seen[0]) for name, x in batch.emphasis.items()})
         history = [self._row(streams, batch, i, felt) for i in rows]
         memory = model.backbone(history, model.backbone.start(b), condition).memory
         terms: Terms = {}
@@ -84,22 +94,25 @@ class Unroll:
         if dreams:
             said = self._said(model, batch, asked.window, memory, condition, felt)
         else:  # nothing depends on what is said, so all steps are asked at once, each after its own past
-            said = [model.backbone([asked.window], memory, condition).raw[0]]
-        raws = {s.name: _filled(s, asked, said) for s in streams if any(s.name in raw for raw in said)}
-        return terms | asked.terms(streams, batch, raws, {})
+            said = [model.backbone([asked.window], memory, condition)]
+        raws = _joined(streams, asked, [out.raw[0] for out in said])
+        terms |= asked.terms(streams, batch, raws, {})
+        if self.anchored:
+            odds = _joined(streams, asked, [out.recalled[0] for out in said if out.recalled])
+            terms |= _recalled(batch, asked, odds, seen[0], terms)
+        return terms
 
     def _said(
         self, model: Model, batch: Batch, window: Window, memory: Memory[Entry], condition: Condition, felt: Values
-    ) -> list[Values]:
+    ) -> list[Output]:
         """The network's outputs for the steps of a question in turn, each after what was said of the one before."""
         streams, (_, n), out = model.backbone.streams, window.steps.shape, []
         first = int(window.steps[0, 0])
         for k in range(n):
             question = _step(window, k)
-            raw = model.backbone([question], memory, condition).raw[0]
-            out.append(raw)
+            out.append(model.backbone([question], memory, condition))
             if k + 1 < n:
-                row = _after(self._row(streams, batch, first + k, felt), streams, question, raw)
+                row = _after(self._row(streams, batch, first + k, felt), streams, question, out[-1].raw[0])
                 memory = model.backbone([row], memory, condition).memory
         return out
 
@@ -144,6 +157,30 @@ def _step(window: Window, k: int) -> Window:
     values, levels, present = parts
     quality = None if window.quality is None else window.quality[:, cut]
     return replace(window, values=values, levels=levels, present=present, steps=window.steps[:, cut], quality=quality)
+
+
+def _joined(streams: Sequence[Stream], asked: Asked, said: Sequence[Values]) -> Values:
+    return {s.name: _filled(s, asked, said) for s in streams if any(s.name in one for one in said)}
+
+
+def _as_rare(emphasis: Tensor, oldest: int) -> Tensor:
+    """Emphasis (B, N, T, C) that counts what row `oldest` shows, too: a small thing may be recalled where it lay long
+    ago."""
+    return torch.maximum(emphasis, emphasis[:, oldest : oldest + 1])
+
+
+def _recalled(batch: Batch, asked: Asked, odds: Values, oldest: int, terms: Terms) -> Terms:
+    """Whether pixels are taken from the picture of row `oldest` where that is right: the cross entropy of each step,
+    which counts where its picture does. A pixel's three colours are one behind the other."""
+    out = {}
+    for name, logits in odds.items():
+        values, rows = batch.values[name], asked.window.steps[0]
+        off = (values[:, rows] - values[:, oldest, None]).abs().unflatten(-1, (-1, 3)).amax(-1)
+        same = (off < 2 * SAME / 255).float()
+        found = F.binary_cross_entropy_with_logits(logits.unflatten(-1, (-1, 3))[..., 0], same, reduction="none")
+        counts = batch.emphasis[name][:, rows].unflatten(-1, (-1, 3))[..., 0] if name in batch.emphasis else None
+        out[RECALLED + name] = Term(per_step(found, None, counts), terms[name].weight)
+    return out
 
 
 def _filled(stream: Stream, asked: Asked, said: Sequence[Values]) -> Tensor:
