@@ -65,8 +65,8 @@ class Familiar:
         sudden = ((moved < self.least) | (moved > self.greatest)).any((1, 2))
         far = strange | sudden
         scale = self.scale.reshape(actions.shape[1:]).max(0)
-        told = far | (np.abs(moved) > SLACK * scale).any((1, 2))
-        return float(far.sum() / max(1, told.sum()))
+        counted = far | (np.abs(moved) > SLACK * scale).any((1, 2))
+        return float(far.sum() / max(1, counted.sum()))
 
 
 def _changes(recording: Recording, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -234,6 +234,12 @@ def test_a_place_counts_by_what_was_seen_there_first_too() -> None:
     assert abs(anchored[1] - anchored[0]) > 10 * abs(plain[1] - plain[0])
 
 
+def test_where_pictures_are_given_nothing_is_asked_of_them() -> None:
+    model, given = model_of().train(), Denoise(Levels((Role(GIVEN, UNKNOWN),)))
+    terms = replace(ANCHORED, ask=given, own=0.0)(model, windows(model), generator())
+    assert "done" in terms and R not in terms and "seen" not in terms
+
+
 def test_no_network_that_is_used_says_where_its_pixels_are_from() -> None:
     model = model_of()
     assert not any(name.startswith("recalled") for name in ANCHORED(model, windows(model), generator()))

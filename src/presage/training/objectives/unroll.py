@@ -50,8 +50,8 @@ class Unroll:
     """Streams that half of the windows do without"""
     anchored: bool = False
     """Terms `recalled.<stream>` ask that a pixel be taken from the oldest picture where, and only where, that shows it
-    as it will be: a dream's newest picture holds all its errors so far, and both look alike after few steps. For
-    networks that compose pictures"""
+    as it will be: a dream's newest picture holds all its errors so far, and both look alike after few steps. What that
+    shows is as rare in all errors of pictures. For networks that compose pictures"""
 
     def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Terms:
         """Raises:
@@ -173,11 +173,11 @@ def _recalled(batch: Batch, asked: Asked, odds: Values, oldest: int, terms: Term
     """Whether pixels are taken from the picture of row `oldest` where that is right: the cross entropy of each step,
     which counts where its picture does. A pixel's three colours are one behind the other."""
     out = {}
-    for name, logits in odds.items():
+    for name in [name for name in odds if name in terms]:  # a picture that was given was not asked for
         values, rows = batch.values[name], asked.window.steps[0]
         off = (values[:, rows] - values[:, oldest, None]).abs().unflatten(-1, (-1, 3)).amax(-1)
         same = (off < 2 * SAME / 255).float()
-        found = F.binary_cross_entropy_with_logits(logits.unflatten(-1, (-1, 3))[..., 0], same, reduction="none")
+        found = F.binary_cross_entropy_with_logits(odds[name].unflatten(-1, (-1, 3))[..., 0], same, reduction="none")
         counts = batch.emphasis[name][:, rows].unflatten(-1, (-1, 3))[..., 0] if name in batch.emphasis else None
         out[RECALLED + name] = Term(per_step(found, None, counts), terms[name].weight)
     return out
