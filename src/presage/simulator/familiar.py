@@ -64,15 +64,14 @@ class Familiar:
         moved = moves(actions)
         sudden = ((moved < self.least) | (moved > self.greatest)).any((1, 2))
         far = strange | sudden
-        scale = self.scale.reshape(actions.shape[1:]).max(0)
-        counted = far | (np.abs(moved) > SLACK * scale).any((1, 2))
+        counted = far | (np.abs(moved) > _slack(self.scale, actions)).any((1, 2))
         return float(far.sum() / max(1, counted.sum()))
 
 
 def _changes(recording: Recording, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(least, greatest) change of each number (A,) that is not far off. scale: half ranges (chunk * A,)."""
     _, chunk, numbers = recording.action.shape
-    slack = SLACK * scale.reshape(chunk, numbers).max(0)
+    slack = _slack(scale, recording.action)
     follows = recording.valid & np.append(False, recording.valid[:-1])  # an action that is missing says nothing
     if not follows.any():
         return np.full(numbers, -np.inf), np.full(numbers, np.inf)
@@ -80,6 +79,12 @@ def _changes(recording: Recording, scale: np.ndarray) -> tuple[np.ndarray, np.nd
     beyond = (1 - USUAL) / (2 * chunk * numbers)  # any one of so many makes a chunk far off
     low, high = np.quantile(moved, [beyond, 1 - beyond], axis=(0, 1))
     return ROOM * low - slack, ROOM * high + slack
+
+
+def _slack(scale: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """(A,) change of each number that is none. scale: half ranges (chunk * A,); actions: (..., chunk, A)."""
+    out: np.ndarray = SLACK * scale.reshape(actions.shape[-2:]).max(0)
+    return out
 
 
 def moves(actions: np.ndarray) -> np.ndarray:

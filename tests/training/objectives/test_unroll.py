@@ -80,7 +80,7 @@ def errors(model: Composed, dreaming: bool) -> list[float]:
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_the_loss_is_the_error_of_a_session_that_dreams_or_is_shown_the_truth(own: float) -> None:
     model = model_of()
-    term = replace(UNROLL, own=own)(model, windows(model), torch.Generator().manual_seed(0))["seen"]
+    term = replace(UNROLL, own=own)(model, windows(model), generator())["seen"]
     np.testing.assert_allclose(term.error.mean(0).detach(), errors(model, own == 1.0), rtol=1e-4)
     other = errors(model, own != 1.0)
     assert abs(float(term.error[:, -1].detach().mean()) - other[-1]) > 1e-4  # the two are not the same
@@ -89,20 +89,18 @@ def test_the_loss_is_the_error_of_a_session_that_dreams_or_is_shown_the_truth(ow
 def test_a_dream_goes_on_from_the_truth_where_nobody_recorded_the_action() -> None:
     model, batch = model_of(), windows(model_of())
     unknown = replace(batch, present={"done": torch.zeros(2, ROWS, dtype=torch.bool)})
-    dreaming, shown = (
-        replace(UNROLL, own=own)(model, unknown, torch.Generator().manual_seed(0))["seen"] for own in (1.0, 0.0)
-    )
+    dreaming, shown = (replace(UNROLL, own=own)(model, unknown, generator())["seen"] for own in (1.0, 0.0))
     torch.testing.assert_close(dreaming.error, shown.error)
 
 
 def test_a_dream_is_asked_at_full_noise_whatever_other_windows_are() -> None:
     model = model_of()
     easier = replace(UNROLL, ask=Denoise(Levels((Role(0.0, 0.5),))))
-    said = easier(model, windows(model), torch.Generator().manual_seed(0))["seen"]
-    dreamed = UNROLL(model, windows(model), torch.Generator().manual_seed(0))["seen"]
+    said = easier(model, windows(model), generator())["seen"]
+    dreamed = UNROLL(model, windows(model), generator())["seen"]
     torch.testing.assert_close(said.error, dreamed.error)
     assert said.weight.all()
-    shown = replace(easier, own=1e-9)(model, windows(model), torch.Generator().manual_seed(0))
+    shown = replace(easier, own=1e-9)(model, windows(model), generator())
     assert "seen" not in shown or not shown["seen"].weight.any()
 
 
@@ -133,7 +131,7 @@ def test_some_batches_begin_like_a_session_with_little_past() -> None:
 def test_actions_are_asked_for_beside_the_dream() -> None:
     model = model_of()
     asking = replace(UNROLL, alone=Uniform(1.0))
-    terms = asking(model, windows(model), torch.Generator().manual_seed(0))
+    terms = asking(model, windows(model), generator())
     assert set(terms) == {"done.alone", "seen", "felt"}
     assert terms["done.alone"].error.shape == (2, 1) and terms["seen"].error.shape == (2, ROWS - 1 - PAST)
 
@@ -142,7 +140,7 @@ def test_who_sees_the_newest_frame_alone_is_asked_what_to_do_at_every_row_that_i
     model, batch = model_of(), windows(model_of())
     blind = replace(UNROLL, ask=replace(FORWARD, memoryless=1.0), alone=Uniform(1.0))
     for own, rows in ((1.0, PAST), (0.0, ROWS - 2)):  # in a dream, those before it; else all after the second
-        term = replace(blind, own=own)(model, batch, torch.Generator().manual_seed(0))["done.alone"]
+        term = replace(blind, own=own)(model, batch, generator())["done.alone"]
         assert term.error.shape == (2, rows) and term.weight.all()
 
 
@@ -152,7 +150,7 @@ def test_what_was_chosen_by_nobody_able_is_not_learned() -> None:
     quality = batch.quality.clone()
     quality[0], quality[1] = 0.0, float("nan")
     asking = replace(UNROLL, alone=Uniform(1.0))
-    term = asking(model, replace(batch, quality=quality), torch.Generator().manual_seed(0))["done.alone"]
+    term = asking(model, replace(batch, quality=quality), generator())["done.alone"]
     assert term.weight.tolist() == [[0.0], [1.0]]
 
 
