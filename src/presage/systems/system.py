@@ -53,7 +53,8 @@ DEBUG = Size("debug", 32, 2, 2, 8, 0.002)
 SMALL = Size("small", 160, 6, 4, 32, 1.0)
 BRIEF = Size("brief", 160, 6, 4, 32, 0.5)
 """`SMALL`, trained half as long"""
-BASE = Size("base", 256, 8, 8, 64, 4.0)
+BASE = Size("base", 256, 8, 8, 64, 3.0)
+"""As many steps of `reference` as two cores take in eight hours"""
 CARD = Size("card", 256, 8, 8, 64, 0.3, batch=256)
 """`BASE` for a card, which computes many windows as fast as few: fewer steps, and more windows in all"""
 TUNED = Size("tuned", 256, 8, 8, 64, 0.25)
