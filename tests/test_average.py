@@ -22,7 +22,10 @@ def average(*arguments: Path | str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def two(tmp_path: Path) -> list[Path]:
     weights = {"short": FIRST, "long": SECOND}
-    return [write_folder(tmp_path / n, {"format": FORMAT, "system": n}, {WEIGHTS: x}, f"Card of {n}.") for n, x in weights.items()]
+    return [
+        write_folder(tmp_path / n, {"format": FORMAT, "system": n}, {WEIGHTS: x}, f"Card of {n}.")
+        for n, x in weights.items()
+    ]
 
 
 def test_weights_are_the_mean_and_the_rest_is_the_last_ones(two: list[Path], tmp_path: Path) -> None:
