@@ -16,7 +16,7 @@ from presage.episodes.spool import spooled_keys
 from presage.errors import UserError
 from presage.systems.perturbed import perturbed_from
 from presage.training.checkpoint import save_model
-from presage.worlds.behaviours import DYNAMICS, PLAYED, Behaviours
+from presage.worlds.behaviours import DYNAMICS, ERRING, PLAYED, Behaviours
 from presage.worlds.collect import FEWEST_ROWS, collect, plan_episodes, record_episode
 from presage.worlds.metaworld import Renderer, Simulation
 from presage.worlds.world import find_world
@@ -24,7 +24,7 @@ from presage.worlds.world import find_world
 TASKS = ["reach-v3", "drawer-close-v3"]
 
 
-@pytest.mark.parametrize("behaviour", ["expert", "perturbed", "random", "shifted"])
+@pytest.mark.parametrize("behaviour", ["expert", "perturbed", "random", "shifted", "mistaken"])
 def test_rows_follow_the_time_rule(behaviour):
     simulation, renderer = Simulation("reach-v3"), Renderer(("front",), 32, 1)
     episode = record_episode(simulation, renderer, 600_004, behaviour, Behaviours())
@@ -151,7 +151,7 @@ def test_plan_mixes_behaviours_with_training_seeds():
     assert len({job.seed for job in jobs}) == 80 and min(job.seed for job in jobs) == 1_600_000
     for task in TASKS:
         share = [sum(job.behaviour == name for job in jobs if job.task == task) for name in Behaviours().share()]
-        assert np.abs(np.array(share) - (14, 20, 6, 0, 0, 0, 0)).max() <= 1
+        assert np.abs(np.array(share) - (14, 20, 6, 0, 0, 0, 0, 0)).max() <= 1
     with pytest.raises(UserError, match="not all zero"):
         plan_episodes(TASKS, 1, 0, Behaviours(0, 0, 0))
 
@@ -188,6 +188,18 @@ def test_play_is_nobodys_example_and_has_no_words(tmp_path):
 def test_nobody_plays_where_a_world_has_no_player(tmp_path):
     with pytest.raises(UserError, match="fetch-push.*nobody plays in the world fetch"):
         collect(tmp_path / "data", ["fetch-push"], 1, behaviours=DYNAMICS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_expert_that_errs_was_told_its_task_and_is_nobodys_example():
+    simulation, renderer = Simulation("push-v3"), Renderer(("front",), 16, 1)
+    episode = record_episode(simulation, renderer, 600_004, "mistaken", ERRING)
+    assert episode.instruction and not episode.columns["quality"].any()
+
+
+def test_nobody_errs_where_an_expert_cannot_be_misled(tmp_path):
+    with pytest.raises(UserError, match="fetch-push.*makes no mistakes; leave out --mistakes"):
+        collect(tmp_path / "data", ["fetch-push"], 1, behaviours=ERRING)
     assert not list(tmp_path.iterdir())
 
 

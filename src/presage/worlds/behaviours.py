@@ -25,6 +25,7 @@ class Behaviours:
     shifted: every chunk is the expert's, shifted by a constant offset of its own (quality 0), for 60 rows: it strays
     about the goal, as a planner that chooses badly does.
     planned: every chunk is what a policy chooses (quality 0): a critic has to know where its own errors lead.
+    mistaken: an expert that errs all along, in one way (`mistakes.py`; quality 0).
     play: contacts of all kinds without a purpose (`play.py`; quality 0, no instruction), for 150 rows.
     branch: eight rows from the midst of play; four such episodes begin in the same moment, and go on differently.
     """
@@ -34,6 +35,7 @@ class Behaviours:
     random: float = 0.15
     shifted: float = 0.0
     planned: float = 0.0
+    mistaken: float = 0.0
     play: float = 0.0
     branch: float = 0.0
     burst_probability: tuple[float, float] = (0.12, 0.25)  # of a burst after a clean chunk; drawn per episode
@@ -51,7 +53,7 @@ class Behaviours:
     offset: float = 0.5  # standard deviation of such an offset, and of those of `shifted`
 
     def share(self) -> dict[str, float]:
-        names = ("expert", "perturbed", "random", "shifted", "planned", *PLAYED)
+        names = ("expert", "perturbed", "random", "shifted", "planned", "mistaken", *PLAYED)
         return {name: getattr(self, name) for name in names}
 
 
@@ -61,6 +63,8 @@ BRANCHES = 4
 """Episodes that begin in one moment"""
 DYNAMICS = Behaviours(expert=0.28, perturbed=0.2, random=0.12, play=0.15, branch=0.25)
 """Of episodes, so that over half of the rows are play: what a model of contacts learns from"""
+ERRING = Behaviours(expert=0.1, perturbed=0.15, random=0.0, mistaken=0.75)
+"""Motion of experts that mostly comes to nothing, so that nobody learns to believe in it"""
 
 
 class Driver:
@@ -80,7 +84,7 @@ class Driver:
         """Plan the chunk executed after `row`; returns its quality, 1 for the expert's own and 0 otherwise."""
         if self.behaviour == "expert" or (self.behaviour == "random" and row < self.expert_chunks):
             return 1.0
-        if self.behaviour in ("planned", *PLAYED):
+        if self.behaviour in ("planned", "mistaken", *PLAYED):
             return 0.0
         if self.behaviour == "shifted":
             self.offset = self.shift(self.rng)

@@ -33,6 +33,7 @@ from presage.worlds.behaviours import (
     counterfactual_columns,
 )
 from presage.worlds.instructions import check_task, draw_instruction
+from presage.worlds.mistakes import Mistaken
 from presage.worlds.protocol import Policy
 from presage.worlds.seeds import FIRST_TRAINING_SEED
 from presage.worlds.world import Player, World, check_camera, common_world, find_world
@@ -66,14 +67,17 @@ def record_episode(
     if behaviour in PLAYED:
         assert world.player is not None
         player = world.player(simulation, seed, branch)
+    elif behaviour == "mistaken":
+        player = Mistaken(simulation, seed, world)
     if behaviour == "random" and not settings.full_length:
         limit = min(MAX_ROWS, settings.random_rows + driver.expert_chunks)
     frames: dict[str, list[np.ndarray]] = {name: [] for name in renderer.cameras}
     states, actions, quality, success = [], [], [], []
     tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
-    ends = behaviour in ("expert", "perturbed", "planned") and not settings.full_length
-    instruction = "" if player else draw_instruction(simulation.task, seed)  # nobody was told to play
+    ends = behaviour in ("expert", "perturbed", "planned", "mistaken") and not settings.full_length
+    told = behaviour not in PLAYED  # nobody was told to play
+    instruction = draw_instruction(simulation.task, seed) if told else ""
     driving: Policy | None = None
     if behaviour == "planned":
         assert policy is not None
@@ -248,6 +252,10 @@ def collect(
     for task in tasks:
         if (settings.play or settings.branch) and find_world(task).player is None:
             raise UserError(f"task {task!r}: nobody plays in the world {find_world(task).name}; leave out --play")
+        if settings.mistaken and find_world(task).misled is None:
+            raise UserError(
+                f"task {task!r}: the expert of {find_world(task).name} makes no mistakes; leave out --mistakes"
+            )
     worlds = common_world(tasks, same=("robot", "action_size", "state_size", "control_hz"))
     cameras = worlds[0].default_cameras if cameras is None else cameras
     for camera in cameras:

@@ -312,5 +312,6 @@ WORLD = World(
     simulation=Simulation,
     renderer=Renderer,
     player=play.begin,
+    misled=play.misled_expert,
     hand_pixels=lambda camera, states, size: project(camera, states[:, :3], size),
 )

@@ -67,18 +67,35 @@ def begin(simulation: Any, seed: int, branch: int | None = None) -> "Player":
     return Player(simulation, seed, MORE_MISSES, branch)
 
 
-def mistaken_expert(simulation: Any, aside: np.ndarray | None, gripper: float | None = None) -> Iterator[np.ndarray]:
-    """The scripted expert; told that the object is `aside` (3,) metres of where it is, or with its gripper held."""
+def mistaken_expert(
+    simulation: Any, aside: np.ndarray | None, gripper: float | None = None, goal: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """The scripted expert; told that the object or the goal is so many metres (3,) from where it is, or with its
+    gripper held."""
     while True:
         seen = simulation.observation.copy()
         if aside is not None:
             simulation.observation[4:7] += aside
             simulation.observation[22:25] += aside
+        if goal is not None:
+            simulation.observation[-3:] += goal
         action = simulation.expert_action()
         simulation.observation = seen
         if gripper is not None:
             action[3] = gripper
         yield action
+
+
+def misled_expert(simulation: Any, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The scripted expert, who believes that the object, the goal or both are elsewhere: a little off, or as far as in
+    another episode."""
+
+    def away() -> np.ndarray:
+        angle, far, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.025, 0.2), rng.uniform(-0.02, 0.06)
+        return np.array([far * np.cos(angle), far * np.sin(angle), rng.choice([0.0, height])])
+
+    aside, goal = (away() if wrong else None for wrong in ((1, 0), (0, 1), (1, 1))[int(rng.integers(3))])
+    return mistaken_expert(simulation, aside, goal=goal)
 
 
 class Player(Scripted):

@@ -6,7 +6,7 @@ written against this file alone. docs/your_world.md shows how to add one.
 
 import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -120,6 +120,8 @@ class World:
     renderer: Callable[[tuple[str, ...], int, int], Any]  # (cameras, size, supersample); has `cameras`
     hand_pixels: Callable[[str, np.ndarray, int], np.ndarray]  # (camera, states (N, S), size) -> (N, 2) column, row
     player: Callable[[Any, int, int | None], Player] | None = None  # (simulation, seed, branch), after a reset
+    misled: Callable[[Any, np.random.Generator], Iterator[np.ndarray]] | None = None
+    """(simulation, rng) -> actions (A,) of the expert, who believes that its object lies elsewhere"""
 
     def check_disturbance(self, kind: str) -> int:
         """The number of a kind of disturbance, or `UserError`."""

@@ -47,6 +47,10 @@ class Collect(Command):
     play: bool = False
     """Most rows are contacts without a purpose: sweeps, presses, grasps and drops, misses, on objects that lie anywhere
     and are at times heavier or slippery. For models of what actions do; tasks of Meta-World and Push-T."""
+    mistakes: bool = False
+    """Most episodes are the expert's that means a thing elsewhere, drifts, comes late, goes slowly, shakes or grips
+    wrongly, from the first step on: half of them fail. For models that must not believe in whoever moves like an
+    expert; tasks of Meta-World."""
     counterfactuals: Annotated[int, one(whole(0, 1000), "N")] = 0
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is trained by that. About a second for every 30 of them and worker."""
@@ -55,11 +59,18 @@ class Collect(Command):
     yet to learn about the states that it leads to."""
 
     def run(self) -> None:
-        from presage.worlds.behaviours import DYNAMICS, Behaviours
+        from presage.worlds.behaviours import DYNAMICS, ERRING, Behaviours
         from presage.worlds.collect import collect
 
-        if self.play and (self.full_length or self.planner is not None):
-            raise UserError("--play: leave out --full-length and --planner, which are other mixtures")
+        mixtures = {
+            "--play": self.play,
+            "--mistakes": self.mistakes,
+            "--full-length": self.full_length,
+            "--planner": self.planner is not None,
+        }
+        chosen = [option for option, given in mixtures.items() if given]
+        if len(chosen) > 1:
+            raise UserError(f"{' and '.join(chosen)} are different mixtures; choose one of them")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
         if self.planner is not None:
@@ -71,6 +82,8 @@ class Collect(Command):
             policy = partial(perturbed_from, str(self.planner))
         elif self.play:
             behaviours = DYNAMICS
+        elif self.mistakes:
+            behaviours = ERRING
         elif self.full_length:
             behaviours = Behaviours(expert=0.1, perturbed=0.5, random=0.4)
         elif self.counterfactuals:
