@@ -8,11 +8,21 @@ from tests.recorded import ACTIONS, CHUNK, moving_square
 from torch import Tensor, nn
 
 from presage.policy.features import candidates, latents
-from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, TwoLevels, VideoFormer, answer
+from presage.policy.heads import (
+    ActionMLP,
+    ActionTransformer,
+    Convolved,
+    Filmed,
+    Gathered,
+    PooledMLP,
+    TwoLevels,
+    VideoFormer,
+    answer,
+)
 from presage.policy.translators import FramePair, of_others, repeated, window_translator
-from presage.systems.lab.cloning import cloned_policy
+from presage.systems.lab.cloning import Architecture, cloned_policy
 from presage.systems.system import DEBUG
-from presage.timeline.corruption import Corruption, Flow, Regress
+from presage.timeline.corruption import DDPM, Corruption, Flow, Regress
 from presage.timeline.levels import Uniform
 from presage.timeline.noise import streams
 from presage.timeline.session import Session
@@ -34,6 +44,8 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
         return Filmed(T, D, (32,), stream, side=2)
     if kind == "two levels":
         return TwoLevels(D - 1, T, 32, stream, layers=1)
+    if kind == "gathered":
+        return ActionMLP(Gathered(T, D, 16, 32), 32, stream)
     return ActionTransformer(VideoFormer(D, 32, places=T), 32, stream, layers=1)
 
 
@@ -44,6 +56,7 @@ def head_of(kind: str, stream: Stream) -> nn.Module:
         ("transformer", Flow()),
         ("two levels", Flow()),
         ("filmed", Regress()),
+        ("gathered", DDPM(100, "clean", limit=1.0)),
     ],
 )
 def test_a_head_learns_what_the_features_say(kind: str, corruption: Corruption) -> None:
@@ -149,11 +162,12 @@ def test_convolutions_keep_where_things_are() -> None:
         assert changed[here] > 2 * changed[there] and changed[here] > 1e-3
 
 
-def test_candidates_differ_by_their_noise_and_answer_several_chunks() -> None:
+@pytest.mark.parametrize("architecture", ["flow", "diffusion"])
+def test_candidates_differ_by_their_noise_and_answer_several_chunks(architecture: Architecture) -> None:
     torch.manual_seed(0)
     recorded = moving_square(episodes=2)
     shape = shape_of(recorded)
-    model = cloned_policy(shape, DEBUG, chunks=3).build(shape).eval()
+    model = cloned_policy(shape, DEBUG, architecture, chunks=3).build(shape).eval()
     for p in model.parts.parameters():
         torch.nn.init.normal_(p, std=0.1)
     session = Session(model, ["move"] * 2, context=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from presage.networks.composed import Composed
 from presage.policy.grounded import Decision
-from presage.policy.heads import TEXT_DIM, ActionTransformer, answer
+from presage.policy.heads import TEXT_DIM, ActionMLP, ActionTransformer, answer
 from presage.timeline.backbone import Tap
 from presage.timeline.levels import Schedule, down
 from presage.timeline.memory import Memory
@@ -102,13 +102,14 @@ def candidates(
     read: Read, horizon: int = 1, stream: str = "action", part: str = "head", steps: int = 5
 ) -> Callable[[Session[Composed], int], Tensor]:
     """Session, N -> what a head may make of what is read, each time from noise of its own: (B, N, horizon, numbers of a
-    chunk), for planners. The head, an `ActionTransformer`, answers `horizon` chunks, one behind the other."""
+    chunk), for planners. The head, an `ActionTransformer` or an `ActionMLP`, answers `horizon` chunks, one after the
+    other."""
 
     def propose(session: Session[Composed], n: int) -> Tensor:
         model, fork = session.model, session.fork(n)
         (acts,) = matching(model.streams, stream)
         head = model.parts[part]
-        assert isinstance(head, ActionTransformer)
+        assert isinstance(head, ActionTransformer | ActionMLP)
         with torch.inference_mode():
             queries = head.former(read(session)).repeat_interleave(n, 0)
         text, span = fork.condition.text, in_a_row(acts, horizon)

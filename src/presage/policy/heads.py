@@ -151,6 +151,59 @@ class ActionTransformer(nn.Module):
         return self.leave(F.silu(self.norm(x)))
 
 
+class Gathered(nn.Module):
+    """Residual convolutions over one frame, whose places are all read at once: features (B, 1, T, D) -> (B, 1, W).
+    Queries that look at places one by one learn far more slowly where a thing lies, to a fraction of a place."""
+
+    def __init__(self, places: int, numbers: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.side = math.isqrt(places)
+        self.enter = nn.Conv2d(numbers, channels, 3, padding=1)
+        self.before = nn.ModuleList([Residual(channels, channels, 1) for _ in range(2)])
+        self.shrink = nn.Conv2d(channels, channels, 3, 2, 1)
+        self.after = nn.ModuleList([Residual(channels, channels, 1) for _ in range(2)])
+        self.leave = nn.Linear(channels * (-(-self.side // 2)) ** 2, width)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        nothing = features.new_zeros(len(features), 1)
+        images = features[:, 0].transpose(1, 2).unflatten(2, (self.side, self.side))
+        h = self.enter(images.contiguous(memory_format=torch.channels_last))
+        for block in self.before:
+            h = block(h, nothing)
+        h = self.shrink(h)
+        for block in self.after:
+            h = block(h, nothing)
+        gathered: Tensor = self.drop(F.silu(self.leave(h.flatten(1))))
+        return gathered[:, None]
+
+
+class ActionMLP(nn.Module):
+    """Denoises an action, all of its numbers at once, beside the one vector that a former makes of a frame: for `Flow`,
+    `EDM` and `DDPM`."""
+
+    def __init__(self, former: nn.Module, width: int, stream: Stream) -> None:
+        """width: of the former's vector, too."""
+        super().__init__()
+        self.former, self.shape = former, (stream.tokens, stream.dim)
+        numbers = stream.tokens * stream.dim
+        self.enter, self.text = nn.Linear(numbers, width), nn.Linear(TEXT_DIM, width)
+        self.level = nn.Linear(32, width)
+        self.join = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, width))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, numbers))
+
+    def forward(self, features: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """Features (B, 1, T, D), text (B, 256), `x_k` (B, K, C) at `level` (B,) -> (B, K, C)."""
+        return self.decide(self.former(features), text, x_k, level)
+
+    def decide(self, seen: Tensor, text: Tensor, x_k: Tensor, level: Tensor) -> Tensor:
+        """The same from what the former says of features, (B, 1, W)."""
+        frame = seen[:, 0] + self.text(text)
+        beside = [F.silu(self.enter(x_k.flatten(1))), F.silu(self.level(waves(level)))]
+        h = frame + self.join(torch.cat([frame, *beside], 1))
+        return self.leave(h).view(len(h), *self.shape)
+
+
 class TwoLevels(nn.Module):
     """A transformer over the tokens of an action, which looks at all hidden states of a clip, and whose layers follow
     two levels together, the clip's and its own, by a bilinear form of low rank (mimic-video 2025, section 3.2).

@@ -48,7 +48,7 @@ def gpc(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = ALL) -> Sy
 
     stages = (
         codec_stage(size, ALL),
-        policy_stage(size, pictures, AHEAD),
+        policy_stage(size, pictures, AHEAD, steps=2500, draws=2),
         *world_stages(size, data),
         judge_stage(pictures, COVERAGE, size, ALL),
     )

@@ -53,7 +53,7 @@ def irasim(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = ALL, by
 
     stages = (
         codec_stage(size, ALL),
-        policy_stage(size, pictures, AHEAD),
+        policy_stage(size, pictures, AHEAD, steps=2500, draws=2),
         Stage("clip", CLIP, data=data, window=1 + AHEAD, optimiser=scaled(Optimiser(2000, 16, warmup=50), size)),
         judge_stage(pictures, COVERAGE, size, ALL),
     )

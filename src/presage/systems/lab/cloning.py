@@ -8,7 +8,7 @@ from presage.networks.composed import Composed
 from presage.networks.unet import UNet, UNetConfig
 from presage.policy.executors import receding
 from presage.policy.features import headed, latents
-from presage.policy.heads import ActionTransformer, Convolved, Filmed, PooledMLP, VideoFormer
+from presage.policy.heads import ActionMLP, ActionTransformer, Filmed, Gathered, PooledMLP, VideoFormer
 from presage.systems.parts import actions, codec_stage, conv_codec, scaled, videos
 from presage.systems.system import SMALL, Card, Shape, Size, System
 from presage.timeline.corruption import DDPM, Corruption, Flow, Regress
@@ -36,14 +36,14 @@ def policy_head(shape: Shape, size: Size, stream: Stream, architecture: Architec
     if architecture == "pooled":
         return PooledMLP(numbers, width, stream, heads=size.heads)
     if architecture == "diffusion":
-        return ActionTransformer(Convolved(config.tokens, numbers, width), width, stream, 2, size.heads)
+        return ActionMLP(Gathered(config.tokens, numbers, width, 4 * width), 4 * width, stream)
     former = VideoFormer(numbers, width, 8, 1, size.heads, config.tokens)
     return ActionTransformer(former, width, stream, 2, size.heads)
 
 
-def policy_stage(size: Size, pictures: tuple[str, ...], chunks: int = 1, steps: int = 1500) -> Stage:
-    """Trains the part `head` on what was done in demonstrations."""
-    reads = Imitate(latents(pictures), chunks=chunks)
+def policy_stage(size: Size, pictures: tuple[str, ...], chunks: int = 1, steps: int = 1500, draws: int = 1) -> Stage:
+    """Trains the part `head` on what was done in demonstrations. draws: noises of each."""
+    reads = Imitate(latents(pictures), chunks=chunks, draws=draws)
     optimiser = scaled(Optimiser(steps, 64, warmup=50), size)
     return Stage("policy", reads, ("parts.head",), {"labelled": 1.0}, window=chunks, optimiser=optimiser)
 
