@@ -64,7 +64,7 @@ BRANCHES = 4
 DYNAMICS = Behaviours(expert=0.28, perturbed=0.2, random=0.12, play=0.15, branch=0.25)
 """Of episodes, so that over half of the rows are play: what a model of contacts learns from"""
 ERRING = Behaviours(expert=0.1, perturbed=0.15, random=0.0, mistaken=0.75)
-"""Motion of experts that mostly comes to nothing, so that nobody learns to believe in it"""
+"""Motion of experts that often comes to nothing, so that nobody learns to believe in it"""
 
 
 class Driver:

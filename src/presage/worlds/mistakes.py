@@ -1,7 +1,7 @@
 """Experts that err all along, each episode in one way of its own.
 
 Whoever has seen experts succeed, and nobody else move like one, believes that such motion succeeds: a video model then
-lets a drawer follow a hand that missed it. Here the motion is an expert's, and what comes of it is mostly not: it means
+lets a drawer follow a hand that missed it. Here the motion is an expert's, and what comes of it often is not: it means
 a thing that lies elsewhere, drifts, comes late, goes slowly, shakes, or does with its gripper what it should not.
 """
 

@@ -49,8 +49,8 @@ class Collect(Command):
     and are at times heavier or slippery. For models of what actions do; tasks of Meta-World and Push-T."""
     mistakes: bool = False
     """Most episodes are the expert's that means a thing elsewhere, drifts, comes late, goes slowly, shakes or grips
-    wrongly, from the first step on: half of them fail. For models that must not believe in whoever moves like an
-    expert; tasks of Meta-World."""
+    wrongly, from the first step on; over a third of them fail. For models that must not believe in whoever moves like
+    an expert; tasks of Meta-World."""
     counterfactuals: Annotated[int, one(whole(0, 1000), "N")] = 0
     """Try so many chunks at every fourth row besides the one executed, and record how soon the expert succeeds after
     each: a critic is trained by that. About a second for every 30 of them and worker."""
