@@ -162,6 +162,16 @@ def test_convolutions_keep_where_things_are() -> None:
         assert changed[here] > 2 * changed[there] and changed[here] > 1e-3
 
 
+def test_one_vector_is_told_from_all_places() -> None:
+    torch.manual_seed(0)
+    former = Gathered(16, 8, 16, 32).eval()
+    x = torch.randn(B, 1, 16, 8, requires_grad=True)
+    said = former(x)
+    said.square().sum().backward()
+    assert said.shape == (B, 1, 32)
+    assert x.grad is not None and (x.grad.abs().amax((1, 3)) > 0).all()
+
+
 @pytest.mark.parametrize("architecture", ["flow", "diffusion"])
 def test_candidates_differ_by_their_noise_and_answer_several_chunks(architecture: Architecture) -> None:
     torch.manual_seed(0)
