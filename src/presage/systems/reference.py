@@ -35,12 +35,14 @@ FELT = {"state": UNKNOWN}
 """Inverse dynamics reads frames: the state would say where the hand is going."""
 EXPERTS = Levels(
     (
-        Role(SEES, GIVEN, weight=0.55),
-        Role(SEES, SEES, weight=0.15),
+        Role(SEES, GIVEN, weight=0.35),
+        Role(SEES, SEES, weight=0.25),
         Role(GIVEN, ACTS, FELT, weight=0.15),
-        Role(SEES, UNKNOWN, weight=0.15),
+        Role(SEES, UNKNOWN, weight=0.25),
     )
 )
+"""Two of five windows are of experts. Asked mostly what their actions lead to, a model believes that such motion
+succeeds, whatever the hand has hold of."""
 OTHERS = Levels((Role(SEES, GIVEN, weight=0.8), Role(GIVEN, ACTS, FELT, weight=0.15), Role(SEES, UNKNOWN, weight=0.05)))
 """What happened after a poor action is worth learning; what was chosen is not."""
 TRANSLATED = replace(Schedule.in_turn(1, 1), streams={"state": flat(UNKNOWN, 2)})
