@@ -67,14 +67,14 @@ class Composite:
         self.channels = cameras * self.patch**2 * (3 + self.SOURCES + 3)
 
     def __call__(self, answer: Tensor, newest: Tensor, oldest: Tensor) -> Tensor:
-        paint, choice, change = self._split(answer)
+        paint, choice, change = (self._shuffle(x) for x in self._split(answer))
         weight = self._logits(choice).softmax(1)
         shown = (self._pixels(newest) + change, self._pixels(oldest), paint)
         return self._places(sum((weight[:, k : k + 1] * x for k, x in enumerate(shown)), torch.zeros_like(paint)))
 
     def recalled(self, answer: Tensor) -> Tensor:
         """(B, V * C, G, G) log-odds that a pixel is taken from the oldest frame, alike for its three colours."""
-        newest, oldest, paint = self._logits(self._split(answer)[1]).split(1, 1)
+        newest, oldest, paint = self._logits(self._shuffle(self._split(answer)[1])).split(1, 1)
         return self._places((oldest - torch.logaddexp(newest, paint)).expand(-1, 3, -1, -1))
 
     def _logits(self, choice: Tensor) -> Tensor:
@@ -82,11 +82,11 @@ class Composite:
         return SURE * choice + start.view(1, -1, 1, 1)
 
     def _split(self, answer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Paint (B * V, 3, S, S), logits of the choice (B * V, 3, S, S), change (B * V, 3, S, S)."""
+        """Paint, logits of the choice and change, each (B * V, 3 * p * p, G, G)."""
         square = self.patch**2
         x = answer.unflatten(1, (self.cameras, -1)).flatten(0, 1)
         paint, choice, change = x.split([3 * square, self.SOURCES * square, 3 * square], 1)
-        return self._shuffle(paint), self._shuffle(choice), self._shuffle(change)
+        return paint, choice, change
 
     def _shuffle(self, x: Tensor) -> Tensor:
         """(B, p * p * k, G, G), pixel by pixel, -> (B, k, S, S)."""
