@@ -163,6 +163,7 @@ class Gathered(nn.Module):
         self.shrink = nn.Conv2d(channels, channels, 3, 2, 1)
         self.after = nn.ModuleList([Residual(channels, channels, 1) for _ in range(2)])
         self.leave = nn.Linear(channels * (-(-self.side // 2)) ** 2, width)
+        self.drop = nn.Dropout(0.1)
 
     def forward(self, features: Tensor) -> Tensor:
         nothing = features.new_zeros(len(features), 1)
@@ -173,7 +174,8 @@ class Gathered(nn.Module):
         h = self.shrink(h)
         for block in self.after:
             h = block(h, nothing)
-        return F.silu(self.leave(h.flatten(1)))[:, None]
+        gathered: Tensor = self.drop(F.silu(self.leave(h.flatten(1))))
+        return gathered[:, None]
 
 
 class ActionMLP(nn.Module):

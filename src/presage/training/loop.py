@@ -128,7 +128,9 @@ def optimise(
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
             with autocast(device) if config.bf16 else nullcontext():
-                terms = objective(data.sample(config.batch), step_generator(config.seed, step))
+                generator = step_generator(config.seed, step)
+                torch.manual_seed(generator.initial_seed() + 1)  # dropout asks for no generator
+                terms = objective(data.sample(config.batch), generator)
                 loss = weighted(terms, weights_at(weights, step))
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
