@@ -91,6 +91,27 @@ class VideoFormer(nn.Module):
         return queries.unflatten(0, (b, n)).flatten(1, 2)
 
 
+class Convolutions(nn.Module):
+    """Residual convolutions before and after a strided one: images (B, C, S, S) -> (B, W, ceil(S / stride), ...)."""
+
+    def __init__(self, numbers: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(numbers, width, 3, padding=1)
+        self.before = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.shrink = nn.Conv2d(width, width, 3, stride, 1)
+        self.after = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        nothing = images.new_zeros(len(images), 1)
+        h = self.enter(images.contiguous(memory_format=torch.channels_last))
+        for block in self.before:
+            h = block(h, nothing)
+        h = self.shrink(h)
+        for block in self.after:
+            h = block(h, nothing)
+        return h
+
+
 class Convolved(nn.Module):
     """Residual convolutions in the place of a Video Former, which keep where things are (Chi et al. 2023, Diffusion
     Policy, section 3.2: a ResNet): features (B, N, T, D) -> (B, 16, W), a sixteenth of the picture each. A token of the
@@ -100,23 +121,13 @@ class Convolved(nn.Module):
         super().__init__()
         self.side, self.fold = math.isqrt(places), fold
         stride = max(1, self.side * fold // 4)
-        self.enter = nn.Conv2d(frames * numbers // fold**2, width, 3, padding=1)
-        self.before = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
-        self.shrink = nn.Conv2d(width, width, 3, stride, 1)
-        self.after = nn.ModuleList([Residual(width, width, 1) for _ in range(2)])
+        self.see = Convolutions(frames * numbers // fold**2, width, stride)
         self.norm = nn.LayerNorm(width)
         self.positions = nn.Parameter(torch.randn((-(-self.side * fold // stride)) ** 2, width) * 0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        nothing = features.new_zeros(len(features), 1)
         stacked = features.transpose(2, 3).flatten(1, 2).unflatten(2, (self.side, self.side))
-        images = F.pixel_shuffle(stacked, self.fold)
-        h = self.enter(images.contiguous(memory_format=torch.channels_last))
-        for block in self.before:
-            h = block(h, nothing)
-        h = self.shrink(h)
-        for block in self.after:
-            h = block(h, nothing)
+        h = self.see(F.pixel_shuffle(stacked, self.fold))
         return self.norm(h.flatten(2).transpose(1, 2)) + self.positions
 
 
@@ -158,23 +169,13 @@ class Gathered(nn.Module):
     def __init__(self, places: int, numbers: int, channels: int, width: int) -> None:
         super().__init__()
         self.side = math.isqrt(places)
-        self.enter = nn.Conv2d(numbers, channels, 3, padding=1)
-        self.before = nn.ModuleList([Residual(channels, channels, 1) for _ in range(2)])
-        self.shrink = nn.Conv2d(channels, channels, 3, 2, 1)
-        self.after = nn.ModuleList([Residual(channels, channels, 1) for _ in range(2)])
+        self.see = Convolutions(numbers, channels, 2)
         self.leave = nn.Linear(channels * (-(-self.side // 2)) ** 2, width)
         self.drop = nn.Dropout(0.1)
 
     def forward(self, features: Tensor) -> Tensor:
-        nothing = features.new_zeros(len(features), 1)
         images = features[:, 0].transpose(1, 2).unflatten(2, (self.side, self.side))
-        h = self.enter(images.contiguous(memory_format=torch.channels_last))
-        for block in self.before:
-            h = block(h, nothing)
-        h = self.shrink(h)
-        for block in self.after:
-            h = block(h, nothing)
-        gathered: Tensor = self.drop(F.silu(self.leave(h.flatten(1))))
+        gathered: Tensor = self.drop(F.silu(self.leave(self.see(images).flatten(1))))
         return gathered[:, None]
 
 

@@ -127,9 +127,10 @@ def optimise(
         while step < config.steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
-            with autocast(device) if config.bf16 else nullcontext():
+            # Dropout asks for no generator: torch's own is lent to this step, and everybody else finds it as it was.
+            with torch.random.fork_rng(devices=[]), autocast(device) if config.bf16 else nullcontext():
                 generator = step_generator(config.seed, step)
-                torch.manual_seed(generator.initial_seed() + 1)  # dropout asks for no generator
+                torch.manual_seed(generator.initial_seed() + 1)
                 terms = objective(data.sample(config.batch), generator)
                 loss = weighted(terms, weights_at(weights, step))
             loss.backward()

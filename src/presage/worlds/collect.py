@@ -76,8 +76,7 @@ def record_episode(
     tried: list[tuple[np.ndarray, np.ndarray]] = []
     success_row: int | None = None  # first row that shows the success
     ends = behaviour in ("expert", "perturbed", "planned", "mistaken") and not settings.full_length
-    told = behaviour not in PLAYED  # nobody was told to play
-    instruction = draw_instruction(simulation.task, seed) if told else ""
+    instruction = "" if behaviour in PLAYED else draw_instruction(simulation.task, seed)  # nobody was told to play
     driving: Policy | None = None
     if behaviour == "planned":
         assert policy is not None

@@ -86,13 +86,20 @@ def mistaken_expert(
         yield action
 
 
+def any_direction(rng: np.random.Generator) -> np.ndarray:
+    """(3,) of length 1, along the table."""
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle), 0.0])
+
+
 def misled_expert(simulation: Any, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The scripted expert, who believes that the object, the goal or both are elsewhere: a little off, or as far as in
     another episode."""
 
     def away() -> np.ndarray:
-        angle, far, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.025, 0.2), rng.uniform(-0.02, 0.06)
-        return np.array([far * np.cos(angle), far * np.sin(angle), rng.choice([0.0, height])])
+        way = any_direction(rng) * rng.uniform(0.025, 0.2)
+        way[2] = rng.choice([0.0, rng.uniform(-0.02, 0.06)])
+        return way
 
     aside, goal = (away() if wrong else None for wrong in ((1, 0), (0, 1), (1, 1))[int(rng.integers(3))])
     return mistaken_expert(simulation, aside, goal=goal)
@@ -156,8 +163,7 @@ class Player(Scripted):
         return thing
 
     def _direction(self) -> np.ndarray:
-        angle = self.rng.uniform(0, 2 * np.pi)
-        return np.array([np.cos(angle), np.sin(angle), 0.0])
+        return any_direction(self.rng)
 
     def _above(self, point: np.ndarray) -> np.ndarray:
         return point + [0.0, 0.0, self.rng.uniform(0.08, 0.15)]

@@ -121,7 +121,8 @@ class World:
     hand_pixels: Callable[[str, np.ndarray, int], np.ndarray]  # (camera, states (N, S), size) -> (N, 2) column, row
     player: Callable[[Any, int, int | None], Player] | None = None  # (simulation, seed, branch), after a reset
     misled: Callable[[Any, np.random.Generator], Iterator[np.ndarray]] | None = None
-    """(simulation, rng) -> actions (A,) of the expert, who believes that its object lies elsewhere"""
+    """(simulation, rng) -> actions (A,) of the expert, who believes that its object lies elsewhere; of a hand
+    that actions displace, with a gripper (`mistakes.py`)"""
 
     def check_disturbance(self, kind: str) -> int:
         """The number of a kind of disturbance, or `UserError`."""
