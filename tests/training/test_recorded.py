@@ -11,6 +11,7 @@ import torch
 from presage.episodes.dataset import Dataset
 from presage.systems.system import DEBUG
 from presage.systems.uwm import uwm
+from presage.training.pictures import Pictures
 from presage.training.recorded import (
     COLOURS,
     by_token,
@@ -39,6 +40,14 @@ def test_what_is_joined_keeps_its_episodes_and_words() -> None:
         assert np.array_equal(getattr(again, name), getattr(second, name))
     assert np.array_equal(again.frames["image.front"], second.frames["image.front"])
     assert np.array_equal(again.text[again.instruction], second.text[second.instruction])
+
+
+def test_what_is_joined_and_chosen_holds_the_pictures_themselves_and_no_copy() -> None:
+    parts = [moving_square(episodes=2, rows=4, seed=seed) for seed in (0, 1)]
+    chosen = joined(parts).only([3, 0]).stretched(2).shuffled()
+    kept = chosen.frames["image.front"]
+    assert isinstance(kept, Pictures) and len(kept) == 12
+    assert all(one is part.frames["image.front"] for one, part in zip(kept.parts, parts, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_a_dataset_is_read_with_its_chunks_and_what_was_not_executed_is_no_label
     assert read.state[:, 0].tolist() == [0, 0, 0, 1, 1, 1] and read.length.tolist() == [3, 3]
     assert (read.quality[:3] == 0).all() and np.isnan(read.quality[3:]).all()  # the first episode failed
     assert read.frames["image.front"].shape == (6, 16, 16, 3)
-    assert read.frames["image.front"].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
+    assert read.frames["image.front"][:].mean((1, 2, 3)).round().tolist() == [0, 0, 0, 10, 10, 10]
     assert read.instruction.tolist() == [0] * 6 and len(read.text) == 1
 
 

@@ -1,13 +1,12 @@
 """Recorded rows as tensors, where the model computes: batches are picked there, and hardly anything is sent.
 
 Pictures stay uint8. Scaled actions and states, embedded words and weights of colours are made once. On a card that has
-room the pictures lie on the card, and what crosses to it each step is the numbers of the rows; on a CPU the tensors are
-the recorded arrays themselves.
+room the pictures lie on the card, and what crosses to it each step is the numbers of the rows; else they stay where
+they were recorded.
 
 Shapes: R rows, B windows, N rows of a window, S pixels a side, T tokens of a stream, C numbers a token.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from presage.episodes.mixture import Drawn
 from presage.networks.composed import ACTION, IMAGE, STATE, Composed
 from presage.timeline.streams import Values
 from presage.training.batch import Batch, cat_batches
+from presage.training.pictures import Seen
 from presage.training.recorded import Recorded, by_token, colours, moving
 
 ROOM = 0.5
@@ -30,8 +30,9 @@ ROOM = 0.5
 class Held:
     """`Recorded` as a model reads it; all but `seen` are on the model's device."""
 
-    seen: Mapping[str, Tensor]
-    """`image.<camera>` -> (R, S, S, 3) uint8, and streams whose latents are known -> (R, T, C) float16"""
+    seen: Mapping[str, Tensor | Seen]
+    """`image.<camera>` -> (R, S, S, 3) uint8, and streams whose latents are known -> (R, T, C) float16: tensors on the
+    model's card, or what was recorded"""
     latents: frozenset[str]
     """Names in `seen` that are streams"""
     codes: Mapping[str, Tensor]
@@ -48,18 +49,20 @@ class Held:
 
     def rows(self, name: str, index: Tensor) -> Tensor:
         """What is seen at rows (M,), on the device of `index`: picked where it lies."""
-        held = self.seen[name]
-        return sent(held.index_select(0, index.to(held.device)), index.device)  # ten times as fast as held[index]
+        seen = self.seen[name]
+        if isinstance(seen, Tensor):
+            return seen.index_select(0, index)  # ten times as fast as seen[index]
+        return sent(torch.from_numpy(seen[index.cpu().numpy()]), index.device)
 
 
 def held(model: Composed, recorded: Recorded) -> Held:
     """`recorded` on the model's device, its pictures too where they fit."""
     device = model.device
     arrays = {**recorded.frames, **recorded.latents}
-    place = device if fits(device, sum(x.nbytes for x in arrays.values())) else torch.device("cpu")
+    there = fits(device, sum(x.nbytes for x in arrays.values()))
 
     def here(x: np.ndarray) -> Tensor:
-        return as_it_is(x).to(device)
+        return torch.from_numpy(x).to(device)
 
     sources, codes = {s.source for s in model.streams}, {}
     if ACTION in sources:
@@ -67,7 +70,7 @@ def held(model: Composed, recorded: Recorded) -> Held:
     if STATE in sources:
         codes[STATE] = here(model.shape.state_codec.encode(recorded.state)).float()
     return Held(
-        {name: as_it_is(x).to(place) for name, x in arrays.items()},
+        {name: here(x[:]) for name, x in arrays.items()} if there else arrays,
         frozenset(recorded.latents),
         codes,
         here(recorded.labelled),
@@ -77,13 +80,6 @@ def held(model: Composed, recorded: Recorded) -> Held:
         model.condition(here(recorded.text)).text,
         {name: here(x) for name, x in recorded.rare.items()},
     )
-
-
-def as_it_is(x: np.ndarray) -> Tensor:
-    """The array's own memory: a map of a file stays one. Nobody writes into it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a map may not be written into
-        return torch.from_numpy(np.ascontiguousarray(x))
 
 
 def fits(device: torch.device, size: int) -> bool:

@@ -20,13 +20,14 @@ from presage.episodes.dataset import Dataset
 from presage.episodes.outcome import chunk_quality, steps_to_success, valid_actions
 from presage.networks.composed import IMAGE, Composed, Shape, module
 from presage.training.fingerprint import hash_of
+from presage.training.pictures import Pictures, Seen, behind, picked
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """Episodes, one behind the other."""
 
-    frames: dict[str, np.ndarray]
+    frames: Mapping[str, Seen]
     """`image.<camera>` -> (R, S, S, 3) uint8"""
     action: np.ndarray
     """(R, chunk, A) raw, executed after each row"""
@@ -44,7 +45,7 @@ class Recorded:
     """(K,) rows of each episode"""
     task: list[str] = field(default_factory=list)
     """of each episode"""
-    latents: dict[str, np.ndarray] = field(default_factory=dict)
+    latents: Mapping[str, Seen] = field(default_factory=dict)
     """stream -> (R, T, C) float16 of cameras whose codec is costly (`encoded`)"""
     rare: dict[str, np.ndarray] = field(default_factory=dict)
     """`image.<camera>` -> (COLOURS,) how much pixels of a colour count (`emphasised`)"""
@@ -88,8 +89,8 @@ class Recorded:
 
     def _rows(self, kept: np.ndarray) -> "Recorded":
         columns = {n: getattr(self, n)[kept] for n in ("action", "labelled", "state", "quality", "instruction")}
-        frames = {name: x[kept] for name, x in self.frames.items()}
-        latents = {name: x[kept] for name, x in self.latents.items()}
+        frames = {name: picked(x, kept) for name, x in self.frames.items()}
+        latents = {name: picked(x, kept) for name, x in self.latents.items()}
         columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         return replace(self, frames=frames, latents=latents, **columns)
 
@@ -107,8 +108,8 @@ class Recorded:
         kept = np.concatenate([np.r_[a : e + 1, [e] * rows] for a, e in zip(self.start, ends)])
         new = np.concatenate([np.r_[np.zeros(n, bool), np.ones(rows, bool)] for n in self.length])
         columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
-        frames = {name: x[kept] for name, x in self.frames.items()}
-        latents = {name: x[kept] for name, x in self.latents.items()}
+        frames = {name: picked(x, kept) for name, x in self.frames.items()}
+        latents = {name: picked(x, kept) for name, x in self.latents.items()}
         labelled, length = self.labelled[kept] & ~new, self.length + rows
         columns["to_success"] = None if self.to_success is None else self.to_success[kept]
         return replace(self, frames=frames, latents=latents, labelled=labelled, length=length, **columns)
@@ -116,19 +117,17 @@ class Recorded:
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
     """One behind the other; all need the same cameras and sizes."""
-    first, *others = parts
-    if not others:
-        return first  # a copy of its pictures may not fit into memory beside them
+    first = parts[0]
     offset = np.cumsum([0, *[len(p.text) for p in parts]])
     columns = {
         n: np.concatenate([getattr(p, n) for p in parts])
         for n in ("action", "labelled", "state", "quality", "text", "length")
     }
     return Recorded(
-        frames={name: np.concatenate([p.frames[name] for p in parts]) for name in first.frames},
+        frames={name: behind([p.frames[name] for p in parts]) for name in first.frames},
         instruction=np.concatenate([p.instruction + o for p, o in zip(parts, offset)]),
         task=[task for p in parts for task in p.task],
-        latents={name: np.concatenate([p.latents[name] for p in parts]) for name in first.latents},
+        latents={name: behind([p.latents[name] for p in parts]) for name in first.latents},
         rare={},
         fps=first.fps,
         to_success=np.concatenate([p.left for p in parts]),
@@ -156,7 +155,7 @@ def read_recorded(
     said, number = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     length = np.array([e.length for e in dataset.episodes])
     return Recorded(
-        {f"{IMAGE}{camera}": np.ascontiguousarray(frames[:, i]) for i, camera in enumerate(cameras)},
+        {f"{IMAGE}{camera}": Pictures([frames[:, i]]) for i, camera in enumerate(cameras)},
         action.reshape(rows, chunk, -1),
         valid.astype(bool),
         state,

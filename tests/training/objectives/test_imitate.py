@@ -92,7 +92,7 @@ def test_readings_are_made_of_every_labelled_row_once_for_each_draw() -> None:
         return torch.cat([session.last.values["image.front"], noise], 2)[:, None]
 
     made = readings(read, "kept", draws=2, batch=3)(model, {"labelled": recorded})
-    kept, shown = made.latents["kept"], encoded(model, recorded).latents["image.front"]
+    kept, shown = made.latents["kept"][:], encoded(model, recorded).latents["image.front"]
     size = shown.shape[2]
     assert np.array_equal(kept[..., :size], np.concatenate([shown, shown]))
     assert len(np.unique(kept[..., size:].reshape(14, -1), axis=0)) == 14  # every row of every draw has its own noise

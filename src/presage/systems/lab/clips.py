@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -194,5 +195,5 @@ def translations(model: Composed, plan: ClipPlan, test: Recorded) -> list[Sanity
 
 def _frames(model: Composed, plan: ClipPlan, test: Recorded, first: Sequence[int], after: int) -> Tensor:
     """(P, T, C of all cameras) of the rows `after` later."""
-    rows = [i + after for i in first]
+    rows = np.asarray(first) + after
     return torch.cat([model.encode_pictures(name, test.frames[name][rows]) for name in plan.pictures], -1)

@@ -27,6 +27,7 @@ from presage.timeline.session import Session
 from presage.timeline.streams import Stream
 from presage.training.loop import Optimiser
 from presage.training.objectives.imitate import Imitate, Make, Read
+from presage.training.pictures import Seen
 from presage.training.recorded import Recorded, joined
 from presage.training.stage import Stage
 from presage.worlds.collect import renderer_of, simulation_of
@@ -86,10 +87,10 @@ def blurred(read: Read, most: float) -> Read:
 
 
 @torch.inference_mode()
-def judged_frames(model: Composed, frames: Mapping[str, np.ndarray], text: np.ndarray, stream: Stream) -> np.ndarray:
+def judged_frames(model: Composed, frames: Mapping[str, Seen], text: np.ndarray, stream: Stream) -> np.ndarray:
     """What the head says of frames alone: `image.<camera>` (R, S, S, 3) uint8 and embedded words (R, E) -> (R,) the
     probability of success, or the coverage."""
-    seen = [model.encode_pictures(s.source, frames[s.source]) for s in model.streams if s.source.startswith(IMAGE)]
+    seen = [model.encode_pictures(s.source, frames[s.source][:]) for s in model.streams if s.source.startswith(IMAGE)]
     told = torch.from_numpy(text).to(model.device)
     level = torch.ones(len(told), device=model.device)
     raw = model.parts[JUDGE](torch.cat(seen, -1)[:, None], told, torch.zeros(0), level)
@@ -104,7 +105,7 @@ def with_outcome(recorded: Recorded, stream: Stream, outcome: np.ndarray) -> Rec
     values = outcome.astype(np.float16).reshape(-1, 1, 1)
     if stream.dim == 2:
         values = np.concatenate([1 - values, values], -1)
-    return replace(recorded, latents=recorded.latents | {stream.name: values})
+    return replace(recorded, latents={**recorded.latents, stream.name: values})
 
 
 def success_shown(dataset: Dataset) -> np.ndarray:

@@ -220,7 +220,7 @@ def reward_errors(model: Composed, held: Recorded, ends: int = 12) -> dict[str, 
     """How far the reward is off on true frames; and how much it says is covered where an expert has just succeeded, and
     where the block is put back from there to its start."""
     said = judged_frames(model, held.frames, held.text[held.instruction], COVERAGE)
-    off = float(np.abs(said - held.latents[COVERAGE.name][:, 0, 0].astype(float)).mean())
+    off = float(np.abs(said - held.latents[COVERAGE.name][:][:, 0, 0].astype(float)).mean())
     simulation, renderer = simulation_of(*PUSHT), renderer_of(find_world(*PUSHT), (CAMERA,), SIZE, 2)
     shown: dict[str, list[np.ndarray]] = {"a success": [], "its block put back": []}
     for seed in range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + ends):

@@ -115,7 +115,7 @@ def readings(read: Read, name: str, kind: str = "labelled", draws: int = 4, batc
                 drawn = (np.zeros(len(i), int), i[:, None], np.zeros((len(i), 1), bool))
                 seed = int(i[0]) * draws + draw
                 found.append(_read(read, model, pick(model, [held_rows], drawn), seed, 0).flatten(1, 2).half().cpu())
-            parts.append(replace(labelled, latents=labelled.latents | {name: torch.cat(found).numpy()}))
+            parts.append(replace(labelled, latents={**labelled.latents, name: torch.cat(found).numpy()}))
         return joined(parts)
 
     return make
