@@ -107,12 +107,8 @@ class Recorded:
         ends = self.start + self.length - 1
         kept = np.concatenate([np.r_[a : e + 1, [e] * rows] for a, e in zip(self.start, ends)])
         new = np.concatenate([np.r_[np.zeros(n, bool), np.ones(rows, bool)] for n in self.length])
-        columns = {n: getattr(self, n)[kept] for n in ("action", "state", "quality", "instruction")}
-        frames = {name: picked(x, kept) for name, x in self.frames.items()}
-        latents = {name: picked(x, kept) for name, x in self.latents.items()}
-        labelled, length = self.labelled[kept] & ~new, self.length + rows
-        columns["to_success"] = None if self.to_success is None else self.to_success[kept]
-        return replace(self, frames=frames, latents=latents, labelled=labelled, length=length, **columns)
+        longer = self._rows(kept)
+        return replace(longer, labelled=longer.labelled & ~new, length=self.length + rows)
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
