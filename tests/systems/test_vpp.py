@@ -42,7 +42,7 @@ def test_what_is_read_is_kept_with_several_draws_of_noise() -> None:
     kept = system.stages[-1].make["read"](model, {"labelled": recorded})
     draws = len(kept.action) // len(recorded.action)
     assert draws > 1 and len(joined([recorded] * draws).length) == len(kept.length)
-    features = kept.latents["features"].reshape(draws, len(recorded.action), -1)
+    features = kept.latents["features"][:].reshape(draws, len(recorded.action), -1)
     assert features.shape[2] == FRAMES * model.streams[1].tokens * 4 * DEBUG.channels
     assert not np.allclose(features[0], features[1])
 
