@@ -167,6 +167,9 @@ def test_a_checkpoint_is_gone_on_with_by_its_own_system_and_robot(tmp_path: Path
     slower = [("slower", replace(data()[0][1], fps=1.0)), data()[1]]
     with pytest.raises(UserError, match="are others than those of the data"):
         fitted("uwm", tmp_path / "other", slower, start=start)
+    degrees = [("degrees", replace(data()[0][1], state=1000 * data()[0][1].state)), data()[1]]
+    with pytest.raises(UserError, match="degrees: 'observation.state': number 0 reaches .* are its units others"):
+        fitted("uwm", tmp_path / "other", degrees, start=start)
     assert not (tmp_path / "other").exists()
 
 

@@ -15,12 +15,12 @@ from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.training.data import (
     Rows,
-    _encode,
     _fill,
     check_fits,
     load_rows,
     make_batch,
     mixed_batch,
+    taught,
     value_from_success,
 )
 from tests.episodes.robots import write_numbers
@@ -77,19 +77,19 @@ def test_the_action_of_a_row_is_the_chunk_after_its_frame_and_the_last_row_has_n
 def test_what_lies_far_beyond_the_scale_is_trained_at_its_edge_and_said(capsys) -> None:
     codec, values = ScalarCodec([0.0, 0.0], [1.0, 1.0]), np.random.default_rng(0).normal(size=(500, 2))
     values[7, 1] = -1e6
-    codes = _encode(codec, values, np.ones(500, bool), "arm: 'action'")
+    codes = taught(codec, values, np.ones(500, bool), "arm: 'action'")
     assert codes[7, 1] == -FARTHEST and np.abs(codes).max() == FARTHEST
     np.testing.assert_allclose(np.delete(codes, 7, 0), np.delete(values, 7, 0), rtol=1e-5)
     assert capsys.readouterr().out.startswith("arm: 'action': number 1 reaches 1e+06 in 1 of 500 rows")
     some = values[:300].copy()
     some[:3, 0] = 1e6
-    assert np.abs(_encode(codec, some, np.ones(300, bool), "arm")).max() == FARTHEST
+    assert np.abs(taught(codec, some, np.ones(300, bool), "arm")).max() == FARTHEST
     some[3, 0] = 1e6  # one in a hundred may be a recording error, and no more
     with pytest.raises(UserError, match="in 4 of 300 rows"):
-        _encode(codec, some, np.ones(300, bool), "arm")
+        taught(codec, some, np.ones(300, bool), "arm")
     with pytest.raises(UserError, match="arm: 'action': number 0 reaches .* are its units others?"):
-        _encode(codec, 57.3 * values, np.ones(500, bool), "arm: 'action'")
-    assert np.isnan(_encode(codec, np.full((3, 2), np.nan), np.ones(3, bool), "arm")).all()
+        taught(codec, 57.3 * values, np.ones(500, bool), "arm: 'action'")
+    assert np.isnan(taught(codec, np.full((3, 2), np.nan), np.ones(3, bool), "arm")).all()
 
 
 def test_a_dataset_is_refused_by_the_size_of_its_chunks_and_may_have_no_state(tmp_path: Path) -> None:

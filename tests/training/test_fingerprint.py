@@ -1,10 +1,12 @@
 """A run goes on with exactly what it was made from; for anything else it is refused in one line that says what
 differs."""
 
+import inspect
 import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,17 @@ from presage.episodes.cache import frame_cache
 from presage.episodes.dataset import Dataset
 from presage.episodes.layout import tasks_table
 from presage.interface.cli import main
-from presage.training.fingerprint import entry, hash_of, of_dataset, of_parts, require_same, settings
+from presage.policy.dreamt import dreams, once
+from presage.policy.translators import ClipPlan
+from presage.training.fingerprint import described, entry, hash_of, of_dataset, of_parts, require_same, settings
 from presage.training.loop import lengthened
 from presage.training.objectives.denoise import Denoise
+from presage.training.pictures import Pictures
 from presage.training.reference import TrainConfig
 from presage.training.resume import STATE
 from tests.episodes.robots import write_robot
 from tests.episodes.test_foreign import compress
+from tests.recorded import moving_square
 from tests.tiny import tiny_model
 
 SHAPE = {"--recipe": "debug", "--codec-steps": "1", "--part-steps": "1", "--fps": "10", "--chunk": "2"}
@@ -243,6 +249,32 @@ def test_pictures_in_data_files_or_beside_them_count_by_their_bytes(tmp_path: Pa
     put([*grey[:3], grey[4]])
     after, level = shown()
     assert after != before and level == 200
+
+
+def test_pictures_count_by_what_they_show_wherever_they_lie() -> None:
+    x = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert hash_of(Pictures([x[:1], x[1:]])) == hash_of(x)
+    with pytest.raises(TypeError, match="what tells"):
+        hash_of([object()])
+
+
+def adding(n: int) -> Callable[[int], int]:
+    return lambda x: x + n
+
+
+def test_functions_of_one_factory_are_told_apart_by_what_they_close_over() -> None:
+    said = [described(f) for f in (adding(1), adding(2), partial(max, 1), partial(max, 2), adding)]
+    assert len(set(said)) == len(said) and described(adding(1)) == said[0]
+    with pytest.raises(TypeError, match="what tells"):
+        described([object()])
+
+
+def test_a_function_with_a_memory_is_known_by_what_it_makes() -> None:
+    make = dreams(ClipPlan(("image.front",), length=2), 4)
+    kept = once(make)
+    before = described(kept)
+    inspect.getclosurevars(kept).nonlocals["made"].append(moving_square(episodes=1))
+    assert described(kept) == before == described(make)
 
 
 def test_settings_that_change_no_number_do_not_matter(tmp_path: Path) -> None:

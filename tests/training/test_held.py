@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from presage.codecs.scalars import FARTHEST
 from presage.systems.reference import reference
 from presage.systems.system import DEBUG
 from presage.training.held import fits, held, pick
@@ -42,6 +43,13 @@ def test_a_batch_holds_what_was_recorded_at_its_rows() -> None:
     assert batch.quality is not None and batch.quality.tolist() == every.quality[rows].tolist()
     np.testing.assert_allclose(batch.text, every.text[every.instruction[rows[:, 0]]])
     assert set(batch.emphasis) == {"image.front", "image.top"} and not batch.pictures
+
+
+def test_no_code_is_further_out_than_a_model_is_taught() -> None:
+    action, state = RECORDED.action.copy(), RECORDED.state.copy()
+    action[4], state[4] = 1e6, -1e6
+    codes = held(MODEL, replace(RECORDED, action=action, state=state)).codes
+    assert codes["action"].max() == FARTHEST and codes["state"].min() == -FARTHEST
 
 
 def test_latents_stand_for_the_pictures_that_they_were_made_of() -> None:

@@ -74,6 +74,18 @@ def test_a_stage_trains_its_modules_alone_and_other_data_is_refused(tmp_path: Pa
         train_stages(model, [stage(2)], {"labelled": recorded}, tmp_path, {}, only="sleep")
 
 
+def test_data_made_otherwise_are_other_data(tmp_path: Path) -> None:
+    def train(ahead: int) -> None:
+        made = stage(2, data={"made": 1.0}, make={"made": lambda model, data: data["labelled"].delayed(ahead)})
+        train_stages(small_model(recorded), [made], {"labelled": recorded}, tmp_path, {}, quiet=True)
+
+    recorded = moving_square()
+    train(1)
+    train(1)
+    with pytest.raises(UserError, match="was made from other stage joint"):
+        train(2)
+
+
 def test_a_stage_alone_stands_on_those_before_it_which_are_finished(tmp_path: Path) -> None:
     recorded = moving_square()
     stages = [stage(2), stage(2, name="more")]
@@ -102,19 +114,22 @@ def test_a_composed_model_learns_what_is_seen(tmp_path: Path) -> None:
     assert np.isfinite(model.decode_images({"what is seen": seen})["image.front"]).all()
 
 
+BEGUN: list[bool] = []
+
+
+def zeros(model: Composed) -> None:
+    BEGUN.append(bool(model.get_parameter("network.network.text.bias").any()))
+    torch.nn.init.zeros_(model.get_parameter("network.network.text.bias"))
+
+
 def test_a_stage_begins_with_weights_that_start_from_others_and_a_resumed_one_keeps_its_own(tmp_path: Path) -> None:
     recorded = moving_square()
     model = small_model(recorded)
-    begun = []
-
-    def zeros(model: Composed) -> None:
-        begun.append(model.get_parameter("network.network.text.bias").abs().sum() > 0)
-        torch.nn.init.zeros_(model.get_parameter("network.network.text.bias"))
-
+    BEGUN.clear()
     for steps in (2, 4):  # in the second call it is resumed
         train_stages(model, [stage(steps, begin=zeros)], {"labelled": recorded}, tmp_path, {}, quiet=True)
         assert model.get_parameter("network.network.text.bias").any()
-    assert len(begun) == 2
+    assert len(BEGUN) == 2
 
 
 def test_delayed_rows_hold_the_action_that_comes_later_in_their_episode() -> None:

@@ -15,6 +15,7 @@ from presage.systems.checkpoint import open_system, save_system, system_of
 from presage.systems.lab.arms import trained
 from presage.systems.system import Card, System
 from presage.training.checkpoint import WEIGHTS, read_config, read_weights
+from presage.training.data import taught
 from presage.training.fingerprint import Fingerprint, entry
 from presage.training.recorded import Recorded, joined, shape_of
 from presage.training.resume import require_same_run
@@ -87,6 +88,7 @@ def fit_system(
         begun, size = _begun(start, name, shape)
         shape, weights = begun.shape, begun.state_dict()
         made_from = made_from | {"start": entry(f"weights of --start-from {start}", read_weights(start / WEIGHTS))}
+    _check_units(parts, shape)
     system = system_of(name, shape, size)
     if pretrained is not None:
         weights = carried(pretrained, system, shape, size)
@@ -104,6 +106,18 @@ def fit_system(
         return Fitted(None, done, list(system.uses))
     folder = save_system(model, name, shape, size, out / "model", card(done), extra or {})
     return Fitted(folder, done, list(system.uses))
+
+
+def _check_units(parts: Sequence[tuple[str, Recorded]], shape: Shape) -> None:
+    """Say what lies so far out that it is trained as less.
+
+    Raises:
+        UserError: so much does that units must differ from those that the codecs were fitted on.
+    """
+    for name, part in parts:
+        taught(shape.action_codec, part.action.reshape(len(part.action), -1), part.labelled, f"{name}: 'action'")
+        if shape.state_dim:
+            taught(shape.state_codec, part.state, part.labelled, f"{name}: 'observation.state'")
 
 
 def _begun(start: Path, name: str, asked: Shape) -> tuple[Composed, str]:

@@ -140,10 +140,10 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
         raise UserError(
             f"{dataset.root}: some rows have no 'observation.state'; leave those episodes out or train without"
         )
-    action = _encode(model.action_codec, action, valid, f"{dataset.root}: 'action'")
+    action = taught(model.action_codec, action, valid, f"{dataset.root}: 'action'")
     numbers = {ACTION: ~np.isnan(action[valid]).all(0)}
     if config.state_dim:
-        state = _encode(model.state_codec, state, np.ones(rows, bool), f"{dataset.root}: 'observation.state'")
+        state = taught(model.state_codec, state, np.ones(rows, bool), f"{dataset.root}: 'observation.state'")
         numbers[STATE] = ~np.isnan(state).all(0)
     instructions, said = np.unique([e.instruction for e in dataset.episodes], return_inverse=True)
     return Rows(
@@ -163,7 +163,7 @@ def load_rows(dataset: Dataset, model: WorldModel) -> Rows:
     )
 
 
-def _encode(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: str) -> np.ndarray:
+def taught(codec: ScalarCodec, values: np.ndarray, counts: np.ndarray, what: str) -> np.ndarray:
     """Codes (R, D) as they are trained, none beyond `FARTHEST`; what was beyond is said.
 
     Raises:

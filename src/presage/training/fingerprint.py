@@ -5,9 +5,11 @@ compared, and the words by which people know it. Names of folders are in the wor
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from presage.episodes.robot import Robot
 from presage.errors import UserError
 from presage.networks.world_model import WorldModel
 from presage.training.data import Rows, codec_fingerprint
+from presage.training.pictures import Pictures
 
 SHORT = 60
 """Characters of a value that is shown; a longer one is hashed."""
@@ -64,6 +67,8 @@ def hash_of(value: Any) -> str:
 def _feed(digest: "hashlib._Hash", value: Any) -> None:
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Pictures):
+        value = value[:]
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype} {tuple(value.shape)} ".encode())
         value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -83,11 +88,11 @@ def _text(value: Any) -> str:
     """What JSON has no form for. An array's text leaves out its middle, so it stands for nothing.
 
     Raises:
-        TypeError: it is an array.
+        TypeError: it is an array, or its text is where it lies.
     """
-    if isinstance(value, np.ndarray | Tensor):
+    if isinstance(value, np.ndarray | Tensor | Pictures):
         raise TypeError("arrays inside a list are not hashed: give a mapping of them")
-    return str(value)
+    return _telling(value)
 
 
 def entry(words: str, value: Any) -> Entry:
@@ -96,16 +101,58 @@ def entry(words: str, value: Any) -> Entry:
     return Entry(text if len(text) <= SHORT else hash_of(value), words)
 
 
-def described(value: Any) -> str:
-    """A value in words that are the same in every process: dataclasses by class and fields, functions by name."""
+def described(value: Any, around: tuple[int, ...] = ()) -> str:
+    """A value in words that are the same in every process: dataclasses by class and fields, functions by name and by
+    what they close over, a function with a memory as if it had none, networks by class.
+
+    Raises:
+        TypeError: its text is where it lies, and says nothing else.
+    """
+    if id(value) in around:
+        return "itself"
+    inner = partial(described, around=(*around, id(value)))
+    if isinstance(getattr(value, "fingerprint", None), str):  # recorded data
+        return f"{type(value).__qualname__}({value.fingerprint})"
     if is_dataclass(value) and not isinstance(value, type):
-        parts = [f"{f.name}={described(getattr(value, f.name))}" for f in fields(value)]
-        return f"{type(value).__qualname__}({', '.join(parts)})"
+        return _called(type(value).__qualname__, {f.name: getattr(value, f.name) for f in fields(value)}, inner)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {described(x)}" for name, x in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {inner(x)}" for name, x in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(described(x) for x in value) + "]"
-    return f"{value.__module__}.{value.__qualname__}" if callable(value) else repr(value)
+        return "[" + ", ".join(inner(x) for x in value) + "]"
+    if isinstance(value, np.ndarray | Tensor | Pictures):
+        return hash_of(value)
+    if isinstance(value, nn.Module):
+        return type(value).__qualname__
+    if isinstance(value, partial):
+        return f"{inner(value.func)}({inner(value.args)}, {inner(value.keywords)})"
+    if inspect.ismethod(value):
+        return f"{inner(value.__self__)}.{value.__name__}"
+    if callable(value):
+        function = inspect.unwrap(value)
+        return _called(f"{function.__module__}.{function.__qualname__}", _closed_over(function), inner)
+    return _telling(value, repr)
+
+
+def _called(name: str, parts: Mapping[str, Any], inner: Callable[[Any], str]) -> str:
+    said = ", ".join(f"{key}={inner(x)}" for key, x in parts.items())
+    return f"{name}({said})" if parts else name
+
+
+def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
+    """Two functions that one factory made differ in nothing else."""
+    cells = getattr(function, "__closure__", None) or ()
+    names = function.__code__.co_freevars if cells else ()
+    return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
+
+
+def _telling(value: Any, said: Callable[[Any], str] = str) -> str:
+    """Raises:
+    TypeError: the text of a value is where it lies.
+    """
+    text = said(value)
+    if " at 0x" in text:
+        raise TypeError(f"what tells {text} from others of its kind?")
+    return text
 
 
 def settings(training: Any, **words: str) -> Fingerprint:

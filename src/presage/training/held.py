@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from presage.codecs.scalars import FARTHEST
 from presage.device import sent
 from presage.episodes.mixture import Drawn
 from presage.networks.composed import ACTION, IMAGE, STATE, Composed
@@ -36,7 +37,7 @@ class Held:
     latents: frozenset[str]
     """Names in `seen` that are streams"""
     codes: Mapping[str, Tensor]
-    """ACTION and STATE -> (R, ...) as the model scales them"""
+    """ACTION and STATE -> (R, ...) as the model scales them, none beyond `FARTHEST`"""
     labelled: Tensor
     quality: Tensor
     left: Tensor
@@ -66,9 +67,9 @@ def held(model: Composed, recorded: Recorded) -> Held:
 
     sources, codes = {s.source for s in model.streams}, {}
     if ACTION in sources:
-        codes[ACTION] = model.encode_action(recorded.action)
+        codes[ACTION] = model.encode_action(recorded.action).clamp(-FARTHEST, FARTHEST)
     if STATE in sources:
-        codes[STATE] = here(model.shape.state_codec.encode(recorded.state)).float()
+        codes[STATE] = here(model.shape.state_codec.encode(recorded.state)).float().clamp(-FARTHEST, FARTHEST)
     return Held(
         {name: here(x[:]) for name, x in arrays.items()} if there else arrays,
         frozenset(recorded.latents),

@@ -37,6 +37,9 @@ def test_unlabelled_chunks_count_nothing_and_only_the_head_learns(model: Compose
     free["action"].mean.backward()
     assert all(p.grad is None for p in model.network.parameters())
     assert any(p.grad is not None for p in model.parts["head"].parameters())
+    last = np.arange(8)[None].repeat(4, 0) > np.array([[7], [7], [0], [7]])  # of the third nothing came after row 0
+    cut = decode(model, batch_of(model, [RECORDED], (np.zeros(4, int), rows, last)), torch.Generator().manual_seed(0))
+    assert cut["action"].weight[:, 0].tolist() == [1, 1, 0, 1]
     with pytest.raises(ValueError, match="needs windows of more rows than 3"):
         decode(model, batch_of(model, [RECORDED], (drawn[0], rows[:, :3], drawn[2][:, :3])), torch.Generator())
 

@@ -63,6 +63,7 @@ class Decode:
             past = model.backbone([history], model.backbone.start(b), condition).memory
             features = hidden_states(model.backbone, past, condition, clip, level, newest, Tap(self.tap))
         target, there = batch.values[stream.name][:, newest], batch.there(stream)[:, newest]
+        there = there & batch.exists[:, newest + 1]  # the clip would be padding
         head = model.parts[self.part]
         error = asked(head, features, batch.text, target, stream, self.levels, self.draws, generator)
         return {stream.name: Term(per_step(error[:, None], batch.has.get(stream.name)), there[:, None].float())}

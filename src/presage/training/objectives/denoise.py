@@ -208,6 +208,8 @@ class Asked:
             error = s.corruption.error(raw, target, x, self.noise[s.name], level)
             error = per_step(error, batch.has.get(s.name), emphasis)
             there = at(batch.there(s), s, self.window.steps)
+            if s.acts and not self.alone:  # where nothing came after it, padding is shown: the last frame again
+                there = there & batch.exists[:, self.window.steps[0]]
             out[s.name + (ALONE if self.alone else "")] = Term(error, (there & (level > 0)).float())
         return out
 
