@@ -14,6 +14,7 @@ from tests.tiny import tiny_model
 from presage.episodes.spool import spool_episode
 from presage.episodes.writer import write_dataset
 from presage.interface.cli import COMMANDS, main
+from presage.systems.shipped import PARTS
 from presage.training.checkpoint import save_model
 
 
@@ -69,8 +70,10 @@ def refused(capfd, *arguments: object) -> str:
         (["train", "--data", "nowhere", "--out", "x"], "nowhere"),
         (["train", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "metaworld"),
         (["train", "--data", "a", "--out", "x", "--recipe", "backbone"], "--backbone"),
-        (["train", "--data", "a", "--out", "x", "--only", "reader", "--start-from", "."], "decoder"),
-        (["train", "--data", "a", "--out", "x", "--only", "critic"], "--start-from"),
+        (["train", "--data", "a", "--out", "x", "--only", "reader", "--start-from", str(PARTS)], "decoder"),
+        (["train", "--data", "a", "--out", "x", "--start-from", str(PARTS)], "--recipe finetune"),
+        (["train", "--data", "a", "--out", "x", "--codec-steps", "1"], "--system reference"),
+        (["train", "--recipe", "debug", "--data", "a", "--out", "x", "--only", "critic"], "--start-from"),
         (["collect", "--out", "x", "--counterfactuals", "-1"], "--counterfactuals"),
         (["collect", "--out", "x", "--planner", "nowhere"], "nowhere"),
         (["train", "--data", "a", "b", "--weights", "1", "--out", "x"], "--weights"),

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "Inspect", "show what is in a LeRobot dataset and what is wrong with it"),
     "label": (".label.command", "Label", "say which recorded episodes succeeded, in a browser"),
     "dataset": ("dataset", "DatasetCommand", "merge, split, filter, append to or re-encode LeRobot datasets"),
-    "train": ("train", "Train", "train the image codec and the world model on datasets; a killed run resumes"),
+    "train": ("train", "Train", "train presage's own model or a published system on datasets; a killed run resumes"),
     "act": ("act", "Act", "let the model control the robot in the simulator"),
     "dream": ("dream", "Dream", "replay recorded actions in the dream: does the model listen to them?"),
     "evaluate": ("evaluate", "Evaluate", "judge policies in imagination and compare with the simulator"),

@@ -38,10 +38,9 @@ class Pictures:
         rows = np.asarray(self.rows[key])
         part = np.searchsorted(self.ends, rows, side="right")
         found = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
-        for i, (pictures, end) in enumerate(zip(self.parts, self.ends)):
-            mine = part == i
-            if mine.any():
-                found[mine] = pictures[rows[mine] - (end - len(pictures))]
+        for i in np.unique(part):
+            mine, pictures = part == i, self.parts[i]
+            found[mine] = pictures[rows[mine] - (self.ends[i] - len(pictures))]
         return found
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:

@@ -78,7 +78,8 @@ class Recorded:
 
     def only(self, episodes: Sequence[int]) -> "Recorded":
         """These episodes alone."""
-        kept = np.concatenate([np.arange(self.start[e], self.start[e] + self.length[e]) for e in episodes])
+        start = self.start
+        kept = np.concatenate([np.arange(start[e], start[e] + self.length[e]) for e in episodes])
         task = [self.task[e] for e in episodes] if self.task else []
         return replace(self._rows(kept), length=self.length[list(episodes)], task=task)
 

@@ -75,7 +75,14 @@ def test_all_stages_begin_with_what_fits_of_another_robot(folder: Path, capsys: 
     assert set(before["trained_on"].split()) < set(after["trained_on"].split()), "what it saw earlier is not held out"
     assert main([*more, "--start-from", "run/model"]) == 2
     assert main(["train", "--data", "other", "--pretrained", "run/model", "--out", "none"]) == 2
+    assert "holds the system UWM: name that one with --system" in capsys.readouterr().err
+    assert main(["train", "--recipe", "debug", "--data", "other", "--pretrained", "run/model", "--out", "none"]) == 2
     assert "--pretrained goes with --system" in capsys.readouterr().err
+
+
+def test_presages_own_model_is_trained_where_nothing_is_named(folder: Path) -> None:
+    assert main(["train", "--size", "debug", "--data", "arm", "--out", "mine"]) == 0
+    assert json.loads(Path("mine/model/config.json").read_text())["system"] == "reference"
 
 
 def test_a_checkpoint_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +97,7 @@ def test_a_checkpoint_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixtur
     assert after["size"] == "debug" and after["trained_on"] == before["trained_on"], "of the same data"
     write_robot(Path("other"), length=25, fps=10, size=(32, 32))
     data = ["--data", "other", "--start-from", "run/model", "--only", "joint", "--steps", "2", "--out", "two"]
-    assert main(["train", "--system", "uwm", *data]) == 0
+    assert main(["train", *data]) == 0, "it is of UWM, which need not be said"
     seen = json.loads(Path("two/model/config.json").read_text())["trained_on"].split()
     assert set(before["trained_on"].split()) < set(seen), "what it learned from earlier is not held out"
     assert main([*more, "--fps", "2", "--out", "slow"]) == 2

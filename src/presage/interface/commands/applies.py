@@ -13,6 +13,8 @@ RECIPES = ("metaworld", "finetune", "refine", "backbone", "behaviour_cloning", "
 """Names of presage.training.recipes.RECIPES, without importing it."""
 PARTS = ("state_dynamics", "renderer", "critic", "decoder")
 """presage.training.recipes.PARTS, likewise."""
+OWN = "reference"
+"""The system that is trained where none is named."""
 KEEPS = "which keeps the checkpoint's cameras, columns and rates"
 
 
@@ -50,7 +52,7 @@ def check_options(train: "Train") -> None:
 def check_system_options(train: "Train") -> None:
     """Raise UserError for options that `--system` does not heed."""
     ignored = {
-        "--recipe": train.recipe != "metaworld",
+        "--recipe": train.recipe is not None,
         "--weights": bool(train.weights),
         "--codec-steps": train.codec_steps is not None,
         "--part-steps": train.part_steps is not None,
@@ -59,7 +61,10 @@ def check_system_options(train: "Train") -> None:
         "--lora": train.lora is not None,
     }
     for option in (option for option, given in ignored.items() if given):
-        raise UserError(f"{option} does not apply to --system, whose stages and --size say it all: leave it out")
+        raise UserError(
+            f"{option} does not apply to --system {train.system}, whose stages and --size say it all: leave it out, or "
+            "train the baseline with --recipe"
+        )
     if train.steps is not None and not (train.start_from is not None and train.only):
         raise UserError("--steps goes with --system where one stage goes on: --start-from DIR --only STAGE --steps N")
     if train.start_from is not None and train.size is not None:

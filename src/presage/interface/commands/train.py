@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from presage.errors import UserError
-from presage.interface.commands.applies import RECIPES, check_options
+from presage.interface.commands.applies import OWN, RECIPES, check_options
 from presage.interface.commands.options import (
     Cameras,
     Columns,
@@ -39,51 +39,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
-    """Train the image codec and then the world model on LeRobot datasets; the first one fits the codecs.
+    """Train presage's own model, a published system or the baseline on LeRobot datasets.
 
     Any LeRobot dataset: cameras, action, state and rates follow from its info.json (presage inspect shows them) and can
     be said otherwise. Columns are a feature, `action:0-5,7` or `action:elbow,gripper` (by number or name), or `none`.
-    Datasets of different robots train one model, each in entries of its own.
+    Datasets of different robots train one model, each in entries of its own. A dataset without actions is video alone.
+    A killed training goes on to the same numbers when the same command is repeated.
 
-    Recipes: metaworld (`mt10`, with parts beside it), finetune (continue a checkpoint: --start-from), refine (the
-    same, on its own dreams of the data as well: dreams stay true for longer), backbone (adapt a published
-    video model: --backbone, see presage models), behaviour_cloning (the baseline: same network, codec, data and steps,
-    trained on the expert's chunks alone) and debug (the whole pipeline in seconds). A killed training goes on to the
-    same numbers when the same command is repeated.
+    presage's own model, `--system reference`, is what is trained by default; --pretrained reference begins with what
+    the one that comes along has learned. --system NAME trains a published system, all of its stages (presage systems
+    lists them); --only STAGE stops after that stage.
 
-        presage train --data data/mt10 --out runs/mt10
-        presage train --data data/arm --out runs/arm --cameras front wrist --chunk 6 --relative all
-        presage train --data user/name --episodes 0:50 --out runs/name
-        presage train --data data/mt10 --out runs/mt10/bc --recipe behaviour_cloning --codec-from runs/mt10/model
-        presage train --data data/mt10 data/new --weights 1 2 --out runs/more --recipe finetune --start-from
-        runs/mt10/model presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
-        presage train --data data/mt10 --out runs/wan --recipe backbone --backbone backbones/wan2.1-t2v-1.3b
-
-    --system NAME trains a published system instead, all of its stages (presage systems lists them). A dataset without
-    actions is video alone; --only STAGE stops after that stage.
-
+        presage train --pretrained reference --data data/arm --out runs/arm --relative all
+        presage train --data data/mt10 --out runs/mine --size base
+        presage train --data data/arm --out runs/more --start-from runs/mine/model --only far --steps 500
         presage train --system uwm --data data/arm data/videos --out runs/uwm
-        presage train --system unipi --size debug --data data/arm --out runs/tiny
-        presage train --system reference --pretrained reference --data data/arm --out runs/arm
-        presage train --system reference --start-from runs/mine/model --only far --steps 500 --data data/arm --out
-        runs/more
+        presage train --system unipi --size debug --data user/name --episodes 0:50 --out runs/tiny
+
+    Recipes train the baseline, which has parts beside its transformer: metaworld (`mt10`), finetune (continue a
+    checkpoint: --start-from), refine (the same, on its own dreams of the data as well: dreams stay true for longer),
+    backbone (adapt a published video model: --backbone, see presage models), behaviour_cloning (same network, codec,
+    data and steps, trained on the expert's chunks alone) and debug (the whole pipeline in seconds).
+
+        presage train --recipe metaworld --data data/mt10 data/new --weights 1 2 --out runs/mt10
+        presage train --recipe behaviour_cloning --data data/mt10 --out runs/bc --codec-from runs/mt10/model
+        presage train --recipe backbone --backbone backbones/wan2.1-t2v-1.3b --data data/mt10 --out runs/wan
+        presage train --data data/tries --out runs/judged --start-from runs/mt10/model --only critic
 
     The checkpoint appears at OUT/model (config.json, model.safetensors, card.md), logs at OUT/state/log.jsonl and
-    OUT/state/tensorboard.
+    OUT/state/tensorboard; those of a system's stage at OUT/STAGE.
     """
 
     data: ManyData
     """Dataset folders, or user/name on the Hugging Face hub."""
     out: OutFolder
     """Folder of the run."""
-    recipe: Annotated[str, one(choice(RECIPES), "RECIPE")] = "metaworld"
-    """metaworld, finetune, refine, backbone, behaviour_cloning or debug."""
+    recipe: Annotated[str | None, one(choice(RECIPES), "RECIPE")] = None
+    """Of the baseline: metaworld, finetune, refine, backbone, behaviour_cloning or debug."""
     system: MaybeSystem = None
-    """Name, title or number of a system with a recipe."""
+    """Name, title or number of a system with a recipe. Without --recipe it is `reference`, or that of --start-from."""
     weights: Weights = ()
     """How often each dataset is drawn from; equally by default."""
     steps: MaybeCount = None
-    """Steps of the world model; the recipe's by default. With --system: of the stage --only on --start-from."""
+    """Of a system: of the stage --only on --start-from. Of a baseline: of the world model; the recipe's by default."""
     codec_steps: MaybeCount = None
     """Steps of the image codec; the recipe's by default."""
     part_steps: MaybeCount = None
@@ -92,22 +90,22 @@ class Train(Command):
     codec_from: MaybeFolder = None
     """Keep the image codec of this checkpoint instead of training one."""
     start_from: MaybeFolder = None
-    """Continue from this checkpoint: its codecs and network are kept. Goes with the recipes finetune and refine, with
-    --only, and with --system, whose stages go on from its weights."""
+    """Continue from this checkpoint: its codecs and network are kept. A system's stages go on from its weights; a
+    baseline's goes with the recipes finetune and refine, or with --only."""
     pretrained: Annotated[str | None, one(words, "DIR")] = None
-    """With --system: begin all stages with the weights of this checkpoint that fit, whatever its robot; `reference` is
+    """Begin all stages with the weights of this checkpoint that fit, whatever its robot; `reference` is
     the one that comes with presage. Its networks are kept, and trained about as long as --size brief."""
     only: Annotated[tuple[str, ...], several(words, "PART", key=identity)] = ()
-    """Train these parts of --start-from and leave everything else as it is: state dynamics, renderer, critic (needs
-    data collected with --counterfactuals), decoder (of the image codec, --codec-steps). With --system: train this
-    stage, on the finished ones before it or on --start-from."""
+    """Of a system: train this stage, on the finished ones before it or on --start-from. Of a baseline: train these
+    parts of --start-from and leave everything else as it is: state_dynamics, renderer, critic (needs data collected
+    with --counterfactuals), decoder (of the image codec, --codec-steps)."""
     backbone: MaybeFolder = None
     """Published video model in diffusers' format. Goes with the recipe backbone."""
     lora: Annotated[int | None, one(whole(0, 4096), "RANK")] = None
     """Rank of the change trained beside the backbone's frozen weights, 16 by default; 0 trains all weights."""
     size: Size = None
-    """With --system: debug, brief, small (by default), tuned or base. With --backbone: side of the frames it sees, a
-    multiple of 16; 128 by default."""
+    """Of a system: debug, brief, small (by default), tuned, base, or card (base on a CUDA card). With --backbone: side
+    of the frames it sees, a multiple of 16; 128 by default."""
 
     cameras: Cameras = ()
     """What the model looks through; all cameras by default. eye=cam_high renames, all=high+left tiles several into one.
@@ -135,13 +133,15 @@ class Train(Command):
         from presage.training import recipes
         from presage.training.data import open_dataset
 
-        if self.system is not None:
+        system = self.trained_system()
+        if system is not None:
             from presage.interface.commands.train_system import train_system
 
-            return train_system(self, self.system)
-        check_options(self)
+            return train_system(replace(self, system=system), system)
+        name = self.recipe or "metaworld"
+        check_options(replace(self, recipe=name))
         episodes = None if self.episodes is None else parse_episodes(self.episodes)
-        recipe = recipes.RECIPES[self.recipe]()
+        recipe = recipes.RECIPES[name]()
         datasets = [open_dataset(folder, episodes, self.labels) for folder in self.data]
         require_used(datasets, self.labels)
         for note in dict.fromkeys(note for data in datasets for note in data.notes):
@@ -172,18 +172,28 @@ class Train(Command):
         data = list(zip(self.data, weights, strict=True))
 
         def card() -> str:
-            return self._card(recipe, self._last_log(), episodes)
+            return self._card(name, recipe, self._last_log(), episodes)
 
         sources = (self.codec_from, card, self.start_from)
         checkpoint = recipes.fit(recipe, data, self.out, *sources, robots, episodes, wan, self.only, self.labels)
         figures = self._last_log()
-        made = {"trained": " ".join(self.only)} if self.only else {"recipe": self.recipe}
+        made = {"trained": " ".join(self.only)} if self.only else {"recipe": name}
         summary(f"checkpoint {checkpoint}", made | figures)
         from presage.interface.commands.train_system import what_next
 
         print(f"\nNext: {what_next(robots[0], checkpoint)}")
         if self.json is not None:
             write_json(self.json, describe_run(self.seed, figures))
+
+    def trained_system(self) -> str | None:
+        """The system that is trained; None where it is the baseline, by a recipe or with options of one."""
+        from presage.training.checkpoint import read_config
+
+        if self.system is not None or self.recipe is not None or self.backbone is not None:
+            return self.system
+        if self.start_from is not None:
+            return read_config(self.start_from).get("system")
+        return OWN
 
     def robots(self, datasets: "list[Dataset]", model: "WorldModelConfig") -> "list[Robot]":
         """The robot behind each dataset: the checkpoint's that is continued, or what the options and info.json say."""
@@ -237,12 +247,12 @@ class Train(Command):
         lines = path.read_text().splitlines() if path.exists() else []
         return jsonlib.loads(lines[-1]) if lines else {}
 
-    def _card(self, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
+    def _card(self, name: str, recipe: Any, figures: dict[str, Any], episodes: list[int] | None) -> str:
         from presage.results.provenance import describe_commit, describe_machine
         from presage.training.data import open_dataset
         from presage.training.resume import read_run
 
-        what = f"Recipe `{self.recipe}`, {recipe.training.steps:,} steps"
+        what = f"Recipe `{name}`, {recipe.training.steps:,} steps"
         took = f"Trained for {figures.get('seconds', 0) / 3600:.2f} hours (world model, without the codec)"
         if self.only:
             what = f"Trained alone: {', '.join(self.only)}; all else is of `{self.start_from}`"
