@@ -354,16 +354,6 @@ def test_rows_past_the_end_do_not_count(model: WorldModel) -> None:
     assert costs(model, replace(batch, values=values), JOINT)[VALUE] > 100
 
 
-def test_what_was_done_last_is_not_asked_beside_a_frame_that_never_came(model: WorldModel) -> None:
-    """Rows of other datasets have a chunk after the last frame; padding repeats that frame."""
-    batch = random_batch(model, n=3)
-    batch = replace(batch, exists=batch.exists.clone())
-    batch.exists[:, 2] = False
-    terms = plain(modes(K)["inverse"][0])(model, batch, torch.Generator().manual_seed(0))
-    assert terms[ACTION].weight[:, 1].sum() == 0 < terms[ACTION].weight[:, 0].sum()
-    assert terms[ACTION + ALONE].weight[:, 1].sum() > 0, "without any frame it is worth learning"
-
-
 def test_behaviour_cloning_ignores_chunks_that_are_not_the_experts(model: WorldModel) -> None:
     objective = Denoise(alone=Uniform(0.5), poor_weight=0.0)
     loss = costs(model, replace(random_batch(model), quality=torch.zeros(3, 4)), objective)
