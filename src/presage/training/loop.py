@@ -105,12 +105,8 @@ def optimise(
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     device = next(trained.parameters()).device
-    optimizer = make_optimizer(trained, config)
-    ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
-    # `lengthened` knows more of the steps, unless what follows from the weights would be another if there were more.
-    made = {name: e for name, e in settings(config).items() if name != "steps"} | made_from
-    run = load_state(out, trained, ema, optimizer, made)
-    step, began, steps = run["step"], time.monotonic() - run["seconds"], lengthened(run, config, out)
+    optimizer, ema, made, run = _resumed(trained, config, out, made_from)
+    step, began, steps = run["step"], time.monotonic() - run["seconds"], run["steps"]
     truncate_log(out / "log.jsonl", step)
     if step:
         data.load_state(run["data"])
@@ -121,8 +117,6 @@ def optimise(
     bar = tqdm(total=config.steps, initial=step, desc=name, unit="step", disable=quiet)
     recent: list[dict[str, Tensor]] = []
     finite = torch.ones((), dtype=torch.bool, device=device)
-    if device.type == "cuda":
-        quicken(trained)
     with open(out / "log.jsonl", "a") as log:
         while step < config.steps:
             for group in optimizer.param_groups:
@@ -166,6 +160,36 @@ def optimise(
                 save_state(out, trained, ema, optimizer, run, made)
     bar.close()
     board.close()
+    _leave(trained, ema)
+
+
+def load_finished(trained: nn.Module, config: Optimiser, out: Path, made_from: Fingerprint) -> None:
+    """What `optimise` leaves where all steps are done in `out`, without the data.
+
+    Raises:
+        UserError: `out` holds what was made from something else, or more steps than are asked for.
+    """
+    _, ema, _, _ = _resumed(trained, config, out, made_from)
+    _leave(trained, ema)
+
+
+def _resumed(
+    trained: nn.Module, config: Optimiser, out: Path, made_from: Fingerprint
+) -> tuple[torch.optim.Optimizer, dict[str, Tensor], Fingerprint, dict[str, Any]]:
+    """The optimizer, the averaged weights, what a state is made from, and the `run` as `out` holds it; `trained` has
+    the weights of its last step."""
+    optimizer = make_optimizer(trained, config)
+    ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
+    # `lengthened` knows more of the steps, unless what follows from the weights would be another if there were more.
+    made = {name: e for name, e in settings(config).items() if name != "steps"} | made_from
+    run = load_state(out, trained, ema, optimizer, made)
+    run["steps"] = lengthened(run, config, out)
+    if next(trained.parameters()).device.type == "cuda":
+        quicken(trained)
+    return optimizer, ema, made, run
+
+
+def _leave(trained: nn.Module, ema: dict[str, Tensor]) -> None:
     trained.load_state_dict({**trained.state_dict(), **ema})
     trained.eval()
 
