@@ -97,14 +97,14 @@ def optimise(
 
     Raises:
         UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
-            are asked for; or there is nothing to learn.
-        FloatingPointError: the loss is not finite.
+            are asked for; or there is nothing to learn, or the gradient is not finite.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     device = next(trained.parameters()).device
+    cards = range(torch.cuda.device_count() if device.type == "cuda" else 0)
     optimizer, ema, made, run = _resumed(trained, config, out, made_from)
     step, began, steps = run["step"], time.monotonic() - run["seconds"], run["steps"]
     truncate_log(out / "log.jsonl", step)
@@ -121,8 +121,9 @@ def optimise(
         while step < config.steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
-            # Dropout asks for no generator: torch's own is lent to this step, and everybody else finds it as it was.
-            with torch.random.fork_rng(devices=[]), autocast(device) if config.bf16 else nullcontext():
+            # Dropout asks for no generator: torch's own are lent to this step, and everybody else finds them as they
+            # were.
+            with torch.random.fork_rng(devices=cards), autocast(device) if config.bf16 else nullcontext():
                 generator = step_generator(config.seed, step)
                 torch.manual_seed(generator.initial_seed() + 1)
                 terms = objective(data.sample(config.batch), generator)
@@ -133,7 +134,10 @@ def optimise(
             # To ask a card is to wait for it: there only where figures are read or a state is kept.
             kept = (step + 1) % config.save_every == 0 or step + 1 == config.steps
             if (device.type == "cpu" or kept or (step + 1) % config.log_every == 0) and not bool(finite):
-                raise FloatingPointError(f"step {step}: the gradient is not finite; lower --lr or look at the data")
+                raise UserError(
+                    f"{out}: step {step}: the gradient is not finite; look for odd numbers in the data (presage "
+                    "inspect), or train with a lower `lr`"
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
