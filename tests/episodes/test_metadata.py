@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -344,3 +344,23 @@ def test_cut_statistics_do_not_stop_filter(old_root: Path, tmp_path: Path) -> No
     OLD["statistics cut"](old_root)
     done("dataset", "filter", old_root, "--out", tmp_path / "out", "--min-length", "5")
     assert "action" in Dataset(tmp_path / "out").stats
+
+
+def test_episodes_of_other_files_are_passed_over(root: Path, old_root: Path) -> None:
+    """A dataset of many files would be walked through once for each of them."""
+    walks = []
+
+    class Walked(list):
+        def __iter__(self) -> Iterator:
+            walks.append(1)
+            return super().__iter__()
+
+        def __contains__(self, number: object) -> bool:
+            raise AssertionError("looked for one by one")
+
+    for folder in (root, old_root):
+        data = Dataset(folder, Walked([0, 1]))
+        data.episodes = Walked(data.episodes)
+        walks.clear()
+        data.column("action")
+        assert len(walks) == 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import presage.training.codec as module
 from presage.codecs.image import ImageCodec, ImageCodecConfig
 from presage.episodes.dataset import Dataset
 from presage.training.codec import (
@@ -14,6 +15,7 @@ from presage.training.codec import (
     deviation_weight,
     fit_statistics,
     mean_pictures,
+    measure,
     scaled,
     train_codec,
 )
@@ -83,6 +85,21 @@ def test_latents_are_measured_over_all_rows_and_one_that_never_changes_is_not_di
         torch.nn.init.zeros_(weight)
     fit_statistics(codec, frames)
     assert torch.equal(codec.std, torch.full_like(codec.std, 1e-4))
+
+
+def test_statistics_that_were_half_written_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    codec, frames = ImageCodec(CONFIG), np.random.default_rng(0).integers(0, 255, (4, 1, 32, 32, 3)).astype(np.uint8)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "write_weights", dies)
+        measure(codec, frames, tmp_path / "latents.safetensors")
+    measure(codec, frames, tmp_path / "latents.safetensors")
+    again = ImageCodec(CONFIG)
+    measure(again, frames, tmp_path / "latents.safetensors")
+    assert torch.equal(again.mean, codec.mean) and torch.equal(again.std, codec.std)
 
 
 def test_a_codec_is_made_from_its_masks() -> None:

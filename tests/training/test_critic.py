@@ -68,5 +68,8 @@ def test_killed_between_two_saves_and_repeated_equals_uninterrupted(
 
 def test_without_counterfactuals_there_is_none(tmp_path: Path) -> None:
     model = tiny_model()
-    train_critic(model, [(small_rows(model, [5]), 1.0)], CONFIG, tmp_path / "none", {})
+    untried = tried_rows(model)  # what is left of data whose tried rows were not chosen
+    assert untried.counterfactuals is not None
+    untried.counterfactuals.known[:] = False
+    train_critic(model, [(small_rows(model, [5]), 1.0), (untried, 1.0)], CONFIG, tmp_path / "none", {})
     assert model.critic is None and not (tmp_path / "none").exists()

@@ -38,6 +38,14 @@ def test_all_but_the_first_row_of_a_dreamed_episode_is_known(tmp_path: Path) -> 
     assert half.known.tolist() == [False, True, True, False, False, False, False, False, False, True]
 
 
+def test_a_dream_ends_at_an_action_that_was_not_recorded(tmp_path: Path) -> None:
+    rows = small_rows(tiny_model(), [5, 2])
+    rows.action_valid = np.array([True, False, True, True, False, True, True])
+    dreams = dream_rows(tiny_model(), rows, 1, tmp_path, {}).dreams
+    assert dreams is not None and dreams.known.tolist() == [False, True, False, False, False, False, True]
+    assert dreams.latents[1].any() and not dreams.latents[2:5].any()
+
+
 def without_renderer() -> WorldModel:
     """Its dreams are denoised, so they depend on how well the robot is said to behave."""
     model = tiny_model()

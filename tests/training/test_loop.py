@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from presage.device import default_device
 from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
@@ -79,8 +80,14 @@ class Number(nn.Module):
 STEADY = Optimiser(steps=6, batch=2, lr=0.1, warmup=1, cooldown=0.0, weight_decay=0.0, ema=0.5, log_every=2, bf16=False)
 
 
-def fit(out: Path, loss_of: Callable[[Tensor], Tensor], config: Optimiser = STEADY, quiet: bool = True) -> Number:
-    number = Number()
+def fit(
+    out: Path,
+    loss_of: Callable[[Tensor], Tensor],
+    config: Optimiser = STEADY,
+    quiet: bool = True,
+    device: torch.device | None = None,
+) -> Number:
+    number = Number().to(device)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
         return one_term(loss_of(number.at))
@@ -149,8 +156,14 @@ def test_what_is_not_asked_for_at_every_step_is_logged_as_well(tmp_path: Path) -
 def test_data_that_teach_nothing_and_losses_that_are_no_numbers_end_the_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="every loss is 0 after 2 steps"):
         fit(tmp_path / "nothing", lambda at: 0 * at.sum())
-    with pytest.raises(FloatingPointError, match="step 0: the gradient is not finite"):
+    with pytest.raises(UserError, match=r"infinite: step 0: the gradient is not finite; look .* lower `lr`"):
         fit(tmp_path / "infinite", lambda at: at.sum() / 0)
+
+
+def test_a_training_leaves_the_random_numbers_of_others_as_they_were(tmp_path: Path) -> None:
+    before = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    fit(tmp_path, lambda at: 1 + at.sum(), device=default_device())
+    assert all(map(torch.equal, before, [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]))
 
 
 def test_a_training_that_was_lengthened_twice_remembers_all_its_lengths(tmp_path: Path) -> None:

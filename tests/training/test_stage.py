@@ -1,5 +1,6 @@
 """Stages on one loop, over a composed model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from presage.networks.transformer import Transformer, TransformerConfig
 from presage.timeline.levels import GIVEN, Levels, Role, Schedule, Uniform
 from presage.timeline.session import Session
 from presage.timeline.streams import Stream
+from presage.training.fingerprint import Entry, Fingerprint
 from presage.training.loop import Optimiser
 from presage.training.objectives.denoise import Denoise
 from presage.training.recorded import Recorded, shape_of
@@ -130,6 +132,32 @@ def test_a_stage_begins_with_weights_that_start_from_others_and_a_resumed_one_ke
         train_stages(model, [stage(steps, begin=zeros)], {"labelled": recorded}, tmp_path, {}, quiet=True)
         assert model.get_parameter("network.network.text.bias").any()
     assert len(BEGUN) == 2
+
+
+def test_a_finished_stage_is_loaded_and_its_data_are_not_made_again(tmp_path: Path) -> None:
+    recorded, made = moving_square(), []
+
+    def shuffled(model: Composed, data: Mapping[str, Recorded]) -> Recorded:
+        made.append("shuffled")
+        return data["labelled"].shuffled()
+
+    stages = [stage(5, data={"shuffled": 1.0}, make={"shuffled": shuffled}), stage(5, name="more")]
+
+    def trained(count: int, out: str, made_from: Fingerprint) -> Composed:
+        model = small_model(recorded)
+        return train_stages(model, stages[:count], {"labelled": recorded}, tmp_path / out, made_from, quiet=True)
+
+    whole = trained(2, "whole", {}).state_dict()
+    first = trained(1, "again", {})
+    assert len(made) == 2
+    again = trained(2, "again", {})
+    assert all(torch.equal(x, again.state_dict()[name]) for name, x in whole.items())
+    loaded = trained(1, "again", {})
+    assert all(torch.equal(x, loaded.state_dict()[name]) for name, x in first.state_dict().items())
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    with pytest.raises(UserError, match="made from other data: give the run another --out"):
+        trained(1, "again", {"data": Entry("#1", "data")})
+    assert len(made) == 2
 
 
 def test_delayed_rows_hold_the_action_that_comes_later_in_their_episode() -> None:

@@ -41,7 +41,7 @@ class Wanted:
     min_length: int | None = None
     max_length: int | None = None
     """Rows."""
-    numbers: list[int] | None = None
+    numbers: frozenset[int] | None = None
     unexplained: float | None = None
     """The most of the fact of that name, which dreams have; episodes without it do not meet the condition."""
 

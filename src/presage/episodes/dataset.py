@@ -63,6 +63,9 @@ class Dataset:
         if tolerated and not (metadata.episodes if chosen is None else chosen):
             raise tolerated[0]
         self.episodes = metadata.episodes if chosen is None else _choose(metadata.episodes, chosen, self.root)
+        self._in_file: dict[str, list[EpisodeRecord]] = {}
+        for episode in self.episodes:
+            self._in_file.setdefault(episode.data_file, []).append(episode)
         self._file_rows: dict[str, int] = {}
         for episode in metadata.episodes:
             for file in (episode.data_file, *(video for video, _ in episode.videos.values())):
@@ -244,9 +247,9 @@ class Dataset:
             raise UserError(
                 f"{path}: has {rows} rows but its episodes have {self._file_rows[file]}; {LEAVE_OUT} or restore it"
             )
-        numbers = read_table(path, ["episode_index"])["episode_index"].to_numpy() if told else None
-        for record in self.episodes:
-            if numbers is not None and record.data_file == file:
+        if told:
+            numbers = read_table(path, ["episode_index"])["episode_index"].to_numpy()
+            for record in self._in_file[file]:
                 own = int((numbers[record.data_row : record.data_row + record.length] == record.index).sum())
                 if own < record.length:
                     raise UserError(

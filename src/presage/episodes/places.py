@@ -43,7 +43,8 @@ def place_rows(
             sorted(full, key=lambda record: record.data_file), key=lambda record: record.data_file
         )
     }
-    needed = {record.data_file for record in full if record.index in wanted}
+    asked = set(wanted)
+    needed = {record.data_file for record in full if record.index in asked}
     wrong = [file for file in sorted(needed) if not _holds(root / file, by_file[file])]
     if not wrong:
         return records, {}

@@ -111,10 +111,11 @@ def weights_at(weights: Weights, step: int) -> dict[str, float]:
 
 
 def weighted(terms: Terms, weights: Mapping[str, float]) -> Tensor:
-    """The loss: terms by the weight of the first pattern that matches; those of one pattern are averaged.
+    """The loss: terms by the weight of the first pattern that matches; those of one pattern are averaged. A pattern
+    that matches none is passed over: an objective need not ask for all of its terms at every step.
 
     Raises:
-        ValueError: a term has no weight, or a weight no term could have.
+        ValueError: a term has no weight.
     """
     first = next(iter(terms.values()), None)
     total, left = torch.zeros((), device=None if first is None else first.error.device), dict(terms)

@@ -6,6 +6,7 @@ decide everything. They are among those that deviate from the mean over their in
 most of those show the arm. A dataset whose episodes can be simulated again tells them apart (worlds/masks.py).
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from presage.codecs.image import ImageCodec, ImageCodecConfig
@@ -24,6 +25,7 @@ from presage.episodes.mixture import Drawn, Mixture
 from presage.episodes.windows import Windows
 from presage.errors import UserError
 from presage.training.batch import Terms, one_term
+from presage.training.checkpoint import write_weights
 from presage.training.fingerprint import Entry, Fingerprint, entry, hash_of, settings
 from presage.training.loop import Optimiser, optimise
 from presage.worlds.masks import can_replay, object_masks, unpack
@@ -127,7 +129,9 @@ def measure(codec: ImageCodec, frames: np.ndarray, file: Path) -> None:
         codec.std.copy_(kept["std"])
         return
     fit_statistics(codec, frames)
-    save_file({"mean": codec.mean.cpu(), "std": codec.std.cpu()}, file)
+    partial = file.with_name(f"{file.name}.partial")
+    write_weights({"mean": codec.mean.cpu(), "std": codec.std.cpu()}, partial)
+    os.replace(partial, file)
 
 
 def _made_from(config: ImageCodecConfig, masks: np.memmap | None) -> Fingerprint:

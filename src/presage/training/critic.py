@@ -66,7 +66,7 @@ def train_critic(
     model: WorldModel, parts: Sequence[tuple[Rows, float]], training: CriticTraining, out: Path, made_from: Fingerprint
 ) -> None:
     """Give `model` a critic, if data hold counterfactuals, and it has a reader and a state. Resumes from `out`."""
-    parts = [(rows, weight) for rows, weight in parts if rows.counterfactuals is not None]
+    parts = [(rows, weight) for rows, weight in parts if rows.counterfactuals and rows.counterfactuals.known.any()]
     if not parts or model.state_dynamics is None or not any(s.derive is not None for s in model.streams):
         return
     torch.manual_seed(training.seed)

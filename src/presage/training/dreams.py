@@ -28,7 +28,8 @@ BATCH = 64
 def dream_rows(model: WorldModel, rows: Rows, every: int, folder: Path, made_from: Fingerprint, seed: int = 0) -> Rows:
     """`rows` with a dream of every so many-th episode, kept in `folder`; a folder that is whole is read again.
 
-    Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none.
+    Deterministic in `seed`. A dream starts from a true frame, so the first row of an episode has none, and it ends at
+    the first action that was not recorded.
 
     made_from: all that the dreams follow from, except `every` and `seed`.
 
@@ -68,6 +69,7 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
         session = Session(model, text, quality=float("nan"), seed=seed + number)
         first = frames_of(rows.latents, rows.state, model, start[:, None])
         session.append({name: x[:, 0].to(model.device) for name, x in first.items()})
+        alive = np.ones(len(group), bool)
         for t in range(1, int(length.max())):
             executed = np.minimum(start + t - 1, start + length - 1)
             action, state = torch.from_numpy(rows.action[executed])[:, None].to(model.device), None
@@ -75,7 +77,8 @@ def _dream_into(model: WorldModel, rows: Rows, every: int, files: list[Path], se
                 reached = rows.state[np.minimum(start + t, start + length - 1)]
                 state = torch.from_numpy(reached)[:, None].to(model.device)
             block = session.append(next_values(session, action, state), imagined=True)
-            going = (t < length) & rows.action_valid[executed]
+            alive &= rows.action_valid[executed]  # what follows an action that nobody knows is another dream
+            going = (t < length) & alive
             row = (start + t)[going]
             for i, camera in enumerate(model.config.cameras):
                 latents[row, i] = block.values[f"{VIDEO}.{camera}"].cpu().numpy()[going]

@@ -97,20 +97,16 @@ def optimise(
 
     Raises:
         UserError: `out` cannot be written, or holds what was made from something else, or fewer steps than were done
-            are asked for; or there is nothing to learn.
-        FloatingPointError: the loss is not finite.
+            are asked for; or there is nothing to learn, or the gradient is not finite.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     device = next(trained.parameters()).device
-    optimizer = make_optimizer(trained, config)
-    ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
-    # `lengthened` knows more of the steps, unless what follows from the weights would be another if there were more.
-    made = {name: e for name, e in settings(config).items() if name != "steps"} | made_from
-    run = load_state(out, trained, ema, optimizer, made)
-    step, began, steps = run["step"], time.monotonic() - run["seconds"], lengthened(run, config, out)
+    cards = range(torch.cuda.device_count() if device.type == "cuda" else 0)
+    optimizer, ema, made, run = _resumed(trained, config, out, made_from)
+    step, began, steps = run["step"], time.monotonic() - run["seconds"], run["steps"]
     truncate_log(out / "log.jsonl", step)
     if step:
         data.load_state(run["data"])
@@ -121,14 +117,13 @@ def optimise(
     bar = tqdm(total=config.steps, initial=step, desc=name, unit="step", disable=quiet)
     recent: list[dict[str, Tensor]] = []
     finite = torch.ones((), dtype=torch.bool, device=device)
-    if device.type == "cuda":
-        quicken(trained)
     with open(out / "log.jsonl", "a") as log:
         while step < config.steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, step)
-            # Dropout asks for no generator: torch's own is lent to this step, and everybody else finds it as it was.
-            with torch.random.fork_rng(devices=[]), autocast(device) if config.bf16 else nullcontext():
+            # Dropout asks for no generator: torch's own are lent to this step, and everybody else finds them as they
+            # were.
+            with torch.random.fork_rng(devices=cards), autocast(device) if config.bf16 else nullcontext():
                 generator = step_generator(config.seed, step)
                 torch.manual_seed(generator.initial_seed() + 1)
                 terms = objective(data.sample(config.batch), generator)
@@ -139,7 +134,10 @@ def optimise(
             # To ask a card is to wait for it: there only where figures are read or a state is kept.
             kept = (step + 1) % config.save_every == 0 or step + 1 == config.steps
             if (device.type == "cpu" or kept or (step + 1) % config.log_every == 0) and not bool(finite):
-                raise FloatingPointError(f"step {step}: the gradient is not finite; lower --lr or look at the data")
+                raise UserError(
+                    f"{out}: step {step}: the gradient is not finite; look for odd numbers in the data (presage "
+                    "inspect), or train with a lower `lr`"
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
@@ -166,6 +164,36 @@ def optimise(
                 save_state(out, trained, ema, optimizer, run, made)
     bar.close()
     board.close()
+    _leave(trained, ema)
+
+
+def load_finished(trained: nn.Module, config: Optimiser, out: Path, made_from: Fingerprint) -> None:
+    """What `optimise` leaves where all steps are done in `out`, without the data.
+
+    Raises:
+        UserError: `out` holds what was made from something else, or more steps than are asked for.
+    """
+    _, ema, _, _ = _resumed(trained, config, out, made_from)
+    _leave(trained, ema)
+
+
+def _resumed(
+    trained: nn.Module, config: Optimiser, out: Path, made_from: Fingerprint
+) -> tuple[torch.optim.Optimizer, dict[str, Tensor], Fingerprint, dict[str, Any]]:
+    """The optimizer, the averaged weights, what a state is made from, and the `run` as `out` holds it; `trained` has
+    the weights of its last step."""
+    optimizer = make_optimizer(trained, config)
+    ema = {k: v.detach().clone() for k, v in trained.named_parameters() if v.requires_grad}
+    # `lengthened` knows more of the steps, unless what follows from the weights would be another if there were more.
+    made = {name: e for name, e in settings(config).items() if name != "steps"} | made_from
+    run = load_state(out, trained, ema, optimizer, made)
+    run["steps"] = lengthened(run, config, out)
+    if next(trained.parameters()).device.type == "cuda":
+        quicken(trained)
+    return optimizer, ema, made, run
+
+
+def _leave(trained: nn.Module, ema: dict[str, Tensor]) -> None:
     trained.load_state_dict({**trained.state_dict(), **ema})
     trained.eval()
 

@@ -356,5 +356,6 @@ def fit(
         train(model, parts, recipe.training, out / "state", trained | of_dreams(recipe.dream_every))
     base = {"judges": False} if start_from is None else read_config(start_from)
     judges = bool(base.get("judges", True)) or any(rows.value_valid.any() for rows, _ in parts)
-    known = {"judges": judges, "trained_on": all_marks(recorded, str(base.get("trained_on", "")))}
+    before = [read_config(folder).get("trained_on", "") for folder in (codec_from, start_from) if folder is not None]
+    known = {"judges": judges, "trained_on": all_marks(recorded, " ".join(before))}
     return save_model(model, out / "model", card(), described | known)

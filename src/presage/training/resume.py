@@ -113,7 +113,7 @@ def _read_metadata(path: Path) -> tuple[dict[str, Any], Fingerprint]:
 
 
 def truncate_log(path: Path, step: int) -> None:
-    """Drop lines of a JSONL log at or past `step`: a resumed run will write them again."""
+    """Drop lines of a JSONL log past `step`: a resumed run will write them again."""
     if path.exists():
         kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
         path.write_text("".join(line + "\n" for line in kept))

@@ -15,7 +15,7 @@ from presage.networks.composed import Composed
 from presage.training.batch import Batch, Terms, Weights
 from presage.training.fingerprint import Fingerprint, described, entry, hash_of
 from presage.training.held import held, pick
-from presage.training.loop import Optimiser, optimise
+from presage.training.loop import Optimiser, load_finished, optimise
 from presage.training.recorded import Recorded, emphasised, encoded
 from presage.training.resume import read_run
 
@@ -72,7 +72,8 @@ def train_stages(
     only: str | None = None,
     quiet: bool = False,
 ) -> Composed:
-    """Fit `model` in place, stage by stage; each resumes from `out/<stage>`.
+    """Fit `model` in place, stage by stage; each resumes from `out/<stage>`. One that is finished is loaded, and its
+    data are not made again.
 
     made_from: the data and whatever else the weights follow from. only: the stage of that name, on the weights of those
     before it, which are finished.
@@ -100,16 +101,25 @@ def finished(stage: Stage, out: Path) -> bool:
 def _train(
     model: Composed, stage: Stage, data: Mapping[str, Recorded], out: Path, made_from: Fingerprint, quiet: bool
 ) -> None:
-    kinds = {**data, **{kind: make(model, data) for kind, make in stage.make.items()}}
-    missing = [kind for kind in stage.data if kind not in kinds]
+    there = dict.fromkeys((*data, *stage.make))
+    missing = [kind for kind in stage.data if kind not in there]
     if missing:
-        raise UserError(f"stage {stage.name}: no data of kind {missing[0]!r}; there are {', '.join(kinds)}")
+        raise UserError(f"stage {stage.name}: no data of kind {missing[0]!r}; there are {', '.join(there)}")
+    config = stage.optimiser
+    made = made_from | {
+        "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))
+    }
+    if finished(stage, out.parent) and not stage.outcomes:  # outcomes come with the data, and are checked
+        load_finished(_to_train(model, stage), config, out, made)
+        model.requires_grad_(False)
+        return
+    kinds = {**data, **{kind: make(model, data) for kind, make in stage.make.items()}}
     parts = [kinds[kind] for kind in stage.data]
     if not stage.raw:
         parts = [encoded(model, part) for part in parts]
     if stage.emphasis > 1:
         parts = [emphasised(part, stage.emphasis) for part in parts]
-    config, rows = stage.optimiser, [held(model, part) for part in parts]
+    rows = [held(model, part) for part in parts]
     windows = [
         Windows(part.length, stage.window, stage.stride, config.seed, stage.starts, stage.back, stage.before)
         for part in parts
@@ -117,17 +127,20 @@ def _train(
     mixture = Mixture(windows, list(stage.data.values()), config.seed)
     if stage.begin is not None:  # a stage that is resumed overwrites it
         stage.begin(model)
-    trained = nn.ModuleList([model.get_submodule(name) for name in stage.modules])
-    model.requires_grad_(False)
-    trained.requires_grad_(True)
+    trained = _to_train(model, stage)
 
     def objective(drawn: Drawn, generator: torch.Generator) -> Terms:
         return stage.objective(model, pick(model, rows, drawn, stage.raw), generator)
 
-    made = made_from | {
-        "objective": entry(f"stage {stage.name}", hash_of(described(replace(stage, optimiser=Optimiser()))))
-    }
     if stage.outcomes:
         made["outcomes"] = entry("recorded outcomes", hash_of([hash_of(part.left) for part in parts]))
     optimise(trained, objective, mixture, stage.weights, config, out, made, stage.name, quiet)
     model.requires_grad_(False)
+
+
+def _to_train(model: Composed, stage: Stage) -> nn.ModuleList:
+    """What a stage trains; all else stands still."""
+    trained = nn.ModuleList([model.get_submodule(name) for name in stage.modules])
+    model.requires_grad_(False)
+    trained.requires_grad_(True)
+    return trained

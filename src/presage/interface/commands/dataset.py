@@ -152,15 +152,16 @@ class Filter(Tool):
         from presage.episodes.outcome import episode_success
         from presage.training.data import open_dataset
 
+        numbers = None if self.episodes is None else parse_episodes(self.episodes)
         wanted = Wanted(
             self.contains,
             None if self.success is None else self.success == "yes",
             self.min_length,
             self.max_length,
-            None if self.episodes is None else parse_episodes(self.episodes),
+            None if numbers is None else frozenset(numbers),
             self.max_unexplained,
         )
-        whole = open_dataset(self.data, wanted.numbers)
+        whole = open_dataset(self.data, numbers)
         known = [None] * len(whole.episodes) if wanted.success is None else episode_success(whole)
         kept = [e.index for e, success in zip(whole.episodes, known, strict=True) if wanted.holds(e, success)]
         if not kept:
