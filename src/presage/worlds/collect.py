@@ -271,10 +271,8 @@ def collect(
         raise UserError(
             f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call"
         )
-    # Spools of earlier versions do not say what they were made of; these go on as they always did.
-    begun_alike(
-        spool, {**made_of, **asdict(settings), "cameras": list(cameras), "size": size, "supersample": supersample}
-    )
+    asked = {**made_of, **asdict(settings), "cameras": cameras, "size": size, "supersample": supersample}
+    begun_alike(spool, asked)  # one of an earlier version, which does not say, goes on as it always did
     todo = [job for job in jobs if job.key not in done]
 
     start, rows, successes = monotonic(), 0, 0

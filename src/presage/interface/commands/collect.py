@@ -72,7 +72,8 @@ class Collect(Command):
         if len(chosen) > 1:
             raise UserError(f"{' and '.join(chosen)} are different mixtures; choose one of them")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
-        policy, made_of = None, {}
+        policy = None
+        made_of: dict[str, str] = {}
         if self.planner is not None:
             from presage.simulator.pairing import check_robot
             from presage.systems.perturbed import perturbed_from
