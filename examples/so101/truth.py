@@ -172,6 +172,8 @@ def rate(successes: list[bool]) -> str:
 
 def interval(given: tuple[float, float, float]) -> str:
     value, low, high = given
+    if np.isnan(low):
+        return f"{value:.2f} (too few for an interval)"
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 

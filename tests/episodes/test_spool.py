@@ -15,7 +15,7 @@ from tests.episodes.samples import FPS, make_episode
 
 from presage.episodes.dataset import Dataset
 from presage.episodes.episode import Episode
-from presage.episodes.spool import spool_episode, spooled_keys
+from presage.episodes.spool import begun_alike, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 
@@ -98,6 +98,25 @@ def test_episodes_of_an_earlier_run_are_told(tmp_path, capfd):
     spool_episode(spool, "b", make_episode(1), FPS)  # the conversion runs again from here on
     write_dataset(spool, tmp_path / "data", fps=FPS, robot_type=None)
     assert "data.partial: 2 of 3 episodes are of an earlier run (a to c)" in capfd.readouterr().err
+
+
+def test_a_spool_is_begun_anew_until_it_has_an_episode(tmp_path):
+    spool = tmp_path / "data.partial"
+    assert begun_alike(spool, {"size": 16}) and begun_alike(spool, {"size": 32, "cameras": ("top",)})
+    spool_episode(spool, "a", make_episode(0), FPS)
+    assert begun_alike(spool, {"size": 32, "cameras": ("top",)})
+    with pytest.raises(
+        UserError, match=r'data.partial: was begun with cameras \["top"\], now it is \["front"\]; remove'
+    ):
+        begun_alike(spool, {"size": 32, "cameras": ("front",)})
+
+
+def test_episodes_that_do_not_fit_together_leave_nothing_half_written(tmp_path):
+    for size in (16, 32):
+        spool_episode(tmp_path / "data.partial", str(size), make_episode(0, size=size), FPS)
+    with pytest.raises(UserError, match="write them apart"):
+        write_dataset(tmp_path / "data.partial", tmp_path / "data", fps=FPS, robot_type=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.partial"]
 
 
 def test_columns_may_be_called_as_numpy_calls_its_own(tmp_path):

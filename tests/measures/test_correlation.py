@@ -8,15 +8,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from presage.measures.correlation import kendall, mmrv, mmrv_interval, pearson, spearman
-from presage.measures.statistics import resample_counts
+from presage.measures.correlation import FEWEST, MANY, kendall, mmrv, mmrv_interval, pearson, spearman
+from presage.measures.statistics import expanded, resample_counts
 
 # Success rates of 20 episodes: few distinct values, so ties occur as they do in practice.
 rates = st.integers(0, 20).map(lambda k: k / 20)
 
 
 @st.composite
-def pairs(draw: st.DrawFn, smallest: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def pairs(draw: st.DrawFn, smallest: int = FEWEST) -> tuple[np.ndarray, np.ndarray]:
     size = draw(st.integers(smallest, 12))
     side = st.lists(rates, min_size=size, max_size=size).map(np.array)
     return draw(side), draw(side)
@@ -26,13 +26,13 @@ CORRELATIONS = [(pearson, stats.pearsonr), (spearman, stats.spearmanr), (kendall
 
 
 @pytest.mark.parametrize(("ours", "reference"), CORRELATIONS)
-@given(pair=pairs())
+@given(pair=pairs(smallest=3))
 def test_agrees_with_scipy(ours, reference, pair) -> None:
     x, y = pair
     assume(np.ptp(x) > 0 and np.ptp(y) > 0)
     found = ours(x, y, resamples=50)
     assert found.value == pytest.approx(reference(x, y).statistic, abs=1e-9)
-    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert len(x) < FEWEST or -1 <= found.low <= found.value <= found.high <= 1
 
 
 @pytest.mark.parametrize(("ours", "reference"), CORRELATIONS)
@@ -47,9 +47,26 @@ def test_bootstrap_weights_are_resampling(ours, reference, pair, seed: int) -> N
     values = [reference(x[i], y[i]).statistic for i in drawn if np.ptp(x[i]) > 0 and np.ptp(y[i]) > 0]
     found = ours(x, y, resamples=resamples, seed=seed)
     if values:
-        low, high = np.quantile(values, [0.025, 0.975])
+        tail = (1 - expanded(x.size)) / 2
+        low, high = np.quantile(values, [tail, 1 - tail])
         low, high = min(low, found.value), max(high, found.value)
         assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+@pytest.mark.parametrize("ours", [pearson, spearman, kendall])
+def test_few_policies_have_no_interval(ours) -> None:
+    value, low, high = ours([1, 1, 0.5, 0], [0.9, 0.9, 0.5, 0])
+    assert value > 0.9 and math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize("n", [FEWEST, MANY // 2])
+def test_the_interval_of_some_policies_holds_the_truth(n: int) -> None:
+    rng, truth, held = np.random.default_rng(0), 0.9, []
+    for _ in range(200):
+        x, noise = rng.normal(size=(2, n))
+        found = pearson(x, truth * x + np.sqrt(1 - truth**2) * noise, resamples=400)
+        held.append(found.low <= truth <= found.high)
+    assert 0.92 < np.mean(held)  # plain percentiles do not
 
 
 @pytest.mark.parametrize("ours", [pearson, spearman, kendall])

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presage.measures.statistics import bootstrap_mean, difference_of_pairs, difference_of_proportions, wilson
+from presage.measures.statistics import (
+    bootstrap_mean,
+    difference_of_pairs,
+    difference_of_proportions,
+    expanded,
+    wilson,
+)
 
 
 @st.composite
@@ -123,3 +129,8 @@ def test_bootstrap_mean_agrees_with_the_normal_interval() -> None:
 def test_bootstrap_mean_refuses_what_has_no_mean(values: list) -> None:
     with pytest.raises(ValueError, match="a mean needs"):
         bootstrap_mean(values)
+
+
+def test_few_items_are_asked_for_wider_percentiles() -> None:
+    assert expanded(5) > expanded(50) > 0.95 and expanded(5000) == pytest.approx(0.95, abs=1e-3) and expanded(1) == 1
+    assert 0.9 < expanded(50, 0.9) < expanded(50)

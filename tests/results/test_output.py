@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presage.errors import UserError
-from presage.results.output import check_new_folder, check_writable, command_line, plain, show, show_rate, write_json
+from presage.results.output import (
+    check_new_folder,
+    check_writable,
+    command_line,
+    plain,
+    show,
+    show_correlation,
+    show_rate,
+    write_json,
+)
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
@@ -47,3 +56,11 @@ def test_commands_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: py
 def test_figures_are_readable() -> None:
     assert [show(x) for x in (12345.6, 0.12345, 7, True, None, math.nan)] == ["12,346", "0.123", "7", "yes", "-", "-"]
     assert show_rate({"s": 0.85, "s_low": 0.64, "s_high": 0.948}, "s") == "85 % [64, 95]"
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_a_correlation_of_few_policies_says_why_it_has_no_bounds(missing: float | None) -> None:
+    assert show_correlation({"r": 0.881, "r_low": 0.763, "r_high": 0.965}, "r") == "0.881 [0.763, 0.965]"
+    said = show_correlation({"r": 0.998, "r_low": missing, "r_high": missing}, "r")
+    assert said == "0.998, too few policies for an interval"
+    assert show_correlation({"r": missing, "r_low": missing, "r_high": missing}, "r") == "-"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ DECISIONS, BATCH, CANDIDATES = 6, 40, 8
 @dataclass
 class Known:
     """A simulator in which an action is its own reward, and a judge that sees half of it."""
+
+    def rows(self) -> np.ndarray:
+        return np.arange(BATCH)
 
     def futures(self, session: object, candidates: Tensor) -> Futures:
         reward = candidates.cumsum(2).sum(-1)
@@ -63,3 +67,21 @@ def test_more_candidates_give_more_to_choose_from(curve: Curve) -> None:
     figures = curve.figures()
     few, some, all_ = (figures[f"curve/right_1_of_{k}"] for k in (2, 4, 8))
     assert 0.2 < few < some < all_
+
+
+def test_decisions_of_one_episode_count_as_one() -> None:
+    """In odd environments the judge is always right, in even ones never: 40 episodes say so, not 240 decisions."""
+
+    def halves(session: Clock, candidates: Tensor) -> Tensor:
+        return right(session, candidates) * torch.tensor([1.0, -1.0]).repeat(BATCH // 2)[:, None]
+
+    widths = []
+    for rollouts in (1, 3):
+        curve = Curve({"halves": halves}, Known())
+        for decision in range(0, DECISIONS * EVERY, EVERY):
+            candidates = torch.randn(BATCH, CANDIDATES, 1, 3, generator=torch.Generator().manual_seed(decision))
+            curve(Clock(decision % (DECISIONS * EVERY // rollouts)), candidates)
+        figures = curve.figures()
+        assert len(np.unique(np.concatenate(curve.episodes))) == rollouts * BATCH
+        widths.append(figures["curve/halves_1_of_8_high"] - figures["curve/halves_1_of_8_low"])
+    assert 0.5 < widths[0] < 0.75 and widths[1] < 0.75 * widths[0]  # 2 x 1.96 / sqrt(40), wider by a few percent

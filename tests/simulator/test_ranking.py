@@ -54,6 +54,15 @@ def test_actions_that_come_out_again_do_not_contradict(recording: Recording, mon
     deaf, _ = given_back(model, dreams)
     assert deaf[0] > 0.005 and deaf[1] == pytest.approx(0, abs=1e-9)
     assert limit_of(others) == pytest.approx(others.mean() / 2)
+    monkeypatch.setattr(backwards, "label", lambda *_, **__: done[1:2])
+    lone, (unknown,) = given_back(model, dreams[1:2])  # against its own actions it would always contradict itself
+    assert lone[0] == pytest.approx(0, abs=1e-9) and np.isnan(unknown)
+    assert limit_of(np.append(others, unknown)) == limit_of(others) and np.isnan(limit_of(np.array([unknown])))
+
+
+def test_a_lone_dream_is_judged_by_the_limit_of_recorded_ones() -> None:
+    evidence = Evidence(np.full((1, 2), 0.9), np.array([[0.1, 0.3]]), np.full((1, 2), np.nan))
+    assert evidence.contradicted(0.2).tolist() == [False, True] and not evidence.contradicted(np.inf).any()
 
 
 def replace_scale(codec, scale: float):

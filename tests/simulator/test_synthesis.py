@@ -14,9 +14,10 @@ from tests.simulator.fake_world import FakeWorld
 from tests.tiny import tiny_model, tiny_observation
 
 from presage.episodes.dataset import Dataset
+from presage.episodes.spool import CALL
 from presage.errors import UserError
 from presage.networks.base import step
-from presage.simulator.synthesis import CALL, Video, as_episode, dream, label, synthesize, unexplained
+from presage.simulator.synthesis import Video, as_episode, dream, label, synthesize, unexplained
 from presage.timeline.session import Session
 
 STARTS = [("a", 1, "open the drawer"), ("b", 2, "reach the goal"), ("a", 3, "close the window")]

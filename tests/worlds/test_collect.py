@@ -6,13 +6,14 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from tests.tiny import tiny_model
 
 from presage.episodes.dataset import Dataset
-from presage.episodes.spool import spooled_keys
+from presage.episodes.spool import CALL, spooled_keys
 from presage.errors import UserError
 from presage.systems.perturbed import perturbed_from
 from presage.training.checkpoint import save_model
@@ -233,3 +234,23 @@ def test_killed_collection_continues(tmp_path):
     assert dataset.column("action").shape == (dataset.num_rows, 16)
     with pytest.raises(UserError, match="exists already"):
         collect(root, TASKS, 8, size=32)
+
+
+def test_a_collection_of_other_settings_does_not_go_on_with_the_episodes_of_one_that_was_killed(tmp_path, monkeypatch):
+    root, spool = tmp_path / "data", tmp_path / "data.partial"
+    asked = {"size": 16, "workers": 1, "supersample": 1, "behaviours": Behaviours(1, 0, 0), "made_of": {"planner": "a"}}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("presage.worlds.collect.write_dataset", Mock(side_effect=KeyboardInterrupt))
+        collect(root, ["pusht"], 1, **asked)
+    for change, said in (
+        ({"size": 32}, "was begun with size 16, now it is 32; remove it or repeat that call"),
+        ({"supersample": 2}, "supersample 1, now it is 2"),
+        ({"behaviours": Behaviours(1, 0, 0, noise=0.1)}, "noise 0.3, now it is 0.1"),
+        ({"made_of": {"planner": "b"}}, 'planner "a", now it is "b"'),
+    ):
+        with pytest.raises(UserError, match=said):
+            collect(root, ["pusht"], 2, **asked | change)
+    assert len(spooled_keys(spool)) == 1
+    (spool / CALL).unlink()  # as an earlier version left it
+    assert collect(root, ["pusht"], 1, **asked)["episodes"] == 0 and len(Dataset(root).episodes) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]

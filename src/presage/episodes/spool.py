@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from presage.errors import UserError
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _COLUMN = "column/"
 """In front of names in rows.npz, some of which numpy keeps for itself."""
+CALL = ".call.json"
+"""In a spool: what its episodes depend on besides their keys"""
 STARTED = time.time()
 """When this program began to spool or to write: older episodes are those of an earlier run."""
 
@@ -121,6 +124,34 @@ def spooled_keys(spool: Path) -> set[str]:
     if not spool.is_dir():
         return set()
     return {entry.name for entry in spool.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+
+
+def begun_alike(spool: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether the spooled episodes say that they were made of what is asked for now; a spool without episodes notes it.
+
+    asked: name -> a value that JSON has. Raises UserError where a value differs.
+    """
+    file, now = spool / CALL, json.loads(json.dumps(dict(asked)))
+    if not spooled_keys(spool):
+        spool.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(now))
+        os.replace(partial, file)
+        return True
+    if not file.exists():
+        return False
+    begun = json.loads(file.read_text())
+    if differs := sorted(name for name in now.keys() | begun.keys() if now.get(name) != begun.get(name)):
+        before, after = (_short(call.get(differs[0])) for call in (begun, now))
+        raise UserError(
+            f"{spool}: was begun with {differs[0]} {before}, now it is {after}; remove it or repeat that call"
+        )
+    return True
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def read_facts(spool: Path, key: str) -> dict[str, Any]:

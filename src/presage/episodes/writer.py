@@ -87,6 +87,8 @@ def write_dataset(
         raise UserError(
             f"{root}: cannot be written ({error.strerror or error}); choose a writable folder with free space"
         ) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
     return root
 
 

@@ -9,9 +9,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from presage.measures.statistics import Interval, percentile_bounds, resample_counts
+from presage.measures.statistics import Interval, expanded, percentile_bounds, resample_counts
 
 MIN_POLICIES = 3  # two policies always correlate by -1 or 1
+FEWEST = 6
+"""Policies from which on a correlation has an interval. Of three the bootstrap's held the true correlation of normal
+performances (0, 0.6 or 0.9) in 45 to 67 of 100 draws instead of 95; of five, one that does is nearly as wide as all."""
+MANY = 16
+"""Policies from which on plain percentiles do: fewer held it in 84 to 93 of 100 draws, expanded ones in 94 to 98"""
 
 WeightedCorrelation = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """x (P,), y (P,), weights (R, P) -> correlation (R,), nan where one side is constant."""
@@ -22,8 +27,8 @@ def pearson(
 ) -> Interval:
     """Linear correlation of x and y, both (P,), with the percentile bootstrap interval over the P policies.
 
-    nan where x or y is constant: then no correlation is defined. (SIMPLER's returns 1 when
-    both are constant.)
+    The bounds are nan for fewer than `FEWEST` policies; for fewer than `MANY` the percentiles are expanded. All three
+    are nan where x or y is constant: then no correlation is defined. (SIMPLER's returns 1 when both are constant.)
 
     Raises:
         ValueError: lengths differ, fewer than three policies, or a value that is not finite.
@@ -88,6 +93,10 @@ def _with_interval(
     value = float(statistic(first, second, np.ones((1, first.size)))[0])
     if np.isnan(value):
         return Interval(value, value, value)
+    if first.size < FEWEST:
+        return Interval(value, float("nan"), float("nan"))
+    if first.size < MANY:
+        confidence = expanded(first.size, confidence)
     # A resample that draws one performance only has no correlation; it is left out of the percentiles.
     low, high = percentile_bounds(statistic(first, second, resample_counts(first.size, resamples, seed)), confidence)
     # With few policies the percentiles may lie to one side of the estimate; an interval contains it.

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 
 class Interval(NamedTuple):
-    """An estimate and the bounds of its confidence interval, `low <= value <= high`."""
+    """An estimate and the bounds of its confidence interval, `low <= value <= high`; nan bounds where too little is
+    known for an interval."""
 
     value: float
     low: float
@@ -134,6 +135,17 @@ def percentile_bounds(statistics: np.ndarray, confidence: float) -> tuple[float,
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def expanded(n: int, confidence: float = 0.95) -> float:
+    """The confidence at which bootstrap percentiles of few items n are asked for to get an interval of `confidence`.
+
+    Source: Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 3.3.1.
+    """
+    if n < 2:
+        return 1.0
+    wide = np.sqrt(n / (n - 1)) * t.ppf(0.5 + confidence / 2, n - 1)
+    return float(1 - 2 * norm.sf(wide))
 
 
 def _quantile(confidence: float) -> float:

@@ -111,6 +111,16 @@ def show_rate(figures: Mapping[str, Any], name: str) -> str:
     return f"{100 * value:.0f} %{bounds}"
 
 
+def show_correlation(figures: Mapping[str, Any], name: str) -> str:
+    """A correlation with its bounds, `0.881 [0.763, 0.965]`; a few policies have none."""
+    value, low, high = (figures.get(key) for key in (name, f"{name}_low", f"{name}_high"))
+    if value is None or math.isnan(value):
+        return "-"
+    if low is None or high is None or math.isnan(low):
+        return f"{show(value)}, too few policies for an interval"
+    return f"{show(value)} [{show(low)}, {show(high)}]"
+
+
 class Stopwatch:
     """Seconds since it was made."""
 

@@ -33,7 +33,8 @@ def can_invert(model: RobotModel) -> bool:
 
 def given_back(model: RobotModel, dreams: Sequence[RolloutResult]) -> tuple[np.ndarray, np.ndarray]:
     """((E,), (E,)) mean squared error, in half ranges, of the actions that are read from each dream, against those that
-    were done in it, and against those that were done in the one before it; nan where nothing was done.
+    were done in it, and against those that were done in the one before it; nan where nothing was done, and where there
+    is no other dream.
 
     dreams: with frames, states and actions.
     """
@@ -47,13 +48,16 @@ def given_back(model: RobotModel, dreams: Sequence[RolloutResult]) -> tuple[np.n
             assert actions is not None
             found[i], done[i] = (whole_chunks(model, each) for each in (chunks, actions))
     own = [_error(label_, actions) for label_, actions in zip(found, done, strict=True)]
-    others = [_error(label_, actions) for label_, actions in zip(found, done[-1:] + done[:-1], strict=True)]
+    before = done[-1:] + done[:-1] if len(done) > 1 else [np.zeros((0, 1))] * len(done)
+    others = [_error(label_, actions) for label_, actions in zip(found, before, strict=True)]
     return np.array(own), np.array(others)
 
 
 def limit_of(others: np.ndarray) -> float:
-    """The error from which on dreams contradict themselves, from those against the actions of other episodes."""
-    return AS_FAR * float(others.mean())
+    """The error from which on dreams contradict themselves, from those against the actions of other episodes; nan where
+    none is known."""
+    known = others[~np.isnan(others)]
+    return AS_FAR * float(known.mean()) if known.size else float("nan")
 
 
 def whole_chunks(model: RobotModel, chunks: np.ndarray) -> np.ndarray:

@@ -147,7 +147,8 @@ def referee_of(model: RobotModel, recording: Recording, threshold: Threshold | N
         told = _joined([_recorded(model, recording, places, each, invert) for each in seeds])
         if np.ptp(told.value, axis=0).max() < ALIKE:
             seeds, told = seeds[:1], Evidence(told.value[:1], told.own[:1], told.others[:1])
-    limit = limit_of(told.others) if invert and told is not None else float("inf")
+    limit = float("nan") if told is None else limit_of(told.others)
+    limit = float("inf") if np.isnan(limit) else limit
     if enough and told is not None:
         curve, chance = fit(told.value, success), left_out(told.value, success, seed)
     else:

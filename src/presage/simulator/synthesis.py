@@ -5,7 +5,6 @@ reads the actions from the finished video alone, as it would from a person's (Ja
 and 2.3). What the dream thought it was doing is not used: a label has to explain what is seen.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from presage.episodes.choose import UNEXPLAINED
 from presage.episodes.episode import Episode
-from presage.episodes.spool import as_key, read_facts, spool_episode, spooled_keys
+from presage.episodes.spool import as_key, begun_alike, read_facts, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.measures.video import frame_errors
@@ -34,8 +33,6 @@ from presage.worlds.protocol import Observation
 from presage.worlds.rollout import episode_number
 
 ROWS_AFTER_SUCCESS = 2
-CALL = ".call.json"
-"""In a spool: what its dreams depend on"""
 
 
 @dataclass(frozen=True)
@@ -249,7 +246,8 @@ def synthesize(
         raise UserError(
             f"{spool}: holds episodes of another call ({min(done - set(keys))}); remove it or repeat that call"
         )
-    _same_call(spool, {**made_of, "threshold": threshold, "max_steps": max_steps, "seed": seed})
+    if not begun_alike(spool, {**made_of, "threshold": threshold, "max_steps": max_steps, "seed": seed}):
+        raise UserError(f"{spool}: does not say what its episodes were made of; remove it or choose another folder")
     for key, (_, _, text) in zip(keys, starts, strict=True):
         if key in done and (said := read_facts(spool, key)["instruction"]) != text:
             raise UserError(f"{spool}: {key} was asked to {said!r}, now to {text!r}; remove it or repeat that call")
@@ -280,25 +278,3 @@ def synthesize(
         "predicted_success": float(np.mean([bool(info["success"]) for info in told])),
         UNEXPLAINED: float(np.mean([float(info[UNEXPLAINED]) for info in told])),
     }
-
-
-def _same_call(spool: Path, asked: dict[str, Any]) -> None:
-    """Raise UserError where the spool was begun with something else."""
-    file = spool / CALL
-    if file.exists():
-        begun = json.loads(file.read_text())
-        if differs := sorted(name for name in asked.keys() | begun.keys() if asked.get(name) != begun.get(name)):
-            raise UserError(
-                f"{spool}: was begun with {differs[0]} {_short(begun.get(differs[0]))}, now it is "
-                f"{_short(asked.get(differs[0]))}; remove it or repeat that call"
-            )
-    elif spooled_keys(spool):
-        raise UserError(f"{spool}: does not say what its episodes were made of; remove it or choose another folder")
-    else:
-        spool.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asked))
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

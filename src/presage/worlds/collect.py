@@ -8,19 +8,20 @@ whole, so a killed collection continues where it was when the same call is repea
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from presage.episodes.episode import Episode
-from presage.episodes.spool import spool_episode, spooled_keys
+from presage.episodes.spool import begun_alike, spool_episode, spooled_keys
 from presage.episodes.writer import write_dataset
 from presage.errors import UserError
 from presage.worlds.behaviours import (
@@ -223,14 +224,16 @@ def collect(
     behaviours: Behaviours | None = None,
     supersample: int = 2,
     policy: MakePolicy | None = None,
+    made_of: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Record `episodes_per_task` episodes of every task into the dataset `root`; continues a killed call.
 
     The tasks decide the world; `cameras` are its own choice where not given. `policy` drives `planned` episodes.
+    made_of: what else episodes depend on, such as the policy's weights; a call that goes on has to say the same.
 
     Returns figures of this call: episodes, rows, frames (rows x cameras), seconds, rows_per_s, frames_per_s and the
     success rate. Raises `UserError` for unknown tasks and cameras, tasks whose worlds do not fit into one dataset, an
-    existing `root` and an unwritable folder.
+    existing `root`, an unwritable folder and a spool whose episodes a call of other settings recorded.
     """
     from tqdm import tqdm
 
@@ -268,6 +271,8 @@ def collect(
         raise UserError(
             f"{spool}: holds episodes of another collection ({min(foreign)}); remove it or repeat that call"
         )
+    asked = {**made_of, **asdict(settings), "cameras": cameras, "size": size, "supersample": supersample}
+    begun_alike(spool, asked)  # one of an earlier version, which does not say, goes on as it always did
     todo = [job for job in jobs if job.key not in done]
 
     start, rows, successes = monotonic(), 0, 0

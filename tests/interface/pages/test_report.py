@@ -105,6 +105,13 @@ def test_rates_come_from_episodes_or_figures(tmp_path: Path) -> None:
     assert found["joint"].interval == pytest.approx(interval) and found["joint"].counts is None
 
 
+def test_a_report_says_why_a_correlation_of_few_policies_has_no_interval(tmp_path: Path) -> None:
+    rows = [*episode_rows("joint", make_results(4), "imagined"), *episode_rows("still", make_results(0), "imagined")]
+    figures = {"pearson": 0.9, "pearson_low": float("nan"), "pearson_high": float("nan")}
+    (run,) = read_runs([make_result(tmp_path / "a.json", 4, rows=rows, figures=figures)])
+    assert "r is 0.9, too few policies for an interval" in render([run]).text
+
+
 def test_a_dreams_doubtful_episodes_are_told_from_those_that_are_sure(tmp_path: Path) -> None:
     dreamt = episode_rows("random", make_results(3), "imagined")
     rows = [row | {"answered": i < 2} for i, row in enumerate(dreamt)]

@@ -255,6 +255,16 @@ def test_more_players_than_there_is_room_for_are_turned_away(tmp_path) -> None:
         old.close()
 
 
+def test_nothing_is_recorded_in_a_scene_of_evaluation(client) -> None:
+    client.say("reset", task=TASK, scene=599_999)
+    client.text("state")
+    for frames in ("imagined", "real"):
+        client.say("record", on=True, frames=frames, good=True)
+        assert client.text("error")["text"] == "scene 599999 is kept for evaluation: record in scenes from 600000 on"
+    client.say("settings", steps=1, rate=5, seed=0, spread=False)
+    assert client.text("state")["state"]["recording"] is None
+
+
 def test_recordings_are_written_when_stopped_and_when_the_server_stops(tmp_path) -> None:
     with serving(lambda: arena_server(tmp_path / "played")) as (server, address):
         client = Client(address)
@@ -264,14 +274,17 @@ def test_recordings_are_written_when_stopped_and_when_the_server_stops(tmp_path)
         assert client.text("state")["state"]["recording"] == {"frames": "imagined", "rows": 1}
         client.say("run", on=True)
         client.until(4)
-        client.say("reset", task=TASK, scene=9)
+        client.say("reset", task=TASK, scene=9)  # evaluation's: the recording goes on where it was
+        assert "scene 9 is kept for evaluation" in client.text("error")["text"]
+        client.say("reset", task=TASK, scene=600_009)
         client.text("state")
         client.until(3)
         client.say("record", on=False, frames="imagined", good=True)
         saved = client.text("saved")
         assert saved["episodes"] == 2
         dataset = Dataset(tmp_path / "played" / "0001")
-        assert [episode.info["seed"] for episode in dataset.episodes] == [0, 9] and dataset.num_rows == saved["rows"]
+        assert [episode.info["seed"] for episode in dataset.episodes] == [600_000, 600_009]
+        assert dataset.num_rows == saved["rows"]
         client.say("record", on=True, frames="real", good=True)
         depth = client.frame()[0]["depth"]
         client.until(depth + 3)

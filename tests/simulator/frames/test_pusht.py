@@ -53,6 +53,18 @@ def test_scenes_have_the_arrays_of_any_world(recorded: dict[str, Scenes]) -> Non
         assert {ROBOT, OBJECT} <= set(np.unique(each.segments)) and each.setting.robot == "pusht"
 
 
+def test_moments_are_recorded_again_by_other_packages_and_another_edition(tmp_path: Path, monkeypatch) -> None:
+    def files() -> int:
+        placed(["pusht"], 0, 1, tmp_path, workers=0)
+        return len(list(tmp_path.glob("*.safetensors")))
+
+    assert [files(), files()] == [1, 1]
+    monkeypatch.setattr("presage.simulator.frames.placed.EDITION", 2)
+    assert files() == 2
+    monkeypatch.setattr("presage.simulator.frames.staging.version", lambda package: "0")
+    assert files() == 3
+
+
 def test_agent_and_block_are_where_they_are_seen(recorded: dict[str, Scenes]) -> None:
     given = recorded["knock"]
     for points, label in ((given.hand, ROBOT), (given.object, OBJECT)):

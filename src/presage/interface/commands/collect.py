@@ -73,13 +73,15 @@ class Collect(Command):
             raise UserError(f"{' and '.join(chosen)} are different mixtures; choose one of them")
         behaviours = Behaviours()  # long dreams, and judges of chunks, have to know more than an expert's surroundings
         policy = None
+        made_of: dict[str, str] = {}
         if self.planner is not None:
             from presage.simulator.pairing import check_robot
             from presage.systems.perturbed import perturbed_from
+            from presage.training.checkpoint import weights_hash
 
             check_robot(self.tasks, self.planner)  # said here, not by a worker
             behaviours = Behaviours(expert=0.0, perturbed=0.0, random=0.0, planned=1.0)
-            policy = partial(perturbed_from, str(self.planner))
+            policy, made_of = partial(perturbed_from, str(self.planner)), {"planner": weights_hash(self.planner)}
         elif self.play:
             behaviours = DYNAMICS
         elif self.mistakes:
@@ -99,6 +101,7 @@ class Collect(Command):
             workers=self.workers,
             behaviours=behaviours,
             policy=policy,
+            made_of=made_of,
         )
         summary(f"dataset {self.out}", figures)
         print(f"\nNext: presage train --data {self.out} --out runs/{self.out.name}")

@@ -9,7 +9,7 @@ from tyro.conf import arg
 from presage.errors import UserError
 from presage.interface.commands.options import address, identity, real, several
 from presage.interface.commands.with_model import PolicyCommand
-from presage.results.output import show_rate
+from presage.results.output import show_correlation, show_rate
 from presage.results.record import Film, film_both
 
 
@@ -98,7 +98,7 @@ class Evaluate(PolicyCommand):
             agreed = agreement(judged)
             for name, interval in (("pearson", agreed.pearson), ("spearman", agreed.spearman)):
                 figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-                shown[name] = f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+                shown[name] = show_correlation(figures, name)
             figures["mmrv"] = shown["mmrv"] = agreed.mmrv.value
         self.finish(f"{len(judged)} policies, {len(tasks)} episodes each", figures, shown, rows, films)
 

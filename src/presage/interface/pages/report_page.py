@@ -12,7 +12,7 @@ from presage.interface.pages.report_abstention import abstention
 from presage.interface.pages.report_figures import all_figures, curves, goals
 from presage.interface.pages.report_tables import rates, success_tables, table
 from presage.measures.calibration import calibration_line
-from presage.results.output import show
+from presage.results.output import show, show_correlation
 from presage.results.runs import Footage, Outcome, Run
 
 FILM_BYTES = 14_000_000
@@ -87,10 +87,8 @@ def _imagination(runs: Sequence[Run]) -> str:
 def _agreement(run: Run, points: Sequence[Point]) -> str:
     said = []
     for name, word in (("pearson", "Pearson's r"), ("spearman", "Spearman's rank correlation")):
-        value, low, high = (run.figures.get(name + end) for end in ("", "_low", "_high"))
-        if value is not None:
-            bounds = "" if low is None or high is None else f" [{show(low)}, {show(high)}]"
-            said.append(f"{word} is {show(value)}{bounds}")
+        if run.figures.get(name) is not None:
+            said.append(f"{word} is {show_correlation(run.figures, name)}")
     if run.figures.get("mmrv") is not None:
         said.append(f"the mean maximum rank violation {show(run.figures['mmrv'])}")
     if len({p.imagined for p in points}) > 1:

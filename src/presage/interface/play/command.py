@@ -55,8 +55,8 @@ class Play(Command):
     checkpoint: MaybeFolder = None
     """Checkpoint folder; the one that comes with presage by default."""
     task: MaybeTask = None
-    """Task to begin with, drawer-open-v3 by default; the page offers the others of its world. --seed is the scene to
-    begin with."""
+    """Task to begin with, drawer-open-v3 by default; the page offers the others of its world. --seed counts the
+    scenes to begin with from 600000 on: those below are kept for evaluation, and nothing is recorded in them."""
     data: MaybeData = None
     """Recordings in place of a simulator: a dataset's folder, or user/name on the Hugging Face hub. Episodes that the
     checkpoint was trained on are left out, as far as it says."""

@@ -276,6 +276,8 @@ class Player:
         await self._tell()
 
     async def _on_reset(self, task: str, scene: int) -> None:
+        if self.recording is not None:
+            self.dream.studio.facts(task, scene)  # refused before anything has changed
         row = await self.compute(lambda: self.dream.reset(task, scene))
         await self._began(row)
 

@@ -13,6 +13,7 @@ from presage.errors import UserError
 from presage.networks.robot import RobotModel
 from presage.worlds.instructions import MT10, instructions
 from presage.worlds.protocol import Observation
+from presage.worlds.seeds import FIRST_DREAM_SEED, FIRST_TRAINING_SEED
 from presage.worlds.vector import Slots, View
 from presage.worlds.wordings import WORLDS
 from presage.worlds.world import World, find_world
@@ -100,7 +101,11 @@ class Stage(Protocol):
         ...
 
     def facts(self, task: str, scene: int) -> dict[str, str | int]:
-        """Of an episode that a player records."""
+        """Of an episode that a player records.
+
+        Raises:
+            UserError: nothing is recorded there.
+        """
         ...
 
     def where(self, slot: int) -> dict[str, Any]:
@@ -152,6 +157,8 @@ class Studio:
         return own if self.task in own else [self.task, *own]
 
     def begin(self, slot: int, scene: int) -> tuple[Beginning, str, int]:
+        """Scenes of new players are counted from the first one that may be recorded."""
+        scene = FIRST_TRAINING_SEED + scene % (FIRST_DREAM_SEED - FIRST_TRAINING_SEED)
         return self.reset(slot, self.task, scene), self.task, scene
 
     def reset(self, slot: int, task: str, scene: int) -> Beginning:
@@ -192,6 +199,8 @@ class Studio:
         return observation, bool(success[0])
 
     def facts(self, task: str, scene: int) -> dict[str, str | int]:
+        if scene < FIRST_TRAINING_SEED:
+            raise UserError(f"scene {scene} is kept for evaluation: record in scenes from {FIRST_TRAINING_SEED} on")
         return {"task": task, "seed": scene}
 
     def where(self, slot: int) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from presage.episodes.user_cache import locked
+from presage.simulator.frames.staging import digest_of, setting_of_task
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.metaworld import Simulation, project
 from presage.worlds.world import OBJECT, find_world
 
 CAMERAS, SIZE = ("front", "top"), 64
+EDITION = 1
+"""Raised when what is shown changes: moments of earlier editions are recorded again."""
 SEEN = 4
 """Pixels that show an object, from which on it counts as visible; with fewer, nobody can tell"""
 FULL, EMPTY, OTHER = range(3)
@@ -129,7 +132,8 @@ def placed(tasks: Sequence[str], first_seed: int, seeds: int, folder: Path, work
     """
     from safetensors.numpy import load_file, save_file
 
-    file = folder / f"placed-{first_seed}-{seeds}-{len(tasks)}.safetensors"
+    digest = digest_of(setting_of_task(tasks[0]), [list(tasks), first_seed, seeds, EDITION])
+    file = folder / f"placed-{first_seed}-{seeds}-{digest}.safetensors"
     with locked(file):
         if file.exists():
             return Placed(**load_file(file))

@@ -1,12 +1,10 @@
 """Recorded scenes: true frames, what each pixel of them shows, actions and poses; kept in the user's cache folder."""
 
-import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 
 from presage.episodes.user_cache import cache_folder, locked
 from presage.simulator.frames.placed import SEEN, SIZE
-from presage.simulator.frames.staging import Kind, Setting, setting_of, setting_of_task, stage
+from presage.simulator.frames.staging import Kind, Setting, digest_of, setting_of, setting_of_task, stage
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.instructions import instructions
 from presage.worlds.seeds import FIRST_TUNING_SEED, evaluation_seeds
@@ -192,8 +190,7 @@ def scenes(
     kind = setting.kinds[name]
     kind = kind if steps is None else replace(kind, steps=min(kind.steps, steps))
     seeds = scene_seeds(seed, count, tuning)
-    made_of = [name, kind.past, kind.steps, kind.tasks, seeds, EDITION, *map(version, setting.packages)]
-    digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:10]
+    digest = digest_of(setting, [name, kind.past, kind.steps, kind.tasks, seeds, EDITION])
     file = cache_folder() / "scenes" / f"{name}-{'tuning' if tuning else seed}-{count}-{digest}.safetensors"
     with locked(file):
         if not file.exists():

@@ -5,9 +5,12 @@ what they show can be learned by heart; in scenes the hand sweeps through things
 elsewhere, and does different things from one start.
 """
 
+import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -87,6 +90,11 @@ def setting_of(world: str) -> Setting:
 
 def setting_of_task(task: str) -> Setting:
     return setting_of(world_name(task))
+
+
+def digest_of(setting: Setting, made_of: Sequence[Any]) -> str:
+    """What recorded frames are kept under: a hash of what JSON has of them, and of whatever draws them."""
+    return hashlib.sha256(json.dumps([*made_of, *map(version, setting.packages)]).encode()).hexdigest()[:10]
 
 
 SETTINGS = ("metaworld", "pusht")

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm, t
 
-from presage.measures.statistics import Interval, percentile_bounds, resample_counts
+from presage.measures.statistics import Interval, expanded, percentile_bounds, resample_counts
 from presage.simulator.gate.clips import WRONG
 from presage.simulator.gate.measure import COPY, MEAN, TRUE, Measured
 
@@ -91,8 +90,7 @@ def _rule(rise: dict[str, Interval], over_copy: Interval, episodes: int, moving:
 def ratio(upper: np.ndarray, lower: np.ndarray, episode: np.ndarray, seed: int = 0) -> Interval:
     """Sum of `upper` over sum of `lower`, both (B,) of clips, with the 95 % interval of a bootstrap over episodes (B,).
 
-    Few episodes have an expanded percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015,
-    section 3.3.1), since the plain one is then too narrow.
+    Few episodes have an expanded percentile interval, since the plain one is then too narrow.
     """
     _, place = np.unique(episode, return_inverse=True)
     above, below = (np.bincount(place, weights=x) for x in (upper, lower))
@@ -105,14 +103,6 @@ def ratio(upper: np.ndarray, lower: np.ndarray, episode: np.ndarray, seed: int =
         drawn = (counts @ above) / (counts @ below)
     low, high = percentile_bounds(drawn, expanded(n))
     return Interval(value, min(low, value), max(high, value))
-
-
-def expanded(n: int) -> float:
-    """The confidence at which percentiles of n items are asked for to get a 95 % interval."""
-    if n < 2:
-        return 1.0
-    wide = np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)
-    return float(1 - 2 * norm.sf(wide))
 
 
 def beats_until(found: Measured, camera: int | None = None, seed: int = 0) -> int:
