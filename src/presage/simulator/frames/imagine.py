@@ -14,7 +14,6 @@ from presage.codecs.text import embed_said
 from presage.networks.base import step
 from presage.networks.robot import RobotModel
 from presage.networks.shuffled import shuffle
-from presage.simulator.frames.placed import CAMERAS
 from presage.timeline.session import Session
 from presage.timeline.streams import Values
 
@@ -27,7 +26,7 @@ class Shown:
     actions: np.ndarray  # (E, P - 1, chunk, A) float32: executed between them
     states: np.ndarray | None  # (E, P, S); None: pixels alone
     instructions: list[str]
-    cameras: tuple[str, ...] = CAMERAS
+    cameras: tuple[str, ...] = ("front", "top")
 
     def __len__(self) -> int:
         return len(self.frames)
