@@ -1,5 +1,6 @@
 """What robots' clients send is read where it can mean one thing only."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -190,6 +191,7 @@ STATES = [
     STATE.astype(np.int64),
     STATE[None],
     [[0, 1, 2, 3]],
+    list(STATE.astype(np.float32)),
 ]
 
 
@@ -197,6 +199,39 @@ STATES = [
 def test_states_of_every_type_of_number(state: object) -> None:
     request = read_request({"image.front": PICTURE, "state": state, "prompt": "reach"}, TERMS)
     assert request.observation["state"].dtype == np.float32 and request.observation["state"].tolist() == [[0, 1, 2, 3]]
+
+
+def nested(levels: int) -> list:
+    found: list = [0.0]
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"state": ["x" * 20_000] + [""] * 2_000},
+        {"state": [["x" * 20_000], *[[""]] * 2_000]},
+        {"joint_position": STATE[:3], "gripper_position": ["x" * 20_000] + [""] * 2_000},
+    ],
+)
+def test_a_list_of_texts_is_refused_before_it_takes_room(sent: dict[str, object]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="state.*expected: .*state \\(4,\\) numbers"):
+            read_request({"image.front": PICTURE, "prompt": "reach", **sent}, TERMS)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "state", [nested(100_000), [0, 1, 2, True], [0, 1, 2, None], ["0", "1", "2", "3"], [[0], [1, 2]]]
+)
+def test_lists_that_are_not_numbers_are_no_state(state: list) -> None:
+    with pytest.raises(UserError, match="state is list; expected: .*state \\(4,\\) numbers"):
+        read_request({"image.front": PICTURE, "state": state, "prompt": "reach"}, TERMS)
 
 
 def test_a_state_of_one_number_needs_no_brackets() -> None:

@@ -55,7 +55,8 @@ def asynchronous(
 
 class Asynchronous(OpenLoop):
     """A `Policy` that looks after every chunk, and whose chunks begin `latency` rows after what they were decided on;
-    with 0 it is `GroundedPolicy`.
+    with 0 it is `GroundedPolicy`. The first `latency` chunks of an episode are zeros: no motion where actions are
+    relative, and one to the place 0 where they are places, as in Push-T (the middle).
 
     Args:
         foresee: what the running chunks lead to; None: naive, as if the frame were not old.
@@ -80,5 +81,5 @@ class Asynchronous(OpenLoop):
 
     def reset(self, instructions: list[str]) -> None:
         super().reset(instructions)
-        # While it thinks for the first time the robot stands still.
+        # What is executed while it thinks for the first time.
         self.ahead = [np.zeros((len(instructions), *self.model.chunk_shape), np.float32)] * self.latency

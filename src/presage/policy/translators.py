@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from presage.networks.unet_blocks import PlaceNorm
-from presage.policy.heads import ActionTransformer, VideoFormer, answer
+from presage.policy.heads import answer
 from presage.timeline.levels import Schedule, down
 from presage.timeline.sampler import Guidance
 from presage.timeline.session import Session
@@ -47,13 +47,6 @@ class FramePair(nn.Module):
         before, after = features.transpose(2, 3).unflatten(3, (self.side, self.side)).unbind(1)
         seen = torch.cat([before, after, 4 * (after - before)], 1).contiguous(memory_format=torch.channels_last)
         return self.read(self.see(seen)).view(len(seen), *self.shape)
-
-
-def window_translator(places: int, numbers: int, width: int, stream: Stream, frames: int, layers: int = 2) -> nn.Module:
-    """Several frames -> all chunks between them, denoised (Jang et al. 2025, DreamGen, section 3.2: a flow head over a
-    window of frames)."""
-    former = VideoFormer(numbers, width, queries=4, layers=layers, places=places)
-    return ActionTransformer(former, width, in_a_row(stream, frames - 1), layers)
 
 
 Change = Callable[[Tensor], Tensor]

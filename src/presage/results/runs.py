@@ -11,6 +11,9 @@ from typing import Any
 from presage.errors import UserError
 from presage.results.output import portable, show
 
+TEXTS = ("bench", "command")
+OBJECTS = {"figures": (), "checkpoint": ("name", "sha256"), "versions": (), "machine": ("cpu", "cores", "bf16")}
+"""field of a result -> what it holds at least, where there is one"""
 LOG, CARD = Path("state") / "log.jsonl", Path("model") / "card.md"
 
 
@@ -95,11 +98,11 @@ def read_runs(paths: list[Path]) -> list[Run]:
     return named
 
 
-def read_result(file: Path) -> Run:
-    """A `--json` file.
+def read_json(file: Path) -> dict[str, Any]:
+    """What a `--json` file holds.
 
     Raises:
-        UserError: it cannot be read, is no JSON, or lacks what a result has.
+        UserError: it cannot be read, is no JSON, has no figures, or one of `TEXTS` and `OBJECTS` is something else.
     """
     try:
         record = json.loads(file.read_text())
@@ -107,10 +110,28 @@ def read_result(file: Path) -> Run:
         raise UserError(
             f"cannot read {file}: {error.strerror}; name a --json file or the folder of a training"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{file} is not JSON: name what a presage command wrote with --json") from None
-    if not isinstance(record, dict) or not isinstance(record.get("figures"), dict):
+    if not isinstance(record, dict) or "figures" not in record:
         raise UserError(f"{file} has no field 'figures': it is not a result of a presage command's --json")
+    for name in TEXTS:
+        if not isinstance(record.get(name, ""), str):
+            raise UserError(f"{file} is damaged (field {name!r} is no text): repeat the command that wrote it")
+    for name, least in OBJECTS.items():
+        value = record.get(name, dict.fromkeys(least))
+        if not isinstance(value, dict) or any(part not in value for part in least):
+            what = f"an object with {', '.join(least)}" if least else "an object"
+            raise UserError(f"{file} is damaged (field {name!r} is not {what}): repeat the command that wrote it")
+    return record
+
+
+def read_result(file: Path) -> Run:
+    """A `--json` file.
+
+    Raises:
+        UserError: as `read_json`, or its episodes, films or facts are damaged.
+    """
+    record = read_json(file)
     try:
         outcomes = [_outcome(row) for row in record.get("episodes", [])]
         footage = [_footage(file, film) for film in record.get("films", [])]

@@ -16,8 +16,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
 from presage.errors import UserError
+from presage.serving.host import is_loopback
 from presage.serving.wire import pack, unpack
 from presage.simulator.gate.others import Dreamer, Frames
+
+MAX_BYTES = 2**28
+"""Of a message to `serve_dreams`: five pictures of 4096 pixels a side, or eighty of 1024"""
 
 
 class RemoteDreamer:
@@ -62,7 +66,13 @@ class RemoteDreamer:
 
 
 def serve_dreams(make: Callable[[], Dreamer], host: str = "127.0.0.1", port: int = 8010) -> Server:
-    """A server of models, one of `make()` a connection: `with serve_dreams(Mine) as server: server.serve_forever()`."""
+    """A server of models, one of `make()` a connection: `with serve_dreams(Mine) as server: server.serve_forever()`.
+
+    Raises:
+        UserError: other machines reach `host`; there is no key that would tell them apart.
+    """
+    if not is_loopback(host):
+        raise UserError(f"serve_dreams: host {host!r} lets other machines in: give 127.0.0.1, and reach it by a tunnel")
 
     def answer(connection: ServerConnection) -> None:
         model = make()
@@ -79,4 +89,5 @@ def serve_dreams(make: Callable[[], Dreamer], host: str = "127.0.0.1", port: int
             except Exception as error:  # whatever it is, the other side is told
                 connection.send(f"{type(error).__name__}: {error}")
 
-    return serve(answer, host, port, compression=None, max_size=None)
+    # Browsers name an origin: no web page gets to talk to a model on this machine.
+    return serve(answer, host, port, origins=[None], compression=None, max_size=MAX_BYTES)

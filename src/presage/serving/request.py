@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -200,10 +201,18 @@ def _text(value: Any) -> str | None:
 
 
 def _numbers(value: Any) -> np.ndarray:
+    """Numbers, alone, in an array, or in lists of up to two levels, as an array; of anything else an empty one, which
+    fits nowhere. Numpy sees no list before its entries were looked at: it makes all texts as wide as the longest."""
+    rows = value if isinstance(value, list) else [value]
+    entries = chain.from_iterable(row if isinstance(row, list) else [row] for row in rows)
     try:
-        return np.asarray(value)
+        return np.asarray(value) if all(map(_is_numeric, entries)) else np.empty(0)
     except ValueError:  # a ragged list
-        return np.array(None)
+        return np.empty(0)
+
+
+def _is_numeric(value: Any) -> bool:
+    return type(value) in (int, float) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiu")
 
 
 def _state(value: Any, terms: Terms) -> np.ndarray:

@@ -85,7 +85,7 @@ def imagine_candidates(
 
     Args:
         spread: standard deviation of what is added to the first chunk of candidates 1 ... n - 1, one offset for the
-            whole chunk, in units of the action range (1 is from the middle to the end).
+            whole chunk, in halves of the action range (1 is from the middle to the end).
         steps: denoising steps of the first chunks. Everything after them takes one: its mean is what a ranking needs.
         keep_own: candidate 0 is the model's own choice; False shifts it like the others, as for a policy that is as bad
             as its candidates.

@@ -78,27 +78,15 @@ class Look:
 
         Only for cameras that stand still; points outside the image get coordinates outside it.
         """
-        fixed, x_axis, y_axis, focal = self._still(camera, size)
-        relative = np.asarray(points, np.float64) - fixed.position
-        depth = relative @ np.cross(y_axis, x_axis)
-        return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
-
-    def line_of_sight(self, camera: str, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where a camera stands (3,), and the directions (N, 3), of length 1, in which it sees pixels (N, 2) of a
-        `size` x `size` image."""
-        fixed, x_axis, y_axis, focal = self._still(camera, size)
-        right, down = ((np.asarray(pixels, np.float64) - size / 2) / focal).T[..., None]
-        way = right * x_axis - down * y_axis + np.cross(y_axis, x_axis)
-        return np.array(fixed.position), way / np.linalg.norm(way, axis=1, keepdims=True)
-
-    def _still(self, camera: str, size: int) -> tuple[Camera, np.ndarray, np.ndarray, float]:
-        """A camera that stands still, its axes to the right and up, and its focal length in pixels."""
         fixed = self.cameras.get(camera)
         if not isinstance(fixed, Camera):
             still = [name for name, each in self.cameras.items() if isinstance(each, Camera)]
             raise UserError(f"camera {camera!r} does not stand still; project into {' or '.join(still)}")
         x_axis, y_axis = np.reshape(_camera_frame(fixed), (2, 3))
-        return fixed, x_axis, y_axis, size / 2 / np.tan(np.radians(fixed.fovy) / 2)
+        focal = size / 2 / np.tan(np.radians(fixed.fovy) / 2)
+        relative = np.asarray(points, np.float64) - fixed.position
+        depth = relative @ np.cross(y_axis, x_axis)
+        return size / 2 + focal * np.stack([relative @ x_axis, -(relative @ y_axis)], axis=-1) / depth[..., None]
 
 
 def _camera_frame(camera: Camera) -> list[float]:

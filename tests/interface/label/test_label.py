@@ -123,6 +123,7 @@ def test_a_new_start_goes_on_where_it_stopped(arm: Path) -> None:
         ('{"type": "stop"}', "whose type is answer or back"),
         ('{"type": "answer", "episode": 0}', "success as true, false or null"),
         ('{"type": "answer", "episode": "0", "success": true}', "the number of an episode"),
+        ('{"type": "answer", "episode": false, "success": true}', "the number of an episode"),
         ('{"type": "answer", "episode": 1, "success": true}', "episode 1 is not asked now"),
     ],
 )

@@ -166,6 +166,7 @@ def test_only_films_beside_the_result_are_read(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("{", "not JSON"),
+        pytest.param("[" * 100_000, "not JSON", id="deep"),
         ("[]", "figures"),
         ('{"figures": {}, "episodes": [{"task": "x"}]}', "damaged"),
         ('{"figures": {}, "films": [{}]}', "damaged"),

@@ -8,10 +8,9 @@ import torch
 
 from presage.errors import UserError
 from presage.simulator.frames.fit_readers import cells, errors, examples, fit, spoil
-from presage.simulator.frames.placed import CAMERAS, EMPTY, FULL, OTHER, SEEN, SIZE, Placed
-from presage.simulator.frames.readers import MORE, NONE, ONE, SHIPPED, Reader, in_world, load_reader, place, read
+from presage.simulator.frames.placed import EMPTY, FULL, OTHER, SEEN, SIZE, Placed
+from presage.simulator.frames.readers import MORE, NONE, ONE, SHIPPED, Reader, load_reader, place, read
 from presage.training.part import PartTraining
-from presage.worlds.metaworld import project
 
 
 def seen(data: Placed) -> np.ndarray:
@@ -59,12 +58,6 @@ def test_the_puck_moved_by_known_pixels_is_read_there(reader: Reader, pushed: Pl
     empty[camera] = np.where(mask[..., None], np.roll(full[camera], (-3, 5), (0, 1)), empty[camera])
     found = read(reader, np.stack([full, empty]), ["push-v3"] * 2).object[:, camera]
     assert found[1] - found[0] == pytest.approx([5, -3], abs=1)
-
-
-def test_two_cameras_give_a_place_in_the_world() -> None:
-    point = np.array([[0.1, 0.6, 0.05], [-0.2, 0.7, 0.2]])
-    pixels = np.stack([project(c, point, SIZE) for c in CAMERAS], 1)
-    assert in_world(pixels) == pytest.approx(point, abs=1e-6)
 
 
 def test_a_place_is_told_apart_within_a_cell() -> None:

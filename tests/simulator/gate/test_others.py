@@ -92,6 +92,7 @@ def test_a_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
         assert model.step(np.zeros((1, 2), np.float32))["front"].shape == (4, 4, 3)
     for name, message in (
         ("their_model", "write module:object"),
+        (".their_model:Mine", "write module:object"),
         ("no_model:Mine", "no module 'no_model'"),
         ("their_model:Yours", "their_model has no 'Yours'"),
         ("their_model:needy", "it is called without arguments, and missing a required argument: 'path'"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from presage.interface.commands.options import Command, Files, OutFile
-from presage.interface.pages.figures import reached, read_record, render, sections, verdict
+from presage.interface.pages.figures import reached, read_page, read_record, render, verdict
 from presage.results.output import show, write_json, write_text
 
 
@@ -14,8 +14,8 @@ from presage.results.output import show, write_json, write_text
 class Figures(Command):
     """Make tables of bench results, with the goals and whether they were reached.
 
-    A later file replaces an earlier one of the same bench. Sections of the Markdown file whose bench is not among FILES
-    stay as they are, with the checkpoint, commit and machine that they name.
+    A later file replaces an earlier one of the same bench. Everything in the Markdown file but the sections of these
+    benches stays as it is, with the checkpoint, commit and machine that it names.
 
         presage bench cache --json runs/figures/cache.json
         presage figures runs/figures/*.json --out docs/figures.md
@@ -28,7 +28,7 @@ class Figures(Command):
 
     def run(self) -> None:
         records = {record["bench"]: record for record in map(read_record, self.files)}
-        write_text(self.out, render(records, sections(self.out)))
+        write_text(self.out, render(records, read_page(self.out)))
         goals = [goal for name, record in records.items() for goal in reached(name, record["figures"])]
         for figure, value, goal, good in goals:
             print(f"{verdict(value, good).strip('*'):<12}  {figure} = {show(value)} ({goal})")

@@ -28,7 +28,7 @@ class PlanCommand(ModelCommand):
     horizon: Annotated[int, one(whole(1, 256), "N")] = 1
     """Chunks each future is imagined ahead."""
     spread: Distance = 0.1
-    """How far candidates differ in their first chunk, in units of the action range."""
+    """How far candidates differ in their first chunk, in halves of the action range."""
 
     def run(self) -> None:
         from presage.policy.grounded import GroundedPolicy

@@ -96,7 +96,8 @@ class LabelServer:
             self.answers.back()
         elif kind == "answer":
             number, success = message.get("episode"), message.get("success", "nothing")
-            if not (success is None or isinstance(success, bool)) or not isinstance(number, int):
+            whole = isinstance(number, int) and not isinstance(number, bool)
+            if not (success is None or isinstance(success, bool)) or not whole:
                 raise UserError("answer: give the number of an episode, and success as true, false or null")
             self.answers.say(number, success)
         else:

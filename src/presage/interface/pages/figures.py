@@ -1,7 +1,7 @@
 """Bench results as tables of Markdown, so that no figure of the documentation is typed by hand."""
 
-import json as jsonlib
 import operator
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from presage.benchmarks import BENCHES
 from presage.errors import UserError
 from presage.results.output import show
+from presage.results.runs import read_json
 
 GOALS: dict[str, dict[str, tuple[str, float]]] = {
     "collect": {"frames_per_s": (">=", 84)},
@@ -111,6 +112,15 @@ GOALS: dict[str, dict[str, tuple[str, float]]] = {
 }
 """bench -> figure -> what presage sets out to reach. "a minus b" is a difference; "best use" is control's best."""
 
+TITLE = "# Figures"
+NO_FIGURES = f"""{TITLE}
+
+Made by `presage figures` from the files that `presage bench NAME --json FILE` writes; each table names the \
+command that prints it again. Success rates are followed by their 95 % Wilson interval, correlations by a \
+bootstrap interval over policies. Episode seeds are below 600000, where training has none.
+"""
+"""A page without any section"""
+
 CONTROL_USES = ("success_joint", "success_closed_loop", "success_open_loop", "success_no_imagination")
 
 
@@ -118,16 +128,11 @@ def read_record(file: Path) -> dict[str, Any]:
     """A result of `presage bench --json`.
 
     Raises:
-        UserError: the file is missing, no JSON, or lacks a field.
+        UserError: as `read_json`, or it lacks a field, or is of no bench.
     """
-    try:
-        record = jsonlib.loads(file.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    except ValueError:
-        raise UserError(f"{file} is not JSON: write it again with presage bench --json {file}") from None
+    record = read_json(file)
     fields = ("bench", "figures", "command", "seed", "checkpoint", "commit", "versions", "machine")
-    missing = [field for field in fields if not isinstance(record, dict) or field not in record]
+    missing = [field for field in fields if field not in record]
     if missing or record["bench"] not in BENCHES:
         what = f"has no field {missing[0]!r}" if missing else f"is of an unknown bench {record['bench']!r}"
         raise UserError(f"{file} {what}: it is not a result of presage bench --json")
@@ -135,7 +140,8 @@ def read_record(file: Path) -> dict[str, Any]:
 
 
 def reached(bench: str, figures: Mapping[str, Any]) -> list[tuple[str, float | None, str, bool]]:
-    """(figure, value, goal, whether it is reached) for the goals of a bench; what was not measured is not reached."""
+    """(figure, value, goal, whether it is reached) for the goals of a bench; what was not measured, or is no number,
+    is not reached."""
     out = []
     for name, (sign, bound) in GOALS.get(bench, {}).items():
         value = _value(figures, name)
@@ -154,28 +160,41 @@ def _value(figures: Mapping[str, Any], name: str) -> float | None:
 
 def _one(figures: Mapping[str, Any], name: str) -> float | None:
     if name == "best use":
-        return max((figures[use] for use in CONTROL_USES if figures.get(use) is not None), default=None)
-    return figures.get(name)
+        return max((x for x in (_one(figures, use) for use in CONTROL_USES) if x is not None), default=None)
+    value = figures.get(name)
+    return value if isinstance(value, int | float) else None
 
 
-def sections(file: Path) -> dict[str, str]:
-    """bench -> its section of a file that `render` made; empty where there is none."""
+def read_page(file: Path) -> str:
+    """The text of a file that `render` made; `NO_FIGURES` where there is none.
+
+    Raises:
+        UserError: it begins otherwise, so somebody else wrote it.
+    """
     if not file.exists():
-        return {}
-    parts = file.read_text().split("\n## ")[1:]
-    return {name: f"## {name}\n{text.rstrip()}\n" for name, _, text in (part.partition("\n") for part in parts)}
+        return NO_FIGURES
+    try:
+        text = file.read_text()
+    except UnicodeDecodeError:
+        text = ""
+    if text.partition("\n")[0].rstrip() != TITLE:
+        raise UserError(f"{file} does not begin with {TITLE!r}, and would be overwritten: name another --out")
+    return text
 
 
-def render(records: Mapping[str, dict[str, Any]], kept: Mapping[str, str] | None = None) -> str:
-    """The Markdown of all benches, in the order of `presage bench --help`; sections of other benches are `kept`."""
-    written = {**(kept or {}), **{name: _section(name, record) for name, record in records.items()}}
-    parts = [
-        "# Figures\n",
-        "Made by `presage figures` from the files that `presage bench NAME --json FILE` writes; each table names the "
-        "command that prints it again. Success rates are followed by their 95 % Wilson interval, correlations by a "
-        "bootstrap interval over policies. Episode seeds are below 600000, where training has none.\n",
-    ]
-    return "\n".join([*parts, *[written[name] for name in BENCHES if name in written]])
+def render(records: Mapping[str, dict[str, Any]], page: str = NO_FIGURES) -> str:
+    """The Markdown `page` with the sections of benches: in place of those that it has, else in the order of `presage
+    bench --help`. Everything else in it stays where it is."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    order = list(BENCHES)
+    for name in (name for name in order if name in records):
+        there = [part.partition("\n")[0].removeprefix("## ").rstrip() for part in parts]
+        if name in there:
+            parts[there.index(name)] = _section(name, records[name])
+        else:
+            after = [place for place, other in enumerate(there) if other in order[order.index(name) :]]
+            parts.insert(min(after, default=len(parts)), _section(name, records[name]))
+    return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
 def _section(name: str, record: dict[str, Any]) -> str:

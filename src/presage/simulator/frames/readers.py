@@ -1,8 +1,8 @@
 """Readers: where the hand and the object of a task are in one image, and whether there is one object.
 
 A small network reads each image by itself, real or imagined, so what one camera shows cannot mend what another lacks.
-Places come from heat maps (Sun et al. 2018, Integral human pose regression), places in the world from the pixels of
-both cameras by geometry alone. It is trained on real frames with objects at random places (`fit_readers.py`).
+Places come from heat maps (Sun et al. 2018, Integral human pose regression). It is trained on real frames with objects
+at random places (`fit_readers.py`).
 
 Shapes: B images of S = 64 pixels, C cameras, K tasks, M = S / 2 cells a side.
 """
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from presage.errors import UserError
 from presage.simulator.frames.placed import CAMERAS, SIZE
 from presage.worlds import MT10
-from presage.worlds.metaworld import LOOK
 
 SHIPPED = Path(__file__).parent / "readers.safetensors"
 PUSHT = Path(__file__).parent / "readers_pusht.safetensors"
@@ -169,11 +168,3 @@ def _read(reader: Reader, frames: np.ndarray, number: Tensor) -> tuple[np.ndarra
         found.append([torch.cat(each) for each in zip(*parts, strict=True)])
     hand, thing, count = (torch.stack(each, 1).numpy() for each in zip(*found, strict=True))
     return hand, thing, count
-
-
-def in_world(pixels: np.ndarray) -> np.ndarray:
-    """Pixels (N, C, 2) of one point in each of `CAMERAS` -> metres (N, 3): what is nearest to all lines of sight."""
-    lines = [LOOK.line_of_sight(camera, pixels[:, i], SIZE) for i, camera in enumerate(CAMERAS)]
-    across = [np.eye(3) - way[:, :, None] * way[:, None, :] for _, way in lines]
-    right = sum(a @ origin for a, (origin, _) in zip(across, lines, strict=True))
-    return np.linalg.solve(sum(across), np.asarray(right)[..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""What the gate asks about: clips of recorded episodes, and actions that are wrong in five ways.
+"""What the gate asks about: clips of recorded episodes, and actions that are wrong in four ways.
 
 Shapes: B clips, P frames that are shown first, N steps that are dreamed, C cameras of S pixels, A numbers of an action.
 """

@@ -44,7 +44,7 @@ def load(name: str) -> Dreamer:
         UserError: there is no such module or object, or it has no `start` and `step`.
     """
     module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
+    if not (module and colon and attribute) or module.startswith("."):
         raise UserError(f"--model {name}: write module:object, such as my_model:Mine, or ws://HOST:PORT")
     if sys.path[0] != str(Path.cwd()):
         sys.path.insert(0, str(Path.cwd()))
