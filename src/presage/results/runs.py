@@ -14,7 +14,8 @@ from presage.results.output import portable, show
 TEXTS = ("bench", "command")
 OBJECTS = {"figures": (), "checkpoint": ("name", "sha256"), "versions": (), "machine": ("cpu", "cores", "bf16")}
 """field of a result -> what it holds at least, where there is one"""
-LOG, CARD = Path("state") / "log.jsonl", Path("model") / "card.md"
+BASELINE, CARD = "state", Path("model") / "card.md"
+"""Where a recipe logs the world model, whose parts have logs beside it; and the card of a finished training"""
 
 
 @dataclass(frozen=True)
@@ -148,24 +149,23 @@ def read_result(file: Path) -> Run:
 
 
 def read_training(folder: Path) -> Run:
-    """The folder of a training: its curves, and what its card says once it is finished.
+    """The folder of a training: its curves, of a system those of each stage as STAGE/NAME, and what its card says once
+    it is finished.
 
     Raises:
-        UserError: it is none, or its log is damaged.
+        UserError: it is none, or a log is damaged.
     """
-    log = folder / LOG
-    try:
-        rows = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]  # the last may be half
-        curves = {}
-        for name in dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds")):
-            kept = [(row["step"], float(row[name])) for row in rows if row.get(name) is not None]
-            curves[name] = ([x for x, _ in kept], [y for _, y in kept])
-    except OSError:
-        raise UserError(f"{folder} has no {LOG}: name a folder that presage train writes, or a --json file") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{log} is damaged ({error}): continue the training, which repairs it") from None
-    if not rows:
-        raise UserError(f"{log} is empty: the training has logged nothing yet")
+    stages = {log.parent.name: log for log in sorted(folder.glob("*/log.jsonl"), key=lambda log: log.stat().st_ctime)}
+    if not stages:
+        raise UserError(f"{folder} has no log.jsonl: name a folder that presage train writes, or a --json file")
+    if BASELINE in stages:
+        figures, curves = _logged(stages[BASELINE])
+    else:
+        figures, curves = {}, {}
+        for stage, log in stages.items():
+            last, drawn = _logged(log)
+            figures |= {f"{stage}/{name}": value for name, value in last.items()}
+            curves |= {f"{stage}/{name}": curve for name, curve in drawn.items()}
     card = folder / CARD
     text = card.read_text() if card.exists() else ""
     command = re.search(r"```sh\n(.*?)\n```", text, re.DOTALL)
@@ -173,7 +173,22 @@ def read_training(folder: Path) -> Run:
     said = " ".join(line for line in text.partition("```")[0].splitlines() if line and not line.startswith("#"))
     facts |= {"card": said} if said else {}
     name = folder.resolve().name
-    return Run(name, portable(folder), "train", command and command[1], rows[-1], facts, curves=curves)
+    return Run(name, portable(folder), "train", command and command[1], figures, facts, curves=curves)
+
+
+def _logged(log: Path) -> tuple[dict[str, Any], dict[str, tuple[list[float], list[float]]]]:
+    """The last line of a log, and what was logged -> (steps, values)."""
+    try:
+        rows = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]  # the last may be half
+        curves = {}
+        for name in dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds")):
+            kept = [(row["step"], float(row[name])) for row in rows if row.get(name) is not None]
+            curves[name] = ([x for x, _ in kept], [y for _, y in kept])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{log} is damaged ({error}): continue the training, which repairs it") from None
+    if not rows:
+        raise UserError(f"{log} is empty: the training has logged nothing yet")
+    return rows[-1], curves
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

@@ -145,3 +145,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(folder: Path, capfd: pytes
     ):
         assert message in refused(capfd, "dream", *arguments, "--out", "bad.html"), arguments
     assert not Path("bad.html").exists()
+
+
+def test_no_simulator_is_imported() -> None:
+    said = "import sys, presage.simulator.gate.measure, presage.simulator.gate.others; print('mujoco' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True).stdout == "False\n"

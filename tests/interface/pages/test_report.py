@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import html5lib
@@ -188,6 +189,13 @@ def test_folders_without_a_log(tmp_path: Path) -> None:
     (make_training(tmp_path / "run") / "state" / "log.jsonl").write_text("")
     with pytest.raises(UserError, match="empty"):
         read_runs([tmp_path / "run"])
+
+
+def test_a_system_s_training_shows_each_stage(tmp_path: Path) -> None:
+    for stage in ("world", "near"):
+        shutil.move(make_training(tmp_path / stage) / "state", tmp_path / "run" / stage)
+    (run,) = read_runs([tmp_path / "run"])
+    assert list(run.curves)[0] == "world/loss" and "near/loss" in run.curves and run.figures["near/step"] == 699
 
 
 def test_a_finished_training_names_its_command(tmp_path: Path) -> None:
