@@ -1,6 +1,7 @@
 """`presage dream` on recordings: both kinds of checkpoints and somebody else's model, its page, and what it refuses."""
 
 import json
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
