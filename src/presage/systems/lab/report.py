@@ -237,11 +237,13 @@ def systems_page(folder: Path = check.VERDICTS) -> str:
 
 def _found(result: CheckResult) -> list[str]:
     """Figure, control, verdict and minutes, as cells of the table."""
-    means = {arm.name: f" {arm.mean:.2f}" for arm in result.arms}  # an arm that was pooled from others has none
+    means = {arm.name: f" {arm.mean:.2f}" for arm in result.arms}
     cells = [result.figure, "-", lead(result)]
     if result.verdict is not None:
         arm, hardest = result.verdict.arm, result.verdict.comparisons[0]
-        cells = [f"{result.figure}{means.get(arm, '')}", f"{hardest.control}{means.get(hardest.control, '')}", cells[2]]
+        over = f", difference {hardest.difference.value:+.2f}"  # arms that were pooled from others have no mean
+        control = f"{hardest.control}{means.get(hardest.control, over)}"
+        cells = [f"{result.figure}{means.get(arm, f', {arm}')}", control, cells[2]]
     figure, control, words = (cell.replace("|", "\\|") for cell in cells)
     return [figure, control, f"[{words}](#{_anchor(result.card.title)})", f"{result.seconds / 60:.0f}"]
 
