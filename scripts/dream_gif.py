@@ -1,5 +1,5 @@
 """Make docs/images/dreams.gif: scenes of experts on evaluation seeds, the simulator above, and below what the shipped
-model of pixels imagines from what it was shown and the actions. The first scene of each task, none chosen."""
+model of pixels imagines from what it was shown and the actions. The first scene of each task."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from presage.systems.checkpoint import open_model
 from presage.systems.shipped import SHIPPED
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "dreams.gif"
-TASKS = ("push-v3", "door-open-v3", "drawer-open-v3", "button-press-topdown-v3", "window-close-v3")
+TASKS = ("push-v3", "pick-place-v3", "peg-insert-side-v3", "door-open-v3", "drawer-open-v3")
+"""Those in which an object goes a long way"""
 STEPS, SHOWN, COLOURS = 26, 128, 64
 
 

@@ -1,6 +1,7 @@
 """The true video is measured as perfect, the copied frame fails every figure, and nothing but frames counts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from presage.simulator.frames.imagine import (
     shuffled_weights,
     with_random_network,
 )
-from presage.simulator.frames.measure import dream, measure, regions, shown_of
-from presage.simulator.frames.readers import Reader
+from presage.simulator.frames.measure import averaged, by_task, dream, measure, regions, shared, shown_of, twins
+from presage.simulator.frames.readers import MORE, ONE, Reader, Reading
 from presage.simulator.frames.scenes import Scenes
 
 
@@ -49,7 +50,7 @@ def test_the_true_video_is_perfect(true: dict[str, float]) -> None:
         assert true[f"{region}_psnr_8"] == math.inf
     assert true["sharpness_8"] == 1 and true["frozen"] == 0 and true["knock_gone"] == 0
     assert true["hand_px_8"] < 1 and true["any_object_px_8"] < 2
-    assert true["knock_within_3px"] == 1 and true["removed_stays_gone"] == 1
+    assert true["knock_within_3px"] == 1 and true["removed_stays_gone"] == 1 and true["knock_twins"] == 0
     assert true["counterfactual_r_hand"] > 0.98 and true["counterfactual_r_object"] > 0.85
     assert true["shuffle_ratio"] > 2
 
@@ -59,6 +60,29 @@ def test_the_copied_frame_fails(copied: dict[str, float]) -> None:
     assert copied["hand_px_8"] > 3 and copied["knock_within_3px"] == 0
     assert copied["counterfactual_r_hand"] == 0 and copied["counterfactual_r_object"] == 0
     assert copied["shuffle_ratio"] == 1 and copied["frozen"] == 1
+
+
+def test_tasks_whose_objects_are_small_count_as_much_as_others(recorded: dict[str, Scenes]) -> None:
+    given = recorded["knock"]
+    two = replace(given, task=["small", *["large"] * (len(given) - 1)])
+    truth, mask = given.at(given.frames, 8), regions(given, 8)["object_moved"]
+    wrong = truth.copy()
+    wrong[0] ^= 64
+    alone = by_task(two, wrong, truth, mask)
+    assert alone["small"] < 15 and alone["large"] == math.inf
+
+
+def test_a_second_object_is_a_twin_and_not_the_first_one(recorded: dict[str, Scenes]) -> None:
+    given = recorded["knock"]
+    hand, where = given.at(given.hand, 1), given.at(given.object, 1)
+    once, twice = (Reading(hand, where, np.full(hand.shape[:2], count)) for count in (ONE, MORE))
+    assert not twins(given, 1, once).any() and twins(given, 1, twice).any()
+
+
+def test_shares_and_means_say_of_how_many() -> None:
+    half = shared("close", np.array([True, False, True, False]))
+    assert half["close"] == 0.5 and half["close_episodes"] == 4 and half["close_low"] < 0.2 < 0.8 < half["close_high"]
+    assert averaged("px", np.array([1.0, 3.0]))["px"] == 2 and averaged("px", np.zeros(0))["px_episodes"] == 0
 
 
 def test_regions_share_the_picture_among_them(recorded: dict[str, Scenes]) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from presage.measures.correlation import pearson
 from presage.measures.frames import frozen, region_psnr, sharpness
+from presage.measures.statistics import bootstrap_mean, wilson
 from presage.simulator.frames.imagine import Imagines, Shown
-from presage.simulator.frames.readers import NONE, Reader, Reading, read
+from presage.simulator.frames.readers import MORE, NONE, Reader, Reading, read
 from presage.simulator.frames.scenes import STEPS, Scenes, scenes
 from presage.simulator.frames.staging import setting_of
 from presage.worlds.world import OBJECT, ROBOT
@@ -101,7 +102,11 @@ def fidelity(
     given: Scenes, frames: np.ndarray, reader: Reader, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> Figures:
     """PSNR by region after 1, 8, ... steps beside the copied frame, the robot redrawn and the codec's floor; places of
-    hand and object read from the frames; sharpness."""
+    hand and object read from the frames; sharpness.
+
+    All pixels of a region count alike, so those of a door outvote those of a puck: `object_moved_psnr_STEP/TASK` is of
+    the objects of one task, `object_moved_task_psnr_STEP` the mean over tasks.
+    """
     figures: Figures = {}
     for number, step in enumerate(s for s in STEPS if s <= frames.shape[1]):
         truth = given.at(given.frames, step)
@@ -111,28 +116,37 @@ def fidelity(
         for region, mask in regions(given, step).items():
             for whose, images in shown.items():
                 figures[f"{whose}{region}_psnr_{step}"] = region_psnr(images, truth, mask)
+                if region == "object_moved":
+                    alone = by_task(given, images, truth, mask)
+                    figures[f"{whose}object_moved_task_psnr_{step}"] = _mean(np.array(list(alone.values())))
+                    if not whose:
+                        figures |= {f"object_moved_psnr_{step}/{task}": x for task, x in alone.items()}
         for whose in [name for name in shown if name in ("", "codec_")]:
             figures[f"{whose}sharpness_{step}"] = sharpness(shown[whose], truth)
         for whose, images in (("", shown[""]), ("copy_", shown["copy_"]), ("reader_", truth)):
-            figures |= {f"{whose}{k}_{step}": x for k, x in places(given, step, images, reader).items()}
+            figures |= {f"{whose}{k}": x for k, x in places(given, step, images, reader).items()}
     return figures
+
+
+def by_task(given: Scenes, images: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """Task -> PSNR of a region of its episodes, for tasks that show one."""
+    rows = {task: np.array([each == task for each in given.task]) for task in dict.fromkeys(given.task)}
+    return {task: region_psnr(images[row], truth[row], mask[row]) for task, row in rows.items() if mask[row].any()}
 
 
 def places(given: Scenes, step: int, images: np.ndarray, reader: Reader) -> Figures:
     """Mean errors in pixels: of the hand, of objects that have moved, and of all that the truth shows; the share of
-    these that are gone; and by how many degrees those are turned wrongly that have moved and are not gone."""
+    these that are gone, and that are there twice; and by how many degrees those are turned wrongly that have moved and
+    are not gone."""
     seen = read(reader, images, given.task)
     error, gone, known = object_errors(given, step, seen)
     moved = known & given.moved(step)
-    figures = {
-        "hand_px": hand_error(given, step, seen),
-        "object_px": _mean(error[moved]),
-        "any_object_px": _mean(error[known]),
-    }
-    figures["object_gone"] = _mean(gone[known])
+    figures = {f"hand_px_{step}": hand_error(given, step, seen), **averaged(f"object_px_{step}", error[moved])}
+    figures |= {f"any_object_px_{step}": _mean(error[known]), f"object_gone_{step}": _mean(gone[known])}
+    figures[f"object_twins_{step}"] = _mean(twins(given, step, seen)[known])
     if given.end is not None and seen.end is not None:
         true = given.at(given.end, step) - given.at(given.object, step)
-        figures["object_degrees"] = _mean(_between(true, seen.end - seen.object)[moved & ~gone])
+        figures[f"object_degrees_{step}"] = _mean(_between(true, seen.end - seen.object)[moved & ~gone])
     return figures
 
 
@@ -161,20 +175,35 @@ def object_errors(given: Scenes, step: int, seen: Reading) -> tuple[np.ndarray, 
     return (error * visible).sum(1) / count, lost, known
 
 
+def twins(given: Scenes, step: int, seen: Reading) -> np.ndarray:
+    """(E,) whether there is more than one object where the truth shows one."""
+    return np.asarray(((seen.count == MORE) & given.visible(step)).any(1))
+
+
 def outcomes(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
-    """`KIND_within_3px` and `KIND_gone`: shares of objects that end where they do in truth, and that are gone; of a
-    removed object, `removed_stays_gone`. `copy_...`: had nothing happened; `reader_...`: the true frames read."""
+    """`KIND_within_3px`, `KIND_gone`, `KIND_twins`: shares of objects that end where they do in truth, that are gone, and
+    that are there twice; of a removed object, `removed_stays_gone`. `copy_...`: had nothing happened; `reader_...`: the
+    true frames read.
+
+    A hand that misses may touch all the same, and an open one may push: `KIND_still_within_3px` and
+    `KIND_stirred_within_3px` are of objects that truly stay where they are, and of the others.
+    """
     last, kind = frames.shape[1], given.kind
     figures: Figures = {}
     shown = {"": frames[:, -1], "copy_": given.at(given.frames, 0), "reader_": given.at(given.frames, last)}
     for whose, images in shown.items():
         seen = read(reader, images, given.task)
         if kind == "removed":
-            figures[f"{whose}removed_stays_gone"] = _mean((seen.count == NONE).all(1))
+            figures |= shared(f"{whose}removed_stays_gone", (seen.count == NONE).all(1))
             continue
         error, gone, known = object_errors(given, last, seen)
-        figures[f"{whose}{kind}_within_3px"] = _mean((error <= CLOSE)[known])
+        close, moved = error <= CLOSE, given.moved(last)
+        figures |= shared(f"{whose}{kind}_within_3px", close[known])
+        if kind in ("miss", "open"):
+            figures |= shared(f"{whose}{kind}_still_within_3px", close[known & ~moved])
+            figures |= shared(f"{whose}{kind}_stirred_within_3px", close[known & moved])
         figures[f"{whose}{kind}_gone"] = _mean(gone[known])
+        figures[f"{whose}{kind}_twins"] = _mean(twins(given, last, seen)[known])
         figures[f"{whose}{kind}_px"] = _mean(error[known])
     return figures
 
@@ -248,6 +277,22 @@ def _agreement(given: Scenes, dreamed: np.ndarray, true: np.ndarray, known: np.n
 
 def _squared(frames: np.ndarray, truth: np.ndarray) -> float:
     return float(np.square(frames.astype(np.float32) - truth).mean())
+
+
+def averaged(name: str, values: np.ndarray) -> Figures:
+    """The mean over episodes, with the bounds of a bootstrap over them and their number."""
+    if not len(values):
+        return {name: float("nan"), f"{name}_episodes": 0.0}
+    found = bootstrap_mean(values)
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_episodes": len(values)}
+
+
+def shared(name: str, held: np.ndarray) -> Figures:
+    """The share of episodes in which something holds, with Wilson's bounds and their number."""
+    if not len(held):
+        return {name: float("nan"), f"{name}_episodes": 0.0}
+    found = wilson(int(held.sum()), len(held))
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_episodes": len(held)}
 
 
 def _mean(values: np.ndarray) -> float:
