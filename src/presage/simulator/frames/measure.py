@@ -181,9 +181,9 @@ def twins(given: Scenes, step: int, seen: Reading) -> np.ndarray:
 
 
 def outcomes(given: Scenes, frames: np.ndarray, reader: Reader) -> Figures:
-    """`KIND_within_3px`, `KIND_gone`, `KIND_twins`: shares of objects that end where they do in truth, that are gone, and
-    that are there twice; of a removed object, `removed_stays_gone`. `copy_...`: had nothing happened; `reader_...`: the
-    true frames read.
+    """`KIND_within_3px`, `KIND_gone`, `KIND_twins`: shares of objects that end where they do in truth, that are gone,
+    and that are there twice; of a removed object, `removed_stays_gone`. `copy_...`: had nothing happened;
+    `reader_...`: the true frames read.
 
     A hand that misses may touch all the same, and an open one may push: `KIND_still_within_3px` and
     `KIND_stirred_within_3px` are of objects that truly stay where they are, and of the others.
