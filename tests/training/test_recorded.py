@@ -74,6 +74,7 @@ def test_video_without_labels_says_so_in_its_batches() -> None:
     rows = np.array([[0, 1], [4, 5]])
     batch = batch_of(model, [recorded], (np.zeros(2, int), rows, np.zeros((2, 2), bool)))
     assert batch.present["action"].tolist() == [[True, True], [False, False]]
+    assert batch.quality.isnan().tolist() == batch.to_success.isnan().tolist() == [[False, False], [True, True]]
     assert set(batch.values) == {"action", "image.front"} and not batch.pictures
 
     batch = batch_of(model, [recorded], (np.zeros(2, int), rows, np.zeros((2, 2), bool)), pictures=True)

@@ -72,9 +72,12 @@ class Recorded:
         return np.full(len(self.action), np.nan) if self.to_success is None else self.to_success
 
     def without_labels(self, episodes: Sequence[int]) -> "Recorded":
-        """The same, the actions and states of `episodes` unknown: video alone."""
+        """The same, the actions, states and outcomes of `episodes` unknown: video alone."""
         hidden = np.isin(np.repeat(np.arange(len(self.length)), self.length), list(episodes))
-        return replace(self, labelled=self.labelled & ~hidden)
+        untold = {"quality": np.where(hidden, np.float32(np.nan), self.quality)}
+        if self.to_success is not None:
+            untold["to_success"] = np.where(hidden, np.nan, self.to_success)
+        return replace(self, labelled=self.labelled & ~hidden, **untold)
 
     def only(self, episodes: Sequence[int]) -> "Recorded":
         """These episodes alone."""

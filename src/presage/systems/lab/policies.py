@@ -74,7 +74,8 @@ def lab_data(quick: bool, labelled: int) -> LabData:
     opened = [Dataset(dataset(name, quick)) for name in ("t3", "rest", "plus2")]
     t3, *further = [read_recorded(data, CAMERAS, SIZE, CHUNK) for data in opened]
     split = few(opened[0], 1 if quick else labelled)
-    held = split.free[-(1 if quick else HELD * len(T3)) :]
+    of = {task: [e for e in split.free if t3.task[e] == task] for task in T3}
+    held = split.free[-1:] if quick else [e for each in of.values() for e in each[-HELD:]]
     free = joined([t3.only([e for e in split.free if e not in held]), *further])
     kinds = {"labelled": t3.only(split.labelled), "free": free.without_labels(range(len(free.length)))}
     return LabData(kinds, t3.only(held))

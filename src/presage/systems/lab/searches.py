@@ -169,7 +169,8 @@ class _Lab:
     base: Callable[[Composed, int], Policy]
     policies: Mapping[int, Composed]
     worlds: Mapping[str, Composed]
-    rows: int
+    rows: Mapping[str, int]
+    """That each world model learned from; those of the policies are the same for all"""
     steps: int
     seconds: Mapping[str, float]
     """Of training each world model, and of the policies"""
@@ -227,8 +228,8 @@ def _prepare(
         models[name] = trained(system, shape, {kind: data[kind] for kind in shares}, 0, folder)
         seconds[name] = sum(seconds_of(folder / stage) for stage in check.model)
     steps = sum(stage.optimiser.steps for stage in whole.stages)
-    count, most = sum(len(rows.action) for rows in data.values()), steps_of(quick, ROWS)
-    return _Lab(whole.uses["base"], policies, models, count, steps, seconds, most)
+    rows = {name: sum(len(data[kind].action) for kind in learned[name]) for name in models}
+    return _Lab(whole.uses["base"], policies, models, rows, steps, seconds, steps_of(quick, ROWS))
 
 
 def _failures(
@@ -266,7 +267,7 @@ def _arm(name: str, arm: Searcher, lab: _Lab, seeds: Sequence[int], starts: Sequ
     figures = {"solved": solved, "s a decision": _decision(arm.use, model)}
     parameters = sum(p.numel() for p in model.parameters())
     spent = seconds + lab.seconds[arm.world] + lab.seconds["policies"]
-    return Arm(name, tuple(outcomes), spent, parameters, lab.rows, lab.steps, figures)
+    return Arm(name, tuple(outcomes), spent, parameters, lab.rows[arm.world], lab.steps, figures)
 
 
 def _decision(use: Use, model: Composed) -> float:

@@ -22,6 +22,7 @@ FLOOR, CEILING = 0.15, 0.85
 AT_CHANCE = 0.08
 """Distance from a stated chance level at which a control counts as being there."""
 RESAMPLES = 10_000
+ONE_SEED = "one training seed: the interval knows nothing of training"
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """`shown`, `not shown (floor: ...)` or `refuted at this scale`."""
+        """`shown`, `not shown (floor: ...)` or `refuted at this scale`; whether it rests on one training seed."""
         if self.outcome == "refuted":
-            return "refuted at this scale"
+            return f"refuted at this scale ({ONE_SEED})" if self.seeds == 1 else "refuted at this scale"
         return f"{self.outcome} ({self.reason})" if self.reason else self.outcome
 
 
@@ -136,7 +137,7 @@ def judge(
     outcome, reason = _rule(comparisons, sanity, _no_room(margins, tuning or {}, chance))
     seeds, starts = np.asarray(outcomes[arm]).shape
     if seeds == 1 and outcome == "shown":
-        reason = "one training seed: the interval knows nothing of training"
+        reason = ONE_SEED
     return Verdict(outcome, reason, arm, tuple(comparisons), tuple(sanity), seeds, starts)
 
 

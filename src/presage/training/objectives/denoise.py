@@ -57,7 +57,7 @@ class Denoise:
     drop_quality: float = 0.0
     """Share of windows that are not told how well the robot behaves: a dream must not assume that it behaves well."""
     memoryless: float = 0.0
-    """Share of steps in which a frame is all that is seen: no past, no action that led there. How policies look."""
+    """Share of batches in which a frame is all that is seen: no past, no action that led there. How policies look."""
     poor_weight: float = 1.0
     """Weight of what the robot does, imagined alone, where it was not an expert's."""
 
