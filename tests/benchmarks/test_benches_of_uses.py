@@ -21,7 +21,14 @@ KEYS = {
         "success_expert",
     ],
     "dream": ["robot_psnr_8", "copy_robot_psnr_8", "hand_px_8", "frozen", "random_weights/counterfactual_r_hand"],
-    "evaluation": ["policies", "policies_close", "mmrv", "hallucinated", "success_threshold"],
+    "evaluation": [
+        "policies",
+        "policies_close",
+        "mmrv",
+        "hallucinated",
+        "success_threshold",
+        "random_weights/episodes_per_policy",
+    ],
     "planning": [
         "gain_imagination",
         "gain_imagination_low",

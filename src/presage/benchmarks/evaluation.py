@@ -82,7 +82,9 @@ def run(args: BenchArgs) -> dict[str, Any]:
     figures["success_threshold_balanced_accuracy"] = found.balanced_accuracy
     figures |= verdicts(args, model, found.threshold)
     random = agreement_figures(controlled, close)
-    figures |= {f"random_weights/{name}": random[name] for name in ("pearson", "pearson_close", "kappa")}
+    figures["random_weights/episodes_per_policy"] = few
+    for name in ("pearson", "pearson_close", "kappa"):
+        figures |= {f"random_weights/{name}{bound}": random[f"{name}{bound}"] for bound in ("", "_low", "_high")}
     for name, j in judged.items():
         figures |= {f"real/{name}": j.real_success, f"imagined/{name}": j.imagined_success}
     return figures
