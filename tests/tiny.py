@@ -68,11 +68,13 @@ def grounded(model: WorldModel, steps: int, batch: int = 2) -> Session:
     return session
 
 
-def tiny_system(folder: Path, name: str, cameras: Sequence[str] = ("front", "top")) -> Path:
+def tiny_system(
+    folder: Path, name: str, cameras: Sequence[str] = ("front", "top"), size: int = 64, chunk: int = 4
+) -> Path:
     """An untrained debug twin of a system, as a checkpoint for the robot of Meta-World; its judge has an opinion."""
-    codecs = ScalarCodec([0.0] * 16, [1.0] * 16), ScalarCodec([0.0] * 4, [1.0] * 4)
-    shape = Shape(tuple(cameras), 64, 4, 4, 4, *codecs, 5.0)
-    robot = Robot.of_chunked_rows(list(cameras), 4, 4, 4, 5.0, "sawyer")
+    codecs = ScalarCodec([0.0] * 4 * chunk, [1.0] * 4 * chunk), ScalarCodec([0.0] * 4, [1.0] * 4)
+    shape = Shape(tuple(cameras), size, chunk, 4, 4, *codecs, 20 / chunk)
+    robot = Robot.of_chunked_rows(list(cameras), chunk, 4, 4, 20 / chunk, "sawyer")
     model = system_of(name, shape, "debug").build(shape)
     if "judge" in model.parts:
         model.parts["judge"].get_buffer("taught").fill_(1)

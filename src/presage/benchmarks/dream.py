@@ -12,7 +12,7 @@ from presage.episodes.robot import Robot
 from presage.simulator.frames.imagine import as_shipped, codec_floor, session_imagines, with_random_network
 from presage.simulator.frames.measure import evaluation_scenes, measure
 from presage.simulator.frames.readers import reader_of
-from presage.simulator.frames.scenes import Scenes, scenes
+from presage.simulator.frames.scenes import Scenes, check_shape, scenes
 from presage.simulator.frames.staging import SETTINGS, setting_of
 from presage.systems.checkpoint import load_for
 from presage.training.checkpoint import read_config
@@ -47,6 +47,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     """The figures of `simulator/frames/measure.py`, and the same of random weights."""
     world = world_of(args.checkpoint)
     model = load_for(setting_of(world).tasks, args.checkpoint, args.device)
+    check_shape(model, setting_of(world), args.checkpoint)
     reader, shown = reader_of(world), given(args, world)
     figures: dict[str, Any] = {f"scenes/{each.kind}": len(each) for each in shown}
     figures |= measure(session_imagines(model, as_shipped(), args.seed), shown, reader, codec_floor(model))

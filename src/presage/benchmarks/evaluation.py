@@ -15,7 +15,8 @@ from presage.networks.robot import RobotModel
 from presage.simulator.environment import DreamWorld
 from presage.simulator.evaluation import Judged, agreement
 from presage.simulator.frames.imagine import with_random_network
-from presage.simulator.frames.scenes import scenes
+from presage.simulator.frames.scenes import check_shape, scenes
+from presage.simulator.frames.staging import setting_of
 from presage.simulator.frames.verdicts import dreamed_values, outcome_figures, putback
 from presage.simulator.success import calibrate, checkpoint_threshold
 from presage.systems.checkpoint import load_for
@@ -52,6 +53,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     """Agreement over policies with bootstrap intervals, and every policy's two success rates; `random_weights/...`, of
     dreams by the model of shuffled weights, on the first third of the episodes."""
     model = load_for(MT10, args.checkpoint, args.device)
+    check_shape(model, setting_of("metaworld"), args.checkpoint)
     tasks, seeds = task_list(args, episodes=3)
     steps = 3 if args.quick else min(max_steps(args), MAX_STEPS)
     world = world_for(model, len(tasks), workers=0 if args.quick else 2)
@@ -82,7 +84,9 @@ def run(args: BenchArgs) -> dict[str, Any]:
     figures["success_threshold_balanced_accuracy"] = found.balanced_accuracy
     figures |= verdicts(args, model, found.threshold)
     random = agreement_figures(controlled, close)
-    figures |= {f"random_weights/{name}": random[name] for name in ("pearson", "pearson_close", "kappa")}
+    figures["random_weights/episodes_per_policy"] = few
+    for name in ("pearson", "pearson_close", "kappa"):
+        figures |= {f"random_weights/{name}{bound}": random[f"{name}{bound}"] for bound in ("", "_low", "_high")}
     for name, j in judged.items():
         figures |= {f"real/{name}": j.real_success, f"imagined/{name}": j.imagined_success}
     return figures

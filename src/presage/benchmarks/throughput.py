@@ -10,13 +10,16 @@ import torch
 
 from presage.benchmarks.common import BenchArgs
 from presage.simulator.frames.imagine import Shown, as_shipped, session_imagines
+from presage.simulator.frames.placed import CAMERAS, SIZE
+from presage.simulator.frames.scenes import check_shape
+from presage.simulator.frames.staging import setting_of_task
 from presage.systems.checkpoint import load_for
 from presage.worlds import MT10
 from presage.worlds.behaviours import CHUNK
 from presage.worlds.collect import renderer_of, simulation_of
 from presage.worlds.world import find_world
 
-BATCHES, TASK, CAMERAS, SIZE = (1, 16, 64), "push-v3", ("front", "top"), 64
+BATCHES, TASK = (1, 16, 64), "push-v3"
 STEPS = 8
 """Rows of a dream, each as many environment steps as a chunk has"""
 
@@ -25,6 +28,7 @@ def run(args: BenchArgs) -> dict[str, Any]:
     """`simulator_steps_per_s`: MuJoCo, with both cameras drawn once a row. `dream_steps_per_s_B`: B dreams side by
     side, frames decoded. Both take turns, so that a busy machine slows both; medians of each."""
     model, repeats = load_for(MT10, args.checkpoint, args.device), 2 if args.quick else 15
+    check_shape(model, setting_of_task(TASK), args.checkpoint)
     imagine, usual = session_imagines(model, as_shipped(), args.seed), torch.get_num_threads()
     simulate, shown = _simulator(args.seed)
     torch.set_num_threads(1)

@@ -121,7 +121,7 @@ def test_the_true_video_is_perfect_and_the_copied_frame_fails(
             assert copied["counterfactual_r_object"] == 0
 
 
-def test_a_model_of_one_camera_is_measured(recorded: dict[str, Scenes]) -> None:
+def test_a_model_of_push_t_dreams_scenes_of_one_camera(recorded: dict[str, Scenes]) -> None:
     given = recorded["branch"]
     frames = dream(session_imagines(tiny_pusht(size=SIZE), as_shipped(1)), given, 2)
     assert frames.shape == (len(given), 2, 1, SIZE, SIZE, 3)

@@ -6,17 +6,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from presage.episodes.user_cache import cache_folder, locked
+from presage.errors import UserError
 from presage.simulator.frames.placed import SEEN, SIZE
 from presage.simulator.frames.staging import Kind, Setting, digest_of, setting_of, setting_of_task, stage
+from presage.worlds.behaviours import CHUNK
 from presage.worlds.collect import renderer_of, simulation_of, start_worker
 from presage.worlds.instructions import instructions
 from presage.worlds.seeds import FIRST_TUNING_SEED, evaluation_seeds
 from presage.worlds.world import OBJECT, find_world
+
+if TYPE_CHECKING:
+    from presage.networks.robot import Facts
 
 STEPS = (1, 8, 16, 32, 64)
 """Steps after which regions are compared"""
@@ -87,6 +92,17 @@ class Scenes:
     def moved(self, step: int) -> np.ndarray:
         """(E,) whether the object is elsewhere than in the last frame that is shown."""
         return np.linalg.norm(self.at(self.place, step) - self.at(self.place, 0), axis=-1) > self.setting.moved
+
+
+def check_shape(model: "Facts", setting: Setting, folder: Path) -> None:
+    """Raise `UserError` unless the model of a folder sees what scenes show: all of a setting are recorded through the
+    same cameras, in one size, with one number of actions a step."""
+    chunk = model.chunk_shape[0]
+    if (set(model.cameras), model.size, chunk) != (set(setting.cameras), SIZE, CHUNK):
+        raise UserError(
+            f"{folder} sees {', '.join(model.cameras)} at {model.size} pixels, {chunk} actions a step: this bench "
+            f"needs a checkpoint trained on {', '.join(setting.cameras)} at {SIZE} pixels, {CHUNK} actions a step"
+        )
 
 
 def record(name: str, steps: int, task: str, seed: int, group: int) -> list[dict[str, Any]]:
