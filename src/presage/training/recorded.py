@@ -74,10 +74,9 @@ class Recorded:
     def without_labels(self, episodes: Sequence[int]) -> "Recorded":
         """The same, the actions, states and outcomes of `episodes` unknown: video alone."""
         hidden = np.isin(np.repeat(np.arange(len(self.length)), self.length), list(episodes))
-        untold = {"quality": np.where(hidden, np.float32(np.nan), self.quality)}
-        if self.to_success is not None:
-            untold["to_success"] = np.where(hidden, np.nan, self.to_success)
-        return replace(self, labelled=self.labelled & ~hidden, **untold)
+        quality = np.where(hidden, np.float32(np.nan), self.quality)
+        to_success = None if self.to_success is None else np.where(hidden, np.nan, self.to_success)
+        return replace(self, labelled=self.labelled & ~hidden, quality=quality, to_success=to_success)
 
     def only(self, episodes: Sequence[int]) -> "Recorded":
         """These episodes alone."""
