@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
     """
     if isinstance(value, np.ndarray | Tensor | Pictures):
         raise TypeError("arrays inside a list are not hashed: give a mapping of them")
-    return _telling(value)
+    return telling(str(value))
 
 
 def entry(words: str, value: Any) -> Entry:
@@ -129,8 +129,8 @@ def described(value: Any, around: tuple[int, ...] = ()) -> str:
         return f"{inner(value.__self__)}.{value.__name__}"
     if callable(value):
         function = inspect.unwrap(value)
-        return _called(f"{function.__module__}.{function.__qualname__}", _closed_over(function), inner)
-    return _telling(value, repr)
+        return _called(f"{function.__module__}.{function.__qualname__}", closed_over(function), inner)
+    return telling(repr(value))
 
 
 def _called(name: str, parts: Mapping[str, Any], inner: Callable[[Any], str]) -> str:
@@ -138,18 +138,19 @@ def _called(name: str, parts: Mapping[str, Any], inner: Callable[[Any], str]) ->
     return f"{name}({said})" if parts else name
 
 
-def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
-    """Two functions that one factory made differ in nothing else."""
+def closed_over(function: Callable[..., Any]) -> dict[str, Any]:
+    """Name -> what a function closes over: two that one factory made differ in nothing else."""
     cells = getattr(function, "__closure__", None) or ()
     names = function.__code__.co_freevars if cells else ()
     return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
 
 
-def _telling(value: Any, said: Callable[[Any], str] = str) -> str:
-    """Raises:
-    TypeError: the text of a value is where it lies.
+def telling(text: str) -> str:
+    """The text of a value.
+
+    Raises:
+        TypeError: it is where the value lies.
     """
-    text = said(value)
     if " at 0x" in text:
         raise TypeError(f"what tells {text} from others of its kind?")
     return text

@@ -9,7 +9,7 @@ import numpy as np
 
 from presage.measures.correlation import pearson
 from presage.measures.frames import frozen, region_psnr, sharpness
-from presage.measures.statistics import bootstrap_mean, wilson
+from presage.measures.statistics import Interval, bootstrap_mean, wilson
 from presage.simulator.frames.imagine import Imagines, Shown
 from presage.simulator.frames.readers import MORE, NONE, Reader, Reading, read
 from presage.simulator.frames.scenes import STEPS, Scenes, scenes
@@ -283,16 +283,19 @@ def averaged(name: str, values: np.ndarray) -> Figures:
     """The mean over episodes, with the bounds of a bootstrap over them and their number."""
     if not len(values):
         return {name: float("nan"), f"{name}_episodes": 0.0}
-    found = bootstrap_mean(values)
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_episodes": len(values)}
+    return {**bounded(name, bootstrap_mean(values)), f"{name}_episodes": len(values)}
 
 
 def shared(name: str, held: np.ndarray) -> Figures:
     """The share of episodes in which something holds, with Wilson's bounds and their number."""
     if not len(held):
         return {name: float("nan"), f"{name}_episodes": 0.0}
-    found = wilson(int(held.sum()), len(held))
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_episodes": len(held)}
+    return {**bounded(name, wilson(int(held.sum()), len(held))), f"{name}_episodes": len(held)}
+
+
+def bounded(name: str, found: Interval) -> Figures:
+    """An estimate and its bounds."""
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from presage.measures.statistics import wilson
 from presage.networks.base import step, value_of
 from presage.networks.robot import RobotModel
 from presage.simulator.frames.imagine import Shown
-from presage.simulator.frames.measure import shown_of
+from presage.simulator.frames.measure import bounded, shown_of
 from presage.simulator.frames.scenes import STEPS, Scenes
 from presage.timeline.session import Session
 
@@ -76,7 +76,4 @@ def putback(model: RobotModel, given: Iterable[Scenes], threshold: float) -> dic
 
 def share(name: str, called: np.ndarray) -> dict[str, float]:
     """A share with its bounds; nothing where there are no episodes."""
-    if not len(called):
-        return {}
-    found = wilson(int(called.sum()), len(called))
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return bounded(name, wilson(int(called.sum()), len(called))) if len(called) else {}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from presage.errors import UserError
 from presage.systems.lab.files import read_json, write_json
-from presage.training.fingerprint import NO_MATTER, hash_of
+from presage.training.fingerprint import NO_MATTER, closed_over, hash_of, telling
 from presage.training.recorded import Recorded
 
 PLAIN = (bool, int, float, str, type(None))
@@ -93,14 +93,12 @@ def contents(value: Any, around: tuple[int, ...] = ()) -> Any:
         return [type(value).__qualname__, known]
     if isinstance(value, Path):
         return value.name
-    if " at 0x" in repr(value):
-        raise TypeError(f"what tells {value!r} from others of its kind?")
-    return repr(value)
+    return telling(repr(value))
 
 
 def _function(function: FunctionType, inner: Callable[[Any], Any]) -> list[Any]:
-    code, held = function.__code__, function.__closure__ or ()
-    cells = {name: inner(cell.cell_contents) for name, cell in zip(code.co_freevars, held, strict=True)}
+    code = function.__code__
+    cells = {name: inner(x) for name, x in closed_over(function).items()}
     named = {name: function.__globals__.get(name) for name in sorted(_names(code))}
     settings = {name: inner(x) for name, x in named.items() if _setting(x)}
     defaults = [inner(function.__defaults__), inner(function.__kwdefaults__)]
