@@ -21,6 +21,8 @@ from presage.timeline.streams import Stream, Values
 
 LAYOUTS = 64
 """Layouts of tokens that are remembered"""
+SEEN = "seen "
+"""Prefix of what an entry holds beside keys and values: streams as they were seen"""
 
 
 class KV(NamedTuple):
@@ -74,7 +76,9 @@ class TokenNetwork(Protocol):
 class Packed(nn.Module):
     """`rule` makes the attention rule of a context length; `context` is how many steps back anything looks. With
     `from_base`, what is asked in one pass is not asked by a query alone: its tokens begin as those of the base
-    prediction."""
+    prediction. Streams `beside` are shown, on the channels of each token that is asked for, what was seen last at its
+    place (Blattmann et al. 2023, Stable Video Diffusion, section 4.2: the frame that a clip begins with): attention
+    alone would have to learn first where that is. The network reads twice as many numbers of them."""
 
     def __init__(
         self,
@@ -83,9 +87,11 @@ class Packed(nn.Module):
         context: int,
         rule: Callable[[int], Rule] = teacher_forced,
         from_base: bool = False,
+        beside: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network, self.context, self.rule, self.from_base = network, context, rule, from_base
+        self.beside = tuple(beside)
         self.streams: Sequence[Stream] = streams
         self._layouts: dict[Hashable, _Layout] = {}
 
@@ -106,7 +112,8 @@ class Packed(nn.Module):
         times = torch.cat([self._times(h, w.steps) for h, w in zip(held, windows)], 1)
         alike = len(times) == 1 or bool((times == times[:1]).all())
         with autocast(device):
-            x = torch.cat([self._embed(h, w, condition) for h, w in zip(held, windows)], 1)
+            last = self._seen_last(windows, memory)
+            x = torch.cat([self._embed(h, w, condition, seen) for h, w, seen in zip(held, windows, last)], 1)
             hidden, kv = self.network(
                 x,
                 times[0] if alike else times[:, None],
@@ -125,7 +132,7 @@ class Packed(nn.Module):
         begin = 0
         for h, w, size in zip(held, windows, layout.sizes):
             if w.remember:
-                memory = memory.add(*_entries(kv, begin, h, w))
+                memory = memory.add(*_entries(kv, begin, h, w, self.beside))
             begin += size
         return Output(raw, memory)
 
@@ -157,7 +164,26 @@ class Packed(nn.Module):
         offsets = [o for s in streams for o in (s.offsets or (0.0,) * s.tokens)]
         return (steps[..., None] + torch.tensor(offsets, device=steps.device)).flatten(1)
 
-    def _embed(self, streams: Sequence[Stream], window: Window, condition: Condition) -> Tensor:
+    def _seen_last(self, windows: Sequence[Window], memory: Memory[Entry]) -> list[Values]:
+        """For each window (B, N, T, C) of the streams that stand beside its tokens: what was seen last before each step
+        of a question, before its first one where its steps are one clip. History has nothing beside it."""
+        if not self.beside:
+            return [{} for _ in windows]
+        seen = [(int(e.steps[0]), {n: e.kept[SEEN + n] for n in self.beside if SEEN + n in e.kept}) for e in memory]
+        for w in (w for w in windows if w.remember):
+            for i, step in enumerate(w.steps[0].tolist()):
+                seen.append((step, {name: w.values[name][:, i] for name in self.beside if name in w.values}))
+        out: list[Values] = []
+        for w in windows:
+            steps = w.steps[0].tolist() if not w.remember else []
+            if w.together:
+                steps = steps[:1] * len(steps)
+            last = [next((values for at, values in reversed(seen) if at < step), {}) for step in steps]
+            known = [name for name in self.beside if last and all(name in values for values in last)]
+            out.append({name: torch.stack([values[name] for values in last], 1) for name in known})
+        return out
+
+    def _embed(self, streams: Sequence[Stream], window: Window, condition: Condition, seen: Values) -> Tensor:
         values, parts = dict(window.values), []
         for s in streams:
             if s.derive is not None and (derived := s.derive(window.values)) is not None:
@@ -168,6 +194,8 @@ class Packed(nn.Module):
             missing = window.present.get(s.name)
             if self.from_base and s.corruption.one_pass and s.name in window.base:
                 x, missing = _begun(x, level, window.base[s.name]), None
+            if x is not None and s.name in self.beside:
+                x = torch.cat([x, seen[s.name] if s.name in seen else torch.zeros_like(x)], -1)
             parts.append(
                 self.network.embed(s.name, x, level, condition, window.quality, None if missing is None else ~missing)
             )
@@ -229,7 +257,7 @@ def _tokens(
     return Tokens(step, torch.full_like(step, 0 if remember else copy), first, acts, unseen)
 
 
-def _entries(kv: KV, begin: int, streams: Sequence[Stream], window: Window) -> list[Entry]:
+def _entries(kv: KV, begin: int, streams: Sequence[Stream], window: Window, beside: Sequence[str]) -> list[Entry]:
     """An entry for each step; nobody looks at an unseen token, so it is not worth a place."""
     what = tuple(s.name for s in streams if s.seen)
     each = sum(s.tokens for s in streams)
@@ -244,5 +272,6 @@ def _entries(kv: KV, begin: int, streams: Sequence[Stream], window: Window) -> l
             keep = torch.tensor(seen, device=window.steps.device) + start
             parts = [x.index_select(-2, keep) for x in kv]
         kept = {name: x.transpose(0, 1) for name, x in zip(KV._fields, parts)}
+        kept |= {SEEN + name: window.values[name][:, i] for name in beside if name in window.values}
         out.append(Entry(window.steps[:, i], kept, what))
     return out

@@ -9,6 +9,7 @@ token.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,6 +36,8 @@ class TransformerConfig:
     window: int = 3
     """Clean blocks before its own that a token sees."""
     streams: list[Stream] = field(default_factory=list)
+    beside: Sequence[str] = ()
+    """Streams of which a token is read with what was seen last at its place (`packed.Packed`)."""
 
 
 class _Layer(nn.Module):
@@ -77,8 +80,10 @@ class Transformer(nn.Module):
         self.config = config
         self.streams = {s.name: s for s in config.streams}
         d = config.width
-        key = _module_key
-        self.inputs = nn.ModuleDict({key(s.name): nn.Linear(s.dim, d) for s in config.streams if s.derive is None})
+        key, read = _module_key, {s.name: s.dim * (1 + (s.name in config.beside)) for s in config.streams}
+        self.inputs = nn.ModuleDict(
+            {key(s.name): nn.Linear(read[s.name], d) for s in config.streams if s.derive is None}
+        )
         for s in config.streams:
             if s.derive is not None:
                 action = next(a.dim for a in config.streams if a.acts)

@@ -39,7 +39,7 @@ from presage.worlds.protocol import Policy
 HISTORY, AHEAD, GRID = 3, 3, 4
 """Rows of past that a step sees beside itself; rows that pictures are ahead; patches of a picture a side"""
 DEMONSTRATIONS = 3
-"""Labelled ones a task. With twenty, actions alone teach what is worth knowing, and video adds 0.06 (docs/lab_log.md)."""
+"""Labelled ones a task: of twenty, actions alone teach what is worth knowing, and video adds 0.06 (docs/lab_log.md)."""
 FUTURE = "future."
 FEW, ALL = ("labelled",), ("labelled", "free")
 Before = Literal["video", "shuffled video", "nothing"]

@@ -72,10 +72,11 @@ def mimic_video(shape: Shape, size: Size = SMALL) -> System:
     def build(shape: Shape) -> Composed:
         codec = conv_codec(shape, size)
         cameras, acts = videos(shape, codec, Flow()), actions(shape, Flow(limit=1.5), per_step=True)
-        network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=cameras))
+        pictures = [s.name for s in cameras]
+        config = TransformerConfig(size.width, size.layers, size.heads, streams=cameras, beside=pictures)
         head = TwoLevels(size.width, len(cameras) * codec.config.tokens, size.width, acts, heads=size.heads)
-        codecs, base = {s.source: codec for s in cameras}, Unchanged(tuple(s.name for s in cameras))
-        packed = Packed(network, cameras, PAST)
+        codecs, base = {s.source: codec for s in cameras}, Unchanged(tuple(pictures))
+        packed = Packed(Transformer(config), cameras, PAST, beside=pictures)
         return Composed([acts, *cameras], codecs, packed, shape, PAST, {"head": head}, base=base)
 
     video = Stage("video", CLIP, data={"free": 1.0}, window=PAST + FRAMES)
