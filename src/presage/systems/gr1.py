@@ -38,8 +38,6 @@ from presage.worlds.protocol import Policy
 
 HISTORY, AHEAD, GRID = 3, 3, 4
 """Rows of past that a step sees beside itself; rows that pictures are ahead; patches of a picture a side"""
-DEMONSTRATIONS = 3
-"""Labelled ones a task: of twenty, actions alone teach what is worth knowing, and video adds 0.06 (docs/lab_log.md)."""
 FUTURE = "future."
 FEW, ALL = ("labelled",), ("labelled", "free")
 Before = Literal["video", "shuffled video", "nothing"]
@@ -105,7 +103,7 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
     margins = dict.fromkeys(("image loss only", "pretrained on shuffled video"), 0.1)
     shared = ("codec", "video", "shuffled video")
     return compare_policies(find("gr1"), variants, margins, Probe(foresees, LIMITS), arms, seeds, quick, out,
-                            DEMONSTRATIONS, shared)  # fmt: skip
+                            shared=shared)  # fmt: skip
 
 
 LIMITS = {"policy error / mean action's": 1.0, "future patches' error / copied ones', moved": 1.0}
