@@ -393,9 +393,9 @@ class Reader(Clock):
         return x
 
 
-def asked(steps: list[int], together: bool) -> Window:
+def asked(steps: list[int], together: bool, level: float = 0.5) -> Window:
     noise = torch.full((2, len(steps), 2, 2), 9.0)
-    levels = {"frame": torch.ones(2, len(steps))}
+    levels = {"frame": torch.full((2, len(steps)), level)}
     return Window({"frame": noise}, levels, torch.tensor([steps, steps]), together=together)
 
 
@@ -410,6 +410,9 @@ def test_beside_what_is_asked_stands_what_was_seen_last(steps: list[int], togeth
     told, question = reader.read_of
     assert not told[..., 2:].any() and (question[..., :2] == 9).all()
     assert question[0, :, 0, 2].tolist() == last
+    packed([HISTORY, asked(steps, together, 1.0)], Memory(), Condition(torch.zeros(2, 1)))
+    assert not reader.read_of[-1][..., :2].any()  # nothing but noise, which says nothing
+    assert torch.equal(reader.read_of[-1][..., 2:], question[..., 2:])
 
 
 def test_it_is_remembered_like_all_else_and_nothing_stands_beside_a_first_question() -> None:

@@ -195,6 +195,7 @@ class Packed(nn.Module):
             if self.from_base and s.corruption.one_pass and s.name in window.base:
                 x, missing = _begun(x, level, window.base[s.name]), None
             if x is not None and s.name in self.beside:
+                x = torch.where(level[..., None, None] < 1, x, 0.0)  # pure noise says nothing, and would go along
                 x = torch.cat([x, seen[s.name] if s.name in seen else torch.zeros_like(x)], -1)
             parts.append(
                 self.network.embed(s.name, x, level, condition, window.quality, None if missing is None else ~missing)
