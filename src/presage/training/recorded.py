@@ -85,6 +85,11 @@ class Recorded:
         task = [self.task[e] for e in episodes] if self.task else []
         return replace(self._rows(kept), length=self.length[list(episodes)], task=task)
 
+    def begun(self, length: np.ndarray) -> "Recorded":
+        """Of each episode the first `length` (K,) rows."""
+        kept = np.concatenate([np.arange(a, a + n) for a, n in zip(self.start, length)])
+        return replace(self._rows(kept), length=length)
+
     def shuffled(self, seed: int = 0) -> "Recorded":
         """The rows of every episode in a random order: the same pictures, and no motion to learn from."""
         rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@ two policies is picked?
 
 A trajectory is what a policy did in the simulator, and how it ended. The model imagines it from its first frame under
 the same actions, and a head reads the outcome off the last imagined frame. As many trajectories succeed as fail, in
-every task, so a model that guesses agrees in half of them.
+every task, and they are as long, so a model that guesses agrees in half of them.
 
 Shapes: K trajectories, M policies, S pixels a side.
 """
@@ -289,6 +289,6 @@ def lab_of(drivers: Sequence[Member], starts: Sequence[Start], quick: bool, out:
     known = together(trials_of([driver.make() for driver in drivers], before, steps_of(quick)))
     whole = together(trials)
     rows, shows = put_back(T3, 2 if quick else 60, FIRST_TUNING_SEED, CAMERAS)
-    kept = whole if quick else whole.balanced(EACH)
+    kept, known = (trials if quick else trials.balanced(EACH) for trials in (whole, known))
     pairs = list(zip(policies, trials, strict=True))
     return Lab(kept, known, pairs, Trials(rows, shows), steps_of(quick, ROWS))

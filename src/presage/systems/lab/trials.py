@@ -36,19 +36,22 @@ class Trials:
         return Trials(self.recorded.only(episodes), self.success[list(episodes)])
 
     def balanced(self, each: int) -> "Trials":
-        """Of every task as many successes as failures, at most `each`.
+        """Of every task as many successes as failures, at most `each`, and as long: a success ends its episode, and a
+        failure is a failure at that row too. In a longer dream more can happen, whoever acts in it.
 
         Raises:
             UserError: there is no task with both.
         """
-        task, kept = np.array(self.recorded.task), []
+        task, kept, length = np.array(self.recorded.task), [], []
         for name in sorted(set(task)):
-            ends = [np.flatnonzero((task == name) & (self.success == good)) for good in (True, False)]
-            n = min(each, *map(len, ends))
-            kept += [int(end) for found in ends for end in found[np.linspace(0, len(found) - 1, n).astype(int)]]
+            good, bad = (np.flatnonzero((task == name) & (self.success == ended)) for ended in (True, False))
+            n = min(each, len(good), len(bad))
+            good, bad = (found[np.linspace(0, len(found) - 1, n).astype(int)] for found in (good, bad))
+            kept += [*good, *bad]
+            length += [*self.recorded.length[good], *np.minimum(self.recorded.length[good], self.recorded.length[bad])]
         if not kept:
             raise UserError("all policies succeed or all fail in every task: there is nothing to agree on")
-        return self.only(kept)
+        return Trials(self.recorded.only(kept).begun(np.array(length)), self.success[kept])
 
     @property
     def last(self) -> dict[str, np.ndarray]:
