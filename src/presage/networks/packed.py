@@ -78,7 +78,8 @@ class Packed(nn.Module):
     `from_base`, what is asked in one pass is not asked by a query alone: its tokens begin as those of the base
     prediction. Streams `beside` are shown, on the channels of each token that is asked for, what was seen last at its
     place (as Blattmann et al. 2023, Stable Video Diffusion, show the frame that a clip begins with): attention alone
-    would have to learn first where that is. The network reads twice as many numbers of them."""
+    would have to learn first where that is. They are not shown themselves where they are nothing but noise. The network
+    reads twice as many numbers of them."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 From five frames a causal transformer denoises the clip that follows. It learns from video without actions, is adapted
 to the robot's few episodes, and then stands still: an action decoder reads its middle layer, and its norms follow two
 noise levels, the clip's and its own. In use the clip is walked down to a chosen level; at level 1 not at all. The
+newest frame stands on the channels of each token of the clip: so few steps do not teach attention where to look. The
 transformer, learned here from free video, stands for Cosmos-Predict2, and 4 rows for the paper's clip. The robot's own
 state is left out, so that what the decoder knows the video says.
 """
