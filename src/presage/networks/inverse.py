@@ -35,8 +35,8 @@ def explain(session: Session, action: Tensor, video: Values, offset_error: float
 
     The likeliest action, given what was read from the pictures and what the state says, both with errors: one step of
     an extended Kalman filter (Gelb 1974, section 6.1). One offset per number of an environment step, the same in the
-    whole chunk, as a state at its end says no more. Unchanged where there is no state, or the model
-    has no dynamics of it.
+    whole chunk, as a state at its end says no more. Unchanged where there is no state, or the model has no
+    dynamics of it.
 
     offset_error: standard deviation of what is wrong about `action`, in half ranges.
     """

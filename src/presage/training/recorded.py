@@ -80,15 +80,13 @@ class Recorded:
 
     def only(self, episodes: Sequence[int]) -> "Recorded":
         """These episodes alone."""
-        start = self.start
-        kept = np.concatenate([np.arange(start[e], start[e] + self.length[e]) for e in episodes])
-        task = [self.task[e] for e in episodes] if self.task else []
-        return replace(self._rows(kept), length=self.length[list(episodes)], task=task)
+        chosen = list(episodes)
+        kept = self._rows(_runs(self.start[chosen], self.length[chosen]))
+        return replace(kept, length=self.length[chosen], task=[self.task[e] for e in chosen] if self.task else [])
 
     def begun(self, length: np.ndarray) -> "Recorded":
         """Of each episode the first `length` (K,) rows."""
-        kept = np.concatenate([np.arange(a, a + n) for a, n in zip(self.start, length)])
-        return replace(self._rows(kept), length=length)
+        return replace(self._rows(_runs(self.start, length)), length=length)
 
     def shuffled(self, seed: int = 0) -> "Recorded":
         """The rows of every episode in a random order: the same pictures, and no motion to learn from."""
@@ -117,6 +115,11 @@ class Recorded:
         new = np.concatenate([np.r_[np.zeros(n, bool), np.ones(rows, bool)] for n in self.length])
         longer = self._rows(kept)
         return replace(longer, labelled=longer.labelled & ~new, length=self.length + rows)
+
+
+def _runs(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Rows of pieces (K,) that begin somewhere and are so long, one behind the other."""
+    return np.concatenate([np.arange(a, a + n) for a, n in zip(start, length, strict=True)])
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
