@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
@@ -17,9 +18,10 @@ RECORDED = moving_square(episodes=8)
 DATA = {"labelled": RECORDED, "free": moving_square(seed=1).without_labels(range(6))}
 
 
-def test_a_debug_twin_trains_and_acts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("past", [0, 2])
+def test_a_debug_twin_trains_and_acts(past: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    system = gr1(shape_of(RECORDED), DEBUG)
+    system = gr1(shape_of(RECORDED), DEBUG, past=past)
     assert [s.name for s in system.stages] == ["codec", "video", "robot"]
     model = train_stages(system.build(shape_of(RECORDED)), system.stages, DATA, tmp_path, {}, quiet=True)
     for use in system.uses.values():
@@ -50,7 +52,7 @@ def test_video_teaches_it_nothing_of_actions_and_the_robot_both(tmp_path: Path) 
 def test_what_a_query_says_does_not_follow_other_queries_and_actions_are_never_seen() -> None:
     torch.manual_seed(0)
     shape = shape_of(RECORDED)
-    model, less = gr1(shape, DEBUG).build(shape).eval(), gr1(shape, DEBUG, futures=False).build(shape).eval()
+    model, less = (gr1(shape, DEBUG, futures=f, past=2).build(shape).eval() for f in (True, False))
     torch.nn.init.normal_(model.network.get_submodule("network.outputs.action").weight)
     less.load_state_dict({k: x for k, x in model.state_dict().items() if "future" not in k})
     pairs = Pairs.of(RECORDED, 6)

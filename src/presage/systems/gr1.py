@@ -3,11 +3,13 @@ will be seen three rows later; nobody ever looks at a query.
 
 Everything is regressed in one pass, and one pass is a decision: the action is an answer to the newest frame. The
 network is first trained on video alone, by its picture queries, then on the robot's few demonstrations by both kinds.
-The convolutional codec stands for their frozen MAE encoder, 4 steps of history for 10, video of other episodes and
-tasks for Ego4D. Words are added to every token. A picture's query stands for a patch, which a linear layer draws.
+The convolutional codec stands for their frozen MAE encoder, video of other episodes and tasks for Ego4D. Words are
+added to every token. A picture's query stands for a patch, which a linear layer draws. Theirs sees ten steps of
+history. Here a step sees itself alone unless it is told otherwise: from few demonstrations a policy learns to go on
+with its own past, and without one, what will be seen has to follow from what is meant (docs/lab_log.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -36,8 +38,8 @@ from presage.training.objectives.denoise import Denoise
 from presage.training.stage import Stage
 from presage.worlds.protocol import Policy
 
-HISTORY, AHEAD, GRID = 3, 3, 4
-"""Rows of past that a step sees beside itself; rows that pictures are ahead; patches of a picture a side"""
+AHEAD, GRID = 3, 4
+"""Rows that pictures are ahead; patches of a picture a side"""
 FUTURE = "future."
 FEW, ALL = ("labelled",), ("labelled", "free")
 Before = Literal["video", "shuffled video", "nothing"]
@@ -53,8 +55,8 @@ def rule(context: int) -> Rule:
     return both(history(context), unattended)
 
 
-def gr1(shape: Shape, size: Size = SMALL, before: Before = "video", futures: bool = True) -> System:
-    """futures: what will be seen is asked for beside the action."""
+def gr1(shape: Shape, size: Size = SMALL, before: Before = "video", futures: bool = True, past: int = 0) -> System:
+    """futures: what will be seen is asked for beside the action. past: steps that each sees beside itself."""
     pictures = [f"{IMAGE}{camera}" for camera in shape.cameras]
     targets = {FUTURE + camera: picture for camera, picture in zip(shape.cameras, pictures)} if futures else {}
 
@@ -65,26 +67,25 @@ def gr1(shape: Shape, size: Size = SMALL, before: Before = "video", futures: boo
         asked = [Stream(name, GRID**2, numbers(shape.size, GRID), Regress("l2"), seen=False) for name in targets]
         streams = [*seen, chunk, *asked]
         network = Transformer(TransformerConfig(size.width, size.layers, size.heads, streams=streams))
-        packed = Packed(network, streams, HISTORY, rule)
-        return Composed(streams, dict.fromkeys(pictures, codec), packed, shape, HISTORY)
+        packed = Packed(network, streams, past, rule)
+        return Composed(streams, dict.fromkeys(pictures, codec), packed, shape, past)
 
     def stage(name: str, kinds: Sequence[str], action: float, optimiser: Optimiser) -> Stage:
         made = foreseen(targets, GRID, AHEAD, kinds, shuffled=name == "shuffled video")
         weights = {ACTION: action, f"{FUTURE}*": 1.0}
-        objective = Denoise(memoryless=0.5)
-        optimiser = scaled(optimiser, size)
-        return Stage(name, objective, data={"foreseen": 1.0}, make={"foreseen": made}, weights=weights, window=4,
+        objective, optimiser = Denoise(memoryless=0.5), scaled(optimiser, size)
+        return Stage(name, objective, data={"foreseen": 1.0}, make={"foreseen": made}, weights=weights, window=1 + past,
                      optimiser=optimiser)  # fmt: skip
 
-    pretraining = [] if before == "nothing" else [stage(before, ALL, 0.0, Optimiser(1000, 16, warmup=100))]
-    robot = stage("robot", FEW, 10.0, Optimiser(800, 16, warmup=50))
+    batch = 64 // (1 + past)
+    pretraining = [] if before == "nothing" else [stage(before, ALL, 0.0, Optimiser(1000, batch, warmup=100))]
+    robot = stage("robot", FEW, 10.0, Optimiser(800, batch, warmup=50))
 
-    def use(context: int) -> Callable[[Composed, int], Policy]:
-        return lambda model, seed: GroundedPolicy(model, read_off(), seed=seed, context=context)
+    def act(model: Composed, seed: int) -> Policy:
+        return GroundedPolicy(model, read_off(), seed=seed, context=past)
 
     codec = codec_stage(size, dict.fromkeys(ALL, 1.0))
-    uses = {"policy": use(HISTORY), "without history": use(0)}
-    return System(Card.of("gr1"), build, (codec, *pretraining, robot), uses)
+    return System(Card.of("gr1"), build, (codec, *pretraining, robot), {"policy": act})
 
 
 def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> CheckResult:
