@@ -35,9 +35,8 @@ from presage.training.objectives.imitate import Imitate
 from presage.training.objectives.invert import Invert, in_a_row
 from presage.training.stage import Make, Stage
 
-DREAMS, FEW = 240, 5
-"""Clips that are dreamed, and real demonstrations a task in the check: with so many, cloning is nearest to 0.45 on
-tuning starts"""
+DREAMS, FEW = 240, 10
+"""Clips that are dreamed, and real demonstrations a task in the check"""
 PLAY = {"labelled": 1.0, "noise": 2.0}
 """What the inverse model learns from: play shows more of what actions do"""
 VIDEO = ("labelled", "free")
