@@ -5,8 +5,8 @@ Everything is regressed in one pass, and one pass is a decision: the action is a
 network is first trained on video alone, by its picture queries, then on the robot's few demonstrations by both kinds.
 The convolutional codec stands for their frozen MAE encoder, video of other episodes and tasks for Ego4D. Words are
 added to every token. A picture's query stands for a patch, which a linear layer draws. Theirs sees ten steps of
-history. Here a step sees itself alone unless it is told otherwise: from few demonstrations a policy learns to go on
-with its own past, and without one, what will be seen has to follow from what is meant (docs/lab_log.md).
+history. Here a step sees itself alone unless it is told otherwise: with three rows of the past it succeeds less often
+(docs/lab_log.md).
 """
 
 from collections.abc import Sequence
