@@ -208,6 +208,19 @@ def test_words_and_quality_change_nothing_where_the_action_is_given(given: bool)
     assert torch.equal(answer(net, good, memory, told()), answer(net, poor, memory, told())) == given
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_plain_words_add_up_in_what_blocks_are_told(plain: bool) -> None:
+    net, heard = network(plain_words=plain), []
+    block: Any = net.down[0]
+    block[0].register_forward_pre_hook(lambda module, given: heard.append(given[1]))
+    one, other = told(0).text, told(1).text
+    for text in (one, other, one + other, torch.zeros_like(one)):
+        net([window(0, 1, 0.7)], net.start(B), Condition(text))
+    first, second, both, none = heard
+    assert not torch.allclose(first, none, atol=1e-3)
+    assert torch.allclose(first + second, both + none, atol=1e-4) == plain
+
+
 def test_an_action_alone_is_what_the_whole_network_says_of_it() -> None:
     """The decoder is left out where no picture is asked for."""
     net = composing()

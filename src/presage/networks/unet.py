@@ -60,6 +60,9 @@ class UNetConfig:
     by_frame: bool = True
     """Each step of a clip is modulated by what the robot does on its own way there; else all are alike, by what it does
     in the whole clip (the ablation of IRASim, Zhu et al. 2024, section 3.2)"""
+    plain_words: bool = False
+    """Words reach every block by one linear map, and nothing else: what words ask for together that never stood
+    together is the sum of what each asks for. Else they are mixed with all that a block is told, and are a token."""
     text_dim: int = 256
 
 
@@ -103,7 +106,11 @@ class UNet(nn.Module):
         bottom = side * c.fold // 2 ** (len(c.widths) - 1)
         self.to_tokens, self.from_tokens = nn.Linear(c.widths[-1], c.dim), nn.Linear(c.dim, c.widths[-1])
         self.positions = nn.Parameter(torch.randn(bottom**2 + len(self.vectors), c.dim) * 0.02)
-        self.condition_in, self.text_in = nn.Linear(condition, c.dim), nn.Linear(c.text_dim, c.dim)
+        self.condition_in = nn.Linear(condition, c.dim)
+        if c.plain_words:
+            self.words = nn.Linear(c.text_dim, condition, bias=False)
+        else:
+            self.text_in = nn.Linear(c.text_dim, c.dim)
         self.vectors_in = nn.ModuleList([nn.Linear(s.tokens * s.dim, c.dim) for s in self.vectors])
         self.vectors_out = nn.ModuleList([nn.Linear(c.dim, s.tokens * s.dim) for s in self.vectors])
         self.layers = nn.ModuleList([Attention(c.dim, c.heads) for _ in range(c.layers)])
@@ -237,7 +244,7 @@ class UNet(nn.Module):
     def _told(self) -> int:
         c = self.config
         vectors = sum(2 * s.tokens * s.dim + 2 for s in self.vectors)
-        return 32 * (2 + len(self.pictures)) + 2 * c.past + vectors + 2 + c.text_dim
+        return 32 * (2 + len(self.pictures)) + 2 * c.past + vectors + 2 + c.text_dim * (not c.plain_words)
 
     def _tell(
         self, window: Window, memory: Memory[Entry], text: Tensor, hears: Tensor, seen: list[list[int]]
@@ -264,6 +271,8 @@ class UNet(nn.Module):
             parts += [value * there[..., None], before, level[..., None], there[..., None]]
         quality = torch.full((b, n), float("nan"), device=device) if window.quality is None else window.quality
         parts.append(quality_marks(quality) * hears[..., None])
+        if self.config.plain_words:
+            return F.silu(self.told(torch.cat([x.float() for x in parts], -1))) + self.words(text)
         parts.append(text)
         return F.silu(self.told(torch.cat([x.float() for x in parts], -1)))
 
@@ -310,11 +319,12 @@ class UNet(nn.Module):
         x = x + self.positions + self.condition_in(told).flatten(0, 1)[:, None]
         size = x.shape[1]
         x = x.reshape(b * n // clip, clip * size, -1)
-        words = self.text_in(text[:, ::clip].flatten(0, 1))[:, None]
-        x = torch.cat([x, words.to(x.dtype)], 1)
+        if not self.config.plain_words:
+            words = self.text_in(text[:, ::clip].flatten(0, 1))[:, None]
+            x = torch.cat([x, words.to(x.dtype)], 1)
         for layer in self.layers:
             x = layer(x)
-        return self.norm(x[:, :-1]).reshape(b * n, size, -1)
+        return self.norm(x[:, : clip * size]).reshape(b * n, size, -1)
 
     # -- tokens and images --------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ translator reads the chunks between two keyframes; the whole clip is executed wi
 temporal upsampling, is left out: the translator spans what it would fill in. Keyframes are latents of a codec, and
 changes of the first one, where their U-Net predicts the noise of pixels. Clips grow while they are learned,
 and begin in the first rows of an episode, where an open loop plans: a closed loop asks of frames that none began with.
+Words reach the U-Net by one linear map: mixed by an MLP, those of a pair that was never recorded were taken for those
+of the nearest one that was (docs/lab_log.md).
 """
 
 from collections.abc import Sequence
@@ -53,7 +55,7 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
     plan = plan_of(shape)
     return System(
         Card.of("unipi"),
-        lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled),
+        lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled, plain=True),
         (
             codec_stage(size, {"labelled": 1.0}, 600),
             *clip_stages(size),
@@ -79,12 +81,15 @@ def clip_stages(
     return stages[0], stages[1]
 
 
-def planner(shape: Shape, codec: ImageCodec | PixelCodec, size: Size, fold: int = 1, tiled: bool = True) -> Composed:
-    """A latent video U-Net and a translator of frame pairs."""
+def planner(
+    shape: Shape, codec: ImageCodec | PixelCodec, size: Size, fold: int = 1, tiled: bool = True, plain: bool = False
+) -> Composed:
+    """A latent video U-Net and a translator of frame pairs. plain: words reach the U-Net by one linear map."""
     cameras, acts = videos(shape, codec, Flow(floor=1.0)), actions(shape, Regress("l2"), per_step=False)
     widths = (4 * size.channels, 6 * size.channels)
     layers = max(1, size.layers // 2)
-    config = UNetConfig(pictures_of(shape), widths, size.width, layers, size.heads, past=1, fold=fold, tiled=tiled)
+    network = UNetConfig(pictures_of(shape), widths, size.width, layers, size.heads, past=1, fold=fold)
+    config = replace(network, tiled=tiled, plain_words=plain)
     numbers = codec.config.token_dim * len(cameras)
     between = in_a_row(acts, EVERY)
     return Composed(
