@@ -246,14 +246,14 @@ class TwoLevels(nn.Module):
 class Filmed(nn.Module):
     """A head over one frame: residual convolutions that the text modulates, strided to `side` places a side, an MLP
     (Brohan et al. 2022, RT-1, section 5: FiLM, so that the words choose what the convolutions look for; here the places
-    are kept). For `Regress`."""
+    are kept). Words are heard through one linear map, so that those of a new combination add up. For `Regress`."""
 
     def __init__(self, places: int, numbers: int, widths: Sequence[int], stream: Stream, side: int = 4) -> None:
         """widths: channels at each resolution, from that of the places down to `side`."""
         super().__init__()
         self.shape, self.side, told = (stream.tokens, stream.dim), math.isqrt(places), 4 * widths[0]
         self.enter = nn.Conv2d(numbers, widths[0], 3, padding=1)
-        self.text = nn.Sequential(nn.Linear(TEXT_DIM, told), nn.SiLU())
+        self.text = nn.Linear(TEXT_DIM, told, bias=False)
         self.blocks = nn.ModuleList([Residual(w, w, told) for w in widths])
         self.shrink = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:])])
         self.norm = PlaceNorm(widths[-1])
