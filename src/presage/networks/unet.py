@@ -271,10 +271,10 @@ class UNet(nn.Module):
             parts += [value * there[..., None], before, level[..., None], there[..., None]]
         quality = torch.full((b, n), float("nan"), device=device) if window.quality is None else window.quality
         parts.append(quality_marks(quality) * hears[..., None])
-        if self.config.plain_words:
-            return F.silu(self.told(torch.cat([x.float() for x in parts], -1))) + self.words(text)
-        parts.append(text)
-        return F.silu(self.told(torch.cat([x.float() for x in parts], -1)))
+        if not self.config.plain_words:
+            parts.append(text)
+        mixed = F.silu(self.told(torch.cat([x.float() for x in parts], -1)))
+        return mixed + self.words(text) if self.config.plain_words else mixed
 
     def _run(
         self, image: Tensor, told: Tensor, window: Window, text: Tensor, painted: bool
