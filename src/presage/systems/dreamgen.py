@@ -67,7 +67,7 @@ def dreamgen(shape: Shape, size: Size = SMALL, made: Make | None = None) -> Syst
     video = dict.fromkeys(VIDEO, 1.0)
     stages = (
         codec_stage(size, video),
-        *clip_stages(size, VIDEO, (1500, 2500)),
+        *clip_stages(size, VIDEO, steps=(1500, 2500)),
         Stage("invert", pairs, ("parts.translator",), PLAY, window=1 + EVERY, optimiser=invert),
         Stage(
             "policy",

@@ -58,16 +58,14 @@ def unipi(shape: Shape, size: Size = SMALL, tiled: bool = True) -> System:
         lambda shape: planner(shape, conv_codec(shape, size), size, 2, tiled, plain=True),
         (
             codec_stage(size, {"labelled": 1.0}, 600),
-            *clip_stages(size),
+            *clip_stages(size, steps=(1200, 3000)),
             Stage("invert", pair, ("parts.translator",), window=span, optimiser=invert),
         ),
         {"open loop": open_loop(plan), "closed loop": open_loop(plan, EVERY)},
     )
 
 
-def clip_stages(
-    size: Size, kinds: Sequence[str] = ("labelled",), steps: tuple[int, int] = (1200, 1500)
-) -> tuple[Stage, Stage]:
+def clip_stages(size: Size, kinds: Sequence[str] = ("labelled",), *, steps: tuple[int, int]) -> tuple[Stage, Stage]:
     """`short` and `video`: keyframes from the first rows of episodes on, of videos of some kinds."""
     stages = []
     for name, full_noise, length, training in (
@@ -111,8 +109,8 @@ def plan_of(shape: Shape) -> ClipPlan:
 
 
 def cloning(shape: Shape, size: Size = SMALL) -> System:
-    """The control: the same rows, frames and words, and the chunk read at once, from pixels, by convolutions that the
-    words modulate."""
+    """The control: the same rows, frames and words, about as many seconds, and the chunk read at once, from pixels, by
+    convolutions that the words modulate."""
     pictures = pictures_of(shape)
 
     def build(shape: Shape) -> Composed:
@@ -123,7 +121,7 @@ def cloning(shape: Shape, size: Size = SMALL) -> System:
         model.parts["head"] = Filmed(codec.config.tokens, numbers, (2 * c, 3 * c, 4 * c), acts)
         return model
 
-    optimiser = scaled(Optimiser(steps=3000, batch=32, warmup=50), size)
+    optimiser = scaled(Optimiser(steps=9000, batch=32, warmup=50), size)
     stage = Stage("clone", Imitate(latents(pictures)), ("parts.head",), window=1, optimiser=optimiser)
     return System(Card.of("unipi"), build, (stage,), {"policy": receding(headed(latents(pictures), steps=1))})
 
