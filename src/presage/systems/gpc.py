@@ -49,7 +49,7 @@ def gpc(shape: Shape, size: Size = SMALL, data: Mapping[str, float] = ALL) -> Sy
     stages = (
         codec_stage(size, ALL),
         policy_stage(size, pictures, AHEAD, steps=2500, draws=2),
-        *world_stages(size, data),
+        *world_stages(size, data, (6000, 1500)),
         judge_stage(pictures, COVERAGE, size, ALL),
     )
     return System(Card.of("gpc"), build, stages, uses(pictures))
