@@ -37,7 +37,7 @@ def onex_evaluation(shape: Shape, size: Size = SMALL, rollouts: Mapping[str, flo
     several, optimiser = Together((ONE_STEP, Rollout(AHEAD))), scaled(Optimiser(600, 16, warmup=50), size)
     stages = (
         codec_stage(size, WORLD),
-        *world_stages(size, WORLD),
+        *world_stages(size, WORLD, (1500, 500)),
         Stage("adapt", several, data=rollouts, window=PAST + AHEAD + 1, optimiser=optimiser),
         judge_stage(pictures, OUTCOME, size, WORLD),
     )

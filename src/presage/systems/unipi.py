@@ -109,8 +109,8 @@ def plan_of(shape: Shape) -> ClipPlan:
 
 
 def cloning(shape: Shape, size: Size = SMALL) -> System:
-    """The control: the same rows, frames and words, about as many seconds, and the chunk read at once, from pixels, by
-    convolutions that the words modulate."""
+    """The control: the same rows, frames and words, nearly as long a training, and the chunk read at once, from pixels,
+    by convolutions that the words modulate."""
     pictures = pictures_of(shape)
 
     def build(shape: Shape) -> Composed:

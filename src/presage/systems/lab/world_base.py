@@ -65,12 +65,10 @@ def world_model(
     )
 
 
-def world_stages(
-    size: Size, data: Mapping[str, float], steps: tuple[int, int] = (1500, 500), batch: int = 16
-) -> tuple[Stage, Stage]:
+def world_stages(size: Size, data: Mapping[str, float], steps: tuple[int, int]) -> tuple[Stage, Stage]:
     """`one step` and `rollout`."""
     several = Together((ONE_STEP, Rollout(AHEAD)))
-    first, second = (scaled(Optimiser(n, batch, warmup=50), size) for n in steps)
+    first, second = (scaled(Optimiser(n, 16, warmup=50), size) for n in steps)
     return (
         Stage("one step", ONE_STEP, data=data, window=PAST + 2, optimiser=first),
         Stage("rollout", several, data=data, window=PAST + AHEAD + 1, optimiser=second),
