@@ -1,4 +1,4 @@
-"""IRASim's debug twin: each action changes its own frame of a clip, and its check runs, failures of its policies in."""
+"""IRASim's debug twin: it trains and acts; in its clips each action changes its own frame."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from tests.recorded import ACTIONS, CHUNK, moving_square
 
 from presage.systems.fit import with_what_there_is
-from presage.systems.irasim import AHEAD, irasim
+from presage.systems.irasim import AHEAD, clips, irasim
 from presage.systems.system import DEBUG
 from presage.timeline.levels import Schedule
 from presage.timeline.session import Session
@@ -32,12 +32,12 @@ def test_a_debug_twin_trains_and_acts(tmp_path: Path) -> None:
         assert chunk.shape == (2, CHUNK, ACTIONS) and np.isfinite(chunk).all(), name
 
 
-def test_an_action_modulates_its_own_frame_or_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_action_modulates_its_own_frame_of_a_clip_or_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESAGE_FP32", "1")
-    clips = {}
+    shown = {}
     for by_frame in (True, False):
         torch.manual_seed(0)
-        model = irasim(SHAPE, DEBUG, by_frame=by_frame).build(SHAPE).eval()
+        model = clips(SHAPE, DEBUG, by_frame).build(SHAPE).eval()
         for p in model.network.parameters():
             torch.nn.init.normal_(p, std=0.1)
         for layer in model.network.layers:  # without attention a frame knows the others' actions by modulation alone
@@ -49,8 +49,8 @@ def test_an_action_modulates_its_own_frame_or_all_alike(monkeypatch: pytest.Monk
             done = torch.zeros(1, AHEAD, CHUNK, ACTIONS)
             done[:, -1] = last
             answer = session.imagine(Schedule.forward(1), {"action": done}, length=AHEAD)
-            clips[by_frame, last] = answer.values["image.front"][0]
+            shown[by_frame, last] = answer.values["image.front"][0]
     for by_frame in (True, False):
-        changed = (clips[by_frame, 0.0] - clips[by_frame, 1.0]).abs().amax((1, 2)) > 1e-6
+        changed = (shown[by_frame, 0.0] - shown[by_frame, 1.0]).abs().amax((1, 2)) > 1e-6
         assert changed.tolist() == [not by_frame] * (AHEAD - 1) + [True]
-    assert not torch.allclose(clips[False, 0.0][0], clips[False, 0.0][1])  # a frame still knows which it is
+    assert not torch.allclose(shown[False, 0.0][0], shown[False, 0.0][1])  # a frame still knows which it is

@@ -57,7 +57,8 @@ def test_a_check_runs_says_what_it_must_and_goes_on(name: str, tmp_path: Path, c
     assert verdict is not None and len(verdict.comparisons) >= 1 and len(result.arms) >= 3
     assert verdict.arm == CLAIMED[name] or (name == "gpc" and verdict.arm == "OPT 10")
     assert LINES[name] in [line.name for line in verdict.sanity]
-    assert all(arm.seconds > 0 and arm.steps > 0 and arm.rows > 0 and arm.parameters > 0 for arm in result.arms)
+    assert all(arm.seconds > 0 and arm.steps > 0 and arm.parameters > 0 for arm in result.arms)
+    assert all(arm.rows > 0 or arm.name.startswith("random weights") for arm in result.arms)
     said = capsys.readouterr().out
     assert "quick run, worth nothing as evidence" in said and all(arm.name in said for arm in result.arms)
     assert f"<h1>{result.card.title}</h1>" in (tmp_path / "index.html").read_text()

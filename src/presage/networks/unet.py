@@ -32,6 +32,8 @@ from presage.timeline.streams import Stream, Values
 
 LEVEL, OLDEST = "level of ", "oldest "
 """Prefixes of what an entry holds beside a frame: how noisy it is, and the first frame that was ever kept."""
+HIDDEN = tuple(f"*.{name}.*" for name in ("down", "shrink", "up", "grow", "time", "layers", "to_tokens", "from_tokens"))
+"""Patterns of its hidden layers' names, whose matrices Muon may train (`Optimiser.orthogonal`)"""
 HEADS: Mapping[str, Callable[[int, int], Head]] = {"value": Value, "change": Change, "composite": Composite}
 
 

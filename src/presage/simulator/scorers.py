@@ -39,14 +39,14 @@ def led_to(session: Session, candidates: Tensor, steps: int = 1, clip: bool = Fa
     return values
 
 
-def judged(outcome: str, part: str = "judge", steps: int = 1, clip: bool = False) -> Score:
+def judged(outcome: str, part: str = "judge", steps: int = 1) -> Score:
     """What a part of the model says of the last imagined frame: the last number of the stream `outcome` that it
     answers, such as coverage (Qi et al. 2025, GPC, section 4.2). It sees the frame and the words, and nothing that was
     not imagined; the futures of candidates start from no noise."""
 
     def score(session: Session, candidates: Tensor) -> Tensor:
         b, n = candidates.shape[:2]
-        values = led_to(session.without_noise(), candidates, steps, clip)
+        values = led_to(session.without_noise(), candidates, steps)
         (stream,) = matching(session.model.streams, outcome)
         seen = [values[s.name] for s in session.backbone.streams if not s.acts and s.name in values]
         text = session.condition.text.repeat_interleave(n, 0)

@@ -13,7 +13,7 @@ from presage.codecs.pixels import PixelCodec, PixelCodecConfig
 from presage.codecs.text import TEXT_DIM
 from presage.networks.composed import Composed
 from presage.networks.judge import Judge
-from presage.networks.unet import UNet, UNetConfig
+from presage.networks.unet import HIDDEN, UNet, UNetConfig
 from presage.policy.executors import open_loop, receding
 from presage.policy.sampled import ahead, sampled
 from presage.systems.parts import actions, scaled, state, videos
@@ -29,7 +29,6 @@ from presage.training.stage import Stage
 
 PAST, EARLIER = 4, 64
 """Rows of past that a step sees, rows back that the oldest frame may be"""
-HIDDEN = tuple(f"*.{name}.*" for name in ("down", "shrink", "up", "grow", "time", "layers", "to_tokens", "from_tokens"))
 SEES, ACTS = Uniform(0.6, "sees"), Uniform(0.3, "acts")
 FELT = {"state": UNKNOWN}
 """Inverse dynamics reads frames: the state would say where the hand is going."""

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from presage.systems.lab.pushing import (
     regret,
     reward_errors,
 )
+from presage.systems.lab.readings import redrawn
 from presage.systems.lab.rolled import FIRST_ROLLED, rolled
 from presage.systems.lab.starts import FIRST_TUNING_SEED, Start, tuning_block
 from presage.systems.lab.verdict import Sanity, Verdict, judge
@@ -77,7 +77,7 @@ class Check:
     model: tuple[str, ...]
     """Stages of a world model"""
     worlds: Mapping[str, Mapping[str, float]]
-    """Name -> kinds of data and their shares, which those stages learn from"""
+    """Name -> kinds of data and their shares, which those stages learn from; none: random weights"""
     arms: Mapping[str, Searcher]
     claims: Sequence[tuple[str, Mapping[str, float]]]
     """Arm -> controls and margins. All have to hold; the weakest is the verdict."""
@@ -87,11 +87,9 @@ class Check:
     score: Score
     ahead: int
     """Rows that are imagined"""
-    clip: bool = False
-    """As one question"""
     others: Mapping[str, Callable[[Shape], System]] = field(default_factory=dict)
-    """World models that no arm uses, of other systems: they learn from what the last of `worlds` does, and their errors
-    are printed"""
+    """World models of clips that no arm uses, with stages of their own: they learn from what the last of `worlds` does,
+    and their errors are printed"""
 
 
 def compare_searches(
@@ -139,7 +137,7 @@ def _look(
     sanity = []
     for name in lab.worlds:
         model = lab.model(name, seed)
-        errors = foresight_errors(model, held, check.ahead, check.clip)
+        errors = foresight_errors(model, held, check.ahead, clip=name in check.others)
         if name not in check.others:
             errors |= regret(model, check.score, at)
         figures |= {f"{what}, {name}": value for what, value in errors.items()}
@@ -191,22 +189,26 @@ def _prepare(
     whole = check.system(shape)
     stages = {stage.name: stage for stage in whole.stages}
 
-    def part(names: Sequence[str], build: Callable[[Shape], Composed] = whole.build) -> System:
-        return replace(whole, build=build, stages=tuple(stages[name] for name in names))
+    def part(names: Sequence[str]) -> System:
+        return replace(whole, stages=tuple(stages[name] for name in names))
 
     first = trained(part(check.once), shape, kinds, 0, out / "once")
     codecs, reward = first.codecs.state_dict(), first.parts[JUDGE].state_dict()
 
-    def with_eyes(own: System, shape: Shape) -> Composed:
-        model = own.build(shape)
-        model.codecs.load_state_dict(codecs)
-        model.parts[JUDGE].load_state_dict(reward)
-        return model
+    def seeing(own: System) -> System:
+        """With the codec and the reward that were trained once."""
+
+        def build(shape: Shape) -> Composed:
+            model = own.build(shape)
+            model.codecs.load_state_dict(codecs)
+            model.parts[JUDGE].load_state_dict(reward)
+            return model
+
+        return replace(own, build=build)
 
     data = {kind: encoded(first, rows) for kind, rows in kinds.items()}
     policies = {
-        seed: trained(part([check.policy], partial(with_eyes, whole)), shape, data, seed, out / "policy" / str(seed))
-        for seed in seeds
+        seed: trained(seeing(part([check.policy])), shape, data, seed, out / "policy" / str(seed)) for seed in seeds
     }
     seconds = {"policies": sum(seconds_of(out / "policy" / str(seed) / check.policy) for seed in seeds)}
     learned = {**check.worlds, **dict.fromkeys(check.others, list(check.worlds.values())[-1])}
@@ -220,13 +222,13 @@ def _prepare(
     for name, shares in learned.items():
         if name not in worlds:
             continue
-        own = check.others[name](shape) if name in check.others else whole
+        own = check.others[name](shape) if name in check.others else part(check.model)
         folder = out / "worlds" / name.replace(" ", "_")
-        system = part(check.model, partial(with_eyes, own))
-        for stage in check.model:
-            system = system.with_stage(stage, data=shares)
-        models[name] = trained(system, shape, {kind: data[kind] for kind in shares}, 0, folder)
-        seconds[name] = sum(seconds_of(folder / stage) for stage in check.model)
+        learns = tuple(replace(stage, data=shares) for stage in own.stages) if shares else ()
+        system = seeing(replace(own, stages=learns))
+        model = trained(system, shape, {kind: data[kind] for kind in shares}, 0, folder)
+        models[name] = model if shares else redrawn(model)
+        seconds[name] = sum(seconds_of(folder / stage.name) for stage in learns)
     steps = sum(stage.optimiser.steps for stage in whole.stages)
     rows = {name: sum(len(data[kind].action) for kind in learned[name]) for name in models}
     return _Lab(whole.uses["base"], policies, models, rows, steps, seconds, steps_of(quick, ROWS))

@@ -65,10 +65,12 @@ def world_model(
     )
 
 
-def world_stages(size: Size, data: Mapping[str, float], steps: tuple[int, int]) -> tuple[Stage, Stage]:
-    """`one step` and `rollout`."""
+def world_stages(
+    size: Size, data: Mapping[str, float], steps: tuple[int, int], orthogonal: tuple[str, ...] = ()
+) -> tuple[Stage, Stage]:
+    """`one step` and `rollout`. orthogonal: as in `Optimiser`."""
     several = Together((ONE_STEP, Rollout(AHEAD)))
-    first, second = (scaled(Optimiser(n, 16, warmup=50), size) for n in steps)
+    first, second = (scaled(Optimiser(n, 16, warmup=50, orthogonal=orthogonal), size) for n in steps)
     return (
         Stage("one step", ONE_STEP, data=data, window=PAST + 2, optimiser=first),
         Stage("rollout", several, data=data, window=PAST + AHEAD + 1, optimiser=second),
