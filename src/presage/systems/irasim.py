@@ -112,6 +112,7 @@ def check(arms: Sequence[str], seeds: Sequence[int], quick: bool, out: Path) -> 
             propose=candidates(latents([f"image.{CAMERA}"]), AHEAD),
             score=LAST_FRAME,
             ahead=AHEAD,
+            starts=100,
             others={f"clips, {how}": partial(clips, size=size, by_frame=own) for how, own in MODULATED.items()},
         ),
         arms,

@@ -44,7 +44,7 @@ from presage.training.recorded import Recorded, encoded, joined, shape_of
 from presage.worlds.protocol import Policy
 from presage.worlds.vector import VectorWorld
 
-EPISODES, TUNING_EPISODES = 34, 17
+TUNING_EPISODES = 17
 """Starts of each seed"""
 MOMENTS, CANDIDATES = 40, 10
 """At which the regret of a pick is measured, and among how many"""
@@ -87,6 +87,8 @@ class Check:
     score: Score
     ahead: int
     """Rows that are imagined"""
+    starts: int = 34
+    """Of each seed"""
     others: Mapping[str, Callable[[Shape], System]] = field(default_factory=dict)
     """World models of clips that no arm uses, with stages of their own: they learn from what the last of `worlds` does,
     and their errors are printed"""
@@ -108,7 +110,7 @@ def compare_searches(
     kinds, held = push_data(quick)
     asked = {check.arms[name].world for name in chosen} | (set() if names else set(check.others))
     lab = _prepare(check, kinds, seeds, asked, quick, out)
-    starts = starts_of(block, PUSHT, EPISODES, quick)
+    starts = starts_of(block, PUSHT, check.starts, quick)
     tuning = starts_of(tuning_block(1), PUSHT, TUNING_EPISODES, quick)
     arms = {}
     for name in chosen:
