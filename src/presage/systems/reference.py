@@ -101,7 +101,7 @@ def reference(shape: Shape, size: Size = BASE, data: Mapping[str, float] = ALL) 
         window=1,
         raw=True,
         outcomes=True,
-        optimiser=scaled(Optimiser(steps=500, batch=64, warmup=100, ema=0.99), thorough),
+        optimiser=scaled(Optimiser(steps=1000, batch=64, warmup=100, ema=0.99), thorough),
     )
     return System(
         Card.of("reference"),
